@@ -1,0 +1,74 @@
+//! Anywhere (pure): a stretch of events on its way into a sink.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::context::Context;
+use super::{Event, Record};
+
+/// Events for one [`Sink::write`](crate::Sink::write), oldest first.
+///
+/// A batch is a view: the events are shared with the other sinks, cloning copies no event.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    events: Arc<[Event]>,
+    /// Which of the events this sink wants, by index; all of them if absent.
+    picked: Option<Arc<[u32]>>,
+    range: Range<usize>,
+    enrichment: Option<Arc<Context>>,
+}
+
+impl Batch {
+    pub(crate) fn new(events: Arc<[Event]>, enrichment: Option<Arc<Context>>) -> Self {
+        let range = 0..events.len();
+        Batch { events, picked: None, range, enrichment }
+    }
+
+    /// The batch with only the events at these indices, which rise.
+    pub(crate) fn pick(&self, picked: Arc<[u32]>) -> Self {
+        let range = 0..picked.len();
+        Batch { picked: Some(picked), range, ..self.clone() }
+    }
+
+    /// The number of events.
+    pub fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// Whether there is no event; no sink is given such a batch.
+    pub fn is_empty(&self) -> bool {
+        self.range.is_empty()
+    }
+
+    /// The record at `index`, the oldest at 0.
+    pub fn get(&self, index: usize) -> Option<Record<'_>> {
+        let index = (index < self.len()).then(|| self.range.start + index)?;
+        let index = match &self.picked {
+            None => index,
+            Some(picked) => *picked.get(index)? as usize,
+        };
+        Some(Record { event: self.events.get(index)?, enrichment: self.enrichment.as_deref() })
+    }
+
+    /// The records, oldest first.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
+        (0..self.len()).map(|index| self.get(index).expect("the index is below the batch's length"))
+    }
+
+    /// The same batch without its first `count` events (all of them at the most).
+    pub fn skip(&self, count: usize) -> Self {
+        let start = self.range.start + count.min(self.len());
+        Batch { range: start..self.range.end, ..self.clone() }
+    }
+
+    pub(crate) fn enrichment(&self) -> Option<&Arc<Context>> {
+        self.enrichment.as_ref()
+    }
+}
+
+/// A batch of your own, to try a [`Sink`](crate::Sink) or a [`Format`](crate::Format) with.
+impl FromIterator<Event> for Batch {
+    fn from_iter<I: IntoIterator<Item = Event>>(events: I) -> Self {
+        Batch::new(events.into_iter().collect(), None)
+    }
+}

@@ -1,0 +1,512 @@
+//! Anywhere (pure): the byte form field values travel in, and its reader.
+//!
+//! Invariants:
+//! * A value is a tag byte and a payload. Numbers have fixed payloads, little-endian; texts have their length before
+//!   them, in one byte or (tag with [`LONG`]) in four.
+//! * The values of a call site's static names come first, in their order; what follows are pairs of a name (encoded as a
+//!   text) and a value.
+//! * The bytes are inline until they no longer fit, then all of them are on the heap and `len` is [`SPILLED`], an index
+//!   past the end of the inline buffer: the inline attempt of every later write then fails by its own bounds check.
+
+use std::fmt::{self, Write};
+
+use super::value::{ErrorChain, Value};
+
+/// With the other three words of an event: 128 bytes, of which a tokio mpsc block holds 32.
+const INLINE: usize = 94;
+const SPILLED: u8 = u8::MAX;
+const FIRST_HEAP_BYTES: usize = 256;
+/// A formatted value is cut here: a `Display` that never ends must not take the process with it.
+const MAX_TEXT_BYTES: usize = 64 << 20;
+const FAILED_MARK: &str = "…(formatting failed)";
+
+mod tag {
+    pub(super) const NULL: u8 = 0;
+    pub(super) const FALSE: u8 = 1;
+    pub(super) const TRUE: u8 = 2;
+    pub(super) const I64: u8 = 3;
+    pub(super) const U64: u8 = 4;
+    pub(super) const F64: u8 = 5;
+    pub(super) const I128: u8 = 6;
+    pub(super) const U128: u8 = 7;
+    pub(super) const STR: u8 = 8;
+    pub(super) const DEBUG: u8 = 9;
+    pub(super) const BYTES: u8 = 10;
+    pub(super) const JSON: u8 = 11;
+    pub(super) const ERROR: u8 = 12;
+}
+
+/// Set on a text's tag when its length takes four bytes.
+const LONG: u8 = 0x80;
+
+/// What kind of text a formatted value is.
+#[derive(Clone, Copy)]
+pub(crate) enum TextKind {
+    Str,
+    Debug,
+    #[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "only `@value` writes JSON"))]
+    Json,
+}
+
+/// Field values in their byte form, and the flag byte that fills the space beside them.
+#[derive(Clone)]
+pub(crate) struct Encoded {
+    // A box of a vector, not a vector: the indirection is paid by the rare long event, the 16 bytes by every event.
+    #[expect(clippy::box_collection)]
+    heap: Option<Box<Vec<u8>>>,
+    len: u8,
+    pub(super) flags: u8,
+    inline: [u8; INLINE],
+}
+
+impl Encoded {
+    #[inline]
+    pub(super) const fn new(flags: u8) -> Self {
+        Encoded { heap: None, len: 0, flags, inline: [0; INLINE] }
+    }
+
+    #[inline]
+    pub(super) fn bytes(&self) -> &[u8] {
+        match &self.heap {
+            None => self.inline.get(..self.len as usize).unwrap_or_default(),
+            Some(heap) => heap,
+        }
+    }
+
+    /// Heap memory this value holds, as the memory accounts charge it.
+    #[inline]
+    pub(super) fn heap_bytes(&self) -> usize {
+        match &self.heap {
+            None => 0,
+            Some(heap) => heap.capacity() + size_of::<Vec<u8>>(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, value: Value<'_>) {
+        match value {
+            Value::Null => self.put(tag::NULL, []),
+            Value::Bool(v) => self.put(if v { tag::TRUE } else { tag::FALSE }, []),
+            Value::I64(v) => self.put(tag::I64, v.to_le_bytes()),
+            Value::U64(v) => self.put(tag::U64, v.to_le_bytes()),
+            Value::F64(v) => self.put(tag::F64, v.to_le_bytes()),
+            Value::I128(v) => self.put(tag::I128, v.to_le_bytes()),
+            Value::U128(v) => self.put(tag::U128, v.to_le_bytes()),
+            Value::Str(v) => self.push_text(tag::STR, v.as_bytes()),
+            Value::Debug(v) => self.push_text(tag::DEBUG, v.as_bytes()),
+            Value::Json(v) => self.push_text(tag::JSON, v.as_bytes()),
+            Value::Bytes(v) => self.push_text(tag::BYTES, v),
+            Value::Error(chain) => self.push_error(chain),
+        }
+    }
+
+    /// Writes a value that exists only as a formatting, straight into the buffer. A formatting that fails leaves what it
+    /// wrote and a mark.
+    pub(super) fn push_format(&mut self, kind: TextKind, write: impl FnOnce(&mut dyn Write) -> fmt::Result) {
+        let tag = match kind {
+            TextKind::Str => tag::STR,
+            TextKind::Debug => tag::DEBUG,
+            TextKind::Json => tag::JSON,
+        };
+        let start = self.open_text(tag);
+        let mut text = TextWriter { to: self, written: 0 };
+        let failed = write(&mut text).is_err();
+        if failed {
+            // Half a document would not parse, so what was to be JSON is text from here on.
+            self.append(FAILED_MARK.as_bytes());
+            self.bytes_mut()[start] = if tag == tag::JSON { tag::STR } else { tag };
+        }
+        self.close_text(start);
+    }
+
+    #[inline]
+    pub(super) fn push_named(&mut self, name: &str, value: Value<'_>) {
+        self.push_text(tag::STR, name.as_bytes());
+        self.push(value);
+    }
+
+    /// Two stores into one checked slot: assembling tag and payload first costs a store-forwarding stall.
+    #[inline]
+    fn put<const N: usize>(&mut self, tag: u8, payload: [u8; N]) {
+        let at = self.len as usize;
+        match self.inline.get_mut(at..at + 1 + N) {
+            Some(slot) => {
+                slot[0] = tag;
+                slot[1..].copy_from_slice(&payload);
+                self.len += 1 + N as u8;
+            }
+            None => {
+                let heap = self.spill();
+                heap.push(tag);
+                heap.extend_from_slice(&payload);
+            }
+        }
+    }
+
+    #[inline]
+    fn push_text(&mut self, tag: u8, text: &[u8]) {
+        let at = self.len as usize;
+        match self.inline.get_mut(at..at + 2 + text.len()) {
+            Some(slot) => {
+                slot[0] = tag;
+                slot[1] = text.len() as u8;
+                slot[2..].copy_from_slice(text);
+                self.len += 2 + text.len() as u8;
+            }
+            None => self.push_long_text(tag, text),
+        }
+    }
+
+    #[cold]
+    fn push_long_text(&mut self, tag: u8, text: &[u8]) {
+        let heap = self.spill();
+        let text = if text.len() > MAX_TEXT_BYTES { clip(tag, text, MAX_TEXT_BYTES) } else { text };
+        heap.reserve(5 + text.len());
+        match u8::try_from(text.len()) {
+            Ok(len) => heap.extend_from_slice(&[tag, len]),
+            Err(_) => {
+                heap.push(tag | LONG);
+                heap.extend_from_slice(&(text.len() as u32).to_le_bytes());
+            }
+        }
+        heap.extend_from_slice(text);
+    }
+
+    #[cold]
+    fn push_error(&mut self, chain: ErrorChain<'_>) {
+        let start = self.open_text(tag::ERROR);
+        match chain.as_live() {
+            Some(error) => {
+                let mut next = Some(error);
+                while let Some(error) = next {
+                    self.push_message(|to| write!(to, "{error}"));
+                    next = error.source();
+                }
+            }
+            None => {
+                for message in chain.messages() {
+                    self.push_message(|to| to.write_str(&message));
+                }
+            }
+        }
+        self.close_text(start);
+    }
+
+    fn push_message(&mut self, write: impl FnOnce(&mut dyn Write) -> fmt::Result) {
+        let start = self.bytes().len();
+        self.append(&[0; 4]);
+        let failed = write(&mut TextWriter { to: self, written: 0 }).is_err();
+        if failed {
+            self.append(FAILED_MARK.as_bytes());
+        }
+        let bytes = self.bytes_mut();
+        let len = (bytes.len() - start - 4) as u32;
+        bytes[start..start + 4].copy_from_slice(&len.to_le_bytes());
+    }
+
+    /// Begins a text whose length is not known yet; returns where.
+    fn open_text(&mut self, tag: u8) -> usize {
+        let start = self.bytes().len();
+        self.append(&[tag, 0]);
+        start
+    }
+
+    /// Ends the text begun at `start`, which reaches to the end of the bytes.
+    fn close_text(&mut self, start: usize) {
+        let bytes = self.bytes_mut();
+        let len = bytes.len() - start - 2;
+        match u8::try_from(len) {
+            Ok(len) => bytes[start + 1] = len,
+            Err(_) => {
+                // More than 255 bytes never fit inline, so this is the heap.
+                bytes[start] |= LONG;
+                let len = (len as u32).to_le_bytes();
+                self.spill().splice(start + 1..start + 2, len);
+            }
+        }
+    }
+
+    #[inline]
+    fn append(&mut self, bytes: &[u8]) {
+        let at = self.len as usize;
+        match self.inline.get_mut(at..at + bytes.len()) {
+            Some(slot) => {
+                slot.copy_from_slice(bytes);
+                self.len += bytes.len() as u8;
+            }
+            None => self.spill().extend_from_slice(bytes),
+        }
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        match &mut self.heap {
+            None => &mut self.inline[..self.len as usize],
+            Some(heap) => heap,
+        }
+    }
+
+    #[cold]
+    fn spill(&mut self) -> &mut Vec<u8> {
+        let (inline, len) = (&self.inline, self.len);
+        self.len = SPILLED;
+        self.heap.get_or_insert_with(|| {
+            let mut heap = Vec::with_capacity(FIRST_HEAP_BYTES);
+            heap.extend_from_slice(&inline[..len as usize]);
+            Box::new(heap)
+        })
+    }
+
+    /// Gives back the spare room of a spilled buffer where that is worth a reallocation.
+    pub(super) fn shrink(&mut self) {
+        if let Some(heap) = &mut self.heap
+            && heap.capacity() - heap.len() > heap.len() / 2
+        {
+            heap.shrink_to_fit();
+        }
+    }
+
+    /// Cuts the longest text values until at most `max` bytes are left. `names` is the number of static names.
+    #[cold]
+    pub(super) fn cut_to(&mut self, max: usize, names: usize) {
+        while self.bytes().len() > max {
+            let excess = self.bytes().len() - max;
+            let bytes = self.bytes();
+            let longest = values(bytes, names).filter(|span| span.text_len > 0).max_by_key(|span| span.text_len);
+            let mut shorter = Encoded::new(self.flags);
+            match longest {
+                Some(span) => {
+                    shorter.append(&bytes[..span.start]);
+                    shorter.push_cut(&bytes[span.start..span.end], span.text_len.saturating_sub(excess));
+                    shorter.append(&bytes[span.end..]);
+                }
+                // Numbers alone are over the limit: keep the whole values that fit.
+                None => {
+                    let fit = values(bytes, names).map(|span| span.end).take_while(|&end| end <= max).last();
+                    shorter.append(&bytes[..fit.unwrap_or(0)]);
+                }
+            }
+            *self = shorter;
+        }
+        if let Some(heap) = &mut self.heap {
+            heap.shrink_to_fit();
+        }
+    }
+
+    /// Writes the one encoded text value in `encoded` again with at most `keep` bytes of text.
+    fn push_cut(&mut self, encoded: &[u8], keep: usize) {
+        match (Reader { rest: encoded }).next() {
+            Some(Value::Bytes(bytes)) => self.push_text(tag::BYTES, &bytes[..keep.min(bytes.len())]),
+            Some(Value::Debug(text)) => self.push_text(tag::DEBUG, clip(tag::DEBUG, text.as_bytes(), keep)),
+            // Half a JSON document or half a chain is text.
+            Some(value) => {
+                let text = value.to_string();
+                self.push_text(tag::STR, clip(tag::STR, text.as_bytes(), keep));
+            }
+            None => {}
+        }
+    }
+}
+
+/// At most `max` bytes of `text`, ending on a character boundary unless these are bytes.
+fn clip(tag: u8, text: &[u8], max: usize) -> &[u8] {
+    let mut end = max.min(text.len());
+    while tag != tag::BYTES && end > 0 && end < text.len() && text[end] & 0xC0 == 0x80 {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+struct TextWriter<'a> {
+    to: &'a mut Encoded,
+    written: usize,
+}
+
+impl Write for TextWriter<'_> {
+    #[inline]
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.written += text.len();
+        if self.written > MAX_TEXT_BYTES {
+            return Err(fmt::Error);
+        }
+        self.to.append(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Where a value stands in the bytes, from its tag to its end.
+struct Span {
+    start: usize,
+    end: usize,
+    /// 0 for a value that is no text.
+    text_len: usize,
+}
+
+/// The values (not the names of pairs) in encoded bytes.
+fn values(bytes: &[u8], names: usize) -> impl Iterator<Item = Span> {
+    let mut reader = Reader { rest: bytes };
+    let mut index = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let start = bytes.len() - reader.rest.len();
+            let text_len = reader.skip_value()?;
+            let end = bytes.len() - reader.rest.len();
+            index += 1;
+            let is_name = index > names && (index - names) % 2 == 1;
+            if !is_name {
+                return Some(Span { start, end, text_len });
+            }
+        }
+    })
+}
+
+/// Reads encoded values; bytes it cannot read end it.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Reader { rest: bytes }
+    }
+
+    #[inline]
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (payload, rest) = self.rest.split_first_chunk::<N>()?;
+        self.rest = rest;
+        Some(*payload)
+    }
+
+    #[inline]
+    fn text(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let len = if tag & LONG == 0 {
+            u8::from_le_bytes(self.take()?) as usize
+        } else {
+            u32::from_le_bytes(self.take()?) as usize
+        };
+        let (text, rest) = self.rest.split_at_checked(len)?;
+        self.rest = rest;
+        Some(text)
+    }
+
+    /// Passes over one value; returns the length of its text.
+    #[inline]
+    pub(super) fn skip_value(&mut self) -> Option<usize> {
+        let [tag] = self.take()?;
+        let fixed = match tag & !LONG {
+            tag::NULL | tag::FALSE | tag::TRUE => 0,
+            tag::I64 | tag::U64 | tag::F64 => 8,
+            tag::I128 | tag::U128 => 16,
+            tag::STR..=tag::ERROR => return self.text(tag).map(<[u8]>::len),
+            _ => return None,
+        };
+        self.rest = self.rest.get(fixed..)?;
+        Some(0)
+    }
+
+    pub(super) fn name(&mut self) -> Option<&'a str> {
+        match self.next()? {
+            Value::Str(name) => Some(name),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Iterator for Reader<'a> {
+    type Item = Value<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Value<'a>> {
+        let [tag] = self.take()?;
+        Some(match tag & !LONG {
+            tag::NULL => Value::Null,
+            tag::FALSE => Value::Bool(false),
+            tag::TRUE => Value::Bool(true),
+            tag::I64 => Value::I64(i64::from_le_bytes(self.take()?)),
+            tag::U64 => Value::U64(u64::from_le_bytes(self.take()?)),
+            tag::F64 => Value::F64(f64::from_le_bytes(self.take()?)),
+            tag::I128 => Value::I128(i128::from_le_bytes(self.take()?)),
+            tag::U128 => Value::U128(u128::from_le_bytes(self.take()?)),
+            tag::STR => Value::Str(utf8(self.text(tag)?)),
+            tag::DEBUG => Value::Debug(utf8(self.text(tag)?)),
+            tag::JSON => Value::Json(utf8(self.text(tag)?)),
+            tag::BYTES => Value::Bytes(self.text(tag)?),
+            tag::ERROR => Value::Error(ErrorChain::encoded(self.text(tag)?)),
+            _ => return None,
+        })
+    }
+}
+
+/// The bytes were a `str` when they were written; the check is what reading them back without `unsafe` costs.
+#[inline]
+fn utf8(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or("\u{FFFD}")
+}
+
+/// A layer of fields: static names with their values, then named pairs.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Layer<'a> {
+    pub(super) names: &'a [&'static str],
+    pub(super) values: Reader<'a>,
+}
+
+impl<'a> Layer<'a> {
+    pub(super) fn has(mut self, name: &str) -> bool {
+        self.any(|(other, _)| other == name)
+    }
+}
+
+impl<'a> Iterator for Layer<'a> {
+    type Item = (&'a str, Value<'a>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.names.split_first() {
+            Some((name, rest)) => {
+                self.names = rest;
+                Some((name, self.values.next()?))
+            }
+            None => Some((self.values.name()?, self.values.next()?)),
+        }
+    }
+}
+
+/// The fields of an event, each name once: the event's own before its context's before the logger's enrichment.
+#[derive(Clone)]
+pub struct Fields<'a> {
+    /// Within a layer names are unique: call sites are checked when they compile, pairs when they are added.
+    layers: [Layer<'a>; 3],
+    current: Layer<'a>,
+    at: usize,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn new(layers: [Layer<'a>; 3]) -> Self {
+        Fields { layers, current: layers[0], at: 0 }
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = (&'a str, Value<'a>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.current.next() {
+                Some((name, _)) if self.layers[..self.at].iter().any(|layer| layer.has(name)) => {}
+                Some(field) => return Some(field),
+                None => {
+                    let next = self.layers.get(self.at + 1)?;
+                    self.at += 1;
+                    self.current = *next;
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Fields<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.clone()).finish()
+    }
+}

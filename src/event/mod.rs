@@ -1,0 +1,361 @@
+//! Anywhere (pure): what travels. No I/O, no clock, no tokio.
+
+mod batch;
+mod callsite;
+mod context;
+mod fields;
+mod level;
+mod template;
+mod value;
+
+use std::fmt::{self, Write};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub use batch::Batch;
+pub use callsite::Callsite;
+pub(crate) use context::Context;
+pub use fields::Fields;
+pub(crate) use fields::TextKind;
+use fields::{Encoded, Layer, Reader};
+pub use level::{Level, LevelFilter, ParseLevelError};
+pub use template::{Hole, Piece, Template, count, field_name, parse};
+pub use value::{ErrorChain, ToValue, Value, err};
+
+/// The low three bits of the flag byte are the level.
+const TRUNCATED: u8 = 1 << 3;
+const FIXED_TIME: u8 = 1 << 4;
+/// The event's fields begin with its target, message, module, file and line.
+const DYNAMIC: u8 = 1 << 5;
+
+const DYNAMIC_HEADER: usize = 5;
+
+/// The call site of every event that has none of its own.
+static DYNAMIC_SITE: Callsite = Callsite::new("", "", "", 0, Template::new("", &[]), &[]);
+
+/// One thing that happened: a level, a time, a message template and typed fields.
+///
+/// Made by the macros ([`event!`](crate::event!) gives it to you, the others emit it), or by [`Event::dynamic`] where
+/// nothing is known when the program compiles. It is 128 bytes by value; fields beyond about 94 bytes move to the heap.
+#[derive(Clone)]
+pub struct Event {
+    callsite: &'static Callsite,
+    /// Nanoseconds since the Unix epoch, 0 until emitted.
+    timestamp: u64,
+    context: Option<Arc<Context>>,
+    fields: Encoded,
+}
+
+const _: () = assert!(size_of::<Event>() == 128);
+
+impl Event {
+    #[doc(hidden)]
+    #[inline]
+    pub const fn __new(callsite: &'static Callsite, level: Level) -> Self {
+        Event { callsite, timestamp: 0, context: None, fields: Encoded::new(level as u8) }
+    }
+
+    /// An event whose target and message are not known when the program compiles. The message is text, not a template.
+    pub fn dynamic(level: Level, target: &str, message: &str) -> Self {
+        Event::dynamic_at(level, target, message, None, None, None)
+    }
+
+    /// As [`Event::dynamic`], with the place in the source it came from.
+    pub fn dynamic_at(
+        level: Level,
+        target: &str,
+        message: &str,
+        module: Option<&str>,
+        file: Option<&str>,
+        line: Option<u32>,
+    ) -> Self {
+        let mut fields = Encoded::new(level as u8 | DYNAMIC);
+        for value in [target.to_value(), message.to_value(), module.to_value(), file.to_value(), line.to_value()] {
+            fields.push(value);
+        }
+        Event { callsite: &DYNAMIC_SITE, timestamp: 0, context: None, fields }
+    }
+
+    /// Adds a field. A name the event already has keeps the value it has.
+    #[must_use = "returns the event with the field"]
+    pub fn with(mut self, name: &str, value: impl ToValue) -> Self {
+        if !self.layer().has(name) {
+            self.fields.push_named(name, value.to_value());
+        }
+        self
+    }
+
+    /// Sets the time it happened, instead of the time it is emitted. Times before 1970 or after 2554 are not
+    /// representable and become the nearest that is.
+    #[must_use = "returns the event with the time"]
+    pub fn at(mut self, time: SystemTime) -> Self {
+        self.timestamp = nanos(time);
+        self.fields.flags |= FIXED_TIME;
+        self
+    }
+
+    /// How important it is.
+    #[inline]
+    pub fn level(&self) -> Level {
+        Level::from_bits(self.fields.flags)
+    }
+
+    /// When it was emitted (or what [`Event::at`] said). Before that: the Unix epoch.
+    pub fn timestamp(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_nanos(self.timestamp)
+    }
+
+    /// What filters go by: the module's path, unless the call gave another.
+    pub fn target(&self) -> &str {
+        self.header(0).unwrap_or(self.callsite.target)
+    }
+
+    /// The module's path.
+    pub fn module(&self) -> Option<&str> {
+        self.header(2).or(Some(self.callsite.module)).filter(|module| !module.is_empty())
+    }
+
+    /// The source file.
+    pub fn file(&self) -> Option<&str> {
+        self.header(3).or(Some(self.callsite.file)).filter(|file| !file.is_empty())
+    }
+
+    /// The line in the source file.
+    pub fn line(&self) -> Option<u32> {
+        if !self.is_dynamic() {
+            return Some(self.callsite.line);
+        }
+        match Reader::new(self.fields.bytes()).nth(DYNAMIC_HEADER - 1)? {
+            Value::U64(line) => line.try_into().ok(),
+            _ => None,
+        }
+    }
+
+    /// The message template, as written in the call; none for an [`Event::dynamic`].
+    pub fn template(&self) -> Option<&'static str> {
+        (!self.is_dynamic()).then_some(self.callsite.template.text)
+    }
+
+    /// The message: the template with its holes filled.
+    pub fn message(&self) -> Message<'_> {
+        Message(self)
+    }
+
+    /// The event's fields and, for names it does not have itself, its context's.
+    pub fn fields(&self) -> Fields<'_> {
+        Record { event: self, enrichment: None }.fields()
+    }
+
+    /// Whether a value was cut because the event was longer than the logger allows.
+    pub fn is_truncated(&self) -> bool {
+        self.fields.flags & TRUNCATED != 0
+    }
+
+    fn is_dynamic(&self) -> bool {
+        self.fields.flags & DYNAMIC != 0
+    }
+
+    fn header(&self, index: usize) -> Option<&str> {
+        if !self.is_dynamic() {
+            return None;
+        }
+        match Reader::new(self.fields.bytes()).nth(index)? {
+            Value::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The event's own fields.
+    fn layer(&self) -> Layer<'_> {
+        let mut values = Reader::new(self.fields.bytes());
+        if self.is_dynamic() {
+            for _ in 0..DYNAMIC_HEADER {
+                values.skip_value();
+            }
+        }
+        Layer { names: self.callsite.names, values }
+    }
+}
+
+/// Building and accounting, for the crate and its macros.
+impl Event {
+    #[inline]
+    pub(crate) fn push(&mut self, value: Value<'_>) {
+        self.fields.push(value);
+    }
+
+    pub(crate) fn push_format(&mut self, kind: TextKind, write: impl FnOnce(&mut dyn Write) -> fmt::Result) {
+        self.fields.push_format(kind, write);
+    }
+
+    #[inline]
+    pub(crate) fn callsite(&self) -> Option<&'static Callsite> {
+        (!self.is_dynamic()).then_some(self.callsite)
+    }
+
+    /// Sets the time of emission, unless the event came with a time of its own.
+    #[inline]
+    pub(crate) fn stamp(&mut self, nanos: u64) {
+        if self.fields.flags & FIXED_TIME == 0 {
+            self.timestamp = nanos;
+        }
+    }
+
+    #[inline]
+    pub(crate) fn nanos(&self) -> u64 {
+        self.timestamp
+    }
+
+    #[inline]
+    pub(crate) fn set_context(&mut self, context: Option<Arc<Context>>) {
+        self.context = context;
+    }
+
+    #[inline]
+    pub(crate) fn context(&self) -> Option<&Arc<Context>> {
+        self.context.as_ref()
+    }
+
+    /// Bytes on the heap that are this event's alone.
+    #[inline]
+    pub(crate) fn spilled_bytes(&self) -> usize {
+        self.fields.heap_bytes()
+    }
+
+    /// Brings a spilled event down to `max` encoded bytes; returns whether a value was cut.
+    #[cold]
+    pub(crate) fn limit(&mut self, max: usize) -> bool {
+        if self.fields.bytes().len() <= max {
+            self.fields.shrink();
+            return false;
+        }
+        let names = self.callsite.names.len() + if self.is_dynamic() { DYNAMIC_HEADER } else { 0 };
+        self.fields.cut_to(max, names);
+        self.fields.flags |= TRUNCATED;
+        true
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("level", &self.level())
+            .field("target", &self.target())
+            .field("message", &self.message().to_string())
+            .field("fields", &self.fields())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Nanoseconds since the Unix epoch, clamped to what 64 bits hold.
+pub(crate) fn nanos(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos().try_into().unwrap_or(u64::MAX))
+}
+
+/// An event's message, rendered when it is printed.
+#[derive(Clone, Copy)]
+pub struct Message<'a>(&'a Event);
+
+impl Message<'_> {
+    /// Writes the message as plain text, without escapes.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_to(&self, out: &mut dyn Write) -> fmt::Result {
+        match self.0.header(1) {
+            Some(message) => out.write_str(message),
+            None => template::render(&self.0.callsite.template, self.0.layer().values, out),
+        }
+    }
+}
+
+impl fmt::Display for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_to(f)
+    }
+}
+
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.to_string(), f)
+    }
+}
+
+/// An event as a sink or a format sees it: with the logger's enrichment.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    event: &'a Event,
+    enrichment: Option<&'a Context>,
+}
+
+impl<'a> Record<'a> {
+    /// The event itself.
+    pub fn event(&self) -> &'a Event {
+        self.event
+    }
+
+    /// How important it is.
+    pub fn level(&self) -> Level {
+        self.event.level()
+    }
+
+    /// When it was emitted, in nanoseconds since the Unix epoch.
+    pub fn timestamp_nanos(&self) -> u64 {
+        self.event.timestamp
+    }
+
+    /// When it was emitted.
+    pub fn timestamp(&self) -> SystemTime {
+        self.event.timestamp()
+    }
+
+    /// What filters go by.
+    pub fn target(&self) -> &'a str {
+        self.event.target()
+    }
+
+    /// The message: the template with its holes filled.
+    pub fn message(&self) -> Message<'a> {
+        self.event.message()
+    }
+
+    /// Every field once: the event's own, then its context's, then the logger's enrichment.
+    pub fn fields(&self) -> Fields<'a> {
+        Fields::new([
+            self.event.layer(),
+            self.event.context.as_deref().map(Context::layer).unwrap_or_default(),
+            self.enrichment.map(Context::layer).unwrap_or_default(),
+        ])
+    }
+
+    /// The fields that the message does not already show, for formats people read.
+    pub fn fields_beside_message(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + use<'a> {
+        let callsite = self.event.callsite;
+        let fields = self.fields().enumerate();
+        fields
+            .filter(move |(index, _)| *index >= callsite.names.len() || !template::shows(&callsite.template, *index))
+            .map(|(_, field)| field)
+    }
+
+    /// The value of the field of this name.
+    pub fn field(&self, name: &str) -> Option<Value<'a>> {
+        self.fields().find(|(other, _)| *other == name).map(|(_, value)| value)
+    }
+
+    /// Whether a value was cut because the event was longer than the logger allows.
+    pub fn is_truncated(&self) -> bool {
+        self.event.is_truncated()
+    }
+}
+
+impl<'a> From<&'a Event> for Record<'a> {
+    fn from(event: &'a Event) -> Self {
+        Record { event, enrichment: None }
+    }
+}
+
+impl<'a> Record<'a> {
+    pub(crate) fn enriched(event: &'a Event, enrichment: Option<&'a Context>) -> Self {
+        Record { event, enrichment }
+    }
+}

@@ -1,0 +1,131 @@
+//! Anywhere (pure): what a sink says when it could not deliver.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+/// The error of a failed [`Sink`](super::Sink) call, by what to do next.
+///
+/// * [`temporary`](SinkError::temporary): the same write may work later;
+/// * [`rejected`](SinkError::rejected): these events are not acceptable, others may be;
+/// * [`permanent`](SinkError::permanent): the sink itself is unusable.
+pub struct SinkError {
+    kind: ErrorKind,
+    source: Box<dyn Error + Send + Sync>,
+    delivered: usize,
+    retry_after: Option<Duration>,
+}
+
+/// What kind of trouble a sink had; the label `kind` of `logweir_sink_errors_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Trying again may help.
+    Temporary,
+    /// The events are not acceptable to the sink.
+    Rejected,
+    /// The sink is unusable.
+    Permanent,
+    /// The call did not end within the pipeline's timeout.
+    Timeout,
+    /// The sink (or its format) panicked.
+    Panic,
+}
+
+impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [ErrorKind; 5] =
+        [ErrorKind::Temporary, ErrorKind::Rejected, ErrorKind::Permanent, ErrorKind::Timeout, ErrorKind::Panic];
+
+    /// The snake-case name.
+    pub const fn as_str(self) -> &'static str {
+        ["temporary", "rejected", "permanent", "timeout", "panic"][self as usize]
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl SinkError {
+    /// Trying again may help: a full disk, a refused connection, a 503.
+    pub fn temporary(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        SinkError::new(ErrorKind::Temporary, source.into())
+    }
+
+    /// These events are not acceptable, others may be: a 400, a record too large.
+    pub fn rejected(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        SinkError::new(ErrorKind::Rejected, source.into())
+    }
+
+    /// The sink itself is unusable: a closed pipe, a 401.
+    pub fn permanent(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        SinkError::new(ErrorKind::Permanent, source.into())
+    }
+
+    pub(crate) fn new(kind: ErrorKind, source: Box<dyn Error + Send + Sync>) -> Self {
+        SinkError { kind, source, delivered: 0, retry_after: None }
+    }
+
+    /// The first `count` events of the batch were delivered all the same. They are never sent again.
+    #[must_use = "returns the error with the count"]
+    pub fn delivered(mut self, count: usize) -> Self {
+        self.delivered = count;
+        self
+    }
+
+    /// The far side asked for this much patience (`Retry-After`). Only a temporary error is tried again.
+    #[must_use = "returns the error with the wait"]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// What kind of trouble it is.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// How many events of the batch, from its start, were delivered.
+    pub fn delivered_count(&self) -> usize {
+        self.delivered
+    }
+
+    /// How long the far side asked to be left alone.
+    pub fn retry_after_hint(&self) -> Option<Duration> {
+        self.retry_after
+    }
+}
+
+impl fmt::Debug for SinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SinkError")
+            .field("kind", &self.kind)
+            .field("source", &self.source)
+            .field("delivered", &self.delivered)
+            .field("retry_after", &self.retry_after)
+            .finish()
+    }
+}
+
+/// Says the kind alone; the cause is the [`source`](Error::source).
+impl fmt::Display for SinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            ErrorKind::Temporary => "the sink failed for now",
+            ErrorKind::Rejected => "the sink rejected the events",
+            ErrorKind::Permanent => "the sink is unusable",
+            ErrorKind::Timeout => "the sink did not answer in time",
+            ErrorKind::Panic => "the sink panicked",
+        })
+    }
+}
+
+impl Error for SinkError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.source)
+    }
+}
