@@ -2,6 +2,8 @@
 
 mod error;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 pub use error::{ErrorKind, SinkError};
@@ -65,6 +67,11 @@ pub trait Sink: Send + 'static {
     /// Bytes written since the sink was made: a running total, read after each write.
     fn written_bytes(&self) -> u64 {
         0
+    }
+
+    /// How long a call may take if its pipeline is not told otherwise ([`Pipeline::timeout`](crate::Pipeline::timeout)).
+    fn default_timeout(&self) -> Duration {
+        Duration::from_secs(5)
     }
 
     /// Whether a write goes on behind a timeout, as it does on a thread. The pipeline then keeps the timed-out future,

@@ -1,0 +1,573 @@
+//! The caller's thread, once: every knob with its default and bounds, checked together by `start`.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use metrics::Recorder;
+use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
+use tokio_util::sync::CancellationToken;
+
+use crate::deadline;
+use crate::diagnostics::{Diagnostic, Diagnostics, Handler};
+use crate::event::{Context, Level, LevelFilter, ToValue};
+use crate::filter::{Filter, FilterCell, ParseFilterError};
+use crate::logger::Logger;
+use crate::metrics::{Limits, Meters, SinkMeters};
+use crate::pipeline::{Bells, Pipeline, Station, StationConfig};
+#[cfg(feature = "prometheus")]
+use crate::prometheus::{Exporter, Server};
+use crate::queue::{EVENT_BYTES, MayBlock, Overflow, Queue, QueueConfig, mark_logger_thread};
+use crate::shared::{Home, Parts, Shared};
+use crate::sink::{Sink, SinkError};
+use crate::worker::{self, Cancel, Desk, Kit};
+
+const MAX_LANES: usize = 64;
+const DEFAULT_LANES: usize = 4;
+const MAX_CAPACITY: usize = 1 << 24;
+const MAX_BATCH: usize = 1 << 16;
+const MIN_EVENT_BYTES: usize = 256;
+const MAX_INTERVAL: Duration = Duration::from_secs(3600);
+/// A batch pins at most this part of the smallest sink's account, so that some can wait while one is written.
+const BATCHES_PER_ACCOUNT: usize = 4;
+/// The flush task is watched this often, and reported if it was not polled in between.
+const WATCH: Duration = Duration::from_secs(1);
+
+/// Configures a logger; made by [`Logger::builder`].
+///
+/// Nothing is checked before [`start`](Builder::start), which names the wrong knob, its value and what is allowed.
+#[must_use = "a builder does nothing until `start`"]
+pub struct Builder<'r> {
+    name: Option<String>,
+    filter: Result<Filter, ParseFilterError>,
+    queue_capacity: usize,
+    lanes: usize,
+    memory: usize,
+    max_event_bytes: usize,
+    batch_size: usize,
+    flush_interval: Duration,
+    flush_at: LevelFilter,
+    overflow: Overflow,
+    on_error: Option<Handler>,
+    enrichment: Option<Context>,
+    sinks: Vec<(String, Pipeline)>,
+    cancel: Option<CancellationToken>,
+    grace: Duration,
+    shutdown_timeout: Duration,
+    recorder: Option<&'r dyn Recorder>,
+    #[cfg(feature = "prometheus")]
+    prometheus: Option<SocketAddr>,
+}
+
+impl<'r> Builder<'r> {
+    pub(crate) fn new() -> Self {
+        Builder {
+            name: None,
+            filter: Ok(Filter::from(Level::Info)),
+            queue_capacity: 8192,
+            lanes: thread::available_parallelism().map_or(DEFAULT_LANES, |cores| cores.get().min(DEFAULT_LANES)),
+            memory: 64 << 20,
+            max_event_bytes: 256 << 10,
+            batch_size: 512,
+            flush_interval: Duration::from_millis(100),
+            flush_at: Level::Error.into(),
+            overflow: Overflow::default(),
+            on_error: None,
+            enrichment: None,
+            sinks: Vec::new(),
+            cancel: None,
+            grace: Duration::from_secs(10),
+            shutdown_timeout: Duration::from_secs(5),
+            recorder: None,
+            #[cfg(feature = "prometheus")]
+            prometheus: None,
+        }
+    }
+
+    /// The logger's name: the label `logger` of its metrics, and how its own trouble is signed. Default: `logweir` for
+    /// the first unnamed logger of the process, `logweir-2` for the second, and so on.
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// Which events pass, by target and level, in the grammar of [`Filter`]. Default: `info`. Of this and
+    /// [`Builder::level`] the last call counts.
+    pub fn filter(mut self, filter: &str) -> Self {
+        self.filter = filter.parse();
+        self
+    }
+
+    /// The least important level that passes, whatever the target. Default: `Info`.
+    pub fn level(mut self, level: Level) -> Self {
+        self.filter = Ok(Filter::from(level));
+        self
+    }
+
+    /// How many events each lane holds. Default: 8192; 1 to 16,777,216.
+    ///
+    /// All lanes together, at 128 bytes an event, may take half of the queue's memory at the most.
+    pub fn queue_capacity(mut self, events: usize) -> Self {
+        self.queue_capacity = events;
+        self
+    }
+
+    /// Over how many channels the callers' threads are spread. Default: the number of cores, at most 4; 1 to 64.
+    ///
+    /// Each lane has its own capacity and evicts its own oldest event. One lane makes the overflow policy exact for all
+    /// threads together, and lets them contend.
+    pub fn lanes(mut self, lanes: usize) -> Self {
+        self.lanes = lanes;
+        self
+    }
+
+    /// The memory budget in bytes. Default: 64 MiB.
+    ///
+    /// Half is the queue's: the lanes, then spilled bytes and contexts. The other half is the sinks' backlogs', in
+    /// equal shares or as [`Pipeline::backlog`] says. Shares are never lent.
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.memory = bytes;
+        self
+    }
+
+    /// The most bytes an event's fields may take. Default: 256 KiB; 256 at the least. Of a longer event the longest
+    /// text value is cut; the event is flagged and counted as `truncated`.
+    pub fn max_event_bytes(mut self, bytes: usize) -> Self {
+        self.max_event_bytes = bytes;
+        self
+    }
+
+    /// The most events in one [`Sink::write`]. Default: 512; 1 to 65,536.
+    pub fn batch_size(mut self, events: usize) -> Self {
+        self.batch_size = events;
+        self
+    }
+
+    /// Accepted events reach every sink's backlog within this time, as long as the logger's runtime is polled.
+    /// Default: 100 ms; 1 ms to 1 h.
+    pub fn flush_interval(mut self, interval: Duration) -> Self {
+        self.flush_interval = interval;
+        self
+    }
+
+    /// Events of this level and above wake the flush task at once. Default: `Error`; `LevelFilter::Off` for none.
+    pub fn flush_at(mut self, level: impl Into<LevelFilter>) -> Self {
+        self.flush_at = level.into();
+        self
+    }
+
+    /// What happens to an event that finds the queue full. Default: [`Overflow::DropOldest`].
+    pub fn overflow(mut self, policy: Overflow) -> Self {
+        self.overflow = policy;
+        self
+    }
+
+    /// What to do with trouble of the logger itself. Default: at most ten lines a second on standard error.
+    ///
+    /// Runs on the logger's runtime; it must not block, and what it logs is suppressed.
+    pub fn on_error(mut self, handler: impl Fn(&Diagnostic) + Send + Sync + 'static) -> Self {
+        self.on_error = Some(Box::new(handler));
+        self
+    }
+
+    /// A field that every event carries, unless it or its context has one of that name. Costs the caller nothing: it is
+    /// added when sinks read.
+    pub fn enrich(mut self, key: &str, value: impl ToValue) -> Self {
+        self.enrichment = Some(Context::extend(self.enrichment.as_ref(), key, value.to_value()));
+        self
+    }
+
+    /// Adds a sink, or a [`Pipeline`] to one. Names are the label `sink` of the metrics and must differ.
+    pub fn sink(mut self, name: &str, sink: impl Into<Pipeline>) -> Self {
+        self.sinks.push((name.to_owned(), sink.into()));
+        self
+    }
+
+    /// Follows a service's cancellation: the tasks of the service write their last lines then, so the logger goes on
+    /// accepting, flushes its sinks at once and at every interval, and shuts down when [`Logger::shutdown`] is called
+    /// or [`Builder::grace`] is over.
+    pub fn cancel_on(mut self, token: CancellationToken) -> Self {
+        self.cancel = Some(token);
+        self
+    }
+
+    /// How long the logger waits for [`Logger::shutdown`] after the cancellation. Default: 10 s.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// The time for a shutdown that nobody called with one: after the grace, or when the last handle was dropped.
+    /// Default: 5 s.
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
+        self.shutdown_timeout = timeout;
+        self
+    }
+
+    /// Registers the metrics on a recorder of yours. Default: on the global recorder that is there at `start`, if any.
+    pub fn metrics(mut self, recorder: &'r dyn Recorder) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
+
+    /// Makes a recorder of this logger's own and serves it at `http://ADDR/metrics`, until the sinks are closed. Port 0
+    /// takes a free one, see [`Logger::prometheus_addr`].
+    #[cfg(feature = "prometheus")]
+    pub fn prometheus(mut self, addr: impl Into<SocketAddr>) -> Self {
+        self.prometheus = Some(addr.into());
+        self
+    }
+
+    /// Starts the logger on a thread of its own, named `logweir`: it works from any runtime or none, does not starve
+    /// with the application, and survives a dropped runtime.
+    ///
+    /// # Errors
+    /// The first knob that is wrong, a sink that cannot be opened, a port in use, no thread. Nothing was started then.
+    ///
+    /// # Blocking
+    /// Opens the sinks on this thread.
+    pub fn start(self) -> Result<Logger, BuildError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| BuildError(Problem::Thread(source)))?;
+        let (shared, kit) = self.build(runtime.handle(), Home::OwnThread)?;
+        let spawned = {
+            let shared = shared.clone();
+            thread::Builder::new().name("logweir".into()).spawn(move || run_thread(runtime, shared, kit))
+        };
+        spawned.map_err(|source| BuildError(Problem::Thread(source)))?;
+        Ok(Logger::new(shared))
+    }
+
+    /// Starts the logger on a runtime of yours, for a test with a paused clock, or to have no extra thread. The runtime
+    /// needs its timers (`enable_time`), and with [`Builder::prometheus`] its I/O (`enable_io`).
+    ///
+    /// If the runtime is dropped before the logger is shut down, what is pending is lost (`runtime_gone`) and said so
+    /// once. On a current-thread runtime the logger moves on only while that runtime does.
+    ///
+    /// # Errors
+    /// As [`Builder::start`]; also for a runtime without timers or I/O.
+    ///
+    /// # Blocking
+    /// Opens the sinks on this thread.
+    pub fn start_on(self, runtime: &Handle) -> Result<Logger, BuildError> {
+        let is_current_thread = runtime.runtime_flavor() == RuntimeFlavor::CurrentThread;
+        let (shared, kit) = self.build(runtime, Home::Runtime { id: runtime.id(), is_current_thread })?;
+        runtime.spawn(worker::run(shared.clone(), kit));
+        Ok(Logger::new(shared))
+    }
+
+    fn build(mut self, runtime: &Handle, home: Home) -> Result<(Arc<Shared>, Kit), BuildError> {
+        let plan = Plan::check(&self)?;
+        let filter = std::mem::replace(&mut self.filter, Ok(Filter::from(Level::Info)))
+            .map_err(|error| BuildError(Problem::Filter(error)))?;
+        let name = self.name.take().unwrap_or_else(next_name);
+        #[cfg(feature = "prometheus")]
+        let exporter = self.bind()?;
+        self.open_sinks()?;
+
+        let names: Vec<String> = self.sinks.iter().map(|(name, _)| name.clone()).collect();
+        let limits = Limits { queue_capacity: self.queue_capacity * self.lanes, memory_bytes: self.memory };
+        let register = |recorder: &dyn Recorder| Meters::register(recorder, &name, &limits, &names);
+        #[cfg(feature = "prometheus")]
+        let own = exporter.as_ref().map(|exporter| exporter.recorder() as &dyn Recorder);
+        #[cfg(not(feature = "prometheus"))]
+        let own = None;
+        let (meters, sink_meters) = match own.or(self.recorder) {
+            Some(recorder) => register(recorder),
+            None => metrics::with_recorder(|recorder| register(recorder)),
+        };
+        #[cfg(feature = "prometheus")]
+        let (addr, server) = register_server(exporter, runtime)?;
+        check_timers(runtime)?;
+
+        let bells = Arc::new(Bells::default());
+        let diagnostics = Arc::new(Diagnostics::new(name.clone(), self.on_error.take()));
+        let (stations, sinks) = stations(self.sinks, &plan, sink_meters, &bells, &diagnostics);
+        let may_block = match home {
+            Home::OwnThread => MayBlock::Anywhere,
+            Home::Runtime { .. } => MayBlock::OutsideRuntimes,
+        };
+        let queue = Queue::new(QueueConfig {
+            lanes: self.lanes,
+            capacity: self.queue_capacity,
+            heap_bytes: plan.heap_bytes,
+            max_event_bytes: self.max_event_bytes,
+            flush_at: self.flush_at,
+            overflow: self.overflow,
+            may_block,
+        });
+        let desk = Desk::new(self.lanes, self.batch_size, plan.batch_bytes, self.enrichment.map(Arc::new));
+        let shared = Arc::new(Shared::new(Parts {
+            name,
+            queue,
+            filter: FilterCell::new(filter),
+            stations,
+            bells,
+            diagnostics,
+            meters,
+            shutdown_timeout: self.shutdown_timeout,
+            home,
+            desk,
+            #[cfg(feature = "prometheus")]
+            prometheus_addr: addr,
+        }));
+        watch(&shared).map_err(|source| BuildError(Problem::Thread(source)))?;
+        #[cfg(feature = "prometheus")]
+        let companions = server.map(|server| companion(server, Arc::downgrade(&shared))).into_iter().collect();
+        #[cfg(not(feature = "prometheus"))]
+        let companions = Vec::new();
+        let cancel = self.cancel.map(|token| Cancel { token, grace: self.grace });
+        Ok((shared, Kit { sinks, flush_interval: self.flush_interval, cancel, companions }))
+    }
+
+    #[cfg(feature = "prometheus")]
+    fn bind(&self) -> Result<Option<Exporter>, BuildError> {
+        let bind = |addr| Exporter::bind(addr).map_err(|source| BuildError(Problem::Listen { addr, source }));
+        self.prometheus.map(bind).transpose()
+    }
+
+    fn open_sinks(&mut self) -> Result<(), BuildError> {
+        self.sinks.iter_mut().try_for_each(|(name, pipeline)| {
+            let opened = pipeline.sink.open();
+            opened.map_err(|source| BuildError(Problem::Sink { name: name.clone(), source }))
+        })
+    }
+}
+
+fn next_name() -> String {
+    static UNNAMED: AtomicUsize = AtomicUsize::new(1);
+    match UNNAMED.fetch_add(1, Ordering::Relaxed) {
+        1 => "logweir".to_owned(),
+        number => format!("logweir-{number}"),
+    }
+}
+
+/// The logger's own thread.
+fn run_thread(runtime: Runtime, shared: Arc<Shared>, kit: Kit) {
+    mark_logger_thread();
+    runtime.block_on(worker::run(shared, kit));
+    // A sink may have left a blocking task behind: the end of the logger does not wait for it.
+    runtime.shutdown_background();
+}
+
+fn stations(
+    sinks: Vec<(String, Pipeline)>,
+    plan: &Plan,
+    meters: Vec<SinkMeters>,
+    bells: &Arc<Bells>,
+    diagnostics: &Arc<Diagnostics>,
+) -> (Box<[Arc<Station>]>, Vec<Box<dyn Sink>>) {
+    let equipped = sinks.into_iter().zip(&plan.accounts).zip(meters).map(|(((name, pipeline), &limit), meters)| {
+        let Pipeline { sink, level, timeout, when_full, .. } = pipeline;
+        let (bells, diagnostics) = (bells.clone(), diagnostics.clone());
+        let config = StationConfig { name, level, timeout, when_full, limit, meters, bells, diagnostics };
+        (Arc::new(Station::new(config)), sink)
+    });
+    let (stations, sinks): (Vec<_>, Vec<_>) = equipped.unzip();
+    (stations.into(), sinks)
+}
+
+#[cfg(feature = "prometheus")]
+fn register_server(
+    exporter: Option<Exporter>,
+    runtime: &Handle,
+) -> Result<(Option<SocketAddr>, Option<Server>), BuildError> {
+    let Some(exporter) = exporter else { return Ok((None, None)) };
+    let _inside = runtime.enter();
+    let listen = |source| BuildError(Problem::Listen { addr: ([0, 0, 0, 0], 0).into(), source });
+    let addr = exporter.addr().map_err(listen)?;
+    // Tokio has no way to ask for its drivers; it panics without them.
+    let registered = catch_unwind(AssertUnwindSafe(|| exporter.register()));
+    let server = registered.map_err(|_| BuildError(Problem::Runtime("I/O (`enable_io`)")))?;
+    let server = server.map_err(|source| BuildError(Problem::Listen { addr, source }))?;
+    Ok((Some(addr), Some(server)))
+}
+
+#[cfg(feature = "prometheus")]
+fn companion(server: Server, shared: Weak<Shared>) -> BoxFuture<'static, ()> {
+    Box::pin(server.run(shared))
+}
+
+fn check_timers(runtime: &Handle) -> Result<(), BuildError> {
+    let _inside = runtime.enter();
+    let made = catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO)));
+    made.map_err(|_| BuildError(Problem::Runtime("timers (`enable_time`)")))
+}
+
+/// Has the timer thread look whether the flush task is polled.
+fn watch(shared: &Arc<Shared>) -> io::Result<()> {
+    let shared = Arc::downgrade(shared);
+    let (mut seen, mut periods) = (u64::MAX, 0_u32);
+    deadline::every(WATCH, move || {
+        let Some(shared) = Weak::upgrade(&shared).filter(|shared| shared.shutdown.requested().is_none()) else {
+            return false;
+        };
+        let turns = shared.turns.load(Ordering::Relaxed);
+        periods = if turns == seen { periods + 1 } else { 0 };
+        seen = turns;
+        // Asked to take a turn one period ago, it has not.
+        if periods == 1 {
+            shared.diagnostics.report(Diagnostic::Stalled { since: WATCH });
+        }
+        shared.queue.signal().nudge();
+        true
+    })
+}
+
+/// What the knobs come to, once they are known to fit together.
+struct Plan {
+    /// The queue's bytes less its lanes.
+    heap_bytes: usize,
+    /// One for each sink.
+    accounts: Vec<usize>,
+    batch_bytes: usize,
+}
+
+impl Plan {
+    fn check(builder: &Builder<'_>) -> Result<Plan, BuildError> {
+        let Builder { queue_capacity, lanes, memory, max_event_bytes, .. } = *builder;
+        within("lanes", lanes, 1, MAX_LANES)?;
+        within("queue_capacity", queue_capacity, 1, MAX_CAPACITY)?;
+        within("batch_size", builder.batch_size, 1, MAX_BATCH)?;
+        within_time("flush_interval", builder.flush_interval, Duration::from_millis(1), MAX_INTERVAL)?;
+        if builder.name.as_ref().is_some_and(String::is_empty) {
+            return Err(knob("name", "empty", "any text that is not empty"));
+        }
+        #[cfg(feature = "prometheus")]
+        if builder.recorder.is_some() && builder.prometheus.is_some() {
+            return Err(knob("metrics", "set beside `prometheus`", "one of the two: each is a recorder"));
+        }
+        let half = memory / 2;
+        let lanes_bytes = lanes * queue_capacity * EVENT_BYTES;
+        if lanes_bytes > half / 2 {
+            let allowed = format!(
+                "at most {} with `memory` {memory} and `lanes` {lanes}: at {EVENT_BYTES} bytes an event the lanes may \
+                 take a quarter of the memory",
+                half / 2 / lanes / EVENT_BYTES
+            );
+            return Err(knob("queue_capacity", queue_capacity, allowed));
+        }
+        let heap_bytes = half - lanes_bytes;
+        let accounts = accounts(&builder.sinks, half)?;
+        let smallest = accounts.iter().copied().min().unwrap_or(0);
+        // Half of a sink's account, so that one can wait while another is written.
+        let most = (heap_bytes - size_of::<Vec<u8>>().min(heap_bytes)).min(smallest / 2);
+        if max_event_bytes < MIN_EVENT_BYTES || max_event_bytes > most {
+            let allowed = format!(
+                "{MIN_EVENT_BYTES} to {most} with `memory` {memory}: the queue has {heap_bytes} bytes beside its lanes, \
+                 the smallest sink's account {smallest}, of which an event may take half"
+            );
+            return Err(knob("max_event_bytes", max_event_bytes, allowed));
+        }
+        Ok(Plan { heap_bytes, accounts, batch_bytes: smallest / BATCHES_PER_ACCOUNT })
+    }
+}
+
+/// The sinks' accounts: what was asked for, the rest in equal shares.
+fn accounts(sinks: &[(String, Pipeline)], half: usize) -> Result<Vec<usize>, BuildError> {
+    if sinks.is_empty() {
+        return Err(knob("sink", "none", "at least one sink"));
+    }
+    for (index, (name, pipeline)) in sinks.iter().enumerate() {
+        if name.is_empty() || sinks[..index].iter().any(|(other, _)| other == name) {
+            return Err(knob("sink", format!("`{name}`"), "names that are not empty and differ"));
+        }
+        if pipeline.timeout.is_zero() {
+            return Err(knob("timeout", format!("0 (sink `{name}`)"), "more than zero"));
+        }
+    }
+    let asked: usize = sinks.iter().filter_map(|(_, pipeline)| pipeline.backlog_bytes).sum();
+    let unasked = sinks.iter().filter(|(_, pipeline)| pipeline.backlog_bytes.is_none()).count();
+    if asked > half {
+        let allowed = format!("at most {half} for all sinks together: half of `memory`");
+        return Err(knob("backlog", asked, allowed));
+    }
+    let share = (half - asked).checked_div(unasked).unwrap_or(0);
+    Ok(sinks.iter().map(|(_, pipeline)| pipeline.backlog_bytes.unwrap_or(share)).collect())
+}
+
+fn within(name: &'static str, value: usize, least: usize, most: usize) -> Result<(), BuildError> {
+    if (least..=most).contains(&value) { Ok(()) } else { Err(knob(name, value, format!("{least} to {most}"))) }
+}
+
+fn within_time(name: &'static str, value: Duration, least: Duration, most: Duration) -> Result<(), BuildError> {
+    if (least..=most).contains(&value) {
+        Ok(())
+    } else {
+        Err(knob(name, format!("{value:?}"), format!("{least:?} to {most:?}")))
+    }
+}
+
+fn knob(name: &'static str, value: impl ToString, allowed: impl Into<String>) -> BuildError {
+    BuildError(Problem::Knob { name, value: value.to_string(), allowed: allowed.into() })
+}
+
+/// Why `start` refused. Nothing was started; sinks that were opened are dropped.
+#[derive(Debug)]
+pub struct BuildError(Problem);
+
+#[derive(Debug)]
+enum Problem {
+    Knob { name: &'static str, value: String, allowed: String },
+    Filter(ParseFilterError),
+    Sink { name: String, source: SinkError },
+    #[cfg(feature = "prometheus")]
+    Listen { addr: SocketAddr, source: io::Error },
+    Runtime(&'static str),
+    Thread(io::Error),
+}
+
+impl BuildError {
+    /// The knob that is wrong, as the builder's method is named; none if it is the environment that refused.
+    pub fn knob(&self) -> Option<&str> {
+        match &self.0 {
+            Problem::Knob { name, .. } => Some(name),
+            Problem::Filter(_) => Some("filter"),
+            Problem::Sink { .. } => Some("sink"),
+            #[cfg(feature = "prometheus")]
+            Problem::Listen { .. } => Some("prometheus"),
+            Problem::Runtime(_) => Some("start_on"),
+            Problem::Thread(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Problem::Knob { name, value, allowed } => write!(f, "`{name}` is {value}; allowed is {allowed}"),
+            Problem::Filter(error) => write!(f, "`filter`: {error}"),
+            Problem::Sink { name, source } => {
+                write!(f, "sink `{name}` cannot be opened")?;
+                // What is wrong with a sink (its path, say) is in the error's source, which not every caller prints.
+                source.source().map_or(Ok(()), |cause| write!(f, ": {}", crate::diagnostics::Chain(cause)))
+            }
+            #[cfg(feature = "prometheus")]
+            Problem::Listen { addr, source } => write!(f, "`prometheus`: cannot listen on {addr}: {source}"),
+            Problem::Runtime(what) => write!(f, "`start_on`: the runtime has no {what}"),
+            Problem::Thread(source) => write!(f, "the system gave the logger no thread: {source}"),
+        }
+    }
+}
+
+impl Error for BuildError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.0 {
+            Problem::Filter(error) => Some(error),
+            Problem::Sink { source, .. } => Some(source),
+            #[cfg(feature = "prometheus")]
+            Problem::Listen { source, .. } => Some(source),
+            Problem::Thread(source) => Some(source),
+            Problem::Knob { .. } | Problem::Runtime(_) => None,
+        }
+    }
+}

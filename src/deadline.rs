@@ -1,0 +1,170 @@
+//! Any thread, any executor or none: waiting with a deadline in real time.
+//!
+//! Deadlines are kept by one detached thread of the process, so they hold under any executor, when the logger's runtime
+//! is stuck, and when there is no runtime at all.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+/// Registered deadlines that nobody waits for any more are thrown out when the heap has grown to twice this.
+const SWEEP: usize = 64;
+
+static TIMER: Mutex<Option<Sender<Alarm>>> = Mutex::new(None);
+
+struct Alarm {
+    when: Instant,
+    ring: Ring,
+}
+
+enum Ring {
+    Once(oneshot::Sender<()>),
+    /// Called again after the period, for as long as it says so.
+    Every(Duration, Box<dyn FnMut() -> bool + Send>),
+}
+
+impl Ring {
+    fn is_awaited(&self) -> bool {
+        match self {
+            Ring::Once(ring) => !ring.is_closed(),
+            Ring::Every(..) => true,
+        }
+    }
+
+    /// Rings; returns the alarm's next time, if it has one.
+    fn ring(self) -> Option<Alarm> {
+        match self {
+            Ring::Once(ring) => {
+                // An error says that nobody waits any more.
+                ring.send(()).unwrap_or_default();
+                None
+            }
+            Ring::Every(period, mut call) => {
+                call().then(|| Alarm { when: Instant::now() + period, ring: Ring::Every(period, call) })
+            }
+        }
+    }
+}
+
+fn timer() -> io::Result<Sender<Alarm>> {
+    // A std lock: held for a clone, or for the spawn of the one thread.
+    let mut timer = TIMER.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*timer {
+        Some(alarms) => Ok(alarms.clone()),
+        None => {
+            let (alarms, inbox) = channel();
+            thread::Builder::new().name("logweir-timer".into()).spawn(move || run(&inbox))?;
+            *timer = Some(alarms.clone());
+            Ok(alarms)
+        }
+    }
+}
+
+/// Ends at `when`, at once if it is past, never if it is `None`.
+///
+/// Cancel-safe. Without a timer thread (a logger does not start without one) it ends at once: early beats never.
+pub(crate) async fn at(when: Option<Instant>) {
+    let Some(when) = when else { return std::future::pending().await };
+    if when <= Instant::now() {
+        return;
+    }
+    let (ring, rung) = oneshot::channel();
+    let sent = timer().is_ok_and(|alarms| alarms.send(Alarm { when, ring: Ring::Once(ring) }).is_ok());
+    if sent {
+        // An error says that the timer thread is gone: the same as having rung.
+        rung.await.unwrap_or_default();
+    }
+}
+
+/// Calls `call` on the timer thread after each period, until it says `false`. It must not block or panic.
+///
+/// # Errors
+/// The operating system gave no thread.
+pub(crate) fn every(period: Duration, call: impl FnMut() -> bool + Send + 'static) -> io::Result<()> {
+    let alarm = Alarm { when: Instant::now() + period, ring: Ring::Every(period, Box::new(call)) };
+    timer()?.send(alarm).map_err(io::Error::other)
+}
+
+fn run(inbox: &Receiver<Alarm>) {
+    let mut pending: BinaryHeap<Reverse<Entry>> = BinaryHeap::new();
+    let mut sweep_at = SWEEP;
+    loop {
+        let now = Instant::now();
+        while pending.peek().is_some_and(|Reverse(next)| next.0.when <= now) {
+            let next = pending.pop().and_then(|Reverse(Entry(alarm))| alarm.ring.ring());
+            pending.extend(next.map(|alarm| Reverse(Entry(alarm))));
+        }
+        if pending.len() >= sweep_at {
+            pending.retain(|Reverse(entry)| entry.0.ring.is_awaited());
+            sweep_at = (pending.len() * 2).max(SWEEP);
+        }
+        let received = match pending.peek() {
+            Some(Reverse(next)) => inbox.recv_timeout(next.0.when.saturating_duration_since(now)),
+            None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match received {
+            Ok(alarm) => pending.push(Reverse(Entry(alarm))),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+struct Entry(Alarm);
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.when == other.0.when
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.when.cmp(&other.0.when)
+    }
+}
+
+/// Drives `future` on this thread until it ends or `until` passes (`None`: for ever).
+///
+/// Unlike an executor's `block_on` it may be called anywhere, inside a runtime too: the caller answers for blocking it.
+pub(crate) fn block_until<F: Future>(future: F, until: Option<Instant>) -> Option<F::Output> {
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut cx = Context::from_waker(&waker);
+    // The calling task's cooperative budget is not ours to spend: without it a channel would look busy for ever.
+    let mut future = pin!(tokio::task::coop::unconstrained(future));
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return Some(output);
+        }
+        match until.map(|until| until.saturating_duration_since(Instant::now())) {
+            None => thread::park(),
+            Some(left) if left.is_zero() => return None,
+            Some(left) => thread::park_timeout(left),
+        }
+    }
+}

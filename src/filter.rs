@@ -1,0 +1,262 @@
+//! Anywhere (pure), but for the cell that callers read: which targets log at which level.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::event::{Callsite, Event, Level, LevelFilter};
+
+/// Which events pass, by target and level.
+///
+/// Read from text: directives `[target][=level]`, separated by commas. A bare level sets the default; a bare target
+/// means `trace`; the directive with the longest target that the event's target starts with decides (as in
+/// `env_logger`); with no default, other targets are off. Levels are `trace debug info warn error fatal off`, in any
+/// case.
+///
+/// ```
+/// let filter: logweir::Filter = "info,hyper=warn,checkout::db=trace".parse()?;
+/// # Ok::<(), logweir::ParseFilterError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    default: LevelFilter,
+    /// Longest target first, so that the first that fits decides.
+    directives: Vec<(String, LevelFilter)>,
+}
+
+impl Filter {
+    fn threshold(&self, target: &str) -> LevelFilter {
+        let decided = self.directives.iter().find(|(prefix, _)| target.starts_with(prefix.as_str()));
+        decided.map_or(self.default, |(_, threshold)| *threshold)
+    }
+
+    /// The threshold of the most talkative target.
+    fn lowest(&self) -> LevelFilter {
+        self.directives.iter().map(|(_, threshold)| *threshold).fold(self.default, LevelFilter::min)
+    }
+}
+
+/// Everything from `level` up, whatever the target.
+impl From<Level> for Filter {
+    fn from(level: Level) -> Self {
+        Filter { default: level.into(), directives: Vec::new() }
+    }
+}
+
+impl FromStr for Filter {
+    type Err = ParseFilterError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut default = None;
+        let mut directives: Vec<(String, LevelFilter)> = Vec::new();
+        let mut start = 0;
+        for part in text.split(',') {
+            let blanks = part.len() - part.trim_start().len();
+            let fail = |reason| ParseFilterError { directive: part.trim().into(), column: start + blanks + 1, reason };
+            match parse_directive(part.trim()).map_err(fail)? {
+                None => {}
+                Some((None, threshold)) => default = Some(threshold),
+                Some((Some(target), threshold)) => {
+                    // Of two directives for one target the last counts.
+                    directives.retain(|(other, _)| other != target);
+                    directives.push((target.into(), threshold));
+                }
+            }
+            start += part.len() + 1;
+        }
+        if default.is_none() && directives.is_empty() {
+            return Err(ParseFilterError { directive: text.into(), column: 1, reason: Reason::Empty });
+        }
+        directives.sort_by_key(|(target, _)| std::cmp::Reverse(target.len()));
+        Ok(Filter { default: default.unwrap_or(LevelFilter::Off), directives })
+    }
+}
+
+fn parse_directive(text: &str) -> Result<Option<(Option<&str>, LevelFilter)>, Reason> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if text.contains(['[', ']', '{', '}']) {
+        return Err(Reason::Span);
+    }
+    if text.contains('/') {
+        return Err(Reason::Regex);
+    }
+    match text.split_once('=') {
+        None => match text.parse() {
+            Ok(threshold) => Ok(Some((None, threshold))),
+            Err(_) if text.contains(char::is_whitespace) => Err(Reason::Blank),
+            Err(_) => Ok(Some((Some(text), LevelFilter::Trace))),
+        },
+        Some((target, level)) => {
+            let (target, level) = (target.trim(), level.trim());
+            let threshold = level.parse().map_err(|_| Reason::Level(level.into()))?;
+            if target.contains(char::is_whitespace) {
+                return Err(Reason::Blank);
+            }
+            Ok(Some(((!target.is_empty()).then_some(target), threshold)))
+        }
+    }
+}
+
+/// A filter's text does not follow the grammar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseFilterError {
+    directive: String,
+    column: usize,
+    reason: Reason,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Reason {
+    Empty,
+    Span,
+    Regex,
+    Blank,
+    Level(String),
+}
+
+impl ParseFilterError {
+    /// The directive that is wrong.
+    pub fn directive(&self) -> &str {
+        &self.directive
+    }
+
+    /// Where it begins: the byte in the text, counted from 1.
+    pub fn column(&self) -> usize {
+        self.column
+    }
+}
+
+impl fmt::Display for ParseFilterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "filter directive `{}` at column {}: ", self.directive, self.column)?;
+        match &self.reason {
+            Reason::Empty => f.write_str("there is no directive; expected `[target][=level]`, separated by commas"),
+            Reason::Span => f.write_str("span and field directives are not supported; expected `[target][=level]`"),
+            Reason::Regex => f.write_str("message patterns are not supported; expected `[target][=level]`"),
+            Reason::Blank => f.write_str("a target has no blanks; separate directives by commas"),
+            Reason::Level(level) => {
+                write!(f, "`{level}` is not a level; expected trace, debug, info, warn, error, fatal or off")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ParseFilterError {}
+
+/// The filter of a logger, read by every call and replaced at run time.
+pub(crate) struct FilterCell {
+    /// What passes at all: the answer to most disabled calls is this one byte.
+    lowest: AtomicU8,
+    /// Unique in the process: a call site's cached answer belongs to one filter of one logger.
+    generation: AtomicU64,
+    // A std lock: held to read one pointer, by call sites that have not asked this filter before.
+    filter: Mutex<Arc<Filter>>,
+}
+
+/// Generation 0 means a call site that never asked.
+static GENERATION: AtomicU64 = AtomicU64::new(1);
+
+impl FilterCell {
+    pub(crate) fn new(filter: Filter) -> Self {
+        FilterCell {
+            lowest: AtomicU8::new(filter.lowest() as u8),
+            generation: AtomicU64::new(GENERATION.fetch_add(1, Ordering::Relaxed)),
+            filter: Mutex::new(Arc::new(filter)),
+        }
+    }
+
+    pub(crate) fn set(&self, filter: Filter) {
+        let mut current = self.filter.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock, so that two settings leave one filter's numbers, not a mixture.
+        self.lowest.store(filter.lowest() as u8, Ordering::Relaxed);
+        *current = Arc::new(filter);
+        self.generation.store(GENERATION.fetch_add(1, Ordering::Relaxed), Ordering::Release);
+    }
+
+    #[inline]
+    pub(crate) fn allows(&self, callsite: &'static Callsite, level: Level) -> bool {
+        if (level as u8) < self.lowest.load(Ordering::Relaxed) {
+            return false;
+        }
+        let generation = self.generation.load(Ordering::Acquire);
+        match callsite.cached_threshold(generation) {
+            Some(threshold) => level as u8 >= threshold,
+            None => self.ask(callsite, level, generation),
+        }
+    }
+
+    pub(crate) fn allows_event(&self, event: &Event) -> bool {
+        match event.callsite() {
+            Some(callsite) => self.allows(callsite, event.level()),
+            None => self.allows_target(event.target(), event.level()),
+        }
+    }
+
+    pub(crate) fn allows_target(&self, target: &str, level: Level) -> bool {
+        (level as u8) >= self.lowest.load(Ordering::Relaxed) && self.current().threshold(target).allows(level)
+    }
+
+    #[cold]
+    fn ask(&self, callsite: &'static Callsite, level: Level, generation: u64) -> bool {
+        // The generation was read before the filter: a newer filter's answer under an older generation is asked again.
+        let threshold = self.current().threshold(callsite.target());
+        callsite.cache_threshold(generation, threshold);
+        threshold.allows(level)
+    }
+
+    fn current(&self) -> Arc<Filter> {
+        self.filter.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn threshold(filter: &str, target: &str) -> LevelFilter {
+        filter.parse::<Filter>().expect(filter).threshold(target)
+    }
+
+    #[test]
+    fn the_longest_target_that_fits_decides() {
+        let filter = "info,hyper=warn,hyper::client=trace,noise=off";
+        assert_eq!(threshold(filter, "app"), LevelFilter::Info);
+        assert_eq!(threshold(filter, "hyper::server"), LevelFilter::Warn);
+        assert_eq!(threshold(filter, "hyper::client::pool"), LevelFilter::Trace);
+        assert_eq!(threshold(filter, "noise"), LevelFilter::Off);
+    }
+
+    #[test]
+    fn a_bare_target_means_trace_and_other_targets_are_off() {
+        assert_eq!(threshold("app", "app::db"), LevelFilter::Trace);
+        assert_eq!(threshold("app", "other"), LevelFilter::Off);
+    }
+
+    #[test]
+    fn levels_are_read_in_any_case_and_blanks_around_directives_are_passed_over() {
+        assert_eq!(threshold(" Info , app = FATAL ,", "app"), LevelFilter::Fatal);
+        assert_eq!(threshold("=warn", "app"), LevelFilter::Warn);
+    }
+
+    #[test]
+    fn the_last_of_two_directives_for_one_target_counts() {
+        assert_eq!(threshold("app=warn,app=debug", "app"), LevelFilter::Debug);
+    }
+
+    #[test]
+    fn a_wrong_directive_is_named_with_its_column() {
+        for (text, directive, column) in [
+            ("info, app=loud", "app=loud", 7),
+            ("info,[span]=debug", "[span]=debug", 6),
+            ("info/regex", "info/regex", 1),
+            ("", "", 1),
+            ("info app", "info app", 1),
+        ] {
+            let error = text.parse::<Filter>().expect_err(text);
+            assert_eq!((error.directive(), error.column()), (directive, column), "{error}");
+        }
+    }
+}

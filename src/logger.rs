@@ -1,0 +1,408 @@
+//! The caller's side: any thread, any executor or none.
+
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use futures::future::{BoxFuture, select};
+use tokio::runtime::Handle;
+
+use crate::builder::Builder;
+use crate::deadline;
+use crate::diagnostics::{self, Diagnostic};
+use crate::event::{Callsite, Context, Event, Level, ToValue};
+use crate::filter::{Filter, ParseFilterError};
+use crate::queue::TryEmitError;
+use crate::shared::{Home, Shared};
+use crate::shutdown::{BoxError, Ending, Health};
+use crate::stats::{DropReason, FlushReport, LastError, ShutdownReport, Stats};
+use crate::suppress;
+
+/// A handle to a logger: clones are cheap and log to the same queue.
+///
+/// Made by [`Logger::builder`]. End it with [`Logger::shutdown`], which delivers what is pending and says what became
+/// of every event. Dropping the last handle starts a shutdown in the background that nobody waits for: if the process
+/// ends first, what was pending is lost and nothing says how much.
+pub struct Logger {
+    shared: Arc<Shared>,
+    context: Option<Arc<Context>>,
+}
+
+static GLOBAL: OnceLock<Logger> = OnceLock::new();
+
+/// The logger the macros use when they are given none.
+#[doc(hidden)]
+#[inline]
+pub fn global() -> Option<&'static Logger> {
+    GLOBAL.get()
+}
+
+impl Logger {
+    /// Begins to configure a logger.
+    pub fn builder() -> Builder<'static> {
+        Builder::new()
+    }
+
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Logger { shared, context: None }
+    }
+
+    /// Makes this the logger of macro calls that name none. Calls before it do nothing and count nothing.
+    ///
+    /// The global handle is never dropped: such a logger ends only by [`Logger::shutdown`].
+    ///
+    /// # Errors
+    /// Hands the logger back if there is a global one already.
+    pub fn set_global(&self) -> Result<(), Logger> {
+        GLOBAL.set(self.clone())
+    }
+
+    /// A logger whose events carry one more field, and all of this one's.
+    ///
+    /// The fields are encoded once, here. A name that is there already gets the new value. If the memory for contexts
+    /// (at most half of the queue's byte account) is used up, events of the new logger are refused (`bytes`).
+    pub fn with(&self, key: &str, value: impl ToValue) -> Logger {
+        let mut context = Context::extend(self.context.as_deref(), key, value.to_value());
+        if let Some(charge) = self.shared.queue.account().charge_context(context.bytes()) {
+            context.hold(Box::new(charge));
+        }
+        let mut child = self.clone();
+        child.context = Some(Arc::new(context));
+        child
+    }
+
+    /// Whether an event of this level and target would pass the filter.
+    pub fn enabled(&self, level: Level, target: &str) -> bool {
+        self.shared.filter.allows_target(target, level)
+    }
+
+    /// Replaces the filter, for every handle, from the next call on. The grammar is [`Filter`]'s.
+    ///
+    /// # Errors
+    /// Names the directive that is wrong and its column; the old filter stays.
+    pub fn set_filter(&self, filter: &str) -> Result<(), ParseFilterError> {
+        filter.parse::<Filter>().map(|filter| self.shared.filter.set(filter))
+    }
+
+    /// Logs an event. It never waits for I/O, a sink or room (unless the policy is
+    /// [`Overflow::Block`](crate::Overflow::Block)): an event that finds no room is dealt with as the overflow policy
+    /// says, and counted.
+    pub fn emit(&self, event: Event) {
+        if self.shared.filter.allows_event(&event) {
+            self.__emit(event);
+        }
+    }
+
+    /// Logs an event if there is room for it now: evicts nothing and counts no loss.
+    ///
+    /// An event that the filter keeps out, and one logged by a sink (which is counted as suppressed), is done with: `Ok`.
+    ///
+    /// # Errors
+    /// Hands the event back, which is then counted nowhere.
+    pub fn try_emit(&self, event: Event) -> Result<(), TryEmitError> {
+        if !self.shared.filter.allows_event(&event) {
+            return Ok(());
+        }
+        match self.prepare(event) {
+            Some(event) => self.shared.queue.try_push(event),
+            None => Ok(()),
+        }
+    }
+
+    /// Logs an event, waiting for room whatever the overflow policy is. Works under any executor.
+    ///
+    /// Under [`Overflow::DropNewest`](crate::Overflow::DropNewest) and [`Overflow::Block`](crate::Overflow::Block) an
+    /// accepted event stays in the queue; under `DropOldest` a later one may evict it.
+    ///
+    /// # Errors
+    /// Why it was refused, after the logger was closed or if its context has no memory; such a refusal is counted.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, the event is not accepted and counted nowhere.
+    pub async fn emit_wait(&self, event: Event) -> Result<(), EmitError> {
+        if !self.shared.filter.allows_event(&event) {
+            return Ok(());
+        }
+        match self.prepare(event) {
+            Some(event) => self.shared.queue.push_wait(event).await.map_err(|reason| EmitError { reason }),
+            None => Ok(()),
+        }
+    }
+
+    /// The event with this handle's context; none if it must not enter.
+    #[inline]
+    fn prepare(&self, mut event: Event) -> Option<Event> {
+        if suppress::is_active() {
+            self.shared.queue.suppress();
+            return None;
+        }
+        if let Some(context) = &self.context {
+            event.set_context(Some(context.clone()));
+        }
+        Some(event)
+    }
+
+    #[doc(hidden)]
+    #[inline]
+    pub fn __enabled(&self, callsite: &'static Callsite, level: Level) -> bool {
+        self.shared.filter.allows(callsite, level)
+    }
+
+    /// For an event that has passed the filter.
+    #[doc(hidden)]
+    #[inline]
+    pub fn __emit(&self, event: Event) {
+        if let Some(event) = self.prepare(event) {
+            self.shared.queue.push(event);
+        }
+    }
+
+    /// Waits until everything accepted before the call is settled at every sink (delivered, dropped for a reason, or
+    /// unconfirmed) and each sink has flushed. Works under any executor; the timeout is kept in real time and, with
+    /// [`Builder::start_on`], on that runtime's clock, whichever is first.
+    ///
+    /// # Cancel safety
+    /// Dropping the future takes back the request at most; no event is affected.
+    pub async fn flush(&self, timeout: Duration) -> FlushReport {
+        let since = Instant::now();
+        let request = self.shared.ask_flush(timeout);
+        first(self.shared.flushed(&request), deadline::at(since.checked_add(timeout))).await;
+        self.shared.flush_report(&request, since)
+    }
+
+    /// As [`Logger::flush`], on this thread.
+    ///
+    /// # Errors
+    /// [`InsideRuntime`] on a thread of a tokio runtime: blocking it could stop the very tasks it waits for.
+    ///
+    /// # Blocking
+    /// For `timeout` at the most.
+    pub fn flush_blocking(&self, timeout: Duration) -> Result<FlushReport, InsideRuntime> {
+        outside_runtime()?;
+        Ok(block_on(self.flush(timeout)))
+    }
+
+    /// Ends the logger: runs the shutdown hooks while events are still accepted, closes the queue, delivers what is in
+    /// it, closes the sinks, and reports what became of every event.
+    ///
+    /// It returns by the deadline whatever the sinks do: what waits then is dropped (`deadline`), what is being written
+    /// is unconfirmed. Of several calls the earliest deadline counts for all, and all get the same report.
+    /// [`Duration::ZERO`] ends it at once, [`Duration::MAX`] has no deadline. Works under any executor; the deadline is
+    /// kept in real time and, with [`Builder::start_on`], on that runtime's clock, whichever is first.
+    ///
+    /// Events logged later are refused (`closed`) and counted in [`Logger::stats`].
+    ///
+    /// # Cancel safety
+    /// A shutdown that was begun goes on if the future is dropped; call again for the report.
+    pub async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
+        let shared = &self.shared;
+        let until = Instant::now().checked_add(timeout);
+        shared.shutdown.request(timeout);
+        first(shared.shutdown.wait_done(), deadline::at(until)).await;
+        (*shared.finish(Ending::Deadline)).clone()
+    }
+
+    /// As [`Logger::shutdown`], on this thread.
+    ///
+    /// # Errors
+    /// [`InsideRuntime`] on a thread of a tokio runtime; nothing has begun then.
+    ///
+    /// # Blocking
+    /// For `timeout` at the most.
+    pub fn shutdown_blocking(&self, timeout: Duration) -> Result<ShutdownReport, InsideRuntime> {
+        outside_runtime()?;
+        Ok(block_on(self.shutdown(timeout)))
+    }
+
+    /// A guard for `main`: dropped, by `?` or a panic too, it shuts the logger down and waits for it.
+    pub fn shutdown_guard(&self, timeout: Duration) -> ShutdownGuard {
+        ShutdownGuard { logger: self.clone(), timeout }
+    }
+
+    /// Adds a hook that [`Logger::shutdown`] runs first, on the logger's runtime, the last one added first. What it
+    /// logs is accepted. Hooks have half of the shutdown's time together; one that fails, panics or does not end is
+    /// reported and counted.
+    ///
+    /// A hook added after the shutdown began may not run.
+    pub fn on_shutdown(&self, hook: impl FnOnce() -> BoxFuture<'static, Result<(), BoxError>> + Send + 'static) {
+        self.shared.hooks.add(Box::new(hook));
+    }
+
+    /// Has every sink open its destination again, after something else moved it away (logrotate).
+    ///
+    /// # Errors
+    /// Names the sinks that failed, or did not answer within the timeout, and why.
+    ///
+    /// # Cancel safety
+    /// A reopen that was asked for happens all the same.
+    pub async fn reopen(&self, timeout: Duration) -> Result<(), ReopenError> {
+        let tickets: Vec<u64> = self.shared.stations.iter().map(|station| station.ask_reopen()).collect();
+        first(self.reopened(&tickets), deadline::at(Instant::now().checked_add(timeout))).await;
+        let answers = self.shared.stations.iter().zip(&tickets).map(|(station, ticket)| {
+            let answer = station.reopen_answer(*ticket).map_or(Err(None), |answer| answer.map_err(Some));
+            answer.err().map(|error| (station.name().to_owned(), error))
+        });
+        let failed: Vec<_> = answers.flatten().collect();
+        if failed.is_empty() { Ok(()) } else { Err(ReopenError { failed }) }
+    }
+
+    async fn reopened(&self, tickets: &[u64]) {
+        let stations = &self.shared.stations;
+        loop {
+            let mut progress = pin!(self.shared.bells.progress.notified());
+            progress.as_mut().enable();
+            let is_answered = stations.iter().zip(tickets).all(|(station, id)| station.reopen_answer(*id).is_some());
+            if is_answered || self.shared.shutdown.is_done() {
+                return;
+            }
+            progress.await;
+        }
+    }
+
+    /// Both books and every sink's numbers at this moment: a consistent snapshot.
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
+    }
+
+    /// Begins a new window for the sinks' latency percentiles.
+    pub fn reset_latency(&self) {
+        self.shared.stations.iter().for_each(|station| station.reset_latency());
+    }
+
+    /// Whether it runs, drains, or has ended.
+    pub fn health(&self) -> Health {
+        self.shared.health()
+    }
+}
+
+impl Clone for Logger {
+    fn clone(&self) -> Self {
+        // Relaxed, as in `Arc`: the new handle comes from one that is there.
+        self.shared.handles.fetch_add(1, Ordering::Relaxed);
+        Logger { shared: self.shared.clone(), context: self.context.clone() }
+    }
+}
+
+impl Drop for Logger {
+    fn drop(&mut self) {
+        if self.shared.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.shared.shutdown.request(self.shared.shutdown_timeout);
+        }
+    }
+}
+
+impl std::fmt::Debug for Logger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Logger").field("name", &self.shared.name).field("context", &self.context).finish_non_exhaustive()
+    }
+}
+
+/// Ends with whichever ends first; polls `a` before `b`.
+async fn first(a: impl Future<Output = ()>, b: impl Future<Output = ()>) {
+    select(pin!(a), pin!(b)).await;
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    deadline::block_until(future, None).expect("without a limit it ends with the future, and these have deadlines")
+}
+
+fn outside_runtime() -> Result<(), InsideRuntime> {
+    Handle::try_current().map_or(Ok(()), |_| Err(InsideRuntime(())))
+}
+
+/// Shuts the logger down when dropped; see [`Logger::shutdown_guard`].
+///
+/// # Blocking
+/// The drop waits for the shutdown, its timeout at the most, on whatever thread it happens: that is its purpose. On the
+/// current-thread runtime that the logger itself runs on ([`Builder::start_on`]) waiting would stop the logger; there
+/// the drop ends it at once, and says so.
+#[must_use = "dropped at once it shuts the logger down at once"]
+#[derive(Debug)]
+pub struct ShutdownGuard {
+    logger: Logger,
+    timeout: Duration,
+}
+
+impl Drop for ShutdownGuard {
+    fn drop(&mut self) {
+        let shared = &self.logger.shared;
+        if shared.shutdown.is_done() {
+            return;
+        }
+        let is_home = |here: Handle| {
+            matches!(shared.home, Home::Runtime { id, is_current_thread: true } if id == here.id())
+        };
+        let report = if Handle::try_current().is_ok_and(is_home) {
+            shared.shutdown.request(Duration::ZERO);
+            shared.diagnostics.report(Diagnostic::GuardCannotWait);
+            (*shared.finish(Ending::Deadline)).clone()
+        } else {
+            block_on(self.logger.shutdown(self.timeout))
+        };
+        // Whoever wants the numbers awaits `shutdown`; here they are said only if something is wrong.
+        let lost = report.sinks.iter().any(|sink| sink.dropped.total() + sink.unconfirmed > 0);
+        if report.timed_out && lost {
+            shared.diagnostics.report(Diagnostic::ShutdownIncomplete { report: Box::new(report) });
+        }
+        diagnostics::settle();
+    }
+}
+
+/// Why [`Logger::emit_wait`] did not take the event. The refusal is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EmitError {
+    reason: DropReason,
+}
+
+impl EmitError {
+    /// The reason it is counted under.
+    pub fn reason(&self) -> DropReason {
+        self.reason
+    }
+}
+
+impl std::fmt::Display for EmitError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the event was refused: {}", self.reason)
+    }
+}
+
+impl std::error::Error for EmitError {}
+
+/// A blocking call was made on a thread of a tokio runtime. Nothing was done; await the `async` twin instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InsideRuntime(());
+
+impl std::fmt::Display for InsideRuntime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("this call blocks, and the thread belongs to a tokio runtime; await the async twin instead")
+    }
+}
+
+impl std::error::Error for InsideRuntime {}
+
+/// Which sinks did not reopen; see [`Logger::reopen`].
+#[derive(Clone, Debug)]
+pub struct ReopenError {
+    failed: Vec<(String, Option<LastError>)>,
+}
+
+impl ReopenError {
+    /// The sinks by name, each with its error; without one it did not answer in time.
+    pub fn failed(&self) -> impl Iterator<Item = (&str, Option<&LastError>)> {
+        self.failed.iter().map(|(name, error)| (name.as_str(), error.as_ref()))
+    }
+}
+
+impl std::fmt::Display for ReopenError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("not reopened:")?;
+        self.failed.iter().try_for_each(|(name, error)| match error {
+            Some(error) => write!(f, " sink `{name}`: {};", error.message),
+            None => write!(f, " sink `{name}`: no answer in time;"),
+        })
+    }
+}
+
+impl std::error::Error for ReopenError {}

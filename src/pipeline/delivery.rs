@@ -1,0 +1,96 @@
+//! A sink task: takes a step at a time and carries it out. What a failed write leads to is decided here, and only here.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use tokio::time::{Instant, timeout};
+
+use super::ledger::From;
+use super::station::{Attempt, Outcome, Station, Step};
+use crate::sink::{ErrorKind, Sink, SinkError};
+use crate::suppress::suppress;
+
+/// Delivers until the station is closed.
+pub(crate) async fn deliver(station: Arc<Station>, mut sink: Box<dyn Sink>) {
+    loop {
+        match station.next().await {
+            Step::Write(attempt) => {
+                write(&station, &mut *sink, &attempt).await;
+                station.release(&attempt);
+            }
+            Step::Flush(barrier) => {
+                let result = call(&station, sink.outlives_timeout(), "flush", sink.flush()).await;
+                station.flushed(barrier, result);
+            }
+            Step::Reopen(ticket) => {
+                let result = call(&station, sink.outlives_timeout(), "reopen", sink.reopen()).await;
+                station.reopened(ticket, result);
+            }
+            Step::Close => {
+                let result = call(&station, sink.outlives_timeout(), "close", sink.close()).await;
+                station.closed(result, sink.written_bytes());
+                return;
+            }
+        }
+    }
+}
+
+/// Writes a batch and books where its events ended.
+async fn write(station: &Station, sink: &mut dyn Sink, attempt: &Attempt) {
+    let started = Instant::now();
+    let outlives_timeout = sink.outlives_timeout();
+    let (answer, from) = {
+        let mut write = pin!(guarded(sink.write(&attempt.batch)));
+        match timeout(station.timeout(), &mut write).await {
+            Ok(answer) => (answer, From::InFlight),
+            Err(_) => {
+                station.give_up(attempt);
+                if !outlives_timeout {
+                    return;
+                }
+                // The write goes on behind our back: its answer settles the events after all, and a second write
+                // before it would mix the two.
+                (write.await, From::Unconfirmed)
+            }
+        }
+    };
+    let outcome = answer.map_or_else(Outcome::Failed, |()| Outcome::Delivered);
+    station.settle(attempt, outcome, from, started.elapsed(), sink.written_bytes());
+}
+
+/// A call that carries no events: its time is bounded, a late answer is waited for where there will be one.
+async fn call(
+    station: &Station,
+    outlives_timeout: bool,
+    name: &str,
+    future: impl Future<Output = Result<(), SinkError>>,
+) -> Result<(), SinkError> {
+    let mut future = pin!(guarded(future));
+    match timeout(station.timeout(), &mut future).await {
+        Ok(answer) => answer,
+        Err(_) if outlives_timeout => future.await,
+        Err(_) => Err(station.timeout_error(name)),
+    }
+}
+
+/// What the sink logs is suppressed, a panic of it is an error.
+async fn guarded(future: impl Future<Output = Result<(), SinkError>>) -> Result<(), SinkError> {
+    match suppress(AssertUnwindSafe(future).catch_unwind()).await {
+        Ok(answer) => answer,
+        Err(payload) => Err(panicked(&*payload)),
+    }
+}
+
+/// The error for a caught panic, with its message where it has one.
+pub(crate) fn panicked(payload: &(dyn Any + Send)) -> SinkError {
+    let message = payload
+        .downcast_ref::<&'static str>()
+        .map(|message| (*message).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned());
+    SinkError::new(ErrorKind::Panic, message.into())
+}

@@ -1,0 +1,128 @@
+//! Any thread: the queue's account of heap bytes, for spilled events and contexts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+/// A bounded number of bytes. Charged on the caller's side for events that left their inline buffer and for contexts;
+/// released when the event leaves the queue, when the last event with the context is gone.
+///
+/// Relaxed throughout: the number guards no other memory, and each change is one read-modify-write.
+#[derive(Debug)]
+pub(crate) struct Account {
+    limit: usize,
+    used: AtomicUsize,
+    /// The part of `used` that contexts hold; at most half of `limit`.
+    contexts: AtomicUsize,
+    waiting: AtomicUsize,
+    freed: Notify,
+}
+
+impl Account {
+    pub(super) fn new(limit: usize) -> Self {
+        Account {
+            limit,
+            used: AtomicUsize::new(0),
+            contexts: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            freed: Notify::new(),
+        }
+    }
+
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn try_charge(&self, bytes: usize) -> bool {
+        try_add(&self.used, bytes, self.limit)
+    }
+
+    pub(crate) fn release(&self, bytes: usize) {
+        if bytes > 0 {
+            // SeqCst with the waiter's registration: either it sees the freed bytes or we see it waiting.
+            self.used.fetch_sub(bytes, Ordering::SeqCst);
+            if self.waiting.load(Ordering::SeqCst) > 0 {
+                self.freed.notify_waiters();
+            }
+        }
+    }
+
+    /// Charges a context; the charge ends when the result is dropped. `None`: there is no room.
+    pub(crate) fn charge_context(self: &Arc<Self>, bytes: usize) -> Option<ContextCharge> {
+        if !try_add(&self.contexts, bytes, self.limit / 2) {
+            return None;
+        }
+        if !self.try_charge(bytes) {
+            self.contexts.fetch_sub(bytes, Ordering::Relaxed);
+            return None;
+        }
+        Some(ContextCharge { account: self.clone(), bytes })
+    }
+
+    /// Waits for room and charges it; `false` once `closed` says that nobody will make room any more.
+    ///
+    /// Cancel-safe: a charge is made in the same poll that returns.
+    pub(super) async fn charge(&self, bytes: usize, closed: impl Fn() -> bool) -> bool {
+        if self.try_charge(bytes) {
+            return true;
+        }
+        let _waiting = Waiting::enter(&self.waiting);
+        loop {
+            let mut freed = std::pin::pin!(self.freed.notified());
+            freed.as_mut().enable();
+            if self.try_charge(bytes) {
+                return true;
+            }
+            if closed() {
+                return false;
+            }
+            freed.await;
+        }
+    }
+
+    pub(super) fn wake_waiters(&self) {
+        self.freed.notify_waiters();
+    }
+}
+
+fn try_add(counter: &AtomicUsize, bytes: usize, limit: usize) -> bool {
+    let added = counter.fetch_add(bytes, Ordering::SeqCst).saturating_add(bytes);
+    if added > limit {
+        counter.fetch_sub(bytes, Ordering::SeqCst);
+        return false;
+    }
+    true
+}
+
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn enter(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Waiting(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The charge for one context.
+pub(crate) struct ContextCharge {
+    account: Arc<Account>,
+    bytes: usize,
+}
+
+impl Drop for ContextCharge {
+    fn drop(&mut self) {
+        self.account.contexts.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.account.release(self.bytes);
+    }
+}

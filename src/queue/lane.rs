@@ -1,0 +1,223 @@
+//! Callers push, the flush task drains, a caller that finds it full may evict: one bounded tokio channel.
+//!
+//! Invariants:
+//! * While the lane is open nobody registers a waker in the channel: waking a parked receiver would cost each caller
+//!   two microseconds. Every poll uses a no-op waker; the flush task sleeps elsewhere.
+//! * Never `try_recv`: it parks the thread on a half-finished send.
+//! * `popped` counts every event taken out, evicted ones too, so `accepted = popped + rx.len()` under the lock, and the
+//!   callers need no counter.
+//! * Polls run without tokio's cooperative budget: it is the calling task's, and a poll that finds it spent would say
+//!   that a full lane is empty.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::task::coop::unconstrained;
+
+use crate::event::{Event, Level};
+use crate::stats::{DropReason, Drops};
+
+/// How many events a drain takes under one lock: permits come back to the callers only when the poll returns.
+const CHUNK: usize = 64;
+/// How often an evictor tries before it refuses the newcomer: another caller may take the room it made, and the oldest
+/// slot may be claimed but not yet written.
+const TRIES: usize = 4;
+
+/// One lane, on cache lines of its own: neighbours' callers must not slow each other.
+#[repr(align(128))]
+pub(super) struct Lane {
+    pub(super) tx: mpsc::Sender<Event>,
+    // A std lock: held for a chunk at most, never across an await, and taken by callers outside any runtime.
+    exit: Mutex<Exit>,
+    /// Spilled bytes of the events in the channel.
+    bytes: AtomicUsize,
+    refused: [AtomicU64; DropReason::ALL.len()],
+}
+
+/// The consumer's end.
+pub(super) struct Exit {
+    rx: mpsc::Receiver<Event>,
+    popped: u64,
+    popped_by_level: [u64; Level::ALL.len()],
+    evicted: Drops,
+}
+
+/// A lane's part of the intake book.
+pub(super) struct LaneBook {
+    pub(super) accepted: u64,
+    pub(super) accepted_by_level: [u64; Level::ALL.len()],
+    pub(super) evicted: Drops,
+    pub(super) queued: u64,
+    pub(super) refused: Drops,
+}
+
+impl Lane {
+    pub(super) fn new(capacity: usize) -> Self {
+        let (tx, rx) = mpsc::channel(capacity);
+        let exit = Exit { rx, popped: 0, popped_by_level: [0; Level::ALL.len()], evicted: Drops::default() };
+        Lane { tx, exit: Mutex::new(exit), bytes: AtomicUsize::new(0), refused: Default::default() }
+    }
+
+    /// A panic while the lock was held left counts that are whole: each is changed in one statement.
+    fn exit(&self) -> MutexGuard<'_, Exit> {
+        self.exit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Events in the channel, those being sent included.
+    #[inline]
+    pub(super) fn depth(&self) -> usize {
+        self.tx.max_capacity() - self.tx.capacity()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add_bytes(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn sub_bytes(&self, bytes: usize) {
+        if bytes > 0 {
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts an event that did not get in.
+    pub(super) fn refuse(&self, reason: DropReason) {
+        self.refused[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Sends `event` in place of the oldest. Returns what was evicted for it, or the event with the reason.
+    pub(super) fn replace_oldest(&self, mut event: Event) -> (Trash, Result<(), (Event, DropReason)>) {
+        let mut trash = Trash::default();
+        let mut exit = self.exit();
+        for attempt in 0..=TRIES {
+            // Looked at again under the lock: another evictor or the drain may have made room.
+            event = match self.tx.try_send(event) {
+                Ok(()) => return (trash, Ok(())),
+                Err(TrySendError::Closed(event)) => return (trash, Err((event, DropReason::Closed))),
+                Err(TrySendError::Full(event)) => event,
+            };
+            if attempt < TRIES
+                && let Some(oldest) = exit.evict(DropReason::OverflowOldest)
+            {
+                self.sub_bytes(oldest.spilled_bytes());
+                trash.0[attempt] = Some(oldest);
+            }
+        }
+        (trash, Err((event, DropReason::OverflowNewest)))
+    }
+
+    /// Evicts the oldest events until `enough` says so or the lane is empty.
+    pub(super) fn evict_for_bytes(&self, mut enough: impl FnMut() -> bool, release: impl Fn(usize)) -> bool {
+        loop {
+            if enough() {
+                return true;
+            }
+            let Some(oldest) = self.exit().evict(DropReason::Bytes) else { return false };
+            let bytes = oldest.spilled_bytes();
+            self.sub_bytes(bytes);
+            drop(oldest);
+            release(bytes);
+        }
+    }
+
+    /// Takes up to a chunk of the oldest events that are completely written.
+    pub(super) fn drain(&self, into: &mut Vec<Event>) -> usize {
+        let polled = self.exit().poll_drain(&mut Context::from_waker(Waker::noop()), into);
+        let taken = if let Poll::Ready(taken) = polled { taken } else { 0 };
+        self.sub_bytes_of(into, taken);
+        taken
+    }
+
+    /// As [`Lane::drain`] on a closed lane, with a real waker: `Ready(0)` means that every accepted event is out, also
+    /// those whose sender was between permit and publication when the lane closed.
+    pub(super) fn poll_drain_closed(&self, cx: &mut Context<'_>, into: &mut Vec<Event>) -> Poll<usize> {
+        let polled = self.exit().poll_drain(cx, into);
+        if let Poll::Ready(taken) = polled {
+            self.sub_bytes_of(into, taken);
+        }
+        polled
+    }
+
+    fn sub_bytes_of(&self, events: &[Event], taken: usize) {
+        let bytes = events[events.len() - taken..].iter().map(Event::spilled_bytes).sum();
+        self.sub_bytes(bytes);
+    }
+
+    /// No event enters from here on; what was accepted can still be drained.
+    pub(super) fn close(&self) {
+        self.exit().rx.close();
+    }
+
+    /// How many events were accepted so far, and how many of them were taken out.
+    pub(super) fn position(&self) -> (u64, u64) {
+        let exit = self.exit();
+        (exit.accepted(), exit.popped)
+    }
+
+    pub(super) fn book(&self) -> LaneBook {
+        let exit = self.exit();
+        let mut refused = Drops::default();
+        for reason in DropReason::REFUSED {
+            refused.add(reason, self.refused[reason as usize].load(Ordering::Relaxed));
+        }
+        LaneBook {
+            accepted: exit.accepted(),
+            accepted_by_level: exit.popped_by_level,
+            evicted: exit.evicted,
+            queued: exit.rx.len() as u64,
+            refused,
+        }
+    }
+}
+
+impl Exit {
+    fn accepted(&self) -> u64 {
+        self.popped + self.rx.len() as u64
+    }
+
+    fn evict(&mut self, reason: DropReason) -> Option<Event> {
+        let rx = &mut self.rx;
+        let oldest = match poll_unbudgeted(&mut Context::from_waker(Waker::noop()), |cx| rx.poll_recv(cx)) {
+            Poll::Ready(Some(oldest)) => oldest,
+            Poll::Ready(None) | Poll::Pending => return None,
+        };
+        self.popped += 1;
+        self.popped_by_level[oldest.level() as usize] += 1;
+        self.evicted.add(reason, 1);
+        Some(oldest)
+    }
+
+    fn poll_drain(&mut self, cx: &mut Context<'_>, into: &mut Vec<Event>) -> Poll<usize> {
+        let rx = &mut self.rx;
+        let polled = poll_unbudgeted(cx, |cx| rx.poll_recv_many(cx, into, CHUNK));
+        if let Poll::Ready(taken) = polled {
+            self.popped += taken as u64;
+            for event in &into[into.len() - taken..] {
+                self.popped_by_level[event.level() as usize] += 1;
+            }
+        }
+        polled
+    }
+}
+
+fn poll_unbudgeted<T>(cx: &mut Context<'_>, poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+    pin!(unconstrained(poll_fn(poll))).poll(cx)
+}
+
+/// Evicted events, to be dropped when no lock is held: dropping one may free memory.
+#[derive(Default)]
+pub(super) struct Trash([Option<Event>; TRIES]);
+
+impl Trash {
+    pub(super) fn spilled_bytes(&self) -> usize {
+        self.0.iter().flatten().map(Event::spilled_bytes).sum()
+    }
+}

@@ -1,0 +1,499 @@
+//! The caller's side pushes, the flush task drains: lanes with a bounded number of events and one account of bytes.
+
+mod account;
+mod lane;
+mod overflow;
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::sync::mpsc::error::TrySendError;
+
+pub(crate) use account::{Account, ContextCharge};
+use lane::{Lane, LaneBook};
+pub use overflow::Overflow;
+
+use crate::clock;
+use crate::event::{Event, Level, LevelFilter};
+use crate::stats::{DropReason, Drops};
+
+/// What one event costs while it waits.
+pub(crate) const EVENT_BYTES: usize = size_of::<Event>();
+
+/// How the builder wants the queue; checked there.
+pub(crate) struct QueueConfig {
+    pub(crate) lanes: usize,
+    pub(crate) capacity: usize,
+    /// For spilled events and contexts, over and above the lanes themselves.
+    pub(crate) heap_bytes: usize,
+    pub(crate) max_event_bytes: usize,
+    pub(crate) flush_at: LevelFilter,
+    pub(crate) overflow: Overflow,
+    pub(crate) may_block: MayBlock,
+}
+
+/// Where [`Overflow::Block`] waits.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum MayBlock {
+    /// The logger has its own thread: any other thread may wait.
+    Anywhere,
+    /// The logger runs on a runtime of the user's: only threads outside any runtime.
+    OutsideRuntimes,
+}
+
+/// The bounded queue between the callers and the flush task.
+pub(crate) struct Queue {
+    lanes: Box<[Lane]>,
+    config: QueueConfig,
+    /// Depth at which a caller wakes the flush task. Half: waking earlier moves cache lines while the caller emits.
+    mark: usize,
+    account: Arc<Account>,
+    signal: Signal,
+    truncated: AtomicU64,
+    suppressed: AtomicU64,
+    /// Refusals say `worker_gone` instead of `closed`.
+    worker_gone: AtomicBool,
+}
+
+/// The intake book at one moment.
+pub(crate) struct IntakeBook {
+    pub(crate) accepted: u64,
+    pub(crate) refused: Drops,
+    pub(crate) evicted: Drops,
+    /// Events in the lanes; those the flush task holds are its to add.
+    pub(crate) in_lanes: u64,
+    /// Events that left the lanes, by level.
+    pub(crate) passed_by_level: [u64; Level::ALL.len()],
+}
+
+/// Why [`Logger::try_emit`](crate::Logger::try_emit) did not take the event; it is handed back.
+#[derive(Debug)]
+pub enum TryEmitError {
+    /// There is no room now, for the event or for its bytes.
+    Full(Event),
+    /// The logger was shut down, or its flush task is gone.
+    Closed(Event),
+}
+
+impl TryEmitError {
+    /// The event that was not taken.
+    pub fn into_event(self) -> Event {
+        match self {
+            TryEmitError::Full(event) | TryEmitError::Closed(event) => event,
+        }
+    }
+}
+
+impl std::fmt::Display for TryEmitError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            TryEmitError::Full(_) => "the queue has no room for the event",
+            TryEmitError::Closed(_) => "the logger takes no more events",
+        })
+    }
+}
+
+impl std::error::Error for TryEmitError {}
+
+impl Queue {
+    pub(crate) fn new(config: QueueConfig) -> Self {
+        Queue {
+            lanes: (0..config.lanes).map(|_| Lane::new(config.capacity)).collect(),
+            mark: (config.capacity / 2).max(1),
+            account: Arc::new(Account::new(config.heap_bytes)),
+            config,
+            signal: Signal::default(),
+            truncated: AtomicU64::new(0),
+            suppressed: AtomicU64::new(0),
+            worker_gone: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes the event in, or counts why not. Waits only under [`Overflow::Block`].
+    #[inline]
+    pub(crate) fn push(&self, mut event: Event) {
+        let lane = self.lane();
+        let level = event.level();
+        if self.is_heavy(&event) {
+            return self.push_heavy(lane, event);
+        }
+        event.stamp(clock::now_nanos());
+        match lane.tx.try_send(event) {
+            Ok(()) => self.after_send(lane, level),
+            Err(error) => self.overflowed(lane, error),
+        }
+    }
+
+    /// Takes the event in if there is room; evicts nothing, counts nothing.
+    pub(crate) fn try_push(&self, mut event: Event) -> Result<(), TryEmitError> {
+        let lane = self.lane();
+        let level = event.level();
+        self.limit(&mut event);
+        let bytes = event.spilled_bytes();
+        if !has_charged_context(&event) || !self.account.try_charge(bytes) {
+            return Err(if lane.tx.is_closed() { TryEmitError::Closed(event) } else { TryEmitError::Full(event) });
+        }
+        event.stamp(clock::now_nanos());
+        lane.add_bytes(bytes);
+        lane.tx.try_send(event).map_err(|error| {
+            lane.sub_bytes(bytes);
+            self.account.release(bytes);
+            match error {
+                TrySendError::Full(event) => {
+                    self.signal.raise();
+                    TryEmitError::Full(event)
+                }
+                TrySendError::Closed(event) => TryEmitError::Closed(event),
+            }
+        })?;
+        self.after_send(lane, level);
+        Ok(())
+    }
+
+    /// Waits for room and takes the event in.
+    ///
+    /// Cancel-safe: until the poll that returns, nothing is accepted and nothing is counted.
+    pub(crate) async fn push_wait(&self, event: Event) -> Result<(), DropReason> {
+        let lane = self.lane();
+        let mut stage = DropReason::OverflowNewest;
+        let admitted = self.admit(lane, event, &mut stage).await;
+        admitted.inspect_err(|reason| lane.refuse(*reason))
+    }
+
+    /// Counts an event that one of our own tasks logged.
+    #[cold]
+    pub(crate) fn suppress(&self) {
+        self.suppressed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn lane(&self) -> &Lane {
+        thread_local! {
+            /// A thread keeps its lane: within it, what the thread emits stays in order by itself.
+            static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
+        }
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+        let mut number = NUMBER.get();
+        if number == usize::MAX {
+            number = NEXT.fetch_add(1, Ordering::Relaxed);
+            NUMBER.set(number);
+        }
+        // The branch spares the division for the first threads.
+        let index = if number < self.lanes.len() { number } else { number % self.lanes.len() };
+        &self.lanes[index]
+    }
+
+    #[inline]
+    fn after_send(&self, lane: &Lane, level: Level) {
+        if lane.depth() >= self.mark {
+            self.signal.raise_if_down();
+        }
+        if self.config.flush_at.allows(level) {
+            self.signal.raise();
+        }
+    }
+
+    /// Whether the event touches the byte account, or carries a context that it had no room for.
+    #[inline]
+    fn is_heavy(&self, event: &Event) -> bool {
+        event.spilled_bytes() > 0 || !has_charged_context(event)
+    }
+
+    #[cold]
+    fn push_heavy(&self, lane: &Lane, mut event: Event) {
+        let level = event.level();
+        self.limit(&mut event);
+        let bytes = event.spilled_bytes();
+        if !has_charged_context(&event) {
+            return lane.refuse(self.closed_or(lane, DropReason::Bytes));
+        }
+        if !self.account.try_charge(bytes) && !self.make_room(lane, bytes) {
+            self.signal.raise();
+            return match self.config.overflow {
+                Overflow::Block(wait) if self.may_block() => self.push_blocking(lane, event, wait),
+                _ => lane.refuse(self.closed_or(lane, DropReason::Bytes)),
+            };
+        }
+        if self.account.used() >= self.account.limit() / 2 {
+            self.signal.raise_if_down();
+        }
+        lane.add_bytes(bytes);
+        event.stamp(clock::now_nanos());
+        match lane.tx.try_send(event) {
+            Ok(()) => self.after_send(lane, level),
+            Err(error) => self.overflowed(lane, error),
+        }
+    }
+
+    /// Evicts the lane's oldest events for `bytes`, if the policy allows it and that can free enough.
+    fn make_room(&self, lane: &Lane, bytes: usize) -> bool {
+        let free = self.account.limit().saturating_sub(self.account.used());
+        self.config.overflow == Overflow::DropOldest
+            && !lane.tx.is_closed()
+            && free + lane.bytes() >= bytes
+            && lane.evict_for_bytes(|| self.account.try_charge(bytes), |freed| self.account.release(freed))
+    }
+
+    /// Brings a spilled event down to the size limit.
+    fn limit(&self, event: &mut Event) {
+        if event.spilled_bytes() > 0 && event.limit(self.config.max_event_bytes) {
+            self.truncated.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The lane had no room for an event whose bytes are charged.
+    #[cold]
+    fn overflowed(&self, lane: &Lane, error: TrySendError<Event>) {
+        let event = match error {
+            TrySendError::Closed(event) => return self.refuse_charged(lane, event, DropReason::Closed),
+            TrySendError::Full(event) => event,
+        };
+        self.signal.raise();
+        match self.config.overflow {
+            Overflow::DropOldest => {
+                let level = event.level();
+                let (trash, sent) = lane.replace_oldest(event);
+                self.account.release(trash.spilled_bytes());
+                match sent {
+                    Ok(()) => self.after_send(lane, level),
+                    Err((event, reason)) => self.refuse_charged(lane, event, reason),
+                }
+            }
+            Overflow::Block(wait) if self.may_block() => {
+                self.uncharge(lane, &event);
+                self.push_blocking(lane, event, wait);
+            }
+            Overflow::DropNewest | Overflow::Block(_) => self.refuse_charged(lane, event, DropReason::OverflowNewest),
+        }
+    }
+
+    fn refuse_charged(&self, lane: &Lane, event: Event, reason: DropReason) {
+        self.uncharge(lane, &event);
+        lane.refuse(self.closed_or(lane, reason));
+    }
+
+    fn uncharge(&self, lane: &Lane, event: &Event) {
+        let bytes = event.spilled_bytes();
+        lane.sub_bytes(bytes);
+        self.account.release(bytes);
+    }
+
+    /// The reason to count: a closed lane goes before every other.
+    fn closed_or(&self, lane: &Lane, reason: DropReason) -> DropReason {
+        if !lane.tx.is_closed() {
+            reason
+        } else if self.worker_gone.load(Ordering::Relaxed) {
+            DropReason::WorkerGone
+        } else {
+            DropReason::Closed
+        }
+    }
+
+    fn may_block(&self) -> bool {
+        match self.config.may_block {
+            MayBlock::Anywhere => !is_logger_thread(),
+            MayBlock::OutsideRuntimes => tokio::runtime::Handle::try_current().is_err(),
+        }
+    }
+
+    /// Waits on this thread, in real time: no runtime may exist here.
+    fn push_blocking(&self, lane: &Lane, event: Event, wait: Duration) {
+        let mut stage = DropReason::OverflowNewest;
+        let until = Instant::now().checked_add(wait);
+        let admitted = crate::deadline::block_until(self.admit(lane, event, &mut stage), until);
+        if let Err(reason) = admitted.unwrap_or(Err(stage)) {
+            lane.refuse(self.closed_or(lane, reason));
+        }
+    }
+
+    /// Waits for bytes, then for a place. `stage` says what it is waiting for, as the reason if it is given up.
+    async fn admit(&self, lane: &Lane, mut event: Event, stage: &mut DropReason) -> Result<(), DropReason> {
+        self.limit(&mut event);
+        if !has_charged_context(&event) {
+            return Err(self.closed_or(lane, DropReason::Bytes));
+        }
+        let bytes = event.spilled_bytes();
+        *stage = DropReason::Bytes;
+        if !self.account.charge(bytes, || lane.tx.is_closed()).await {
+            return Err(self.closed_or(lane, DropReason::Closed));
+        }
+        // Bytes before the place: a permit held while waiting would keep the end of a drain waiting too.
+        let charge = Charge { account: &self.account, bytes };
+        *stage = DropReason::OverflowNewest;
+        self.signal.raise_if_down();
+        let permit = match lane.tx.reserve().await {
+            Ok(permit) => permit,
+            Err(_) => return Err(self.closed_or(lane, DropReason::Closed)),
+        };
+        let level = event.level();
+        event.stamp(clock::now_nanos());
+        lane.add_bytes(bytes);
+        permit.send(event);
+        charge.keep();
+        self.after_send(lane, level);
+        Ok(())
+    }
+}
+
+/// The flush task's end.
+impl Queue {
+    pub(crate) fn lane_count(&self) -> usize {
+        self.lanes.len()
+    }
+
+    pub(crate) fn signal(&self) -> &Signal {
+        &self.signal
+    }
+
+    pub(crate) fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.config.capacity * self.lanes.len()
+    }
+
+    /// Takes up to a chunk of a lane's oldest events.
+    pub(crate) fn drain(&self, lane: usize, into: &mut Vec<Event>) -> usize {
+        self.lanes[lane].drain(into)
+    }
+
+    /// As [`Queue::drain`] after [`Queue::close`]; `Ready(0)`: the lane is empty for good.
+    pub(crate) fn poll_drain_closed(&self, lane: usize, cx: &mut Context<'_>, into: &mut Vec<Event>) -> Poll<usize> {
+        self.lanes[lane].poll_drain_closed(cx, into)
+    }
+
+    /// No event enters from here on.
+    pub(crate) fn close(&self) {
+        self.lanes.iter().for_each(Lane::close);
+        self.account.wake_waiters();
+    }
+
+    /// Closes, and says why in every later refusal.
+    pub(crate) fn close_worker_gone(&self) {
+        self.worker_gone.store(true, Ordering::Relaxed);
+        self.close();
+    }
+
+    /// What each lane has accepted so far: where a flush must come to.
+    pub(crate) fn accepted_positions(&self) -> Box<[u64]> {
+        self.lanes.iter().map(|lane| lane.position().0).collect()
+    }
+
+    /// Events accepted before `positions` that are still in the lanes.
+    pub(crate) fn before(&self, positions: &[u64]) -> u64 {
+        self.lanes.iter().zip(positions).map(|(lane, &position)| position.saturating_sub(lane.position().1)).sum()
+    }
+
+    pub(crate) fn book(&self) -> IntakeBook {
+        let mut sum = IntakeBook {
+            accepted: 0,
+            refused: Drops::default(),
+            evicted: Drops::default(),
+            in_lanes: 0,
+            passed_by_level: [0; Level::ALL.len()],
+        };
+        for LaneBook { accepted, accepted_by_level, evicted, queued, refused } in self.lanes.iter().map(Lane::book) {
+            sum.accepted += accepted;
+            sum.refused.merge(&refused);
+            sum.evicted.merge(&evicted);
+            sum.in_lanes += queued;
+            for (sum, count) in sum.passed_by_level.iter_mut().zip(accepted_by_level) {
+                *sum += count;
+            }
+        }
+        sum
+    }
+
+    pub(crate) fn truncated(&self) -> u64 {
+        self.truncated.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn suppressed(&self) -> u64 {
+        self.suppressed.load(Ordering::Relaxed)
+    }
+}
+
+#[inline]
+fn has_charged_context(event: &Event) -> bool {
+    event.context().is_none_or(|context| context.is_charged())
+}
+
+/// Bytes charged for an event that is not in its lane yet.
+struct Charge<'a> {
+    account: &'a Account,
+    bytes: usize,
+}
+
+impl Charge<'_> {
+    /// The event is in: the flush task releases its bytes.
+    fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Charge<'_> {
+    fn drop(&mut self) {
+        self.account.release(self.bytes);
+    }
+}
+
+thread_local! {
+    static LOGGER_THREAD: Cell<bool> = const { Cell::new(false) };
+}
+
+fn is_logger_thread() -> bool {
+    LOGGER_THREAD.get()
+}
+
+/// Says that this thread is a logger's own: it never waits for room that only it can make.
+pub(crate) fn mark_logger_thread() {
+    LOGGER_THREAD.set(true);
+}
+
+/// What wakes the flush task. It sleeps here, not in a lane.
+#[derive(Default)]
+pub(crate) struct Signal {
+    raised: AtomicBool,
+    notify: Notify,
+}
+
+impl Signal {
+    /// Wakes the flush task, unless a wake-up is on its way.
+    ///
+    /// A read-modify-write on both sides: if ours finds the flag raised, the flush task's [`Signal::lower`] comes later
+    /// and sees what we sent before.
+    pub(crate) fn raise(&self) {
+        if !self.raised.swap(true, Ordering::AcqRel) {
+            self.notify.notify_one();
+        }
+    }
+
+    /// As [`Signal::raise`] for wake-ups that may be missed (the interval makes good for them): a load where it is up.
+    #[inline]
+    fn raise_if_down(&self) {
+        if !self.raised.load(Ordering::Relaxed) {
+            self.raise();
+        }
+    }
+
+    /// Lowers the flag; to be called before the drain that answers it.
+    pub(crate) fn lower(&self) {
+        self.raised.swap(false, Ordering::AcqRel);
+    }
+
+    /// Wakes the flush task for something that is not in a lane.
+    pub(crate) fn nudge(&self) {
+        self.notify.notify_one();
+    }
+
+    /// Sleeps until raised or nudged. Cancel-safe.
+    pub(crate) async fn wait(&self) {
+        self.notify.notified().await;
+    }
+}

@@ -1,0 +1,287 @@
+//! What the callers, the flush task and the sink tasks of one logger have in common.
+//!
+//! Locks are taken in this order: desk, lane, station. None is held across an await.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::diagnostics::{self, Diagnostic, Diagnostics};
+use crate::filter::FilterCell;
+use crate::metrics::Meters;
+use crate::pipeline::{Barrier, Bells, Station};
+use crate::queue::{IntakeBook, Queue};
+use crate::shutdown::{Ending, Health, Hook, ShutdownCell};
+use crate::stats::{DropReason, FlushReport, ShutdownReport, Stats};
+use crate::worker::Desk;
+
+/// Where the flush task runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Home {
+    OwnThread,
+    /// On a runtime of the user's.
+    Runtime {
+        id: tokio::runtime::Id,
+        is_current_thread: bool,
+    },
+}
+
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    pub(crate) queue: Queue,
+    pub(crate) filter: FilterCell,
+    pub(crate) stations: Box<[Arc<Station>]>,
+    pub(crate) bells: Arc<Bells>,
+    pub(crate) diagnostics: Arc<Diagnostics>,
+    pub(crate) meters: Meters,
+    pub(crate) shutdown: ShutdownCell,
+    pub(crate) shutdown_timeout: Duration,
+    pub(crate) home: Home,
+    // Std locks, both: held to move a value.
+    desk: Mutex<Desk>,
+    flushes: Mutex<Vec<Arc<FlushRequest>>>,
+    pub(crate) hooks: Hooks,
+    /// Living `Logger`s; with the last one a background shutdown begins.
+    pub(crate) handles: AtomicUsize,
+    /// Turns of the flush task, for whoever watches that it is polled.
+    pub(crate) turns: AtomicU64,
+    ended: OnceLock<SystemTime>,
+}
+
+/// Shutdown hooks that have not run, and the ones that failed.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    // A std lock: held to push or pop.
+    waiting: Mutex<Vec<Hook>>,
+    unfinished: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Hooks {
+    pub(crate) fn add(&self, hook: Hook) {
+        self.unfinished.fetch_add(1, Ordering::Relaxed);
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(hook);
+    }
+
+    /// The hook added last.
+    pub(crate) fn pop(&self) -> Option<Hook> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    pub(crate) fn finished(&self, failed: bool) {
+        self.unfinished.fetch_sub(1, Ordering::Relaxed);
+        self.failed.fetch_add(failed.into(), Ordering::Relaxed);
+    }
+
+    /// Hooks that failed; at the end also those that did not end.
+    fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed) + self.unfinished.load(Ordering::Relaxed)
+    }
+}
+
+/// A flush on its way through the desk and the pipelines.
+pub(crate) struct FlushRequest {
+    /// What each lane had accepted when it was asked for.
+    pub(crate) positions: Box<[u64]>,
+    pub(crate) timeout: Duration,
+    /// One for each sink, once everything before it is handed out.
+    barriers: OnceLock<Box<[Barrier]>>,
+    /// Its time passed on the runtime's clock.
+    expired: OnceLock<()>,
+}
+
+impl FlushRequest {
+    pub(crate) fn has_barriers(&self) -> bool {
+        self.barriers.get().is_some()
+    }
+
+    pub(crate) fn expire(&self) {
+        self.expired.get_or_init(|| ());
+    }
+
+    fn is_over(&self, stations: &[Arc<Station>]) -> bool {
+        let is_flushed = |barriers: &[Barrier]| {
+            stations.iter().zip(barriers).all(|(station, barrier)| station.is_flushed(*barrier))
+        };
+        self.expired.get().is_some() || self.barriers.get().is_some_and(|barriers| is_flushed(barriers))
+    }
+}
+
+/// What a [`Shared`] is made of; see its fields.
+pub(crate) struct Parts {
+    pub(crate) name: String,
+    pub(crate) queue: Queue,
+    pub(crate) filter: FilterCell,
+    pub(crate) stations: Box<[Arc<Station>]>,
+    pub(crate) bells: Arc<Bells>,
+    pub(crate) diagnostics: Arc<Diagnostics>,
+    pub(crate) meters: Meters,
+    pub(crate) shutdown_timeout: Duration,
+    pub(crate) home: Home,
+    pub(crate) desk: Desk,
+}
+
+impl Shared {
+    /// With one handle, the caller's.
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { name, queue, filter, stations, bells, diagnostics, meters, shutdown_timeout, home, desk } = parts;
+        Shared {
+            name,
+            queue,
+            filter,
+            stations,
+            bells,
+            diagnostics,
+            meters,
+            shutdown: ShutdownCell::new(),
+            shutdown_timeout,
+            home,
+            desk: Mutex::new(desk),
+            flushes: Mutex::default(),
+            hooks: Hooks::default(),
+            handles: AtomicUsize::new(1),
+            turns: AtomicU64::new(0),
+            ended: OnceLock::new(),
+        }
+    }
+
+    /// A panic while it was held left each count whole; the books are read on.
+    pub(crate) fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.books(&self.desk()).0
+    }
+
+    /// Brings the metrics up to date.
+    pub(crate) fn refresh_metrics(&self) {
+        let (stats, intake) = self.books(&self.desk());
+        self.meters.refresh(&stats, &intake.passed_by_level);
+    }
+
+    /// A consistent snapshot: with the desk held nothing is handed out, and each sink's book is whole under its lock.
+    fn books(&self, desk: &Desk) -> (Stats, IntakeBook) {
+        let intake = self.queue.book();
+        let stats = Stats {
+            logger: self.name.clone(),
+            emitted: intake.accepted + intake.refused.total(),
+            accepted: intake.accepted,
+            refused: intake.refused,
+            evicted: intake.evicted,
+            dispatched: desk.dispatched(),
+            queued: intake.in_lanes + desk.queued(),
+            queued_bytes: self.queue.account().used() as u64,
+            truncated: self.queue.truncated(),
+            suppressed: self.queue.suppressed(),
+            sinks: self.stations.iter().map(|station| station.report()).collect(),
+        };
+        (stats, intake)
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        match self.ended.get() {
+            Some(&since) => Health::Gone { since },
+            None if self.shutdown.requested().is_some() => Health::Draining,
+            None => Health::Running,
+        }
+    }
+
+    /// Closes the books, once; everybody gets the same report. Waits for nobody who can be stuck.
+    pub(crate) fn finish(&self, ending: Ending) -> Arc<ShutdownReport> {
+        let mut desk = self.desk();
+        if let Some(report) = &desk.report {
+            return report.clone();
+        }
+        let why = match ending {
+            Ending::Orderly | Ending::Deadline => DropReason::Deadline,
+            Ending::RuntimeGone => DropReason::RuntimeGone,
+            Ending::Panicked => DropReason::Panicked,
+        };
+        match ending {
+            Ending::Orderly | Ending::Deadline => self.queue.close(),
+            Ending::RuntimeGone | Ending::Panicked => self.queue.close_worker_gone(),
+        }
+        desk.abandon(&self.queue, &self.stations, why);
+        self.stations.iter().for_each(|station| station.seal(why));
+        let (stats, intake) = self.books(&desk);
+        let elapsed = self.shutdown.requested().map_or(Duration::ZERO, |request| request.since.elapsed());
+        self.meters.refresh(&stats, &intake.passed_by_level);
+        self.meters.ended(elapsed.as_secs_f64());
+        let timed_out = ending == Ending::Deadline;
+        let report = Arc::new(ShutdownReport::new(stats, self.hooks.failed(), timed_out, elapsed));
+        desk.report = Some(report.clone());
+        drop(desk);
+        self.ended.get_or_init(SystemTime::now);
+        if why != DropReason::Deadline {
+            let lost = report.sinks.iter().map(|sink| sink.dropped.get(why) + sink.unconfirmed).sum();
+            self.diagnostics.report(Diagnostic::WorkerGone { lost });
+            diagnostics::settle();
+        }
+        self.shutdown.set_done();
+        self.bells.progress.notify_waiters();
+        report
+    }
+}
+
+/// Flushes, from both sides.
+impl Shared {
+    /// Asks the flush task for a flush of everything accepted so far.
+    pub(crate) fn ask_flush(&self, timeout: Duration) -> Arc<FlushRequest> {
+        let request = Arc::new(FlushRequest {
+            positions: self.queue.accepted_positions(),
+            timeout,
+            barriers: OnceLock::new(),
+            expired: OnceLock::new(),
+        });
+        self.flushes.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
+        self.queue.signal().nudge();
+        request
+    }
+
+    /// The flushes that are still on their way; those that are over, or that nobody waits for any more, are forgotten.
+    pub(crate) fn open_flushes(&self) -> Vec<Arc<FlushRequest>> {
+        let mut flushes = self.flushes.lock().unwrap_or_else(PoisonError::into_inner);
+        flushes.retain(|request| Arc::strong_count(request) > 1 && !request.is_over(&self.stations));
+        flushes.clone()
+    }
+
+    /// Everything before these flushes is handed out: now the sinks are to flush.
+    pub(crate) fn set_barriers<'a>(&self, requests: impl Iterator<Item = &'a Arc<FlushRequest>>) {
+        for request in requests {
+            request.barriers.get_or_init(|| self.stations.iter().map(|station| station.set_barrier()).collect());
+        }
+    }
+
+    /// Ends when the flush is over, or the logger is. Cancel-safe.
+    pub(crate) async fn flushed(&self, request: &FlushRequest) {
+        loop {
+            let mut progress = std::pin::pin!(self.bells.progress.notified());
+            progress.as_mut().enable();
+            if request.is_over(&self.stations) || self.shutdown.is_done() {
+                return;
+            }
+            progress.await;
+        }
+    }
+
+    pub(crate) fn flush_report(&self, request: &FlushRequest, since: Instant) -> FlushReport {
+        let barriers = request.barriers.get();
+        // Events that are at the desk have left the lanes: without barriers they are counted with it.
+        let queued = match barriers {
+            Some(_) => 0,
+            None => {
+                let desk = self.desk();
+                self.queue.before(&request.positions) + desk.queued()
+            }
+        };
+        let sinks: Vec<_> = self
+            .stations
+            .iter()
+            .enumerate()
+            .map(|(index, station)| station.flush_report(barriers.map(|barriers| barriers[index])))
+            .collect();
+        let complete = queued == 0 && sinks.iter().all(|sink| sink.flushed);
+        FlushReport { complete, queued, sinks, elapsed: since.elapsed() }
+    }
+}

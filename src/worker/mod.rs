@@ -1,0 +1,364 @@
+//! The flush task: sleeps, drains the lanes by time, hands batches to the pipelines, ends the logger.
+//!
+//! While the logger is open it sleeps on its interval and on the signal, never in a lane. Everything that can happen to
+//! it is a [`Wake`].
+
+mod batcher;
+mod desk;
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::task::{JoinSet, yield_now};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use batcher::{NO_CUT, cut_now};
+pub(crate) use desk::Desk;
+use desk::Progress;
+
+use crate::diagnostics::Diagnostic;
+use crate::pipeline::deliver;
+use crate::shared::{FlushRequest, Shared};
+use crate::shutdown::Ending;
+use crate::sink::{Sink, SinkError};
+use crate::suppress::suppress;
+
+/// How soon a flush looks again at a lane whose oldest event is claimed but not yet written.
+const HALF_WRITTEN_PAUSE: Duration = Duration::from_millis(1);
+/// How often the metrics are brought up to date for a recorder that does not ask.
+const METRICS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the flush task is started with.
+pub(crate) struct Kit {
+    /// One for each station, in their order.
+    pub(crate) sinks: Vec<Box<dyn Sink>>,
+    pub(crate) flush_interval: Duration,
+    pub(crate) cancel: Option<Cancel>,
+    /// Tasks that run as long as the logger and end after its sinks.
+    pub(crate) companions: Vec<BoxFuture<'static, ()>>,
+}
+
+/// A service's cancellation.
+pub(crate) struct Cancel {
+    pub(crate) token: CancellationToken,
+    /// How long the logger keeps accepting after it.
+    pub(crate) grace: Duration,
+}
+
+/// Everything that wakes the flush task while it serves.
+enum Wake {
+    /// Time to hand out what came in.
+    Interval,
+    /// A lane is half full, an urgent event came in, a flush was asked for.
+    Signal,
+    /// A sink that everybody waits for may have room.
+    Room,
+    /// The service's token was cancelled.
+    Cancelled,
+    /// The grace after the cancellation is over.
+    GraceOver,
+    /// A flush may have run out of time, or a half-written event may be complete.
+    Timer,
+    /// What this stretch of serving was to last for has happened.
+    Done,
+}
+
+/// Runs a logger to its end.
+pub(crate) async fn run(shared: Arc<Shared>, kit: Kit) {
+    let mut gone = Gone { shared: &shared, ending: Some(Ending::RuntimeGone) };
+    let mut companions = JoinSet::new();
+    kit.companions.into_iter().for_each(|task| spawn(&mut companions, task));
+    {
+        let shared = shared.clone();
+        spawn(&mut companions, async move { shared.diagnostics.run().await });
+    }
+    let mut pipelines = JoinSet::new();
+    for (station, sink) in shared.stations.iter().zip(kit.sinks) {
+        spawn(&mut pipelines, deliver(station.clone(), sink));
+    }
+    let worker = Worker {
+        shared: &shared,
+        ticks: ticks(kit.flush_interval),
+        cancel: kit.cancel,
+        grace_over: None,
+        blocked: false,
+        look_again: false,
+        deadlines: Vec::new(),
+        metrics_due: Instant::now() + METRICS_INTERVAL,
+    };
+    let life = AssertUnwindSafe(worker.live(pipelines)).catch_unwind();
+    gone.ending = tokio::select! {
+        biased;
+        lived = life => Some(if lived.is_ok() { Ending::Orderly } else { Ending::Panicked }),
+        () = shared.shutdown.wait_deadline() => Some(Ending::Deadline),
+        // Somebody else's clock came first and the books are closed.
+        () = shared.shutdown.wait_done() => Some(Ending::Deadline),
+    };
+    drop(gone);
+    shared.diagnostics.end();
+}
+
+/// Every task of a logger is spawned here: owned by a set, its log calls suppressed, aborted with the set.
+fn spawn(set: &mut JoinSet<()>, task: impl Future<Output = ()> + Send + 'static) {
+    set.spawn(suppress(task));
+}
+
+fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    // After a stall there is one drain to make up for, not one for each tick that was missed.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// Closes the books on every way out, also when the runtime drops the flush task where it stands.
+struct Gone<'a> {
+    shared: &'a Shared,
+    ending: Option<Ending>,
+}
+
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        if let Some(ending) = self.ending {
+            self.shared.finish(ending);
+        }
+    }
+}
+
+struct Worker<'a> {
+    shared: &'a Arc<Shared>,
+    ticks: Interval,
+    cancel: Option<Cancel>,
+    grace_over: Option<Instant>,
+    /// A batch waits for room at a sink.
+    blocked: bool,
+    /// A flush waits for an event that is half written.
+    look_again: bool,
+    /// The open flushes' deadlines on this runtime's clock.
+    deadlines: Vec<(Arc<FlushRequest>, Instant)>,
+    metrics_due: Instant,
+}
+
+impl Worker<'_> {
+    /// From the first event to the last sink's close.
+    async fn live(mut self, mut pipelines: JoinSet<()>) {
+        let shared = self.shared;
+        self.serve_until(shared.shutdown.wait_requested()).await;
+        // Hooks may log, so the intake stays open and is served while they run.
+        let mut hooks = JoinSet::new();
+        hooks.spawn(run_hooks(shared.clone()));
+        self.serve_until(async { drop(hooks.join_next().await) }).await;
+        shared.queue.close();
+        self.drain_closed().await;
+        shared.stations.iter().for_each(|station| station.begin_close());
+        while pipelines.join_next().await.is_some() {}
+    }
+
+    async fn serve_until(&mut self, done: impl Future<Output = ()>) {
+        let mut done = std::pin::pin!(done);
+        loop {
+            let wake = tokio::select! {
+                biased;
+                () = &mut done => Wake::Done,
+                () = cancelled(&self.cancel) => Wake::Cancelled,
+                () = until(self.grace_over) => Wake::GraceOver,
+                () = self.shared.queue.signal().wait() => Wake::Signal,
+                () = self.shared.bells.room.notified(), if self.blocked => Wake::Room,
+                () = until(self.next_timer()) => Wake::Timer,
+                _ = self.ticks.tick() => Wake::Interval,
+            };
+            self.shared.turns.fetch_add(1, Ordering::Relaxed);
+            match wake {
+                Wake::Done => return,
+                Wake::Interval => {
+                    self.drain().await;
+                    if self.grace_over.is_some() {
+                        self.flush_unasked();
+                    }
+                    self.refresh_metrics();
+                }
+                Wake::Signal | Wake::Room => {
+                    self.drain().await;
+                }
+                Wake::Cancelled => {
+                    let grace = self.cancel.take().map_or(Duration::ZERO, |cancel| cancel.grace);
+                    self.grace_over = Some(Instant::now() + grace);
+                    self.flush_unasked();
+                }
+                Wake::GraceOver => {
+                    self.grace_over = None;
+                    self.shared.shutdown.request(self.shared.shutdown_timeout);
+                }
+                Wake::Timer => {}
+            }
+            self.serve_flushes().await;
+        }
+    }
+
+    /// Hands out what was emitted up to now.
+    async fn drain(&mut self) -> Progress {
+        // While blocked the flag stays up: callers would wake us for nothing.
+        if !self.blocked {
+            self.shared.queue.signal().lower();
+        }
+        self.hand_out(cut_now(), true).await
+    }
+
+    /// Hands out batches up to `cut` until nothing is left or a sink has no room; without `refill` only what has left
+    /// the lanes already.
+    async fn hand_out(&mut self, cut: u64, refill: bool) -> Progress {
+        let Shared { queue, stations, meters, .. } = &**self.shared;
+        self.shared.desk().begin();
+        loop {
+            let take = |lane, into: &mut Vec<_>| if refill { queue.drain(lane, into) } else { 0 };
+            let progress = self.shared.desk().hand_out(queue, stations, cut, take);
+            self.blocked = progress == Progress::Blocked;
+            match progress {
+                Progress::HandedOut(events) => meters.batch_events.record(events as f64),
+                Progress::Idle | Progress::Blocked => return progress,
+            }
+            // The sinks' tasks get their turn, also on a runtime with one thread.
+            yield_now().await;
+        }
+    }
+
+    /// Brings the open flushes on: everything before them out of the lanes, off the desk, then the sinks' barriers.
+    async fn serve_flushes(&mut self) {
+        self.look_again = false;
+        let open = self.shared.open_flushes();
+        self.expire(&open);
+        let waiting: Vec<_> = open.into_iter().filter(|request| !request.has_barriers()).collect();
+        if waiting.is_empty() || self.hand_out(NO_CUT, true).await == Progress::Blocked {
+            return;
+        }
+        let (ready, rest): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|request| self.shared.queue.before(&request.positions) == 0);
+        // Only a claimed slot without its event can be left in a lane now.
+        self.look_again = !rest.is_empty();
+        if !ready.is_empty() && self.hand_out(NO_CUT, false).await == Progress::Idle {
+            self.shared.set_barriers(ready.iter());
+        }
+    }
+
+    /// Flushes the sinks without anybody waiting for it.
+    fn flush_unasked(&mut self) {
+        let is_pending = self.deadlines.iter().any(|(request, _)| !request.has_barriers());
+        if !is_pending {
+            let request = self.shared.ask_flush(Duration::MAX);
+            self.deadlines.push((request, Instant::now() + METRICS_INTERVAL));
+        }
+    }
+
+    fn expire(&mut self, open: &[Arc<FlushRequest>]) {
+        let now = Instant::now();
+        self.deadlines.retain(|(known, _)| open.iter().any(|request| Arc::ptr_eq(request, known)));
+        for request in open {
+            if !self.deadlines.iter().any(|(known, _)| Arc::ptr_eq(request, known))
+                && let Some(deadline) = now.checked_add(request.timeout)
+            {
+                self.deadlines.push((request.clone(), deadline));
+            }
+        }
+        let mut any = false;
+        self.deadlines.retain(|(request, deadline)| {
+            let is_over = *deadline <= now;
+            if is_over {
+                request.expire();
+                any = true;
+            }
+            !is_over
+        });
+        if any {
+            self.shared.bells.progress.notify_waiters();
+        }
+    }
+
+    fn next_timer(&self) -> Option<Instant> {
+        let look_again = self.look_again.then(|| Instant::now() + HALF_WRITTEN_PAUSE);
+        self.deadlines.iter().map(|(_, deadline)| *deadline).chain(look_again).min()
+    }
+
+    fn refresh_metrics(&mut self) {
+        if self.metrics_due <= Instant::now() {
+            self.metrics_due = Instant::now() + METRICS_INTERVAL;
+            self.shared.refresh_metrics();
+        }
+    }
+
+    /// Hands out everything that was accepted before the lanes closed.
+    async fn drain_closed(&mut self) {
+        let Shared { queue, stations, bells, .. } = &**self.shared;
+        loop {
+            let progress = std::future::poll_fn(|cx| {
+                let mut is_waiting = false;
+                let mut desk = self.shared.desk();
+                desk.begin();
+                let progress = desk.hand_out(queue, stations, NO_CUT, |lane, into| {
+                    match queue.poll_drain_closed(lane, cx, into) {
+                        Poll::Ready(taken) => taken,
+                        Poll::Pending => {
+                            is_waiting = true;
+                            0
+                        }
+                    }
+                });
+                if progress == Progress::Idle && is_waiting { Poll::Pending } else { Poll::Ready(progress) }
+            })
+            .await;
+            match progress {
+                Progress::HandedOut(events) => {
+                    self.shared.meters.batch_events.record(events as f64);
+                    yield_now().await;
+                }
+                Progress::Blocked => bells.room.notified().await,
+                Progress::Idle => break,
+            }
+        }
+        let open = self.shared.open_flushes();
+        self.shared.set_barriers(open.iter());
+    }
+}
+
+/// Runs the shutdown hooks, the last one added first, within half of the time there is: the rest is for delivery.
+async fn run_hooks(shared: Arc<Shared>) {
+    let deadline = shared.shutdown.requested().and_then(|request| request.deadline);
+    let limit = deadline.map(|deadline| deadline.saturating_duration_since(std::time::Instant::now()) / 2);
+    let all = async {
+        while let Some(hook) = shared.hooks.pop() {
+            // The call is inside, so that a hook that panics before its future exists is caught too.
+            let result = AssertUnwindSafe(async { hook().await }).catch_unwind().await;
+            let error = match result {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error),
+                Err(payload) => Some(SinkError::panicked(&*payload).into()),
+            };
+            shared.hooks.finished(error.is_some());
+            error.into_iter().for_each(|error| shared.diagnostics.report(Diagnostic::HookFailed { error }));
+        }
+    };
+    let Some(limit) = limit else { return all.await };
+    if timeout(limit, all).await.is_err() {
+        let error = format!("the shutdown hooks did not end within {limit:?}, half of the time for the shutdown").into();
+        shared.diagnostics.report(Diagnostic::HookFailed { error });
+    }
+}
+
+async fn cancelled(cancel: &Option<Cancel>) {
+    match cancel {
+        Some(cancel) => cancel.token.cancelled().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(when: Option<Instant>) {
+    match when {
+        Some(when) => sleep_until(when).await,
+        None => std::future::pending().await,
+    }
+}
