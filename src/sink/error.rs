@@ -1,5 +1,6 @@
 //! Anywhere (pure): what a sink says when it could not deliver.
 
+use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
@@ -68,6 +69,16 @@ impl SinkError {
 
     pub(crate) fn new(kind: ErrorKind, source: Box<dyn Error + Send + Sync>) -> Self {
         SinkError { kind, source, delivered: 0, retry_after: None }
+    }
+
+    /// The sink, or its format, panicked with this payload.
+    pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> Self {
+        let message = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+            (Some(text), _) => text,
+            (_, Some(text)) => text.as_str(),
+            _ => "a panic without a message",
+        };
+        SinkError::new(ErrorKind::Panic, message.into())
     }
 
     /// The first `count` events of the batch were delivered all the same. They are never sent again.

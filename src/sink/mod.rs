@@ -1,12 +1,18 @@
 //! A sink task (async sinks) or a thread the sink owns (blocking ones): where bytes leave the process.
 
+mod blocking;
 mod error;
+mod memory;
+mod null;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use blocking::{Blocking, BlockingSink};
 pub use error::{ErrorKind, SinkError};
+pub use memory::{Captured, MemorySink, WaitError};
+pub use null::NullSink;
 
 use crate::event::Batch;
 
