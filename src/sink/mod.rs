@@ -2,8 +2,10 @@
 
 mod blocking;
 mod error;
+mod file;
 mod memory;
 mod null;
+mod writer;
 
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use async_trait::async_trait;
 
 pub use blocking::{Blocking, BlockingSink};
 pub use error::{ErrorKind, SinkError};
+pub use file::{Durability, FileSink, OpenError};
 pub use memory::{Captured, MemorySink, WaitError};
 pub use null::NullSink;
 
