@@ -1,6 +1,7 @@
 //! A sink task (async sinks) or a thread the sink owns (blocking ones): where bytes leave the process.
 
 mod blocking;
+mod console;
 mod error;
 mod file;
 mod memory;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use blocking::{Blocking, BlockingSink};
+pub use console::{Colors, ConsoleSink};
 pub use error::{ErrorKind, SinkError};
 pub use file::{Durability, FileSink, OpenError};
 pub use memory::{Captured, MemorySink, WaitError};

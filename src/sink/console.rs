@@ -1,0 +1,288 @@
+//! A thread the sink owns: lines on standard output and standard error.
+
+use std::env;
+use std::error::Error;
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::thread;
+use std::time::Duration;
+
+use super::SinkError;
+use super::blocking::{Blocking, BlockingSink, sink_on_its_thread};
+use super::writer::LineWriter;
+use crate::event::{Batch, Level};
+use crate::format::{Format, Text};
+
+/// Writes events to standard output, standard error or both.
+///
+/// By default it writes [`Text`], in colours where [`Colors::Auto`] finds a terminal that wants them.
+///
+/// On Unix it writes to a duplicate of the descriptor, so it shares no lock with `println!`, and a stalled reader stalls
+/// neither. A line begun with `print!` stays in the standard library's buffer and may show after later events. Elsewhere
+/// it writes through [`std::io::stdout`]; where a write fails half-way there, counts may be one event off.
+///
+/// # Errors
+/// When the reader of the pipe has left (`service | head`), the error is permanent, and so is every later one; nothing
+/// panics. A program that gives SIGPIPE its default action back (Rust ignores it) is ended by it instead. Other errors are
+/// temporary.
+///
+/// # Blocking
+/// Writing is on a thread of the sink's own, see [`Blocking`]: a pipe or a terminal that nobody reads blocks that thread
+/// and nothing else. If another program made the descriptor non-blocking, the thread looks again every millisecond.
+///
+/// # Examples
+/// ```
+/// use logweir::Level;
+/// use logweir::sink::{Colors, ConsoleSink};
+///
+/// let sink = ConsoleSink::stdout().stderr_from(Level::Warn).colors(Colors::Never);
+/// ```
+#[must_use = "a sink does nothing until a logger has it"]
+#[derive(Debug)]
+pub struct ConsoleSink {
+    thread: Blocking<Console>,
+}
+
+/// Whether a [`ConsoleSink`] writes its default format in colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Colors {
+    /// In colours if the stream is a terminal, `NO_COLOR` is unset or empty (<https://no-color.org>) and `TERM` is not
+    /// `dumb`; looked up once, by `start()`, for each stream. The terminal must understand escape sequences, as all do but
+    /// the old Windows console.
+    #[default]
+    Auto,
+    /// Always, whatever the stream is.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl ConsoleSink {
+    /// Events go to standard output.
+    pub fn stdout() -> Self {
+        ConsoleSink::to(Stream::Stdout)
+    }
+
+    /// Events go to standard error.
+    pub fn stderr() -> Self {
+        ConsoleSink::to(Stream::Stderr)
+    }
+
+    fn to(stream: Stream) -> Self {
+        let console = Console {
+            route: Route { below: stream, stderr_from: None },
+            colors: Colors::default(),
+            format: None,
+            stdout: None,
+            stderr: None,
+        };
+        ConsoleSink { thread: Blocking::new(console).name("logweir-console") }
+    }
+
+    /// Events of this level and above go to standard error, whatever the others do; by default all go one way.
+    ///
+    /// Each stream keeps its order. On a terminal that shows both, the order between them is kept, too.
+    pub fn stderr_from(self, level: Level) -> Self {
+        self.configure(|console| console.route.stderr_from = Some(level))
+    }
+
+    /// How events become bytes; default [`Text`]. [`colors`](ConsoleSink::colors) is for the default alone.
+    pub fn format(self, format: impl Format) -> Self {
+        self.configure(|console| console.format = Some(Box::new(format)))
+    }
+
+    /// Whether the default format is in colours; default [`Colors::Auto`].
+    pub fn colors(self, colors: Colors) -> Self {
+        self.configure(|console| console.colors = colors)
+    }
+
+    fn configure(mut self, set: impl FnOnce(&mut Console)) -> Self {
+        // A sink that was opened by hand has its console elsewhere, and is past configuring.
+        if let Some(console) = self.thread.idle_mut() {
+            set(console);
+        }
+        self
+    }
+}
+
+sink_on_its_thread!(ConsoleSink);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stream {
+    Stdout,
+    Stderr,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Route {
+    below: Stream,
+    stderr_from: Option<Level>,
+}
+
+impl Route {
+    fn stream(self, level: Level) -> Stream {
+        if self.stderr_from.is_some_and(|from| level >= from) { Stream::Stderr } else { self.below }
+    }
+
+    /// Where the run of events that starts at `start` and goes one way ends, and which way that is.
+    fn run(self, batch: &Batch, start: usize) -> Option<(usize, Stream)> {
+        let mut streams = (start..batch.len()).filter_map(|index| Some(self.stream(batch.get(index)?.level())));
+        let stream = streams.next()?;
+        Some((start + 1 + streams.take_while(|&other| other == stream).count(), stream))
+    }
+}
+
+struct Console {
+    route: Route,
+    colors: Colors,
+    /// None: each outlet's own text.
+    format: Option<Box<dyn Format>>,
+    stdout: Option<Outlet>,
+    stderr: Option<Outlet>,
+}
+
+struct Outlet {
+    lines: LineWriter<Patient>,
+    /// One each: only one of the streams may be a terminal.
+    text: Text,
+}
+
+impl Outlet {
+    fn open(stream: Stream, colors: Colors) -> Result<Self, SinkError> {
+        let out = stream.duplicate().map_err(|source| SinkError::permanent(ConsoleError { stream, source }))?;
+        Ok(Outlet { lines: LineWriter::new(Patient(out), false), text: Text::new().colors(colors.on(stream)) })
+    }
+}
+
+impl BlockingSink for Console {
+    fn open(&mut self) -> Result<(), SinkError> {
+        if self.route.below == Stream::Stdout {
+            self.stdout = Some(Outlet::open(Stream::Stdout, self.colors)?);
+        }
+        if self.route.below == Stream::Stderr || self.route.stderr_from.is_some() {
+            self.stderr = Some(Outlet::open(Stream::Stderr, self.colors)?);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        // Run by run: what is delivered is the beginning of the batch, whichever stream fails.
+        let mut start = 0;
+        while let Some((end, stream)) = self.route.run(batch, start) {
+            let outlet = match stream {
+                Stream::Stdout => self.stdout.as_mut(),
+                Stream::Stderr => self.stderr.as_mut(),
+            };
+            let Outlet { lines, text } = outlet.expect("`open` opened every stream the route names");
+            match &mut self.format {
+                Some(format) => lines.write(batch, start..end, &mut **format)?,
+                None => lines.write(batch, start..end, text)?,
+            }
+            start = end;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), SinkError> {
+        [&mut self.stdout, &mut self.stderr].into_iter().flatten().try_for_each(|outlet| outlet.lines.flush())
+    }
+
+    fn written_bytes(&self) -> u64 {
+        [&self.stdout, &self.stderr].into_iter().flatten().map(|outlet| outlet.lines.written()).sum()
+    }
+}
+
+impl fmt::Debug for Console {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Console").field("route", &self.route).field("colors", &self.colors).finish_non_exhaustive()
+    }
+}
+
+impl Stream {
+    fn is_terminal(self) -> bool {
+        match self {
+            Stream::Stdout => io::stdout().is_terminal(),
+            Stream::Stderr => io::stderr().is_terminal(),
+        }
+    }
+
+    #[cfg(unix)]
+    fn duplicate(self) -> io::Result<Box<dyn Write + Send>> {
+        use std::os::fd::AsFd;
+
+        let duplicate = match self {
+            Stream::Stdout => io::stdout().as_fd().try_clone_to_owned(),
+            Stream::Stderr => io::stderr().as_fd().try_clone_to_owned(),
+        };
+        Ok(Box::new(std::fs::File::from(duplicate?)))
+    }
+
+    #[cfg(not(unix))]
+    fn duplicate(self) -> io::Result<Box<dyn Write + Send>> {
+        Ok(match self {
+            Stream::Stdout => Box::new(io::stdout()),
+            Stream::Stderr => Box::new(io::stderr()),
+        })
+    }
+}
+
+impl Colors {
+    fn on(self, stream: Stream) -> bool {
+        match self {
+            Colors::Always => true,
+            Colors::Never => false,
+            Colors::Auto => {
+                stream.is_terminal() && wanted(env::var_os("NO_COLOR").as_deref(), env::var_os("TERM").as_deref())
+            }
+        }
+    }
+}
+
+fn wanted(no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
+    no_color.is_none_or(OsStr::is_empty) && term.is_none_or(|term| term != "dumb")
+}
+
+/// Waits where another program has made the stream non-blocking. `std` has no `poll` to wait with.
+struct Patient(Box<dyn Write + Send>);
+
+impl Write for Patient {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.0.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(Duration::from_millis(1)),
+                written => {
+                    // A descriptor has nothing to flush; `Stdout` has, if the format does not end in a newline.
+                    let count = written?;
+                    self.0.flush()?;
+                    return Ok(count);
+                }
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[derive(Debug)]
+struct ConsoleError {
+    stream: Stream,
+    source: io::Error,
+}
+
+impl fmt::Display for ConsoleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.stream {
+            Stream::Stdout => "cannot use standard output",
+            Stream::Stderr => "cannot use standard error",
+        })
+    }
+}
+
+impl Error for ConsoleError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.source)
+    }
+}
