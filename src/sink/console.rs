@@ -286,3 +286,39 @@ impl Error for ConsoleError {
         Some(&self.source)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+
+    #[test]
+    fn no_color_counts_unless_empty_and_a_dumb_terminal_gets_no_colours() {
+        let wanted =
+            |no_color: Option<&str>, term: Option<&str>| super::wanted(no_color.map(OsStr::new), term.map(OsStr::new));
+        assert!(wanted(None, Some("xterm")));
+        assert!(wanted(None, None));
+        assert!(wanted(Some(""), None));
+        assert!(!wanted(Some("0"), Some("xterm")));
+        assert!(!wanted(None, Some("dumb")));
+    }
+
+    #[test]
+    fn a_batch_splits_into_runs_of_events_that_go_one_way() {
+        use Level::{Error, Info, Warn};
+        let batch: Batch =
+            [Info, Info, Warn, Error, Info].map(|level| Event::dynamic(level, "t", "m")).into_iter().collect();
+        let runs = |route: Route| {
+            let mut start = 0;
+            std::iter::from_fn(|| {
+                let (end, stream) = route.run(&batch, start)?;
+                start = end;
+                Some((end, stream))
+            })
+            .collect::<Vec<_>>()
+        };
+        let split = Route { below: Stream::Stdout, stderr_from: Some(Warn) };
+        assert_eq!(runs(split), [(2, Stream::Stdout), (4, Stream::Stderr), (5, Stream::Stdout)]);
+        assert_eq!(runs(Route { stderr_from: None, ..split }), [(5, Stream::Stdout)]);
+    }
+}

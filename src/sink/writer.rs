@@ -191,3 +191,161 @@ pub(super) fn classify(error: io::Error) -> SinkError {
         _ => SinkError::temporary(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+    use crate::event::{Event, Level, Record};
+
+    /// The message and a newline; panics on "poison".
+    struct Plain;
+
+    impl Format for Plain {
+        fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+            let message = record.message().to_string();
+            out.extend_from_slice(message.as_bytes());
+            assert_ne!(message, "poison");
+            out.push(b'\n');
+        }
+    }
+
+    /// Answers each write as the script says, then takes everything.
+    #[derive(Default)]
+    struct Scripted {
+        script: VecDeque<Result<usize, io::ErrorKind>>,
+        out: Vec<u8>,
+        largest: usize,
+    }
+
+    impl Write for Scripted {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.largest = self.largest.max(bytes.len());
+            let count = self.script.pop_front().unwrap_or(Ok(usize::MAX))?.min(bytes.len());
+            self.out.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn writer<const N: usize>(script: [Result<usize, io::ErrorKind>; N]) -> LineWriter<Scripted> {
+        LineWriter::new(Scripted { script: script.into(), ..Scripted::default() }, false)
+    }
+
+    fn batch<const N: usize>(messages: [&str; N]) -> Batch {
+        messages.into_iter().map(|message| Event::dynamic(Level::Info, "t", message)).collect()
+    }
+
+    fn write(writer: &mut LineWriter<Scripted>, batch: &Batch) -> Result<(), SinkError> {
+        writer.write(batch, 0..batch.len(), &mut Plain)
+    }
+
+    fn text(writer: &LineWriter<Scripted>) -> &str {
+        std::str::from_utf8(&writer.out.out).unwrap()
+    }
+
+    const FULL: Result<usize, io::ErrorKind> = Err(io::ErrorKind::StorageFull);
+
+    #[test]
+    fn whatever_the_write_stops_at_a_retry_of_the_rest_gives_every_event_once() {
+        let batch = batch(["one", "", "three", "four"]);
+        let whole = "one\n\nthree\nfour\n";
+        for stop in 0..whole.len() {
+            // A write of nothing is an error of its own.
+            let script = if stop == 0 { vec![FULL] } else { vec![Ok(stop), FULL] };
+            let mut writer = writer([]);
+            writer.out.script = script.into();
+            let error = write(&mut writer, &batch).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Temporary, "at {stop}");
+            assert_eq!(writer.written(), stop as u64);
+
+            write(&mut writer, &batch.skip(error.delivered_count())).unwrap();
+            let lines: Vec<_> =
+                text(&writer).lines().filter(|line| ["one", "", "three", "four"].contains(line)).collect();
+            assert_eq!(lines, ["one", "", "three", "four"], "at {stop}: {:?}", text(&writer));
+            assert_eq!(writer.written(), writer.out.out.len() as u64);
+        }
+    }
+
+    #[test]
+    fn delivered_counts_the_events_that_are_wholly_out() {
+        let batch = batch(["aa", "bb", "cc"]);
+        for (sent, delivered) in [(1, 0), (2, 1), (3, 1), (4, 1), (5, 2), (6, 2), (7, 2), (8, 3)] {
+            let error = write(&mut writer([Ok(sent), FULL]), &batch).unwrap_err();
+            assert_eq!(error.delivered_count(), delivered, "after {sent} bytes");
+        }
+    }
+
+    #[test]
+    fn a_torn_line_is_ended_before_the_next_event() {
+        let mut writer = writer([Ok(5), FULL, FULL]);
+        assert_eq!(write(&mut writer, &batch(["first", "second"])).unwrap_err().delivered_count(), 1);
+        assert_eq!(write(&mut writer, &batch(["second"])).unwrap_err().delivered_count(), 0);
+        write(&mut writer, &batch(["second"])).unwrap();
+        assert_eq!(text(&writer), "first\nsecond\n");
+
+        let mut writer = self::writer([Ok(8), FULL]);
+        assert_eq!(write(&mut writer, &batch(["first", "second"])).unwrap_err().delivered_count(), 1);
+        writer.flush().unwrap();
+        writer.flush().unwrap();
+        assert_eq!(text(&writer), "first\nse\n");
+    }
+
+    #[test]
+    fn an_interrupted_or_short_write_goes_on() {
+        let mut writer = writer([Err(io::ErrorKind::Interrupted), Ok(2), Err(io::ErrorKind::Interrupted), Ok(1)]);
+        write(&mut writer, &batch(["one", "two"])).unwrap();
+        assert_eq!(text(&writer), "one\ntwo\n");
+    }
+
+    #[test]
+    fn a_write_that_moves_nothing_is_a_temporary_error() {
+        let error = write(&mut writer([Ok(0)]), &batch(["one"])).unwrap_err();
+        assert_eq!((error.kind(), error.delivered_count()), (ErrorKind::Temporary, 0));
+    }
+
+    #[test]
+    fn a_stream_that_is_gone_is_not_written_to_again_until_replaced() {
+        let mut writer = writer([Ok(4), Err(io::ErrorKind::BrokenPipe)]);
+        let batch = batch(["one", "two"]);
+        let error = write(&mut writer, &batch).unwrap_err();
+        assert_eq!((error.kind(), error.delivered_count()), (ErrorKind::Permanent, 1));
+        let error = write(&mut writer, &batch).unwrap_err();
+        assert_eq!((error.kind(), error.delivered_count()), (ErrorKind::Permanent, 0));
+        assert_eq!(text(&writer), "one\n");
+
+        writer.replace(Scripted::default(), false);
+        write(&mut writer, &batch).unwrap();
+        assert_eq!(text(&writer), "one\ntwo\n");
+        assert_eq!(writer.written(), 12);
+    }
+
+    #[test]
+    fn a_panicking_format_loses_neither_the_events_before_it_nor_their_count() {
+        let mut writer = writer([]);
+        let batch = batch(["one", "poison", "three"]);
+        let error = write(&mut writer, &batch).unwrap_err();
+        assert_eq!((error.kind(), error.delivered_count()), (ErrorKind::Panic, 1));
+        write(&mut writer, &batch.skip(2)).unwrap();
+        assert_eq!(text(&writer), "one\nthree\n");
+    }
+
+    #[test]
+    fn a_large_batch_goes_out_in_pieces_and_its_buffer_does_not_stay() {
+        let long = "x".repeat(PIECE / 2 - 1);
+        let batch = batch([long.as_str(); 5]);
+        // Two events are a piece; the third piece fails.
+        let mut writer = writer([Ok(usize::MAX), Ok(usize::MAX), FULL]);
+        assert_eq!(write(&mut writer, &batch).unwrap_err().delivered_count(), 4);
+        assert_eq!(writer.out.largest, PIECE);
+        write(&mut writer, &batch.skip(4)).unwrap();
+        assert_eq!(text(&writer).lines().count(), 5);
+
+        write(&mut writer, &self::batch(["x".repeat(8 * PIECE).as_str()])).unwrap();
+        assert!(writer.buffer.capacity() <= KEPT_BYTES);
+    }
+}
