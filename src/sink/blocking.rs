@@ -90,19 +90,19 @@ pub trait BlockingSink: Send + 'static {
 
 /// Gives a [`BlockingSink`] a thread of its own, which makes a [`Sink`] of it.
 ///
-/// The thread starts in [`open`](Sink::open). It is detached: neither dropping the `Blocking` nor the end of the process
-/// ever waits for it, however long the sink blocks. Each call costs one hand-over to the thread and one back, whatever
-/// the size of the batch.
+/// The thread starts in [`open`](Sink::open). It is detached: neither dropping the `Blocking` nor the end of the
+/// process ever waits for it, however long the sink blocks. Each call costs one hand-over to the thread and one back,
+/// whatever the size of the batch.
 ///
-/// A panic in the sink is an error of kind [`Panic`](super::ErrorKind::Panic), and the thread goes on. Log calls made on
-/// the thread are suppressed, so a sink whose own libraries log cannot feed itself.
+/// A panic in the sink is an error of kind [`Panic`](super::ErrorKind::Panic), and the thread goes on. Log calls made
+/// on the thread are suppressed, so a sink whose own libraries log cannot feed itself.
 ///
 /// Dropped without [`close`](Sink::close), the sink is dropped on its thread as soon as the call it is in returns.
 ///
 /// # Cancel safety
 /// A call whose future is dropped goes on behind it, to its end. The next call first waits for that, so order is kept
-/// and nothing is written twice; the result of the dropped call is lost. [`outlives_timeout`](Sink::outlives_timeout) is
-/// true, so a pipeline does not drop a call that takes too long.
+/// and nothing is written twice; the result of the dropped call is lost. Dropped while it waits, a call never begins.
+/// [`outlives_timeout`](Sink::outlives_timeout) is true, so a pipeline does not drop a call that takes too long.
 #[must_use = "a sink does nothing until a logger has it"]
 pub struct Blocking<S> {
     name: String,

@@ -18,18 +18,19 @@ use crate::format::{Format, Text};
 ///
 /// By default it writes [`Text`], in colours where [`Colors::Auto`] finds a terminal that wants them.
 ///
-/// On Unix it writes to a duplicate of the descriptor, so it shares no lock with `println!`, and a stalled reader stalls
-/// neither. A line begun with `print!` stays in the standard library's buffer and may show after later events. Elsewhere
-/// it writes through [`std::io::stdout`]; where a write fails half-way there, counts may be one event off.
+/// On Unix it writes to a duplicate of the descriptor, so it shares no lock with `println!`.
+/// A line begun with `print!` stays in the standard library's buffer and may show after later events.
+/// Elsewhere it writes through [`std::io::stdout`]; where a write fails half-way there, counts may be one event off.
 ///
 /// # Errors
 /// When the reader of the pipe has left (`service | head`), the error is permanent, and so is every later one; nothing
-/// panics. A program that gives SIGPIPE its default action back (Rust ignores it) is ended by it instead. Other errors are
-/// temporary.
+/// panics. A program that gives SIGPIPE its default action back (Rust ignores it) is ended by it instead. Other errors
+/// are temporary.
 ///
 /// # Blocking
-/// Writing is on a thread of the sink's own, see [`Blocking`]: a pipe or a terminal that nobody reads blocks that thread
-/// and nothing else. If another program made the descriptor non-blocking, the thread looks again every millisecond.
+/// Writing is on a thread of the sink's own, see [`Blocking`]: a pipe or a terminal that nobody reads blocks that
+/// thread and nothing else. If another program made the descriptor non-blocking, the thread looks again every
+/// millisecond.
 ///
 /// # Examples
 /// ```
@@ -48,8 +49,8 @@ pub struct ConsoleSink {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Colors {
     /// In colours if the stream is a terminal, `NO_COLOR` is unset or empty (<https://no-color.org>) and `TERM` is not
-    /// `dumb`; looked up once, by `start()`, for each stream. The terminal must understand escape sequences, as all do but
-    /// the old Windows console.
+    /// `dumb`; looked up once, by `start()`, for each stream. The terminal must understand escape sequences, as all do
+    /// but the old Windows console.
     #[default]
     Auto,
     /// Always, whatever the stream is.
@@ -291,6 +292,28 @@ impl Error for ConsoleError {
 mod tests {
     use super::*;
     use crate::event::Event;
+
+    /// Is not ready twice before each byte.
+    struct Busy(u32);
+
+    impl Write for Busy {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            self.0 += 1;
+            if self.0.is_multiple_of(3) { Ok(1) } else { Err(io::ErrorKind::WouldBlock.into()) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_stream_that_is_not_ready_is_waited_for() {
+        let mut lines = LineWriter::new(Patient(Box::new(Busy(0))), false);
+        let batch: Batch = [Event::dynamic(Level::Info, "t", "m")].into_iter().collect();
+        lines.write(&batch, 0..1, &mut Text::new()).unwrap();
+        assert!(lines.written() > 1);
+    }
 
     #[test]
     fn no_color_counts_unless_empty_and_a_dumb_terminal_gets_no_colours() {

@@ -16,22 +16,24 @@ use crate::format::{Format, Text};
 ///
 /// By default it writes [`Text`] without colours, [`Durability::Buffered`]. Missing folders are created. If the file
 /// ends in the middle of a line (a crash, a disk that was full), that line is ended before the first event. A batch is
-/// one write in the usual case, at the end of the file wherever that is by then, so several processes can share the file.
+/// one write in the usual case, at the end of the file wherever that is by then, so several processes can share the
+/// file.
 ///
-/// After something else moved the file away (logrotate), `reopen` goes on at the path. If that fails, the sink keeps the
-/// file it has, and the error is temporary. Truncating the file in place (logrotate's `copytruncate`) needs no `reopen`.
+/// After something else moved the file away (logrotate), `reopen` goes on at the path. If that fails, the sink keeps
+/// the file it has, and the error is temporary. Truncating the file in place (logrotate's `copytruncate`) needs no
+/// `reopen`.
 ///
 /// # Errors
 /// A file that cannot be opened is a permanent error whose source is an [`OpenError`]. A full disk, an exhausted quota
 /// and other I/O errors are temporary. When the path is a FIFO whose reader left, or the file has gone from its network
 /// file server, the error is permanent, and so is every later one until `reopen`.
 ///
-/// An error counts exactly the events whose lines are in the file, so a retry repeats none of them. The one exception is
-/// a failed synchronisation with [`Durability::Synced`].
+/// An error counts exactly the events whose lines are in the file, so a retry repeats none of them. The one exception
+/// is a failed synchronisation with [`Durability::Synced`].
 ///
 /// # Blocking
-/// The file is opened on the thread that calls `start()`; opening a FIFO waits there for a reader. All other I/O is on a
-/// thread of the sink's own, see [`Blocking`].
+/// The file is opened on the thread that calls `start()`; opening a FIFO waits there for a reader. All other I/O is on
+/// a thread of the sink's own, see [`Blocking`].
 ///
 /// # Examples
 /// ```
@@ -53,8 +55,8 @@ pub struct FileSink {
 /// | `Flushed` | the operating system has it | every delivered event | also everything before the last flush or shutdown |
 /// | `Synced` | the disk has it | every delivered event | every delivered event |
 ///
-/// The disk has what it reported as written (`fdatasync`); a disk that lies about its cache is beyond a logger. On Unix,
-/// `Flushed` and `Synced` also bring the names of new files and folders to the disk, where the file system can.
+/// The disk has what it reported as written (`fdatasync`); a disk that lies about its cache is beyond a logger. On
+/// Unix, `Flushed` and `Synced` also bring the names of new files and folders to the disk, where the file system can.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Durability {
@@ -160,8 +162,8 @@ impl BlockingSink for FileWriter {
     }
 
     fn reopen(&mut self) -> Result<(), SinkError> {
-        // The old file first, while it is still at hand. If it cannot be brought to its end, say so, but move on: a full
-        // disk is one reason to rotate.
+        // The old file first, while it is still at hand. If it cannot be brought to its end, say so, but move on: a
+        // full disk is one reason to rotate.
         let flushed = self.flush();
         self.open_file().map_err(SinkError::temporary)?;
         flushed

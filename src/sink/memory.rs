@@ -16,8 +16,9 @@ use crate::event::{Batch, Context, Event, Fields, Level, Record, Value};
 /// Keeps the newest events in memory, to look at them in a test or to show them on a page.
 ///
 /// Clones share the store: give one to the logger and keep the other. It keeps the newest 65,536 events unless
-/// [`capacity`](MemorySink::capacity) says otherwise: 8 MiB, and more for events longer than about 94 bytes. That memory
-/// is the sink's, beside the logger's own; only the contexts of kept events (`Logger::with`) stay charged to the logger.
+/// [`capacity`](MemorySink::capacity) says otherwise: 8 MiB, and more for events longer than about 94 bytes. That
+/// memory is the sink's, beside the logger's own; only the contexts of kept events (`Logger::with`) stay charged to the
+/// logger.
 ///
 /// # Examples
 /// ```
@@ -113,8 +114,8 @@ impl MemorySink {
 
     /// Waits until `count` events were ever written, then returns those kept.
     ///
-    /// Events written before the call count, as do those [cleared](MemorySink::clear) or pushed out: after `clear`, wait
-    /// for `total() + n`. With a timeout of zero it only looks.
+    /// Events written before the call count, as do those [cleared](MemorySink::clear) or pushed out: after `clear`,
+    /// wait for `total() + n`. With a timeout of zero it only looks.
     ///
     /// The timeout is tokio's time when a tokio runtime is current (so a paused clock works), otherwise real time, kept
     /// by a thread that ends with the wait.
@@ -310,3 +311,19 @@ impl fmt::Display for WaitError {
 }
 
 impl Error for WaitError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_captured_event_keeps_the_loggers_enrichment() {
+        let enrichment = Arc::new(Context::extend(None, "service", Value::Str("checkout")));
+        let event = Event::dynamic(Level::Info, "t", "m").with("user", "ann");
+        let mut memory = MemorySink::new();
+        memory.write(&Batch::new(Arc::new([event]), Some(enrichment))).await.unwrap();
+        let captured = &memory.events()[0];
+        assert_eq!(captured.field("service"), Some(Value::Str("checkout")));
+        assert_eq!(captured.fields().map(|(name, _)| name).collect::<Vec<_>>(), ["user", "service"]);
+    }
+}
