@@ -18,9 +18,9 @@ use crate::format::{Format, Text};
 ///
 /// By default it writes [`Text`], in colours where [`Colors::Auto`] finds a terminal that wants them.
 ///
-/// On Unix it writes to a duplicate of the descriptor, so it shares no lock with `println!`.
-/// A line begun with `print!` stays in the standard library's buffer and may show after later events.
-/// Elsewhere it writes through [`std::io::stdout`]; where a write fails half-way there, counts may be one event off.
+/// On Unix it writes to a duplicate of the descriptor, so it shares no lock with `println!`. A line begun with `print!`
+/// stays in the standard library's buffer and may show after later events. Elsewhere it writes through
+/// [`std::io::stdout`]; where a write fails half-way there, counts may be one event off.
 ///
 /// # Errors
 /// When the reader of the pipe has left (`service | head`), the error is permanent, and so is every later one; nothing
