@@ -10,7 +10,7 @@
 
 use std::fmt::{self, Write};
 
-use super::value::{ErrorChain, Value};
+use super::value::{ErrorChain, FAILED_MARK, MAX_ERRORS, Value};
 
 /// With the other three words of an event: 128 bytes, of which a tokio mpsc block holds 32.
 const INLINE: usize = 94;
@@ -18,7 +18,6 @@ const SPILLED: u8 = u8::MAX;
 const FIRST_HEAP_BYTES: usize = 256;
 /// A formatted value is cut here: a `Display` that never ends must not take the process with it.
 const MAX_TEXT_BYTES: usize = 64 << 20;
-const FAILED_MARK: &str = "…(formatting failed)";
 
 mod tag {
     pub(super) const NULL: u8 = 0;
@@ -109,9 +108,10 @@ impl Encoded {
             TextKind::Json => tag::JSON,
         };
         let start = self.open_text(tag);
-        let mut text = TextWriter { to: self, written: 0 };
+        let mut text = TextWriter { to: self, room: MAX_TEXT_BYTES, cut: false };
         let failed = write(&mut text).is_err();
-        if failed {
+        // A formatting may swallow the error that a full text gave it.
+        if failed || text.cut {
             // Half a document would not parse, so what was to be JSON is text from here on.
             self.append(FAILED_MARK.as_bytes());
             self.bytes_mut()[start] = if tag == tag::JSON { tag::STR } else { tag };
@@ -160,7 +160,11 @@ impl Encoded {
     #[cold]
     fn push_long_text(&mut self, tag: u8, text: &[u8]) {
         let heap = self.spill();
-        let text = if text.len() > MAX_TEXT_BYTES { clip(tag, text, MAX_TEXT_BYTES) } else { text };
+        let (tag, text) = match text.len() {
+            ..=MAX_TEXT_BYTES => (tag, text),
+            // Half a document would not parse.
+            _ => (if tag == tag::JSON { tag::STR } else { tag }, clip(tag, text, MAX_TEXT_BYTES)),
+        };
         heap.reserve(5 + text.len());
         match u8::try_from(text.len()) {
             Ok(len) => heap.extend_from_slice(&[tag, len]),
@@ -175,33 +179,37 @@ impl Encoded {
     #[cold]
     fn push_error(&mut self, chain: ErrorChain<'_>) {
         let start = self.open_text(tag::ERROR);
+        let mut room = MAX_TEXT_BYTES;
         match chain.as_live() {
             Some(error) => {
-                let mut next = Some(error);
-                while let Some(error) = next {
-                    self.push_message(|to| write!(to, "{error}"));
-                    next = error.source();
+                // Sources may lead back to where they started.
+                for error in std::iter::successors(Some(error), |error| error.source()).take(MAX_ERRORS) {
+                    room = self.push_message(room, |to| write!(to, "{error}"));
                 }
             }
             None => {
                 for message in chain.messages() {
-                    self.push_message(|to| to.write_str(&message));
+                    room = self.push_message(room, |to| to.write_str(&message));
                 }
             }
         }
         self.close_text(start);
     }
 
-    fn push_message(&mut self, write: impl FnOnce(&mut dyn Write) -> fmt::Result) {
+    /// Writes one message of a chain with room for so many bytes; returns the room that is left.
+    fn push_message(&mut self, room: usize, write: impl FnOnce(&mut dyn Write) -> fmt::Result) -> usize {
         let start = self.bytes().len();
         self.append(&[0; 4]);
-        let failed = write(&mut TextWriter { to: self, written: 0 }).is_err();
-        if failed {
+        let mut text = TextWriter { to: self, room, cut: false };
+        let failed = write(&mut text).is_err();
+        let room = text.room;
+        if failed || text.cut {
             self.append(FAILED_MARK.as_bytes());
         }
         let bytes = self.bytes_mut();
         let len = (bytes.len() - start - 4) as u32;
         bytes[start..start + 4].copy_from_slice(&len.to_le_bytes());
+        room
     }
 
     /// Begins a text whose length is not known yet; returns where.
@@ -318,18 +326,25 @@ fn clip(tag: u8, text: &[u8], max: usize) -> &[u8] {
 
 struct TextWriter<'a> {
     to: &'a mut Encoded,
-    written: usize,
+    room: usize,
+    /// Something was refused for want of room.
+    cut: bool,
 }
 
 impl Write for TextWriter<'_> {
     #[inline]
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.written += text.len();
-        if self.written > MAX_TEXT_BYTES {
-            return Err(fmt::Error);
+        match self.room.checked_sub(text.len()) {
+            Some(room) if !self.cut => {
+                self.room = room;
+                self.to.append(text.as_bytes());
+                Ok(())
+            }
+            _ => {
+                self.cut = true;
+                Err(fmt::Error)
+            }
         }
-        self.to.append(text.as_bytes());
-        Ok(())
     }
 }
 

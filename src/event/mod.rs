@@ -19,7 +19,7 @@ pub use fields::Fields;
 pub(crate) use fields::TextKind;
 use fields::{Encoded, Layer, Reader};
 pub use level::{Level, LevelFilter, ParseLevelError};
-pub use template::{Hole, Piece, Template, count, field_name, parse};
+pub use template::{Hole, Piece, Template, count, dotted, dotted_len, field_name, parse, text};
 pub use value::{ErrorChain, ToValue, Value, err};
 
 /// The low three bits of the flag byte are the level.

@@ -59,6 +59,8 @@ const MAX_PRECISION: u8 = 32;
 ///
 /// # Panics
 /// While compiling, for a template that is malformed.
+// Every function between here and `fail` tracks its caller: the compiler then points at the log call alone.
+#[track_caller]
 pub const fn count(template: &str) -> usize {
     let mut cursor = Cursor { template, at: 0 };
     let mut pieces = 0;
@@ -71,9 +73,10 @@ pub const fn count(template: &str) -> usize {
 /// Parses `template`, whose holes name fields in `names`, into its `N` pieces.
 ///
 /// # Panics
-/// While compiling, for a hole without its field and for two fields of one name.
+/// While compiling, for a hole without its field, for two fields of one name and for a field without one.
+#[track_caller]
 pub const fn parse<const N: usize>(template: &'static str, names: &[&str]) -> [Piece; N] {
-    check_unique(names);
+    check_names(names);
     let mut pieces = [Piece::Text(""); N];
     let mut cursor = Cursor { template, at: 0 };
     let mut index = 0;
@@ -89,9 +92,13 @@ pub const fn parse<const N: usize>(template: &'static str, names: &[&str]) -> [P
     pieces
 }
 
-const fn check_unique(names: &[&str]) {
+#[track_caller]
+const fn check_names(names: &[&str]) {
     let mut i = 0;
     while i < names.len() {
+        if names[i].is_empty() {
+            fail("a field has an empty name", "", "");
+        }
         let mut j = i + 1;
         while j < names.len() {
             if equal(names[i], names[j]) {
@@ -103,6 +110,7 @@ const fn check_unique(names: &[&str]) {
     }
 }
 
+#[track_caller]
 const fn position(hole: &str, names: &[&str]) -> usize {
     let mut i = 0;
     while i < names.len() {
@@ -111,7 +119,7 @@ const fn position(hole: &str, names: &[&str]) -> usize {
         }
         i += 1;
     }
-    fail("the template's hole `{", hole, "}` has no field of that name")
+    fail("the template's hole `{", hole, "}` has no field of that name after the template")
 }
 
 enum Token {
@@ -125,6 +133,7 @@ struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
+    #[track_caller]
     const fn next(&mut self) -> Option<Token> {
         let bytes = self.template.as_bytes();
         let start = self.at;
@@ -155,6 +164,7 @@ impl Cursor<'_> {
     }
 
     /// Reads the hole that opens here.
+    #[track_caller]
     const fn hole(&mut self) -> Token {
         let bytes = self.template.as_bytes();
         let open = self.at;
@@ -197,6 +207,7 @@ impl Cursor<'_> {
     }
 }
 
+#[track_caller]
 const fn parse_align(text: &str, hole: &str) -> i16 {
     let bytes = text.as_bytes();
     let negative = !bytes.is_empty() && bytes[0] == b'-';
@@ -213,6 +224,7 @@ const fn parse_align(text: &str, hole: &str) -> i16 {
     }
 }
 
+#[track_caller]
 const fn parse_format(text: &str, hole: &str) -> HoleFormat {
     match text.as_bytes() {
         b"x" => HoleFormat::LowerHex,
@@ -266,7 +278,7 @@ const fn equal(a: &str, b: &str) -> bool {
     true
 }
 
-/// The name of a field as a call spells it, less the `r#` of a raw identifier.
+/// The name of a field as a call spells it, less the `r#` of a raw identifier. For dotted names see [`dotted`].
 pub const fn field_name(name: &'static str) -> &'static str {
     match name.as_bytes() {
         [b'r', b'#', ..] => slice(name, 2, name.len()),
@@ -274,19 +286,66 @@ pub const fn field_name(name: &'static str) -> &'static str {
     }
 }
 
+/// The length of a dotted name less the `r#` of its raw identifiers.
+pub const fn dotted_len(name: &str) -> usize {
+    let bytes = name.as_bytes();
+    let (mut at, mut len) = (0, 0);
+    while at < bytes.len() {
+        if is_raw_mark(bytes, at) {
+            at += 2;
+        } else {
+            at += 1;
+            len += 1;
+        }
+    }
+    len
+}
+
+/// The `N` bytes of a dotted name less the `r#` of its raw identifiers.
+pub const fn dotted<const N: usize>(name: &str) -> [u8; N] {
+    let bytes = name.as_bytes();
+    let mut short = [0; N];
+    let (mut at, mut len) = (0, 0);
+    while at < bytes.len() {
+        if is_raw_mark(bytes, at) {
+            at += 2;
+        } else {
+            short[len] = bytes[at];
+            at += 1;
+            len += 1;
+        }
+    }
+    short
+}
+
+/// An identifier has its only `#` behind the `r` that makes it raw.
+const fn is_raw_mark(bytes: &[u8], at: usize) -> bool {
+    bytes[at] == b'r' && at + 1 < bytes.len() && bytes[at + 1] == b'#'
+}
+
+/// What [`dotted`] gave, as text.
+pub const fn text(bytes: &'static [u8]) -> &'static str {
+    match std::str::from_utf8(bytes) {
+        Ok(name) => name,
+        Err(_) => panic!("identifiers are UTF-8, and ASCII alone was taken out"),
+    }
+}
+
 /// Ends the compilation with a sentence about `subject`: const evaluation can panic with one string only.
+#[track_caller]
 const fn fail(before: &str, subject: &str, after: &str) -> ! {
     const MOST: usize = 512;
     let mut sentence = [b' '; MOST];
     let mut len = 0;
     let parts = [before, subject, after];
+    // Room is kept for `after`. A cut inside a character would not be UTF-8, so a subject to be cut is made ASCII.
+    let whole = before.len() + subject.len() <= MOST - 128;
     let mut part = 0;
     while part < parts.len() {
         let bytes = parts[part].as_bytes();
         let mut i = 0;
-        // Room is kept for `after`; a subject cut inside a character would not be UTF-8, so the cut is at ASCII.
         while i < bytes.len() && (len < MOST - 128 || (part == 2 && len < MOST)) {
-            sentence[len] = if part == 1 && !bytes[i].is_ascii() { b'?' } else { bytes[i] };
+            sentence[len] = if whole || bytes[i].is_ascii() { bytes[i] } else { b'?' };
             len += 1;
             i += 1;
         }
@@ -339,6 +398,8 @@ impl HoleFormat {
             (HoleFormat::LowerExp, Value::F64(v)) => write!(out, "{v:e}"),
             (HoleFormat::LowerExp, Value::I64(v)) => write!(out, "{v:e}"),
             (HoleFormat::LowerExp, Value::U64(v)) => write!(out, "{v:e}"),
+            (HoleFormat::LowerExp, Value::I128(v)) => write!(out, "{v:e}"),
+            (HoleFormat::LowerExp, Value::U128(v)) => write!(out, "{v:e}"),
             (HoleFormat::LowerHex, Value::I64(v)) => write!(out, "{v:x}"),
             (HoleFormat::LowerHex, Value::U64(v)) => write!(out, "{v:x}"),
             (HoleFormat::LowerHex, Value::I128(v)) => write!(out, "{v:x}"),

@@ -4,6 +4,11 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::{self, Write};
 
+/// Errors of a chain that are kept: a chain may lead back to its start.
+pub(super) const MAX_ERRORS: usize = 128;
+/// Stands behind what a formatting wrote before it failed.
+pub(super) const FAILED_MARK: &str = "…(formatting failed)";
+
 /// The value of a field, borrowed from where it stands.
 ///
 /// Values keep their type from the call to the sink: a number is never turned into text on the way.
@@ -80,7 +85,7 @@ impl PartialEq for Value<'_> {
     }
 }
 
-/// Integers compare by value, whatever their width; see [`PartialEq`].
+/// For [`PartialEq`]: integers are equal by value, whatever their width.
 impl Value<'_> {
     fn as_u128(&self) -> Option<u128> {
         match *self {
@@ -131,7 +136,7 @@ impl<'a> ErrorChain<'a> {
         }
     }
 
-    /// The messages, outermost first: the error's own, then each source's.
+    /// The messages, outermost first: the error's own, then each source's, 128 at the most.
     pub fn messages(&self) -> impl Iterator<Item = Cow<'a, str>> + use<'a> {
         let mut chain = self.0;
         let mut ended = false;
@@ -142,7 +147,12 @@ impl<'a> ErrorChain<'a> {
                     Some(source) => chain = Chain::Live(source),
                     None => ended = true,
                 }
-                Some(Cow::Owned(error.to_string()))
+                // Not `to_string`: it panics where a formatting fails.
+                let mut message = String::new();
+                if write!(message, "{error}").is_err() {
+                    message.push_str(FAILED_MARK);
+                }
+                Some(Cow::Owned(message))
             }
             Chain::Encoded(bytes) => {
                 let (len, rest) = bytes.split_first_chunk::<4>()?;
@@ -151,6 +161,7 @@ impl<'a> ErrorChain<'a> {
                 Some(String::from_utf8_lossy(message))
             }
         })
+        .take(MAX_ERRORS)
     }
 
     fn write_joined(&self, out: &mut dyn Write) -> fmt::Result {
