@@ -63,6 +63,14 @@ mod json {
             Ok(())
         }
     }
+
+    #[cfg(test)]
+    #[test]
+    fn line_breaks_between_tokens_become_space() {
+        let mut out = String::new();
+        io::Write::write_all(&mut OneLine(&mut out), b"{\n\"a\":\r\n1}").expect("a string takes everything");
+        assert_eq!(out, "{ \"a\":  1}");
+    }
 }
 
 /// What `k = @v` asks of `v` where nothing can give it.
@@ -367,17 +375,15 @@ macro_rules! __logweir {
     (@site [$target:expr] [$template:expr] [$($name:tt)*]) => {
         const __LOGWEIR_TEMPLATE: &::core::primitive::str = $template;
         const __LOGWEIR_NAMES: &[&::core::primitive::str] = &[$($crate::__logweir_name!($name)),*];
-        const __LOGWEIR_PIECES: &[$crate::__private::Piece] =
-            &$crate::__private::parse::<{ $crate::__private::count(__LOGWEIR_TEMPLATE) }>(
-                __LOGWEIR_TEMPLATE,
-                __LOGWEIR_NAMES,
-            );
+        // A static, not a constant: where its evaluation fails the compiler says so once.
+        static __LOGWEIR_PIECES: [$crate::__private::Piece; $crate::__private::count(__LOGWEIR_TEMPLATE)] =
+            $crate::__private::parse(__LOGWEIR_TEMPLATE, __LOGWEIR_NAMES);
         static __LOGWEIR_SITE: $crate::__private::Callsite = $crate::__private::Callsite::new(
             $target,
             ::core::module_path!(),
             ::core::file!(),
             ::core::line!(),
-            $crate::__private::Template::new(__LOGWEIR_TEMPLATE, __LOGWEIR_PIECES),
+            $crate::__private::Template::new(__LOGWEIR_TEMPLATE, &__LOGWEIR_PIECES),
             __LOGWEIR_NAMES,
         );
     };

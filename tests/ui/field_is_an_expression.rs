@@ -1,0 +1,3 @@
+fn main() {
+    logweir::info!("sum", 1 + 1);
+}

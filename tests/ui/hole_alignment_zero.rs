@@ -1,0 +1,3 @@
+fn main() {
+    logweir::info!("user {user,0}", user = "ada");
+}

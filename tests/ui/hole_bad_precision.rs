@@ -1,0 +1,3 @@
+fn main() {
+    logweir::info!("{ratio:.33}", ratio = 0.5);
+}

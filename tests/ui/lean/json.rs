@@ -1,0 +1,3 @@
+fn main() {
+    logweir::info!("user {user}", user = @1);
+}

@@ -1,0 +1,3 @@
+fn main() {
+    logweir::info!(logger: 1, "user");
+}

@@ -1,0 +1,3 @@
+fn main() {
+    logweir::info!(tarjet: "x", "user");
+}

@@ -1,0 +1,5 @@
+struct User;
+
+fn main() {
+    logweir::info!("user {user}", user = %User);
+}

@@ -1,0 +1,6 @@
+#[derive(Debug)]
+struct User;
+
+fn main() {
+    logweir::info!("user {user}", user = User);
+}
