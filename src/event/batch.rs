@@ -51,6 +51,7 @@ impl Batch {
     }
 
     /// The records, oldest first.
+    #[expect(clippy::missing_panics_doc, reason = "every index below the length has its record")]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
         (0..self.len()).map(|index| self.get(index).expect("the index is below the batch's length"))
     }

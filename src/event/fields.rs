@@ -525,3 +525,6 @@ impl fmt::Debug for Fields<'_> {
         f.debug_map().entries(self.clone()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -324,6 +324,9 @@ const fn is_raw_mark(bytes: &[u8], at: usize) -> bool {
 }
 
 /// What [`dotted`] gave, as text.
+///
+/// # Panics
+/// While compiling, for bytes that are no UTF-8, which `dotted` does not give.
 pub const fn text(bytes: &'static [u8]) -> &'static str {
     match std::str::from_utf8(bytes) {
         Ok(name) => name,
