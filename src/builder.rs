@@ -5,8 +5,8 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -25,7 +25,8 @@ use crate::pipeline::{Bells, Pipeline, Station, StationConfig};
 #[cfg(feature = "prometheus")]
 use crate::prometheus::{Exporter, Server};
 use crate::queue::{EVENT_BYTES, MayBlock, Overflow, Queue, QueueConfig, mark_logger_thread};
-use crate::shared::{Home, Parts, Shared};
+use crate::shared::{Home, Hooks, Shared};
+use crate::shutdown::ShutdownCell;
 use crate::sink::{Sink, SinkError};
 use crate::worker::{self, Cancel, Desk, Kit};
 
@@ -306,7 +307,7 @@ impl<'r> Builder<'r> {
             may_block,
         });
         let desk = Desk::new(self.lanes, self.batch_size, plan.batch_bytes, self.enrichment.map(Arc::new));
-        let shared = Arc::new(Shared::new(Parts {
+        let shared = Arc::new(Shared {
             name,
             queue,
             filter: FilterCell::new(filter),
@@ -314,12 +315,19 @@ impl<'r> Builder<'r> {
             bells,
             diagnostics,
             meters,
+            shutdown: ShutdownCell::new(),
             shutdown_timeout: self.shutdown_timeout,
             home,
-            desk,
+            desk: Mutex::new(desk),
+            flushes: Mutex::default(),
+            hooks: Hooks::default(),
+            // The one that is returned.
+            handles: AtomicUsize::new(1),
+            turns: AtomicU64::new(0),
+            ended: OnceLock::new(),
             #[cfg(feature = "prometheus")]
             prometheus_addr: addr,
-        }));
+        });
         watch(&shared).map_err(|source| BuildError(Problem::Thread(source)))?;
         #[cfg(feature = "prometheus")]
         let companions = server.map(|server| companion(server, Arc::downgrade(&shared))).into_iter().collect();
@@ -517,11 +525,21 @@ pub struct BuildError(Problem);
 
 #[derive(Debug)]
 enum Problem {
-    Knob { name: &'static str, value: String, allowed: String },
+    Knob {
+        name: &'static str,
+        value: String,
+        allowed: String,
+    },
     Filter(ParseFilterError),
-    Sink { name: String, source: SinkError },
+    Sink {
+        name: String,
+        source: SinkError,
+    },
     #[cfg(feature = "prometheus")]
-    Listen { addr: SocketAddr, source: io::Error },
+    Listen {
+        addr: SocketAddr,
+        source: io::Error,
+    },
     Runtime(&'static str),
     Thread(io::Error),
 }

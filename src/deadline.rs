@@ -91,7 +91,7 @@ pub(crate) async fn at(when: Option<Instant>) {
 /// The operating system gave no thread.
 pub(crate) fn every(period: Duration, call: impl FnMut() -> bool + Send + 'static) -> io::Result<()> {
     let alarm = Alarm { when: Instant::now() + period, ring: Ring::Every(period, Box::new(call)) };
-    timer()?.send(alarm).map_err(io::Error::other)
+    timer()?.send(alarm).map_err(|_| io::Error::other("the timer thread is gone"))
 }
 
 fn run(inbox: &Receiver<Alarm>) {

@@ -185,11 +185,7 @@ impl Diagnostics {
             let next = {
                 let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
                 let missing = std::mem::take(&mut waiting.missing);
-                if missing > 0 {
-                    Some(Diagnostic::Overflowed { missing })
-                } else {
-                    waiting.reports.pop_front()
-                }
+                if missing > 0 { Some(Diagnostic::Overflowed { missing }) } else { waiting.reports.pop_front() }
             };
             let Some(trouble) = next else { return };
             let _scope = suppress::Scope::enter();

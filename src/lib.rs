@@ -1,31 +1,33 @@
 //! logweir
 #![forbid(unsafe_code)]
 
-mod event;
-mod macros;
-mod logger;
-mod queue;
-mod worker;
-mod pipeline;
-pub mod sink;
-pub mod format;
-mod shared;
-mod filter;
-mod metrics;
-#[cfg(feature = "prometheus")]
-mod prometheus;
-mod stats;
-mod shutdown;
 mod builder;
 mod clock;
 mod deadline;
 mod diagnostics;
+mod event;
+mod filter;
+pub mod format;
+mod logger;
+mod macros;
+mod metrics;
+mod pipeline;
+#[cfg(feature = "prometheus")]
+mod prometheus;
+mod queue;
+mod shared;
+mod shutdown;
+pub mod sink;
+mod stats;
 mod suppress;
+mod worker;
 
 pub use async_trait::async_trait;
 pub use builder::{BuildError, Builder};
 pub use diagnostics::Diagnostic;
-pub use event::{Batch, ErrorChain, Event, Fields, Level, LevelFilter, Message, ParseLevelError, Record, ToValue, Value, err};
+pub use event::{
+    Batch, ErrorChain, Event, Fields, Level, LevelFilter, Message, ParseLevelError, Record, ToValue, Value, err,
+};
 pub use filter::{Filter, ParseFilterError};
 pub use format::Format;
 pub use logger::{EmitError, InsideRuntime, Logger, ReopenError, ShutdownGuard};

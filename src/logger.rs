@@ -270,6 +270,12 @@ impl Logger {
         self.shared.stations.iter().for_each(|station| station.reset_latency());
     }
 
+    /// Where the metrics are served, with [`Builder::prometheus`].
+    #[cfg(feature = "prometheus")]
+    pub fn prometheus_addr(&self) -> Option<std::net::SocketAddr> {
+        self.shared.prometheus_addr
+    }
+
     /// Whether it runs, drains, or has ended.
     pub fn health(&self) -> Health {
         self.shared.health()
@@ -294,7 +300,10 @@ impl Drop for Logger {
 
 impl std::fmt::Debug for Logger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Logger").field("name", &self.shared.name).field("context", &self.context).finish_non_exhaustive()
+        f.debug_struct("Logger")
+            .field("name", &self.shared.name)
+            .field("context", &self.context)
+            .finish_non_exhaustive()
     }
 }
 
@@ -330,9 +339,8 @@ impl Drop for ShutdownGuard {
         if shared.shutdown.is_done() {
             return;
         }
-        let is_home = |here: Handle| {
-            matches!(shared.home, Home::Runtime { id, is_current_thread: true } if id == here.id())
-        };
+        let is_home =
+            |here: Handle| matches!(shared.home, Home::Runtime { id, is_current_thread: true } if id == here.id());
         let report = if Handle::try_current().is_ok_and(is_home) {
             shared.shutdown.request(Duration::ZERO);
             shared.diagnostics.report(Diagnostic::GuardCannotWait);

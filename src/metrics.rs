@@ -133,7 +133,7 @@ impl Meters {
         on.gauge("logweir_queue_capacity", &[]).set(limits.queue_capacity as f64);
         on.gauge("logweir_memory_limit_bytes", &[]).set(limits.memory_bytes as f64);
         on.gauge("logweir_build_info", &[("version", env!("CARGO_PKG_VERSION"))]).set(1.0);
-        on.counter("logweir_notices_total", &[]);
+        drop(on.counter("logweir_notices_total", &[]));
         let by_reason = |name, reason: DropReason| on.counter(name, &[("reason", reason.as_str())]);
         let meters = Meters {
             accepted: Level::ALL.map(|level| on.counter("logweir_events_accepted_total", &[("level", level.as_str())])),
@@ -182,8 +182,8 @@ impl Meters {
 impl SinkCounts {
     fn register(on: &Registrar<'_>, sink: &str) -> Self {
         // Registered with the rest, so that what watches them need not change when the policies behind them come in.
-        on.counter("logweir_sink_retries_total", &[("sink", sink)]);
-        on.gauge("logweir_sink_breaker_state", &[("sink", sink)]);
+        drop(on.counter("logweir_sink_retries_total", &[("sink", sink)]));
+        drop(on.gauge("logweir_sink_breaker_state", &[("sink", sink)]));
         SinkCounts {
             delivered: on.counter("logweir_sink_delivered_events_total", &[("sink", sink)]),
             dropped: DropReason::PER_SINK.map(|reason| {

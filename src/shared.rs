@@ -37,15 +37,17 @@ pub(crate) struct Shared {
     pub(crate) shutdown: ShutdownCell,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) home: Home,
-    // Std locks, both: held to move a value.
-    desk: Mutex<Desk>,
-    flushes: Mutex<Vec<Arc<FlushRequest>>>,
+    // Std locks, both: held to hand out a batch, and to move a pointer.
+    pub(crate) desk: Mutex<Desk>,
+    pub(crate) flushes: Mutex<Vec<Arc<FlushRequest>>>,
     pub(crate) hooks: Hooks,
     /// Living `Logger`s; with the last one a background shutdown begins.
     pub(crate) handles: AtomicUsize,
     /// Turns of the flush task, for whoever watches that it is polled.
     pub(crate) turns: AtomicU64,
-    ended: OnceLock<SystemTime>,
+    pub(crate) ended: OnceLock<SystemTime>,
+    #[cfg(feature = "prometheus")]
+    pub(crate) prometheus_addr: Option<std::net::SocketAddr>,
 }
 
 /// Shutdown hooks that have not run, and the ones that failed.
@@ -100,51 +102,13 @@ impl FlushRequest {
     }
 
     fn is_over(&self, stations: &[Arc<Station>]) -> bool {
-        let is_flushed = |barriers: &[Barrier]| {
-            stations.iter().zip(barriers).all(|(station, barrier)| station.is_flushed(*barrier))
-        };
+        let is_flushed =
+            |barriers: &[Barrier]| stations.iter().zip(barriers).all(|(station, barrier)| station.is_flushed(*barrier));
         self.expired.get().is_some() || self.barriers.get().is_some_and(|barriers| is_flushed(barriers))
     }
 }
 
-/// What a [`Shared`] is made of; see its fields.
-pub(crate) struct Parts {
-    pub(crate) name: String,
-    pub(crate) queue: Queue,
-    pub(crate) filter: FilterCell,
-    pub(crate) stations: Box<[Arc<Station>]>,
-    pub(crate) bells: Arc<Bells>,
-    pub(crate) diagnostics: Arc<Diagnostics>,
-    pub(crate) meters: Meters,
-    pub(crate) shutdown_timeout: Duration,
-    pub(crate) home: Home,
-    pub(crate) desk: Desk,
-}
-
 impl Shared {
-    /// With one handle, the caller's.
-    pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { name, queue, filter, stations, bells, diagnostics, meters, shutdown_timeout, home, desk } = parts;
-        Shared {
-            name,
-            queue,
-            filter,
-            stations,
-            bells,
-            diagnostics,
-            meters,
-            shutdown: ShutdownCell::new(),
-            shutdown_timeout,
-            home,
-            desk: Mutex::new(desk),
-            flushes: Mutex::default(),
-            hooks: Hooks::default(),
-            handles: AtomicUsize::new(1),
-            turns: AtomicU64::new(0),
-            ended: OnceLock::new(),
-        }
-    }
-
     /// A panic while it was held left each count whole; the books are read on.
     pub(crate) fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)

@@ -61,13 +61,8 @@ impl DropReason {
     ];
 
     /// Reasons an event is refused for, before it is accepted.
-    pub const REFUSED: [DropReason; 5] = [
-        DropReason::OverflowNewest,
-        DropReason::Bytes,
-        DropReason::Shed,
-        DropReason::Closed,
-        DropReason::WorkerGone,
-    ];
+    pub const REFUSED: [DropReason; 5] =
+        [DropReason::OverflowNewest, DropReason::Bytes, DropReason::Shed, DropReason::Closed, DropReason::WorkerGone];
 
     /// Reasons an accepted event is evicted from the queue for.
     pub const EVICTED: [DropReason; 2] = [DropReason::OverflowOldest, DropReason::Bytes];
@@ -352,12 +347,8 @@ impl SinkReport {
     fn check(&self, dispatched: u64) -> Result<(), Imbalance> {
         let name = &self.name;
         equal(&format!("{name}: dispatched = filtered + routed"), dispatched, self.filtered + self.routed)?;
-        let settled = self.delivered
-            + self.fallback
-            + self.dropped.total()
-            + self.backlog
-            + self.in_flight
-            + self.unconfirmed;
+        let settled =
+            self.delivered + self.fallback + self.dropped.total() + self.backlog + self.in_flight + self.unconfirmed;
         equal(&format!("{name}: routed = delivered + … + unconfirmed"), self.routed, settled)
     }
 
@@ -411,11 +402,17 @@ impl fmt::Display for ShutdownReport {
         writeln!(f, "{}: {how} {:.3} s", self.logger, self.elapsed.as_secs_f64())?;
         let Self { emitted, accepted, refused, evicted, .. } = self;
         write!(f, "  emitted {emitted} = accepted {accepted} + refused {} ({refused})", refused.total())?;
-        write!(f, "\n  accepted {accepted} = dispatched {} + evicted {} ({evicted})", self.dispatched, evicted.total())?;
+        write!(
+            f,
+            "\n  accepted {accepted} = dispatched {} + evicted {} ({evicted})",
+            self.dispatched,
+            evicted.total()
+        )?;
         for sink in &self.sinks {
             write!(f, "\n  {sink}")?;
         }
-        let apart = [("truncated", self.truncated), ("suppressed", self.suppressed), ("failed hooks", self.failed_hooks)];
+        let apart =
+            [("truncated", self.truncated), ("suppressed", self.suppressed), ("failed hooks", self.failed_hooks)];
         apart.iter().filter(|(_, count)| *count > 0).try_for_each(|(what, count)| write!(f, "\n  {what} {count}"))
     }
 }

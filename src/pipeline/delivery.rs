@@ -1,6 +1,5 @@
 //! A sink task: takes a step at a time and carries it out. What a failed write leads to is decided here, and only here.
 
-use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -11,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::ledger::From;
 use super::station::{Attempt, Outcome, Station, Step};
-use crate::sink::{ErrorKind, Sink, SinkError};
+use crate::sink::{Sink, SinkError};
 use crate::suppress::suppress;
 
 /// Delivers until the station is closed.
@@ -81,16 +80,6 @@ async fn call(
 async fn guarded(future: impl Future<Output = Result<(), SinkError>>) -> Result<(), SinkError> {
     match suppress(AssertUnwindSafe(future).catch_unwind()).await {
         Ok(answer) => answer,
-        Err(payload) => Err(panicked(&*payload)),
+        Err(payload) => Err(SinkError::panicked(payload)),
     }
-}
-
-/// The error for a caught panic, with its message where it has one.
-pub(crate) fn panicked(payload: &(dyn Any + Send)) -> SinkError {
-    let message = payload
-        .downcast_ref::<&'static str>()
-        .map(|message| (*message).to_owned())
-        .or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".to_owned());
-    SinkError::new(ErrorKind::Panic, message.into())
 }

@@ -395,7 +395,7 @@ impl Station {
     }
 
     /// Ends the book: what waits is dropped for this reason, what is being written is unconfirmed.
-    pub(crate) fn seal(&self, why: DropReason) -> SinkReport {
+    pub(crate) fn seal(&self, why: DropReason) {
         let mut state = self.state();
         if !state.sealed {
             state.sealed = true;
@@ -404,7 +404,6 @@ impl Station {
             let writing = state.ledger.in_flight();
             state.ledger.give_up(writing);
         }
-        state.ledger.report(&self.config.name, &state.backlog)
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::error::TrySendError;
 
-pub(crate) use account::{Account, ContextCharge};
+pub(crate) use account::Account;
 use lane::{Lane, LaneBook};
 pub use overflow::Overflow;
 
@@ -342,20 +342,12 @@ impl Queue {
 
 /// The flush task's end.
 impl Queue {
-    pub(crate) fn lane_count(&self) -> usize {
-        self.lanes.len()
-    }
-
     pub(crate) fn signal(&self) -> &Signal {
         &self.signal
     }
 
     pub(crate) fn account(&self) -> &Arc<Account> {
         &self.account
-    }
-
-    pub(crate) fn capacity(&self) -> usize {
-        self.config.capacity * self.lanes.len()
     }
 
     /// Takes up to a chunk of a lane's oldest events.

@@ -86,12 +86,7 @@ impl Batcher {
     }
 
     /// The time of a lane's next event that may pass.
-    fn head(
-        &mut self,
-        lane: usize,
-        cut: u64,
-        refill: &mut impl FnMut(usize, &mut Vec<Event>) -> usize,
-    ) -> Option<u64> {
+    fn head(&mut self, lane: usize, cut: u64, refill: &mut impl FnMut(usize, &mut Vec<Event>) -> usize) -> Option<u64> {
         let stage = &mut self.stages[lane];
         if stage.is_done {
             return None;
@@ -172,14 +167,26 @@ mod tests {
         let mut lane = vec![event(1), event(2), event(3)];
         batcher.begin();
         let sizes: Vec<_> = (0..3)
-            .map(|_| batcher.next_batch(NO_CUT, |_, into| {
-                into.append(&mut lane);
-                into.len()
-            }).len())
+            .map(|_| {
+                batcher
+                    .next_batch(NO_CUT, |_, into| {
+                        into.append(&mut lane);
+                        into.len()
+                    })
+                    .len()
+            })
             .collect();
         assert_eq!(sizes, [2, 1, 0]);
         let mut small = Batcher::new(1, 10, 1);
         small.begin();
-        assert_eq!(small.next_batch(NO_CUT, |_, into| { into.push(event(1)); 1 }).len(), 1);
+        assert_eq!(
+            small
+                .next_batch(NO_CUT, |_, into| {
+                    into.push(event(1));
+                    1
+                })
+                .len(),
+            1
+        );
     }
 }

@@ -336,7 +336,7 @@ async fn run_hooks(shared: Arc<Shared>) {
             let error = match result {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => Some(error),
-                Err(payload) => Some(SinkError::panicked(&*payload).into()),
+                Err(payload) => Some(SinkError::panicked(payload).into()),
             };
             shared.hooks.finished(error.is_some());
             error.into_iter().for_each(|error| shared.diagnostics.report(Diagnostic::HookFailed { error }));
@@ -344,7 +344,8 @@ async fn run_hooks(shared: Arc<Shared>) {
     };
     let Some(limit) = limit else { return all.await };
     if timeout(limit, all).await.is_err() {
-        let error = format!("the shutdown hooks did not end within {limit:?}, half of the time for the shutdown").into();
+        let error =
+            format!("the shutdown hooks did not end within {limit:?}, half of the time for the shutdown").into();
         shared.diagnostics.report(Diagnostic::HookFailed { error });
     }
 }
