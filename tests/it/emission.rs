@@ -1,18 +1,42 @@
 //! What an emitting call evaluates, and where its event goes.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use logweir::{Event, Level, Logger, debug, error, fatal, info, log, trace, warn};
+use logweir::sink::MemorySink;
+use logweir::{Level, Logger, debug, error, fatal, info, log, trace, warn};
 
-/// STUB: it refuses `Trace`.
-fn logger() -> Logger {
-    Logger::default()
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A logger that refuses `Trace`, and what it delivered.
+struct Rig {
+    logger: Logger,
+    memory: MemorySink,
 }
 
-fn messages(logger: &Logger) -> Vec<String> {
-    logger.take().iter().map(|event| event.message().to_string()).collect()
+impl Deref for Rig {
+    type Target = Logger;
+
+    fn deref(&self) -> &Logger {
+        &self.logger
+    }
+}
+
+fn logger() -> Rig {
+    let memory = MemorySink::new();
+    let logger = Logger::builder().level(Level::Debug).sink("memory", memory.clone()).start().expect("a good config");
+    Rig { logger, memory }
+}
+
+/// Ends the logger; the messages it delivered.
+fn messages(rig: &Rig) -> Vec<String> {
+    let report = rig.shutdown_blocking(PATIENCE).expect("outside a runtime");
+    report.check().expect("the books balance");
+    assert_eq!(report.sinks[0].delivered, rig.memory.total());
+    rig.memory.events().iter().map(|captured| captured.message()).collect()
 }
 
 #[test]
@@ -26,7 +50,8 @@ fn each_macro_emits_its_level() {
     fatal!(logger: logger, "x");
     log!(Level::Error, logger: logger, "x");
     log!(logger: logger, Level::Info, target: "t", "x");
-    let levels: Vec<Level> = logger.take().iter().map(Event::level).collect();
+    assert_eq!(messages(&logger).len(), 7);
+    let levels: Vec<Level> = logger.memory.events().iter().map(|captured| captured.level()).collect();
     use Level::{Debug, Error, Fatal, Info, Warn};
     assert_eq!(levels, [Debug, Info, Warn, Error, Fatal, Error, Info]);
 }
@@ -34,7 +59,7 @@ fn each_macro_emits_its_level() {
 #[test]
 fn a_logger_is_taken_from_whatever_holds_it_and_not_moved() {
     struct Service {
-        logger: Logger,
+        logger: Rig,
     }
     impl Service {
         fn run(&self) {
