@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use metrics::Recorder;
 use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::deadline;
@@ -324,6 +325,7 @@ impl<'r> Builder<'r> {
             // The one that is returned.
             handles: AtomicUsize::new(1),
             turns: AtomicU64::new(0),
+            watched: Notify::new(),
             ended: OnceLock::new(),
             #[cfg(feature = "prometheus")]
             prometheus_addr: addr,
@@ -367,13 +369,16 @@ fn run_thread(runtime: Runtime, shared: Arc<Shared>, kit: Kit) {
     runtime.shutdown_background();
 }
 
+/// The shared half of each pipeline, and the half its task owns.
+type Equipped = (Box<[Arc<Station>]>, Vec<Box<dyn Sink>>);
+
 fn stations(
     sinks: Vec<(String, Pipeline)>,
     plan: &Plan,
     meters: Vec<SinkMeters>,
     bells: &Arc<Bells>,
     diagnostics: &Arc<Diagnostics>,
-) -> (Box<[Arc<Station>]>, Vec<Box<dyn Sink>>) {
+) -> Equipped {
     let equipped = sinks.into_iter().zip(&plan.accounts).zip(meters).map(|(((name, pipeline), &limit), meters)| {
         let Pipeline { sink, level, timeout, when_full, .. } = pipeline;
         let (bells, diagnostics) = (bells.clone(), diagnostics.clone());
@@ -426,7 +431,7 @@ fn watch(shared: &Arc<Shared>) -> io::Result<()> {
         if periods == 1 {
             shared.diagnostics.report(Diagnostic::Stalled { since: WATCH });
         }
-        shared.queue.signal().nudge();
+        shared.watched.notify_one();
         true
     })
 }

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::sync::Notify;
+
 use crate::diagnostics::{self, Diagnostic, Diagnostics};
 use crate::filter::FilterCell;
 use crate::metrics::Meters;
@@ -45,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) handles: AtomicUsize,
     /// Turns of the flush task, for whoever watches that it is polled.
     pub(crate) turns: AtomicU64,
+    /// Asks the flush task for a turn.
+    pub(crate) watched: Notify,
     pub(crate) ended: OnceLock<SystemTime>,
     #[cfg(feature = "prometheus")]
     pub(crate) prometheus_addr: Option<std::net::SocketAddr>,

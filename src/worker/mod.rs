@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::task::{JoinSet, yield_now};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use batcher::{NO_CUT, cut_now};
@@ -66,6 +66,8 @@ enum Wake {
     GraceOver,
     /// A flush may have run out of time, or a half-written event may be complete.
     Timer,
+    /// Somebody looks whether this task is polled.
+    Watched,
     /// What this stretch of serving was to last for has happened.
     Done,
 }
@@ -111,7 +113,7 @@ fn spawn(set: &mut JoinSet<()>, task: impl Future<Output = ()> + Send + 'static)
 }
 
 fn ticks(period: Duration) -> Interval {
-    let mut ticks = interval(period);
+    let mut ticks = interval_at(Instant::now() + period, period);
     // After a stall there is one drain to make up for, not one for each tick that was missed.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
@@ -171,6 +173,7 @@ impl Worker<'_> {
                 () = self.shared.queue.signal().wait() => Wake::Signal,
                 () = self.shared.bells.room.notified(), if self.blocked => Wake::Room,
                 () = until(self.next_timer()) => Wake::Timer,
+                () = self.shared.watched.notified() => Wake::Watched,
                 _ = self.ticks.tick() => Wake::Interval,
             };
             self.shared.turns.fetch_add(1, Ordering::Relaxed);
@@ -195,7 +198,7 @@ impl Worker<'_> {
                     self.grace_over = None;
                     self.shared.shutdown.request(self.shared.shutdown_timeout);
                 }
-                Wake::Timer => {}
+                Wake::Timer | Wake::Watched => {}
             }
             self.serve_flushes().await;
         }
