@@ -49,3 +49,82 @@ pub trait Format: Send + 'static {
     /// Appends the record to `out`.
     fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>);
 }
+
+/// What needs the crate's inside: layers of fields, templates, events that were cut.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Batch, Callsite, Context, Event, Level, Piece, Template, Value, parse};
+    use std::sync::Arc;
+
+    fn write(format: &mut dyn Format, record: &Record<'_>) -> String {
+        let mut out = Vec::new();
+        format.write(record, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn context(fields: &[(&str, &str)]) -> Arc<Context> {
+        let extend = |parent: Option<Context>, (name, value): &(&str, &str)| {
+            Some(Context::extend(parent.as_ref(), name, Value::Str(value)))
+        };
+        Arc::new(fields.iter().fold(None, extend).unwrap())
+    }
+
+    #[test]
+    fn a_name_is_written_once_with_the_event_before_the_context_before_the_enrichment() {
+        let mut event = Event::dynamic(Level::Info, "t", "m").with("a", "event").with("level", "event");
+        event.set_context(Some(context(&[("a", "context"), ("b", "context"), ("level", "context")])));
+        let enrichment = context(&[("a", "logger"), ("b", "logger"), ("c", "logger"), ("level_", "logger")]);
+        let batch = Batch::new(Arc::new([event]), Some(enrichment));
+        let record = batch.get(0).unwrap();
+
+        let json = write(&mut Json::new(), &record);
+        let fields = r#","a":"event","level__":"event","b":"context","c":"logger","level_":"logger"}"#;
+        assert!(json.ends_with(&format!("{fields}\n")), "{json}");
+        let text = write(&mut Text::new(), &record);
+        assert!(text.ends_with(" a=event level=event b=context c=logger level_=logger\n"), "{text}");
+    }
+
+    const NAMES: &[&str] = &["user", "ms", "ip"];
+    const TEXT: &str = "{user} took {ms:.1} ms";
+    const PIECES: [Piece; 4] = parse(TEXT, NAMES);
+    static SITE: Callsite = Callsite::new("shop", "shop", "shop.rs", 1, Template::new(TEXT, &PIECES), NAMES);
+
+    fn served(user: &str) -> Event {
+        let mut event = Event::__new(&SITE, Level::Info);
+        event.push(Value::Str(user));
+        event.push(Value::F64(2.0));
+        event.push(Value::Null);
+        event
+    }
+
+    #[test]
+    fn text_does_not_repeat_what_the_message_shows_and_json_has_every_field() {
+        let event = served("ada");
+        let text = write(&mut Text::new(), &Record::from(&event));
+        assert_eq!(text, "1970-01-01T00:00:00.000Z  INFO shop: ada took 2.0 ms ip=null\n");
+        let json = write(&mut Json::new(), &Record::from(&event));
+        let rest = r#""message":"ada took 2.0 ms","user":"ada","ms":2.0,"ip":null}"#;
+        assert!(json.ends_with(&format!("{rest}\n")), "{json}");
+    }
+
+    #[test]
+    fn a_value_in_a_message_is_escaped_as_the_message_is() {
+        let event = served("a\n\"\u{1b}b");
+        let text = write(&mut Text::new(), &Record::from(&event));
+        assert!(text.contains(r#": a\n"\u{1b}b took 2.0 ms"#), "{text}");
+        let json = write(&mut Json::new(), &Record::from(&event));
+        assert!(json.contains(r#""message":"a\n\"\u001bb took 2.0 ms""#), "{json}");
+    }
+
+    #[test]
+    fn an_event_that_was_cut_says_so() {
+        let mut event = Event::dynamic(Level::Info, "t", "m").with("k", "x".repeat(1000)).with("truncated", "mine");
+        assert!(event.limit(200));
+        let text = write(&mut Text::new(), &Record::from(&event));
+        assert!(text.ends_with("x truncated=mine …[truncated]\n"), "{text}");
+        let json = write(&mut Json::new(), &Record::from(&event));
+        assert!(json.contains(r#""message":"m","truncated":true,"k":"x"#), "{json}");
+        assert!(json.ends_with("x\",\"truncated_\":\"mine\"}\n"), "{json}");
+    }
+}
