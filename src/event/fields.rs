@@ -419,11 +419,19 @@ impl<'a> Reader<'a> {
         Some(0)
     }
 
+    /// Reads a value that is a `Str`.
+    #[inline]
     pub(super) fn name(&mut self) -> Option<&'a str> {
-        match self.next()? {
-            Value::Str(name) => Some(name),
-            _ => None,
+        self.name_bytes().map(utf8)
+    }
+
+    #[inline]
+    fn name_bytes(&mut self) -> Option<&'a [u8]> {
+        let [tag] = self.take()?;
+        if tag & !LONG != tag::STR {
+            return None;
         }
+        self.text(tag)
     }
 }
 
@@ -466,8 +474,23 @@ pub(crate) struct Layer<'a> {
 }
 
 impl<'a> Layer<'a> {
-    pub(super) fn has(mut self, name: &str) -> bool {
-        self.any(|(other, _)| other == name)
+    /// Whether a field of this name is there. Compares bytes and reads no value: it is asked for every field of the layers
+    /// behind this one.
+    pub(super) fn has(self, name: &str) -> bool {
+        let Layer { names, mut values } = self;
+        if names.contains(&name) {
+            return true;
+        }
+        for _ in names {
+            values.skip_value();
+        }
+        while let Some(other) = values.name_bytes() {
+            if other == name.as_bytes() {
+                return true;
+            }
+            values.skip_value();
+        }
+        false
     }
 }
 

@@ -159,10 +159,12 @@ impl Event {
         if !self.is_dynamic() {
             return None;
         }
-        match Reader::new(self.fields.bytes()).nth(index)? {
-            Value::Str(text) => Some(text),
-            _ => None,
+        let mut values = Reader::new(self.fields.bytes());
+        // Not `nth`: it would check the texts it passes over for UTF-8.
+        for _ in 0..index {
+            values.skip_value();
         }
+        values.name()
     }
 
     /// The event's own fields.
