@@ -1,0 +1,69 @@
+//! What does one event cost to format?
+//!
+//! `cargo bench --bench format`. One event with a message and four typed fields, as a sink task sees it: formatted into a
+//! buffer that is kept, batch after batch, so nothing is allocated. The formats take turns, round after round, so that a
+//! machine that slows down slows all of them; the figure is the median round.
+#![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant, SystemTime};
+
+use logweir::format::{Json, Text};
+use logweir::{Event, Format, Level, Record};
+
+const ROUNDS: usize = 41;
+const BATCHES: usize = 40;
+/// The events of a batch are 50 µs apart, so a cached second is used as it is in a service that logs a lot.
+const BATCH: u64 = 512;
+
+fn main() {
+    let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    let events: Vec<Event> = (0..BATCH).map(|i| event(i).at(start + Duration::from_micros(50 * i))).collect();
+
+    let mut formats: [(&str, Box<dyn Format>); 3] = [
+        ("json", Box::new(Json::new())),
+        ("text", Box::new(Text::new())),
+        ("text, colours", Box::new(Text::new().colors(true))),
+    ];
+    let mut rounds = formats.each_ref().map(|_| Vec::with_capacity(ROUNDS));
+    let mut out = Vec::with_capacity(1 << 20);
+    for _ in 0..ROUNDS {
+        for ((_, format), rounds) in formats.iter_mut().zip(&mut rounds) {
+            rounds.push(round(format.as_mut(), &events, &mut out));
+        }
+    }
+
+    println!("{:<14} {:>9} {:>12} {:>12}", "format", "ns/event", "M events/s", "bytes/event");
+    for ((name, format), mut rounds) in formats.into_iter().zip(rounds) {
+        rounds.sort_by(f64::total_cmp);
+        let nanos = rounds[ROUNDS / 2];
+        println!("{name:<14} {nanos:>9.1} {:>12.2} {:>12}", 1e3 / nanos, line_len(format, &events[0]));
+    }
+}
+
+fn event(i: u64) -> Event {
+    Event::dynamic(Level::Info, "checkout::api", "request served")
+        .with("user_id", 1_000 + i * 7_919)
+        .with("path", "/api/v1/orders")
+        .with("status", 200_u64)
+        .with("elapsed_ms", 0.25 + i as f64 * 0.173)
+}
+
+/// Nanoseconds per event.
+fn round(format: &mut dyn Format, events: &[Event], out: &mut Vec<u8>) -> f64 {
+    let start = Instant::now();
+    for _ in 0..BATCHES {
+        out.clear();
+        for event in events {
+            format.write(&Record::from(black_box(event)), out);
+        }
+        black_box(&out);
+    }
+    start.elapsed().as_nanos() as f64 / (BATCHES * events.len()) as f64
+}
+
+fn line_len(mut format: Box<dyn Format>, event: &Event) -> usize {
+    let mut out = Vec::new();
+    format.write(&Record::from(event), &mut out);
+    out.len()
+}
