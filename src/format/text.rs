@@ -1,7 +1,7 @@
 //! Anywhere a sink formats (pure): one line per event, for people.
 
 use super::Format;
-use super::escape::{Escape, Stops, escape, escape_message, hex, hex4, is_hidden, stops};
+use super::escape::{Escape, Stops, escape, escape_message, hex, hex4, is_hidden, is_plain, stops};
 use super::timestamp::{Precision, Timestamp, UtcOffset};
 use crate::event::{ErrorChain, Level, Record, Value};
 
@@ -180,10 +180,8 @@ fn write_quoted(parts: impl IntoIterator<Item = impl AsRef<str>>, out: &mut Vec<
 /// Whether there is no blank, quote or `=` in the text, nothing that is escaped, and something at all.
 #[inline]
 fn stands_bare(text: &str) -> bool {
-    const BREAKS: Stops = stops(b" \"=");
-    // Any other character might be one of Unicode's blanks.
-    let plain = text.bytes().all(|byte| byte.is_ascii() && !BREAKS[byte as usize]);
-    !text.is_empty() && (plain || !text.chars().any(|c| c.is_whitespace() || matches!(c, '"' | '=') || is_hidden(c)))
+    let breaks = |c: char| c.is_whitespace() || matches!(c, '"' | '=') || is_hidden(c);
+    !text.is_empty() && (is_plain::<b'!', b'"', b'='>(text.as_bytes()) || !text.chars().any(breaks))
 }
 
 /// Whether a text that may have quotes of its own cannot be taken for anything but one value: all its quotes are
