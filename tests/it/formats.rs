@@ -1,4 +1,5 @@
 //! Whatever an event carries: one line of text, one line of JSON, and nothing in it that pretends to be something else.
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
 use std::error::Error;
 use std::fmt;
