@@ -33,7 +33,8 @@ fn main() {
     let mut lost = 0;
     for _ in 0..ROUNDS {
         for ((shape, threads), figures) in cases.iter().zip(&mut figures) {
-            let logger = Logger::builder().overflow(Overflow::DropNewest).sink("null", NullSink).start().expect("starts");
+            let logger =
+                Logger::builder().overflow(Overflow::DropNewest).sink("null", NullSink).start().expect("starts");
             let mut nanos = measure(&logger, *shape, *threads);
             nanos.sort_unstable();
             figures.push([500, 990, 999].map(|permille| nanos[nanos.len() * permille / 1000]));

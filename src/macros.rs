@@ -11,7 +11,7 @@ use std::fmt::{Debug, Display};
 use crate::event::{Event, TextKind, ToValue};
 
 /// `k = v`
-#[inline]
+#[inline(always)]
 pub fn value<T: ToValue + ?Sized>(event: &mut Event, value: &T) {
     event.push(value.to_value());
 }

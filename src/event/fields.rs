@@ -81,7 +81,8 @@ impl Encoded {
         }
     }
 
-    #[inline]
+    // Always: at a call the variant is known, and the match folds into the one store it needs.
+    #[inline(always)]
     pub(super) fn push(&mut self, value: Value<'_>) {
         match value {
             Value::Null => self.put(tag::NULL, []),

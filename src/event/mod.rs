@@ -181,7 +181,7 @@ impl Event {
 
 /// Building and accounting, for the crate and its macros.
 impl Event {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, value: Value<'_>) {
         self.fields.push(value);
     }
@@ -250,8 +250,11 @@ impl fmt::Debug for Event {
 }
 
 /// Nanoseconds since the Unix epoch, clamped to what 64 bits hold.
+#[inline]
 pub(crate) fn nanos(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos().try_into().unwrap_or(u64::MAX))
+    // In 64 bits: on every call's way, and the 128 of `as_nanos` are twice the instructions.
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_secs().saturating_mul(1_000_000_000).saturating_add(since.subsec_nanos().into())
 }
 
 /// An event's message, rendered when it is printed.

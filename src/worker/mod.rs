@@ -74,7 +74,7 @@ enum Wake {
 
 /// Runs a logger to its end.
 pub(crate) async fn run(shared: Arc<Shared>, kit: Kit) {
-    let mut gone = Gone { shared: &shared, ending: Some(Ending::RuntimeGone) };
+    let mut gone = Gone { shared: &shared, ending: Ending::RuntimeGone };
     let mut companions = JoinSet::new();
     kit.companions.into_iter().for_each(|task| spawn(&mut companions, task));
     {
@@ -98,13 +98,12 @@ pub(crate) async fn run(shared: Arc<Shared>, kit: Kit) {
     let life = AssertUnwindSafe(worker.live(pipelines)).catch_unwind();
     gone.ending = tokio::select! {
         biased;
-        lived = life => Some(if lived.is_ok() { Ending::Orderly } else { Ending::Panicked }),
-        () = shared.shutdown.wait_deadline() => Some(Ending::Deadline),
+        lived = life => if lived.is_ok() { Ending::Orderly } else { Ending::Panicked },
+        () = shared.shutdown.wait_deadline() => Ending::Deadline,
         // Somebody else's clock came first and the books are closed.
-        () = shared.shutdown.wait_done() => Some(Ending::Deadline),
+        () = shared.shutdown.wait_done() => Ending::Deadline,
     };
     drop(gone);
-    shared.diagnostics.end();
 }
 
 /// Every task of a logger is spawned here: owned by a set, its log calls suppressed, aborted with the set.
@@ -122,14 +121,14 @@ fn ticks(period: Duration) -> Interval {
 /// Closes the books on every way out, also when the runtime drops the flush task where it stands.
 struct Gone<'a> {
     shared: &'a Shared,
-    ending: Option<Ending>,
+    ending: Ending,
 }
 
 impl Drop for Gone<'_> {
     fn drop(&mut self) {
-        if let Some(ending) = self.ending {
-            self.shared.finish(ending);
-        }
+        self.shared.finish(self.ending);
+        // From here on nobody runs the user's handler.
+        self.shared.diagnostics.end();
     }
 }
 

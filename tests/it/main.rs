@@ -3,5 +3,6 @@
 mod compile_fail;
 mod emission;
 mod encoding;
+mod formats;
 mod macros;
 mod sinks;
