@@ -240,7 +240,8 @@ impl<'r> Builder<'r> {
             .enable_all()
             .build()
             .map_err(|source| BuildError(Problem::Thread(source)))?;
-        let (shared, kit) = self.build(runtime.handle(), Home::OwnThread)?;
+        let runtime = OwnRuntime(Some(runtime));
+        let (shared, kit) = self.build(runtime.get().handle(), Home::OwnThread)?;
         let spawned = {
             let shared = shared.clone();
             thread::Builder::new().name("logweir".into()).spawn(move || run_thread(runtime, shared, kit))
@@ -361,12 +362,28 @@ fn next_name() -> String {
     }
 }
 
+/// The runtime of the logger's own thread, whose end waits for nobody: a sink may have left a blocking task behind, and
+/// a `start` that fails drops it on the caller's thread, where tokio panics if waiting could block another runtime.
+struct OwnRuntime(Option<Runtime>);
+
+impl OwnRuntime {
+    fn get(&self) -> &Runtime {
+        self.0.as_ref().expect("only `drop` takes it")
+    }
+}
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// The logger's own thread.
-fn run_thread(runtime: Runtime, shared: Arc<Shared>, kit: Kit) {
+fn run_thread(runtime: OwnRuntime, shared: Arc<Shared>, kit: Kit) {
     mark_logger_thread();
-    runtime.block_on(worker::run(shared, kit));
-    // A sink may have left a blocking task behind: the end of the logger does not wait for it.
-    runtime.shutdown_background();
+    runtime.get().block_on(worker::run(shared, kit));
 }
 
 /// The shared half of each pipeline, and the half its task owns.

@@ -6,3 +6,4 @@ mod encoding;
 mod formats;
 mod macros;
 mod sinks;
+mod start;
