@@ -1,4 +1,100 @@
-//! logweir
+//! An async, Tokio-native logging runtime: bounded memory, a shutdown with a deadline, and books that balance.
+//!
+//! Callers put events into a bounded queue at almost no cost. One flush task drains it into batches, by size or by time,
+//! and hands them to the sinks, each behind a pipeline of its own. Every accepted event ends delivered, dropped for a
+//! named and counted reason, or reported as unconfirmed: logweir does not say that it never loses, it always accounts.
+//!
+//! ```
+//! use std::time::Duration;
+//! use logweir::format::Json;
+//! use logweir::sink::{ConsoleSink, FileSink};
+//! use logweir::{Logger, info};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let path = std::env::temp_dir().join(format!("logweir-doc-{}.json", std::process::id()));
+//! let logger = Logger::builder()
+//!     .name("checkout")
+//!     .filter("info,hyper=warn")
+//!     .sink("console", ConsoleSink::stdout())
+//!     .sink("file", FileSink::new(&path).format(Json::new()))
+//!     .start()?;
+//!
+//! info!(logger: logger, "user {user} logged in", user = "ada", attempts = 2);
+//!
+//! let report = logger.shutdown(Duration::from_secs(5)).await;
+//! assert_eq!(report.sink("file").map(|sink| sink.delivered), Some(1));
+//! # std::fs::remove_file(&path)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The journey of an event
+//!
+//! ```text
+//!  caller's thread                    flush task                          one pipeline per sink, each its own task
+//!  filter ─ encode ─ try_send ─▶ lanes: bounded mpsc ─ merge by time ─┬▶ backlog ─ timeout ─▶ Sink::write
+//!  static call site   inline      capacity each,       batch          ├▶ backlog ─ …
+//!  context (Arc)      bytes       a byte account                      └▶ …
+//! ```
+//!
+//! The modules of the source stand in this order. The [macros](#macros) make an [`Event`] of 128 bytes;
+//! [`Logger`] takes it; a [`Pipeline`] carries a [`Batch`] to a [`Sink`], which turns it into bytes with a [`Format`].
+//!
+//! # What does a call cost?
+//! No I/O, no lock, no formatting (a `%` or `?` field apart, which exists only as text) and no allocation while the
+//! fields fit about 94 bytes. `cargo bench --bench caller` prints the figures for your machine.
+//!
+//! # What happens when the queue is full?
+//! What [`Overflow`] says: by default the oldest event of the caller's lane makes room, and is counted
+//! (`overflow_oldest`). `DropNewest` refuses the new event, `Block` waits on threads that may. In a task,
+//! [`Logger::emit_wait`] waits without blocking; [`Logger::try_emit`] hands the event back. A full lane costs its caller
+//! one short lock.
+//!
+//! # What happens when a sink is slow, hangs or fails?
+//! It costs only itself. Its backlog has its own share of the memory; when that is full its oldest batches are dropped
+//! (`backlog_full`). A write that takes longer than its pipeline's timeout is given up and its events are *unconfirmed*:
+//! nobody can know whether they arrived. A panic in a sink is caught and counted. With [`Backlog::Wait`] you give
+//! isolation up on purpose: the flush task then waits for that sink, the queue fills, and with `Block` or `emit_wait`
+//! the chain is lossless from the sink back to the caller.
+//!
+//! # What does shutdown promise?
+//! [`Logger::shutdown`] returns by its deadline, whatever the sinks do, under any executor, and its report adds up:
+//! `emitted = accepted + refused`, `accepted = evicted + dispatched`, and for each sink
+//! `routed = delivered + fallback + dropped + unconfirmed`, every loss by [`DropReason`]. [`Logger::shutdown_guard`] does
+//! the same for `?` out of `main`.
+//!
+//! # What survives a crash?
+//! What a sink has handed to the system: see [`sink::Durability`] for files. What is in the queue or in a backlog when
+//! the process is killed, aborts or calls `std::process::exit` is lost, and nobody is left to count it; at most a
+//! [`flush_interval`](Builder::flush_interval) of events when the sinks keep up. [`Logger::flush`] is the barrier.
+//!
+//! # What may be duplicated?
+//! Nothing by this crate: a batch is written once. A write that was given up may have arrived.
+//!
+//! # Why are some of my logs missing?
+//! In this order: the filter ([`Logger::enabled`]); macros before [`Logger::set_global`], which do nothing; a call after
+//! the shutdown (`closed`); a loss, in [`Logger::stats`] or the metrics by reason; a pipeline's level (`filtered`); a
+//! sink that logs, whose events are suppressed. The books have them all but the first two.
+//!
+//! # Where does it run?
+//! [`Builder::start`] gives the logger a thread of its own, with a runtime of its own; [`Builder::start_on`] runs it on
+//! yours. Console and file block threads that they own and that never keep the process alive.
+//!
+//! # Macros
+//! [`trace!`], [`debug!`], [`info!`], [`warn!`], [`error!`], [`fatal!`] and [`log!`] emit, [`event!`] gives the event to
+//! you. A template that does not parse, or a hole without its field, does not compile.
+//!
+//! # Features
+//! * `prometheus` (default): [`Builder::prometheus`] serves the metrics over HTTP.
+//! * `serde`: fields `k = @value` as JSON, and `Serialize` for [`Stats`] and the reports.
+//!
+//! # Limits
+//! * Linux is what it is tested on; macOS and Windows are expected to work and are not tested.
+//! * After `fork` without `exec` only the forking thread is there: the child must not use the parent's logger.
+//! * With `panic = "abort"` a panic in a sink ends the process, like any other.
+//! * A sink that blocks inside `poll` stops every sink of its logger: wrap it in [`Blocking::new`].
+
 #![forbid(unsafe_code)]
 
 mod builder;
