@@ -22,7 +22,7 @@ use crate::event::{Context, Level, LevelFilter, ToValue};
 use crate::filter::{Filter, FilterCell, ParseFilterError};
 use crate::logger::Logger;
 use crate::metrics::{Limits, Meters, SinkMeters};
-use crate::pipeline::{Bells, Pipeline, Station, StationConfig};
+use crate::pipeline::{Bells, Pipeline, Station, StationConfig, Weight};
 #[cfg(feature = "prometheus")]
 use crate::prometheus::{Exporter, Server};
 use crate::queue::{EVENT_BYTES, MayBlock, Overflow, Queue, QueueConfig, mark_logger_thread};
@@ -37,7 +37,7 @@ const MAX_CAPACITY: usize = 1 << 24;
 const MAX_BATCH: usize = 1 << 16;
 const MIN_EVENT_BYTES: usize = 256;
 const MAX_INTERVAL: Duration = Duration::from_secs(3600);
-/// A batch pins at most this part of the smallest sink's account, so that some can wait while one is written.
+/// A batch pins at most this part of the smallest sink's account.
 const BATCHES_PER_ACCOUNT: usize = 4;
 /// The flush task is watched this often, and reported if it was not polled in between.
 const WATCH: Duration = Duration::from_secs(1);
@@ -303,12 +303,13 @@ impl<'r> Builder<'r> {
             lanes: self.lanes,
             capacity: self.queue_capacity,
             heap_bytes: plan.heap_bytes,
+            max_context_bytes: plan.max_context_bytes,
             max_event_bytes: self.max_event_bytes,
             flush_at: self.flush_at,
             overflow: self.overflow,
             may_block,
         });
-        let desk = Desk::new(self.lanes, self.batch_size, plan.batch_bytes, self.enrichment.map(Arc::new));
+        let desk = Desk::new(self.lanes, self.batch_size, plan.batch_weight, self.enrichment.map(Arc::new));
         let shared = Arc::new(Shared {
             name,
             queue,
@@ -458,8 +459,11 @@ struct Plan {
     /// The queue's bytes less its lanes.
     heap_bytes: usize,
     /// One for each sink.
-    accounts: Vec<usize>,
-    batch_bytes: usize,
+    accounts: Vec<Weight>,
+    /// What a context may take, so that an event with it fits every account.
+    max_context_bytes: usize,
+    /// What a batch may pin, so that some wait while one is written.
+    batch_weight: Weight,
 }
 
 impl Plan {
@@ -487,23 +491,34 @@ impl Plan {
             return Err(knob("queue_capacity", queue_capacity, allowed));
         }
         let heap_bytes = half - lanes_bytes;
-        let accounts = accounts(&builder.sinks, half)?;
-        let smallest = accounts.iter().copied().min().unwrap_or(0);
-        // Half of a sink's account, so that one can wait while another is written.
-        let most = (heap_bytes - size_of::<Vec<u8>>().min(heap_bytes)).min(smallest / 2);
+        let shares = shares(&builder.sinks, half)?;
+        let smallest = shares.iter().copied().min().unwrap_or(0);
+        // A spilled event holds up to half more than its length. Of a sink's account it may take a quarter and that half,
+        // its context another quarter: it fits every empty account, or a pipeline that waits for room would for ever.
+        let most = (heap_bytes.saturating_sub(size_of::<Vec<u8>>()) / 3 * 2).min(smallest / 4);
         if max_event_bytes < MIN_EVENT_BYTES || max_event_bytes > most {
             let allowed = format!(
-                "{MIN_EVENT_BYTES} to {most} with `memory` {memory}: the queue has {heap_bytes} bytes beside its lanes, \
-                 the smallest sink's account {smallest}, of which an event may take half"
+                "{MIN_EVENT_BYTES} to {most} with `memory` {memory}: two thirds of the {heap_bytes} bytes the queue has \
+                 beside its lanes, a quarter of the smallest sink's account of {smallest}"
             );
             return Err(knob("max_event_bytes", max_event_bytes, allowed));
         }
-        Ok(Plan { heap_bytes, accounts, batch_bytes: smallest / BATCHES_PER_ACCOUNT })
+        // Contexts may take half of the queue's account; all sinks together may pin half of that.
+        let contexts = heap_bytes / 4 / shares.len();
+        let account = |bytes: usize| Weight { bytes, contexts: contexts.min(bytes / 4) };
+        let Weight { bytes, contexts } = account(smallest);
+        let part = BATCHES_PER_ACCOUNT;
+        Ok(Plan {
+            heap_bytes,
+            accounts: shares.into_iter().map(account).collect(),
+            max_context_bytes: contexts,
+            batch_weight: Weight { bytes: bytes / part, contexts: contexts / part },
+        })
     }
 }
 
 /// The sinks' accounts: what was asked for, the rest in equal shares.
-fn accounts(sinks: &[(String, Pipeline)], half: usize) -> Result<Vec<usize>, BuildError> {
+fn shares(sinks: &[(String, Pipeline)], half: usize) -> Result<Vec<usize>, BuildError> {
     if sinks.is_empty() {
         return Err(knob("sink", "none", "at least one sink"));
     }

@@ -202,8 +202,10 @@ impl Shared {
             barriers: OnceLock::new(),
             expired: OnceLock::new(),
         });
-        self.flushes.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
-        self.queue.signal().nudge();
+        if !self.shutdown.is_done() {
+            self.flushes.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
+            self.queue.signal().nudge();
+        }
         request
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
 
-use super::backlog::{Backlog, BacklogQueue, Entry};
+use super::backlog::{Backlog, BacklogQueue, Entry, Weight};
 use super::ledger::{From, Ledger, last_error};
 use crate::clock;
 use crate::diagnostics::{Diagnostic, Diagnostics};
@@ -36,7 +36,7 @@ pub(crate) struct StationConfig {
     pub(crate) level: LevelFilter,
     pub(crate) timeout: Duration,
     pub(crate) when_full: Backlog,
-    pub(crate) limit: usize,
+    pub(crate) limit: Weight,
     pub(crate) meters: SinkMeters,
     pub(crate) bells: Arc<Bells>,
     pub(crate) diagnostics: Arc<Diagnostics>,
@@ -66,7 +66,8 @@ struct State {
     reopen_error: Option<LastError>,
     closing: bool,
     closed: bool,
-    sealed: bool,
+    /// The reason that what came too late is dropped for.
+    sealed: Option<DropReason>,
 }
 
 /// A place in a sink's stream of events, behind which the sink is to be flushed.
@@ -88,7 +89,7 @@ pub(super) enum Step {
 /// A batch that is being written.
 pub(super) struct Attempt {
     pub(super) batch: Batch,
-    charge: usize,
+    charge: Weight,
 }
 
 /// How a write ended, for the events of its batch.
@@ -111,7 +112,7 @@ impl Station {
             reopen_error: None,
             closing: false,
             closed: false,
-            sealed: false,
+            sealed: None,
         };
         Station { config, state: Mutex::new(state), work: Notify::new() }
     }
@@ -132,18 +133,20 @@ impl Station {
 /// The flush task's side.
 impl Station {
     /// Whether the flush task may hand out a batch that pins this much.
-    pub(crate) fn has_room(&self, charge: usize) -> bool {
+    pub(crate) fn has_room(&self, charge: Weight) -> bool {
         self.config.when_full != Backlog::Wait || self.state().backlog.has_room(charge)
     }
 
     /// Takes in what this sink wants of a batch. `charge` is what the whole batch pins.
-    pub(crate) fn hand_over(&self, batch: &Batch, charge: usize) {
+    pub(crate) fn hand_over(&self, batch: &Batch, charge: Weight) {
         let all = batch.len();
         let (batch, charge) = self.select(batch, charge);
         let wanted = batch.len() as u64;
         let mut state = self.state();
         state.ledger.route(wanted, all as u64 - wanted);
-        if wanted > 0 {
+        if let Some(why) = state.sealed {
+            state.ledger.drop_waiting(why, wanted);
+        } else if wanted > 0 {
             let upto = state.ledger.routed();
             let dropped = state.backlog.push(Entry { batch, charge, upto });
             state.ledger.drop_waiting(DropReason::BacklogFull, dropped);
@@ -152,7 +155,7 @@ impl Station {
         }
     }
 
-    fn select(&self, batch: &Batch, charge: usize) -> (Batch, usize) {
+    fn select(&self, batch: &Batch, charge: Weight) -> (Batch, Weight) {
         let level = self.config.level;
         if level == LevelFilter::Trace {
             return (batch.clone(), charge);
@@ -167,7 +170,7 @@ impl Station {
             return (view, charge);
         }
         let copies: Arc<[Event]> = view.iter().map(|record| record.event().clone()).collect();
-        let charge = weigh(&copies);
+        let charge = Weight::of(&copies);
         (Batch::new(copies, batch.enrichment().cloned()), charge)
     }
 
@@ -291,9 +294,7 @@ impl Station {
     /// The batch of this attempt is no longer pinned.
     pub(super) fn release(&self, attempt: &Attempt) {
         let mut state = self.state();
-        if !state.sealed {
-            state.backlog.release(attempt.charge);
-        }
+        state.backlog.release(attempt.charge);
         drop(state);
         self.config.bells.room.notify_one();
     }
@@ -335,7 +336,7 @@ impl Station {
     /// Changes the book, unless it is sealed, and passes an error on: to the book, and if it is news to diagnostics.
     fn book(&self, change: impl FnOnce(&mut State) -> Option<SinkError>) {
         let mut state = self.state();
-        if state.sealed {
+        if state.sealed.is_some() {
             return;
         }
         let Some(error) = change(&mut state) else { return };
@@ -377,8 +378,8 @@ impl Station {
 
     /// How far a flush came. Without a barrier it never came to this sink.
     pub(crate) fn flush_report(&self, barrier: Option<Barrier>) -> SinkFlush {
-        let is_answered = barrier.is_some_and(|barrier| self.is_flushed(barrier));
         let state = self.state();
+        let is_answered = state.closed || barrier.is_some_and(|barrier| state.flushed >= barrier.ticket);
         let waiting = state.backlog.before(barrier.map_or(u64::MAX, |barrier| barrier.position));
         SinkFlush {
             name: self.config.name.clone(),
@@ -397,28 +398,12 @@ impl Station {
     /// Ends the book: what waits is dropped for this reason, what is being written is unconfirmed.
     pub(crate) fn seal(&self, why: DropReason) {
         let mut state = self.state();
-        if !state.sealed {
-            state.sealed = true;
+        if state.sealed.is_none() {
+            state.sealed = Some(why);
             let waiting = state.backlog.clear();
             state.ledger.drop_waiting(why, waiting);
             let writing = state.ledger.in_flight();
             state.ledger.give_up(writing);
         }
     }
-}
-
-/// The memory that events pin: their own, and each context once where events in a row share it.
-pub(crate) fn weigh(events: &[Event]) -> usize {
-    let mut before: Option<&Arc<crate::event::Context>> = None;
-    let mut sum = 0;
-    for event in events {
-        sum += size_of::<Event>() + event.spilled_bytes();
-        if let Some(context) = event.context()
-            && !before.is_some_and(|before| Arc::ptr_eq(before, context))
-        {
-            sum += context.bytes();
-            before = Some(context);
-        }
-    }
-    sum
 }

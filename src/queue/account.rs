@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub(crate) struct Account {
     limit: usize,
+    max_context: usize,
     used: AtomicUsize,
     /// The part of `used` that contexts hold; at most half of `limit`.
     contexts: AtomicUsize,
@@ -20,9 +21,10 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize, max_context: usize) -> Self {
         Account {
             limit,
+            max_context,
             used: AtomicUsize::new(0),
             contexts: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
@@ -54,7 +56,7 @@ impl Account {
 
     /// Charges a context; the charge ends when the result is dropped. `None`: there is no room.
     pub(crate) fn charge_context(self: &Arc<Self>, bytes: usize) -> Option<ContextCharge> {
-        if !try_add(&self.contexts, bytes, self.limit / 2) {
+        if bytes > self.max_context || !try_add(&self.contexts, bytes, self.limit / 2) {
             return None;
         }
         if !self.try_charge(bytes) {

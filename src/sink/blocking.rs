@@ -210,7 +210,7 @@ impl<S: BlockingSink> Sink for Blocking<S> {
 
 /// Implements [`Sink`] for a type whose field `thread` is a [`Blocking`].
 macro_rules! sink_on_its_thread {
-    ($sink:ty) => {
+    ($sink:ty, timeout: $timeout:expr) => {
         #[::async_trait::async_trait]
         impl $crate::sink::Sink for $sink {
             fn open(&mut self) -> Result<(), $crate::sink::SinkError> {
@@ -235,6 +235,10 @@ macro_rules! sink_on_its_thread {
 
             fn written_bytes(&self) -> u64 {
                 self.thread.written()
+            }
+
+            fn default_timeout(&self) -> ::std::time::Duration {
+                $timeout
             }
 
             fn outlives_timeout(&self) -> bool {

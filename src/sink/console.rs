@@ -107,7 +107,7 @@ impl ConsoleSink {
     }
 }
 
-sink_on_its_thread!(ConsoleSink);
+sink_on_its_thread!(ConsoleSink, timeout: Duration::from_secs(1));
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stream {

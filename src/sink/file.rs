@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::SinkError;
 use super::blocking::{Blocking, BlockingSink, sink_on_its_thread};
@@ -103,7 +104,7 @@ impl FileSink {
     }
 }
 
-sink_on_its_thread!(FileSink);
+sink_on_its_thread!(FileSink, timeout: Duration::from_secs(5));
 
 struct FileWriter {
     path: PathBuf,

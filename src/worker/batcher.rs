@@ -6,9 +6,10 @@
 //! lane never changes.
 
 use std::collections::VecDeque;
+use std::slice;
 
 use crate::event::{Event, nanos};
-use crate::pipeline::weigh;
+use crate::pipeline::Weight;
 
 /// No cut: for a flush and the end, which want everything.
 pub(super) const NO_CUT: u64 = u64::MAX;
@@ -17,7 +18,7 @@ pub(super) struct Batcher {
     stages: Box<[Stage]>,
     scratch: Vec<Event>,
     max_events: usize,
-    max_bytes: usize,
+    max_weight: Weight,
 }
 
 /// What was taken out of one lane and is not in a batch yet.
@@ -31,9 +32,9 @@ struct Stage {
 }
 
 impl Batcher {
-    pub(super) fn new(lanes: usize, max_events: usize, max_bytes: usize) -> Self {
+    pub(super) fn new(lanes: usize, max_events: usize, max_weight: Weight) -> Self {
         let stages = (0..lanes).map(|_| Stage::default()).collect();
-        Batcher { stages, scratch: Vec::new(), max_events, max_bytes }
+        Batcher { stages, scratch: Vec::new(), max_events, max_weight }
     }
 
     /// Events taken out of the lanes that are in no batch yet.
@@ -57,16 +58,17 @@ impl Batcher {
         mut refill: impl FnMut(usize, &mut Vec<Event>) -> usize,
     ) -> Vec<Event> {
         let mut batch = Vec::new();
-        let mut bytes = 0;
+        let mut weight = Weight::default();
         while batch.len() < self.max_events
             && let Some(lane) = self.oldest(cut, &mut refill)
         {
             let stage = &mut self.stages[lane];
-            let weight = stage.events.front().map_or(0, |event| weigh(std::slice::from_ref(event)));
-            if bytes + weight > self.max_bytes && !batch.is_empty() {
+            // Each event's context counts in full here, more than the batch will weigh: near enough to end a batch by.
+            let with_next = stage.events.front().map_or(weight, |next| weight.plus(Weight::of(slice::from_ref(next))));
+            if !with_next.fits(self.max_weight) && !batch.is_empty() {
                 break;
             }
-            bytes += weight;
+            weight = with_next;
             stage.held = stage.held.saturating_sub(1);
             batch.extend(stage.events.pop_front());
         }
@@ -112,6 +114,8 @@ mod tests {
     use crate::event::Level;
     use std::time::{Duration, UNIX_EPOCH};
 
+    const ANY: Weight = Weight { bytes: usize::MAX, contexts: usize::MAX };
+
     fn event(nanos: u64) -> Event {
         Event::dynamic(Level::Info, "t", "m").at(UNIX_EPOCH + Duration::from_nanos(nanos))
     }
@@ -140,13 +144,13 @@ mod tests {
     #[test]
     fn lanes_are_merged_by_time() {
         let mut lanes = Lanes(vec![[1, 4, 9].into(), [2, 3, 10].into(), [].into()]);
-        assert_eq!(lanes.drain(&mut Batcher::new(3, 2, usize::MAX), 100), [1, 2, 3, 4, 9, 10]);
+        assert_eq!(lanes.drain(&mut Batcher::new(3, 2, ANY), 100), [1, 2, 3, 4, 9, 10]);
     }
 
     #[test]
     fn an_event_beyond_the_cut_is_held_for_one_drain_whatever_the_clock_says_then() {
         let mut lanes = Lanes(vec![[1, 50].into(), [2].into()]);
-        let mut batcher = Batcher::new(2, 10, usize::MAX);
+        let mut batcher = Batcher::new(2, 10, ANY);
         assert_eq!(lanes.drain(&mut batcher, 10), [1, 2]);
         assert_eq!(batcher.staged(), 1);
         lanes.0[1].extend([3, 60]);
@@ -158,12 +162,12 @@ mod tests {
     #[test]
     fn order_within_a_lane_never_changes() {
         let mut lanes = Lanes(vec![[5, 1, 2].into(), [3].into()]);
-        assert_eq!(lanes.drain(&mut Batcher::new(2, 10, usize::MAX), NO_CUT), [3, 5, 1, 2]);
+        assert_eq!(lanes.drain(&mut Batcher::new(2, 10, ANY), NO_CUT), [3, 5, 1, 2]);
     }
 
     #[test]
     fn a_batch_ends_at_its_size_in_events_or_bytes_and_holds_one_event_at_least() {
-        let mut batcher = Batcher::new(1, 10, 2 * size_of::<Event>());
+        let mut batcher = Batcher::new(1, 10, Weight { bytes: 2 * size_of::<Event>(), contexts: 0 });
         let mut lane = vec![event(1), event(2), event(3)];
         batcher.begin();
         let sizes: Vec<_> = (0..3)
@@ -177,7 +181,7 @@ mod tests {
             })
             .collect();
         assert_eq!(sizes, [2, 1, 0]);
-        let mut small = Batcher::new(1, 10, 1);
+        let mut small = Batcher::new(1, 10, Weight { bytes: 1, contexts: 0 });
         small.begin();
         assert_eq!(
             small

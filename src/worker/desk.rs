@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::batcher::{Batcher, NO_CUT};
 use crate::event::{Batch, Context, Event};
-use crate::pipeline::{Station, weigh};
+use crate::pipeline::{Station, Weight};
 use crate::queue::Queue;
 use crate::stats::{DropReason, ShutdownReport};
 
@@ -24,7 +24,7 @@ pub(crate) struct Desk {
 
 struct Ready {
     batch: Batch,
-    charge: usize,
+    charge: Weight,
     spilled: usize,
 }
 
@@ -40,8 +40,13 @@ pub(super) enum Progress {
 }
 
 impl Desk {
-    pub(crate) fn new(lanes: usize, batch_events: usize, batch_bytes: usize, enrichment: Option<Arc<Context>>) -> Self {
-        let batcher = Batcher::new(lanes, batch_events, batch_bytes);
+    pub(crate) fn new(
+        lanes: usize,
+        batch_events: usize,
+        batch_weight: Weight,
+        enrichment: Option<Arc<Context>>,
+    ) -> Self {
+        let batcher = Batcher::new(lanes, batch_events, batch_weight);
         Desk { batcher, ready: None, dispatched: 0, enrichment, report: None }
     }
 
@@ -72,7 +77,7 @@ impl Desk {
                 return Progress::Idle;
             }
             let spilled = events.iter().map(Event::spilled_bytes).sum();
-            let charge = weigh(&events);
+            let charge = Weight::of(&events);
             self.ready = Some(Ready { batch: Batch::new(events.into(), self.enrichment.clone()), charge, spilled });
         }
         let has_room = |ready: &mut Ready| stations.iter().all(|station| station.has_room(ready.charge));

@@ -72,9 +72,14 @@ enum Wake {
     Done,
 }
 
-/// Runs a logger to its end.
-pub(crate) async fn run(shared: Arc<Shared>, kit: Kit) {
-    let mut gone = Gone { shared: &shared, ending: Ending::RuntimeGone };
+/// Runs a logger to its end. Its books are closed also if the future is dropped before its first poll.
+pub(crate) fn run(shared: Arc<Shared>, kit: Kit) -> impl Future<Output = ()> + Send {
+    let gone = Gone { shared, ending: Ending::RuntimeGone };
+    run_guarded(gone, kit)
+}
+
+async fn run_guarded(mut gone: Gone, kit: Kit) {
+    let shared = gone.shared.clone();
     let mut companions = JoinSet::new();
     kit.companions.into_iter().for_each(|task| spawn(&mut companions, task));
     {
@@ -119,12 +124,12 @@ fn ticks(period: Duration) -> Interval {
 }
 
 /// Closes the books on every way out, also when the runtime drops the flush task where it stands.
-struct Gone<'a> {
-    shared: &'a Shared,
+struct Gone {
+    shared: Arc<Shared>,
     ending: Ending,
 }
 
-impl Drop for Gone<'_> {
+impl Drop for Gone {
     fn drop(&mut self) {
         self.shared.finish(self.ending);
         // From here on nobody runs the user's handler.
@@ -209,12 +214,12 @@ impl Worker<'_> {
         if !self.blocked {
             self.shared.queue.signal().lower();
         }
-        self.hand_out(cut_now(), true).await
+        self.hand_out(cut_now(), true, || false).await
     }
 
-    /// Hands out batches up to `cut` until nothing is left or a sink has no room; without `refill` only what has left
-    /// the lanes already.
-    async fn hand_out(&mut self, cut: u64, refill: bool) -> Progress {
+    /// Hands out batches up to `cut` until nothing is left, a sink has no room, or it is `enough`; without `refill` only
+    /// what has left the lanes already.
+    async fn hand_out(&mut self, cut: u64, refill: bool, enough: impl Fn() -> bool) -> Progress {
         let Shared { queue, stations, meters, .. } = &**self.shared;
         self.shared.desk().begin();
         loop {
@@ -225,8 +230,12 @@ impl Worker<'_> {
                 Progress::HandedOut(events) => meters.batch_events.record(events as f64),
                 Progress::Idle | Progress::Blocked => return progress,
             }
+            if enough() {
+                return progress;
+            }
             // The sinks' tasks get their turn, also on a runtime with one thread.
             yield_now().await;
+            self.shared.turns.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -236,15 +245,18 @@ impl Worker<'_> {
         let open = self.shared.open_flushes();
         self.expire(&open);
         let waiting: Vec<_> = open.into_iter().filter(|request| !request.has_barriers()).collect();
-        if waiting.is_empty() || self.hand_out(NO_CUT, true).await == Progress::Blocked {
+        let queue = &self.shared.queue;
+        let is_out = |request: &Arc<FlushRequest>| queue.before(&request.positions) == 0;
+        // Not until the lanes are empty: under a steady stream they never are.
+        let all_out = || waiting.iter().all(is_out);
+        if waiting.is_empty() || self.hand_out(NO_CUT, true, all_out).await == Progress::Blocked {
             return;
         }
-        let (ready, rest): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|request| self.shared.queue.before(&request.positions) == 0);
+        let (ready, rest): (Vec<_>, Vec<_>) = waiting.iter().partition(|request| is_out(request));
         // Only a claimed slot without its event can be left in a lane now.
         self.look_again = !rest.is_empty();
-        if !ready.is_empty() && self.hand_out(NO_CUT, false).await == Progress::Idle {
-            self.shared.set_barriers(ready.iter());
+        if !ready.is_empty() && self.hand_out(NO_CUT, false, || false).await == Progress::Idle {
+            self.shared.set_barriers(ready.into_iter());
         }
     }
 
