@@ -7,3 +7,4 @@ mod formats;
 mod macros;
 mod sinks;
 mod start;
+mod support;

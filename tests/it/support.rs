@@ -1,0 +1,365 @@
+//! What the tests of the journey share: a sink that does as it is told, and the books checked against it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use logweir::{
+    Batch, Builder, Event, Level, Logger, Record, ShutdownReport, Sink, SinkError, SinkReport, Stats, async_trait,
+};
+use tokio::sync::{Notify, Semaphore};
+
+/// For what should be there at once: long enough for a machine that is busy with something else.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// A flush interval that no test lives to see.
+pub(crate) const NEVER: Duration = Duration::from_secs(3600);
+
+/// What the sink does when it is called.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    Ok,
+    Temporary,
+    Rejected,
+    Permanent,
+    /// A temporary error after so many events were delivered.
+    Delivered(usize),
+    /// Never ends.
+    Hang,
+    /// Waits for [`ScriptedSink::release`], then all is well.
+    Gate,
+    /// Waits for [`ScriptedSink::release`], then fails for now.
+    GateThenTemporary,
+    /// Takes this long, in tokio's time.
+    Slow(Duration),
+    Panic,
+}
+
+/// An event as the sink saw it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Seen {
+    pub(crate) level: Level,
+    pub(crate) target: String,
+    pub(crate) message: String,
+    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) truncated: bool,
+}
+
+impl Seen {
+    fn of(record: Record<'_>) -> Self {
+        Seen {
+            level: record.level(),
+            target: record.target().to_owned(),
+            message: record.message().to_string(),
+            fields: record.fields().map(|(name, value)| (name.to_owned(), value.to_string())).collect(),
+            truncated: record.is_truncated(),
+        }
+    }
+}
+
+/// Thread-less, so it works under a paused clock. Clones share the script and what was seen.
+#[derive(Clone)]
+pub(crate) struct ScriptedSink {
+    shared: Arc<Shared>,
+    outlives: bool,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    gate: Semaphore,
+    changed: Notify,
+}
+
+struct State {
+    writes: VecDeque<Answer>,
+    flushes: VecDeque<Answer>,
+    reopens: VecDeque<Answer>,
+    always: Answer,
+    /// The events of each write, whatever became of it.
+    attempts: Vec<Vec<Seen>>,
+    /// What the sink said it has.
+    taken: Vec<Seen>,
+    answered: usize,
+    flushed: usize,
+    reopened: usize,
+    closed: usize,
+    noise: Option<Logger>,
+}
+
+impl ScriptedSink {
+    pub(crate) fn new() -> Self {
+        ScriptedSink::always(Answer::Ok)
+    }
+
+    /// Answers each write that the script does not provide for in this way.
+    pub(crate) fn always(answer: Answer) -> Self {
+        let state = State {
+            writes: VecDeque::new(),
+            flushes: VecDeque::new(),
+            reopens: VecDeque::new(),
+            always: answer,
+            attempts: Vec::new(),
+            taken: Vec::new(),
+            answered: 0,
+            flushed: 0,
+            reopened: 0,
+            closed: 0,
+            noise: None,
+        };
+        let shared = Shared { state: Mutex::new(state), gate: Semaphore::new(0), changed: Notify::new() };
+        ScriptedSink { shared: Arc::new(shared), outlives: false }
+    }
+
+    /// Answers the next writes in this way.
+    pub(crate) fn writes<const N: usize>(self, answers: [Answer; N]) -> Self {
+        self.state().writes.extend(answers);
+        self
+    }
+
+    pub(crate) fn flushes<const N: usize>(self, answers: [Answer; N]) -> Self {
+        self.state().flushes.extend(answers);
+        self
+    }
+
+    pub(crate) fn reopens<const N: usize>(self, answers: [Answer; N]) -> Self {
+        self.state().reopens.extend(answers);
+        self
+    }
+
+    /// Its writes go on behind a timeout.
+    pub(crate) fn outliving(mut self) -> Self {
+        self.outlives = true;
+        self
+    }
+
+    /// Logs one event in each write and flush from now on.
+    pub(crate) fn log_to(&self, logger: &Logger) {
+        self.state().noise = Some(logger.clone());
+    }
+
+    pub(crate) fn be_quiet(&self) {
+        let noise = self.state().noise.take();
+        drop(noise);
+    }
+
+    /// Lets so many calls through the gate.
+    pub(crate) fn release(&self, calls: usize) {
+        self.shared.gate.add_permits(calls);
+    }
+
+    /// Opens the gate for good.
+    pub(crate) fn open_gate(&self) {
+        self.release(Semaphore::MAX_PERMITS / 2);
+    }
+
+    pub(crate) fn taken(&self) -> Vec<Seen> {
+        self.state().taken.clone()
+    }
+
+    pub(crate) fn seen(&self) -> u64 {
+        self.state().taken.len() as u64
+    }
+
+    pub(crate) fn messages(&self) -> Vec<String> {
+        self.state().taken.iter().map(|seen| seen.message.clone()).collect()
+    }
+
+    /// The messages as numbers.
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        self.state().taken.iter().map(|seen| seen.message.parse().unwrap()).collect()
+    }
+
+    pub(crate) fn attempts(&self) -> Vec<Vec<Seen>> {
+        self.state().attempts.clone()
+    }
+
+    pub(crate) fn batch_sizes(&self) -> Vec<usize> {
+        self.state().attempts.iter().map(Vec::len).collect()
+    }
+
+    pub(crate) fn flushed(&self) -> usize {
+        self.state().flushed
+    }
+
+    pub(crate) fn reopened(&self) -> usize {
+        self.state().reopened
+    }
+
+    pub(crate) fn closed(&self) -> usize {
+        self.state().closed
+    }
+
+    /// Waits until so many writes have begun.
+    pub(crate) async fn begun(&self, writes: usize) {
+        self.wait(&format!("{writes} writes"), |state| state.attempts.len() >= writes).await;
+    }
+
+    /// Waits until so many writes were answered.
+    pub(crate) async fn answered(&self, writes: usize) {
+        self.wait(&format!("{writes} answers"), |state| state.answered >= writes).await;
+    }
+
+    /// Waits until it has so many events.
+    pub(crate) async fn has(&self, events: usize) {
+        self.wait(&format!("{events} events"), |state| state.taken.len() >= events).await;
+    }
+
+    async fn wait(&self, what: &str, is_there: impl Fn(&State) -> bool) {
+        let wait = async {
+            loop {
+                let changed = self.shared.changed.notified();
+                if is_there(&self.state()) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, wait).await;
+        let state = self.state();
+        let (attempts, taken) = (state.attempts.len(), state.taken.len());
+        assert!(waited.is_ok(), "waited for {what}: {attempts} writes have begun, {taken} events are there");
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state());
+        self.shared.changed.notify_waiters();
+    }
+
+    async fn pass_gate(&self) {
+        self.shared.gate.acquire().await.unwrap().forget();
+    }
+
+    /// Does as it is told; says how many events are delivered, of those there are.
+    async fn act(&self, answer: Answer, events: usize) -> (usize, Result<(), SinkError>) {
+        match answer {
+            Answer::Ok => (events, Ok(())),
+            Answer::Temporary => (0, Err(SinkError::temporary("busy"))),
+            Answer::Rejected => (0, Err(SinkError::rejected("poison"))),
+            Answer::Permanent => (0, Err(SinkError::permanent("broken pipe"))),
+            Answer::Delivered(count) => (count, Err(SinkError::temporary("half way").delivered(count))),
+            Answer::Hang => std::future::pending().await,
+            Answer::Gate => {
+                self.pass_gate().await;
+                (events, Ok(()))
+            }
+            Answer::GateThenTemporary => {
+                self.pass_gate().await;
+                (0, Err(SinkError::temporary("busy")))
+            }
+            Answer::Slow(time) => {
+                tokio::time::sleep(time).await;
+                (events, Ok(()))
+            }
+            Answer::Panic => panic!("scripted"),
+        }
+    }
+
+    fn make_noise(&self) {
+        let noise = self.state().noise.clone();
+        if let Some(logger) = noise {
+            logger.emit(Event::dynamic(Level::Error, "sink", "noise"));
+        }
+    }
+}
+
+#[async_trait]
+impl Sink for ScriptedSink {
+    async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        let events: Vec<Seen> = batch.iter().map(Seen::of).collect();
+        let mut answer = Answer::Ok;
+        self.change(|state| {
+            state.attempts.push(events.clone());
+            answer = state.writes.pop_front().unwrap_or_else(|| state.always.clone());
+        });
+        self.make_noise();
+        let (delivered, result) = self.act(answer, events.len()).await;
+        self.change(|state| {
+            state.taken.extend(events.into_iter().take(delivered));
+            state.answered += 1;
+        });
+        result
+    }
+
+    async fn flush(&mut self) -> Result<(), SinkError> {
+        self.make_noise();
+        let answer = self.state().flushes.pop_front().unwrap_or(Answer::Ok);
+        let (_, result) = self.act(answer, 0).await;
+        self.change(|state| state.flushed += 1);
+        result
+    }
+
+    async fn close(&mut self) -> Result<(), SinkError> {
+        self.change(|state| state.closed += 1);
+        Ok(())
+    }
+
+    async fn reopen(&mut self) -> Result<(), SinkError> {
+        self.change(|state| state.reopened += 1);
+        let answer = self.state().reopens.pop_front().unwrap_or(Answer::Ok);
+        self.act(answer, 0).await.1
+    }
+
+    fn outlives_timeout(&self) -> bool {
+        self.outlives
+    }
+}
+
+/// A logger's first knobs for a test: one lane, everything passes, no interval and no urgent level flush it.
+pub(crate) fn builder() -> Builder<'static> {
+    let quiet = Logger::builder().lanes(1).level(Level::Trace).flush_interval(NEVER);
+    quiet.flush_at(logweir::LevelFilter::Off).on_error(|_| {})
+}
+
+/// An event whose message is a number.
+pub(crate) fn number(number: u64) -> Event {
+    Event::dynamic(Level::Info, "t", &number.to_string())
+}
+
+/// An event with so many bytes of text, which leave the event for the heap.
+pub(crate) fn heavy(message: u64, bytes: usize) -> Event {
+    number(message).with("text", "x".repeat(bytes))
+}
+
+pub(crate) fn emit_numbers(logger: &Logger, numbers: impl IntoIterator<Item = u64>) {
+    numbers.into_iter().for_each(|n| logger.emit(number(n)));
+}
+
+/// Lets the tasks of this runtime run until all of them wait. For a current-thread runtime with a paused clock, which
+/// goes on only when nothing else can.
+pub(crate) async fn settle() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// The books add up, and `delivered` is what each sink itself saw: never a remainder.
+pub(crate) fn balance(report: &ShutdownReport, seen: &[(&str, u64)]) {
+    report.check().unwrap();
+    compare(&report.sinks, seen);
+}
+
+/// As [`balance`], at any moment.
+pub(crate) fn balance_stats(stats: &Stats, seen: &[(&str, u64)]) {
+    stats.check().unwrap();
+    compare(&stats.sinks, seen);
+}
+
+fn compare(sinks: &[SinkReport], seen: &[(&str, u64)]) {
+    let booked: Vec<_> = sinks.iter().map(|sink| (sink.name.as_str(), sink.delivered)).collect();
+    assert_eq!(booked, seen, "delivered by the books, and as the sinks saw it");
+}
+
+/// Shuts down with all the time in the world and balances both books.
+pub(crate) async fn end(logger: &Logger, sinks: &[(&str, &ScriptedSink)]) -> ShutdownReport {
+    let report = logger.shutdown(PATIENCE).await;
+    let seen: Vec<_> = sinks.iter().map(|(name, sink)| (*name, sink.seen())).collect();
+    balance(&report, &seen);
+    assert!(!report.timed_out, "{report}");
+    let stats = logger.stats();
+    balance_stats(&stats, &seen);
+    assert_eq!(stats.queued, 0, "{stats:?}");
+    report
+}
