@@ -5,6 +5,7 @@ mod emission;
 mod encoding;
 mod formats;
 mod macros;
+mod queue;
 mod sinks;
 mod start;
 mod support;

@@ -352,8 +352,8 @@ fn compare(sinks: &[SinkReport], seen: &[(&str, u64)]) {
     assert_eq!(booked, seen, "delivered by the books, and as the sinks saw it");
 }
 
-/// Shuts down with all the time in the world and balances both books.
-pub(crate) async fn end(logger: &Logger, sinks: &[(&str, &ScriptedSink)]) -> ShutdownReport {
+/// Shuts down with all the time in the world and balances both books. In an `Arc`, because few look at it again.
+pub(crate) async fn end(logger: &Logger, sinks: &[(&str, &ScriptedSink)]) -> Arc<ShutdownReport> {
     let report = logger.shutdown(PATIENCE).await;
     let seen: Vec<_> = sinks.iter().map(|(name, sink)| (*name, sink.seen())).collect();
     balance(&report, &seen);
@@ -361,5 +361,63 @@ pub(crate) async fn end(logger: &Logger, sinks: &[(&str, &ScriptedSink)]) -> Shu
     let stats = logger.stats();
     balance_stats(&stats, &seen);
     assert_eq!(stats.queued, 0, "{stats:?}");
-    report
+    Arc::new(report)
+}
+
+/// Starts on this test's runtime and lets the first tick pass: from here on nothing is handed out unasked.
+pub(crate) async fn start(builder: Builder<'_>) -> Logger {
+    let logger = builder.start_on(&tokio::runtime::Handle::current()).unwrap();
+    settle().await;
+    logger
+}
+
+/// Checks the order of events that carry their producer and its running number, without keeping them.
+#[derive(Clone, Default)]
+pub(crate) struct OrderSink(Arc<Mutex<Orders>>);
+
+#[derive(Default)]
+struct Orders {
+    next: Vec<u64>,
+    seen: u64,
+    wrong: Vec<(usize, u64, u64)>,
+}
+
+impl OrderSink {
+    pub(crate) fn event(producer: usize, number: u64) -> Event {
+        logweir::event!(Level::Info, "numbered", producer, number)
+    }
+
+    pub(crate) fn seen(&self) -> u64 {
+        self.0.lock().unwrap().seen
+    }
+
+    /// Every producer's events are here, each once and in order.
+    pub(crate) fn assert_whole(&self, producers: usize, events: u64) {
+        let orders = self.0.lock().unwrap();
+        assert_eq!(orders.wrong, [], "(producer, expected, got)");
+        assert_eq!(orders.next, vec![events; producers]);
+    }
+}
+
+#[async_trait]
+impl Sink for OrderSink {
+    async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        let mut orders = self.0.lock().unwrap();
+        for record in batch.iter() {
+            let field = |name| match record.field(name) {
+                Some(logweir::Value::U64(number)) => number,
+                other => panic!("{name} is {other:?}"),
+            };
+            let (producer, number) = (field("producer") as usize, field("number"));
+            if orders.next.len() <= producer {
+                orders.next.resize(producer + 1, 0);
+            }
+            let expected = std::mem::replace(&mut orders.next[producer], number + 1);
+            if expected != number && orders.wrong.len() < 10 {
+                orders.wrong.push((producer, expected, number));
+            }
+            orders.seen += 1;
+        }
+        Ok(())
+    }
 }
