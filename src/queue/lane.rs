@@ -168,11 +168,13 @@ impl Lane {
         for reason in DropReason::REFUSED {
             refused.add(reason, self.refused[reason as usize].load(Ordering::Relaxed));
         }
+        // Read once: callers go on pushing meanwhile.
+        let queued = exit.rx.len() as u64;
         LaneBook {
-            accepted: exit.accepted(),
+            accepted: exit.popped + queued,
             accepted_by_level: exit.popped_by_level,
             evicted: exit.evicted,
-            queued: exit.rx.len() as u64,
+            queued,
             refused,
         }
     }
