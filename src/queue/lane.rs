@@ -128,9 +128,14 @@ impl Lane {
         }
     }
 
-    /// Takes up to a chunk of the oldest events that are completely written.
-    pub(super) fn drain(&self, into: &mut Vec<Event>) -> usize {
-        let polled = self.exit().poll_drain(&mut Context::from_waker(Waker::noop()), into);
+    /// Takes up to a chunk of the oldest events that are completely written; none if the lane has come to `goal`.
+    pub(super) fn drain(&self, goal: u64, into: &mut Vec<Event>) -> usize {
+        let mut exit = self.exit();
+        if exit.popped >= goal {
+            return 0;
+        }
+        let polled = exit.poll_drain(&mut Context::from_waker(Waker::noop()), into);
+        drop(exit);
         let taken = if let Poll::Ready(taken) = polled { taken } else { 0 };
         self.sub_bytes_of(into, taken);
         taken

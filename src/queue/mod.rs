@@ -351,9 +351,9 @@ impl Queue {
         &self.account
     }
 
-    /// Takes up to a chunk of a lane's oldest events.
-    pub(crate) fn drain(&self, lane: usize, into: &mut Vec<Event>) -> usize {
-        self.lanes[lane].drain(into)
+    /// Takes up to a chunk of a lane's oldest events; none if the lane has come to `goal`, a position it had.
+    pub(crate) fn drain(&self, lane: usize, goal: u64, into: &mut Vec<Event>) -> usize {
+        self.lanes[lane].drain(goal, into)
     }
 
     /// As [`Queue::drain`] after [`Queue::close`]; `Ready(0)`: the lane is empty for good.

@@ -103,7 +103,7 @@ impl Desk {
         waiting.for_each(|record| drop_one(record.event(), &mut spilled));
         loop {
             self.batcher.begin();
-            let events = self.batcher.next_batch(NO_CUT, |lane, into| queue.drain(lane, into));
+            let events = self.batcher.next_batch(NO_CUT, |lane, into| queue.drain(lane, u64::MAX, into));
             if events.is_empty() {
                 break;
             }

@@ -214,24 +214,25 @@ impl Worker<'_> {
         if !self.blocked {
             self.shared.queue.signal().lower();
         }
-        self.hand_out(cut_now(), true, || false).await
+        let cut = cut_now();
+        let goal = self.shared.queue.accepted_positions();
+        self.hand_out(cut, Some(&goal)).await
     }
 
-    /// Hands out batches up to `cut` until nothing is left, a sink has no room, or it is `enough`; without `refill` only
-    /// what has left the lanes already.
-    async fn hand_out(&mut self, cut: u64, refill: bool, enough: impl Fn() -> bool) -> Progress {
+    /// Hands out batches up to `cut` until nothing is left or a sink has no room, taking events out of each lane until
+    /// it has come to `goal`; without one only what has left the lanes already.
+    ///
+    /// The goal ends it: callers may log as fast as it hands out, and with times of their own before any cut.
+    async fn hand_out(&mut self, cut: u64, goal: Option<&[u64]>) -> Progress {
         let Shared { queue, stations, meters, .. } = &**self.shared;
         self.shared.desk().begin();
         loop {
-            let take = |lane, into: &mut Vec<_>| if refill { queue.drain(lane, into) } else { 0 };
+            let take = |lane, into: &mut Vec<_>| goal.map_or(0, |goal| queue.drain(lane, goal[lane], into));
             let progress = self.shared.desk().hand_out(queue, stations, cut, take);
             self.blocked = progress == Progress::Blocked;
             match progress {
                 Progress::HandedOut(events) => meters.batch_events.record(events as f64),
                 Progress::Idle | Progress::Blocked => return progress,
-            }
-            if enough() {
-                return progress;
             }
             // The sinks' tasks get their turn, also on a runtime with one thread.
             yield_now().await;
@@ -245,17 +246,18 @@ impl Worker<'_> {
         let open = self.shared.open_flushes();
         self.expire(&open);
         let waiting: Vec<_> = open.into_iter().filter(|request| !request.has_barriers()).collect();
-        let queue = &self.shared.queue;
-        let is_out = |request: &Arc<FlushRequest>| queue.before(&request.positions) == 0;
-        // Not until the lanes are empty: under a steady stream they never are.
-        let all_out = || waiting.iter().all(is_out);
-        if waiting.is_empty() || self.hand_out(NO_CUT, true, all_out).await == Progress::Blocked {
+        if waiting.is_empty() {
             return;
         }
-        let (ready, rest): (Vec<_>, Vec<_>) = waiting.iter().partition(|request| is_out(request));
+        let goal = self.shared.queue.accepted_positions();
+        if self.hand_out(NO_CUT, Some(&goal)).await == Progress::Blocked {
+            return;
+        }
+        let (ready, rest): (Vec<_>, Vec<_>) =
+            waiting.iter().partition(|request| self.shared.queue.before(&request.positions) == 0);
         // Only a claimed slot without its event can be left in a lane now.
         self.look_again = !rest.is_empty();
-        if !ready.is_empty() && self.hand_out(NO_CUT, false, || false).await == Progress::Idle {
+        if !ready.is_empty() && self.hand_out(NO_CUT, None).await == Progress::Idle {
             self.shared.set_barriers(ready.into_iter());
         }
     }
