@@ -4,6 +4,7 @@ mod compile_fail;
 mod emission;
 mod encoding;
 mod formats;
+mod lifecycle;
 mod macros;
 mod queue;
 mod sinks;
