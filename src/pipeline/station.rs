@@ -323,7 +323,10 @@ impl Station {
         self.book(|state| {
             state.closed = true;
             state.ledger.set_bytes(bytes);
-            result.err()
+            let error = result.err();
+            // A close flushes: flushes that it answers, and later ones, have its error.
+            state.flush_error = error.as_ref().map(|error| last_error(error, SystemTime::now()));
+            error
         });
         self.config.bells.progress.notify_waiters();
     }
@@ -376,7 +379,7 @@ impl Station {
         state.flushed >= barrier.ticket || state.closed
     }
 
-    /// How far a flush came. Without a barrier it never came to this sink.
+    /// How far a flush came. Without a barrier it never came to this sink, unless that was closed in good order before.
     pub(crate) fn flush_report(&self, barrier: Option<Barrier>) -> SinkFlush {
         let state = self.state();
         let is_answered = state.closed || barrier.is_some_and(|barrier| state.flushed >= barrier.ticket);

@@ -1223,9 +1223,9 @@ async fn timer(after: Duration) {
     let (over, is_over) = tokio::sync::oneshot::channel();
     thread::spawn(move || {
         thread::sleep(after);
-        drop(over.send(()));
+        over.send(()).unwrap_or_default();
     });
-    drop(is_over.await);
+    is_over.await.unwrap_or_default();
 }
 
 // Loggers that end without being asked
@@ -1359,12 +1359,6 @@ fn a_logger_with_its_own_thread_survives_the_runtime_it_was_started_in() {
 }
 
 // Starting
-
-#[tokio::test]
-async fn a_wrong_knob_inside_a_runtime_is_an_error_and_not_a_panic() {
-    let error = Logger::builder().lanes(0).sink("null", NullSink).start().unwrap_err();
-    assert_eq!(error.knob(), Some("lanes"));
-}
 
 #[test]
 fn a_runtime_without_timers_is_refused() {

@@ -1,0 +1,2 @@
+#[path = "it/lifecycle.rs"]
+mod lifecycle;
