@@ -169,16 +169,18 @@ impl Worker<'_> {
     async fn serve_until(&mut self, done: impl Future<Output = ()>) {
         let mut done = std::pin::pin!(done);
         loop {
+            let timer = self.next_timer();
             let wake = tokio::select! {
                 biased;
                 () = &mut done => Wake::Done,
                 () = cancelled(&self.cancel) => Wake::Cancelled,
                 () = until(self.grace_over) => Wake::GraceOver,
+                // Before the signal, which under load is always up: a tick comes once in an interval.
+                _ = self.ticks.tick() => Wake::Interval,
                 () = self.shared.queue.signal().wait() => Wake::Signal,
                 () = self.shared.bells.room.notified(), if self.blocked => Wake::Room,
-                () = until(self.next_timer()) => Wake::Timer,
+                () = until(timer) => Wake::Timer,
                 () = self.shared.watched.notified() => Wake::Watched,
-                _ = self.ticks.tick() => Wake::Interval,
             };
             self.shared.turns.fetch_add(1, Ordering::Relaxed);
             match wake {
