@@ -12,7 +12,7 @@ REQUESTS=200
 LIMIT=30
 
 work=$(mktemp -d)
-service= prometheus=
+service= prometheus= is_said=
 
 clean_up() {
     local status=$?
@@ -20,6 +20,8 @@ clean_up() {
         kill -KILL "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true
     done
     rm -rf "$work"
+    # A command that failed where no check was expected to has printed its own message.
+    [ "$status" = 0 ] || [ -n "$is_said" ] || echo "FAILED: exit status $status"
     exit "$status"
 }
 trap clean_up EXIT
@@ -27,6 +29,7 @@ trap 'exit 130' INT TERM
 
 fail() {
     echo "FAILED: $1"
+    is_said=yes
     for log in "$work"/service.err "$work"/prometheus.log; do
         [ ! -s "$log" ] || { echo "--- ${log##*/}"; tail -n 20 "$log"; }
     done
@@ -109,7 +112,7 @@ paths=(/ /users/7 /users/9999 /nope /fail)
 for ((i = 0; i < REQUESTS; i++)); do
     echo "url = \"$service_url${paths[i % ${#paths[@]}]}\""
     echo "output = \"/dev/null\""
-done | curl -s --config -
+done | curl -s --config - || fail "curl of $REQUESTS requests"
 
 curl -sf "$metrics_url" >"$work/page"
 complaints=$(promtool check metrics <"$work/page" 2>&1) || fail "promtool check metrics: $complaints"
