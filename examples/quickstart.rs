@@ -1,6 +1,8 @@
 //! cargo run --example quickstart
 //!
-//! A logger, a few events, a shutdown that says what became of them.
+//! A logger with a console and a JSON file, a few events, and a shutdown that says what became of each.
+
+#![allow(clippy::print_stdout, reason = "the report is for the terminal")]
 
 use std::time::Duration;
 
@@ -19,7 +21,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .start()?;
     logger.set_global().map_err(|_| "there is a global logger already")?;
 
+    // From here on, macros that name no logger use it.
     info!("service started", version = env!("CARGO_PKG_VERSION"));
+    // Every event of this handle carries the field.
     let request = logger.with("request_id", 42);
     info!(logger: request, "user {user} logged in from {ip}", user = "ada", ip = "10.0.0.7", took_ms = 1.5);
     warn!(logger: request, "cache is {percent}% full", percent = 93);
