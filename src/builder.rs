@@ -493,19 +493,19 @@ impl Plan {
         let heap_bytes = half - lanes_bytes;
         let shares = shares(&builder.sinks, half)?;
         let smallest = shares.iter().copied().min().unwrap_or(0);
-        // A spilled event holds up to half more than its length. Of a sink's account it may take a quarter and that half,
-        // its context another quarter: it fits every empty account, or a pipeline that waits for room would for ever.
-        let most = (heap_bytes.saturating_sub(size_of::<Vec<u8>>()) / 3 * 2).min(smallest / 4);
+        // Half of a sink's account for the event, an eighth for its context: it fits every empty account, or a pipeline
+        // that waits for room would wait for ever.
+        let most = heap_bytes.saturating_sub(size_of::<Vec<u8>>()).min(smallest / 2);
         if max_event_bytes < MIN_EVENT_BYTES || max_event_bytes > most {
             let allowed = format!(
-                "{MIN_EVENT_BYTES} to {most} with `memory` {memory}: two thirds of the {heap_bytes} bytes the queue has \
-                 beside its lanes, a quarter of the smallest sink's account of {smallest}"
+                "{MIN_EVENT_BYTES} to {most} with `memory` {memory}: the queue has {heap_bytes} bytes beside its lanes, the \
+                 smallest sink's account {smallest}, of which an event may take half"
             );
             return Err(knob("max_event_bytes", max_event_bytes, allowed));
         }
         // Contexts may take half of the queue's account; all sinks together may pin half of that.
         let contexts = heap_bytes / 4 / shares.len();
-        let account = |bytes: usize| Weight { bytes, contexts: contexts.min(bytes / 4) };
+        let account = |bytes: usize| Weight { bytes, contexts: contexts.min(bytes / 8) };
         let Weight { bytes, contexts } = account(smallest);
         let part = BATCHES_PER_ACCOUNT;
         Ok(Plan {

@@ -23,7 +23,7 @@ impl Context {
             }
         }
         fields.push_named(name, value);
-        fields.shrink();
+        fields.shrink(0);
         Context { fields, charge: None }
     }
 

@@ -265,10 +265,10 @@ impl Encoded {
         })
     }
 
-    /// Gives back the spare room of a spilled buffer where that is worth a reallocation.
-    pub(super) fn shrink(&mut self) {
+    /// Gives back the spare room of a spilled buffer where that is worth a reallocation, or where it goes over `max`.
+    pub(super) fn shrink(&mut self, max: usize) {
         if let Some(heap) = &mut self.heap
-            && heap.capacity() - heap.len() > heap.len() / 2
+            && (heap.capacity() - heap.len() > heap.len() / 2 || heap.capacity() > max)
         {
             heap.shrink_to_fit();
         }

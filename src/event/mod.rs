@@ -224,11 +224,11 @@ impl Event {
         self.fields.heap_bytes()
     }
 
-    /// Brings a spilled event down to `max` encoded bytes; returns whether a value was cut.
+    /// Brings a spilled event down to `max` bytes on the heap, spare room included; returns whether a value was cut.
     #[cold]
     pub(crate) fn limit(&mut self, max: usize) -> bool {
         if self.fields.bytes().len() <= max {
-            self.fields.shrink();
+            self.fields.shrink(max);
             return false;
         }
         let names = self.callsite.names.len() + if self.is_dynamic() { DYNAMIC_HEADER } else { 0 };
