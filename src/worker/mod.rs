@@ -227,6 +227,7 @@ impl Worker<'_> {
     /// The goal ends it: callers may log as fast as it hands out, and with times of their own before any cut.
     async fn hand_out(&mut self, cut: u64, goal: Option<&[u64]>) -> Progress {
         let Shared { queue, stations, meters, .. } = &**self.shared;
+        let was_blocked = self.blocked;
         self.shared.desk().begin();
         loop {
             let take = |lane, into: &mut Vec<_>| goal.map_or(0, |goal| queue.drain(lane, goal[lane], into));
@@ -234,6 +235,12 @@ impl Worker<'_> {
             self.blocked = progress == Progress::Blocked;
             match progress {
                 Progress::HandedOut(events) => meters.batch_events.record(events as f64),
+                Progress::Idle if was_blocked => {
+                    // Up since before: no caller has woken us for what came in after the cut.
+                    queue.signal().lower();
+                    queue.signal().nudge();
+                    return progress;
+                }
                 Progress::Idle | Progress::Blocked => return progress,
             }
             // The sinks' tasks get their turn, also on a runtime with one thread.
