@@ -224,6 +224,11 @@ impl Event {
         self.fields.heap_bytes()
     }
 
+    /// Whether [`Event::limit`] would cut it.
+    pub(crate) fn exceeds(&self, max: usize) -> bool {
+        self.fields.bytes().len() > max
+    }
+
     /// Brings a spilled event down to `max` bytes on the heap, spare room included; returns whether a value was cut.
     #[cold]
     pub(crate) fn limit(&mut self, max: usize) -> bool {

@@ -131,13 +131,32 @@ impl Queue {
 
     /// Takes the event in if there is room; evicts nothing, counts nothing.
     pub(crate) fn try_push(&self, mut event: Event) -> Result<(), TryEmitError> {
+        // What is handed back is whole.
+        let whole = event.exceeds(self.config.max_event_bytes).then(|| event.clone());
+        let is_cut = self.limit(&mut event);
+        match (self.try_push_cut(event), whole) {
+            (Ok(()), _) => {
+                self.count_cut(is_cut);
+                Ok(())
+            }
+            (Err(TryEmitError::Full(_)), Some(whole)) => Err(TryEmitError::Full(whole)),
+            (Err(TryEmitError::Closed(_)), Some(whole)) => Err(TryEmitError::Closed(whole)),
+            (refused, None) => refused,
+        }
+    }
+
+    fn try_push_cut(&self, mut event: Event) -> Result<(), TryEmitError> {
         let lane = self.lane();
         let level = event.level();
-        self.limit(&mut event);
         let bytes = event.spilled_bytes();
-        if !has_charged_context(&event) || !self.account.try_charge(bytes) {
-            return Err(if lane.tx.is_closed() { TryEmitError::Closed(event) } else { TryEmitError::Full(event) });
+        if lane.tx.is_closed() {
+            return Err(TryEmitError::Closed(event));
         }
+        if !has_charged_context(&event) || !self.account.try_charge(bytes) {
+            self.signal.raise();
+            return Err(TryEmitError::Full(event));
+        }
+        self.after_charge(bytes);
         event.stamp(clock::now_nanos());
         lane.add_bytes(bytes);
         lane.tx.try_send(event).map_err(|error| {
@@ -205,10 +224,18 @@ impl Queue {
         event.spilled_bytes() > 0 || !has_charged_context(event)
     }
 
+    /// Half of the bytes in use wake the flush task, as half of the places do.
+    fn after_charge(&self, bytes: usize) {
+        if bytes > 0 && self.account.used() >= self.account.limit() / 2 {
+            self.signal.raise_if_down();
+        }
+    }
+
     #[cold]
     fn push_heavy(&self, lane: &Lane, mut event: Event) {
         let level = event.level();
-        self.limit(&mut event);
+        let is_cut = self.limit(&mut event);
+        self.count_cut(is_cut);
         let bytes = event.spilled_bytes();
         if !has_charged_context(&event) {
             return lane.refuse(self.closed_or(lane, DropReason::Bytes));
@@ -220,9 +247,7 @@ impl Queue {
                 _ => lane.refuse(self.closed_or(lane, DropReason::Bytes)),
             };
         }
-        if self.account.used() >= self.account.limit() / 2 {
-            self.signal.raise_if_down();
-        }
+        self.after_charge(bytes);
         lane.add_bytes(bytes);
         event.stamp(clock::now_nanos());
         match lane.tx.try_send(event) {
@@ -240,9 +265,13 @@ impl Queue {
             && lane.evict_for_bytes(|| self.account.try_charge(bytes), |freed| self.account.release(freed))
     }
 
-    /// Brings a spilled event down to the size limit.
-    fn limit(&self, event: &mut Event) {
-        if event.spilled_bytes() > 0 && event.limit(self.config.max_event_bytes) {
+    /// Brings a spilled event down to the size limit; returns whether a value was cut.
+    fn limit(&self, event: &mut Event) -> bool {
+        event.spilled_bytes() > 0 && event.limit(self.config.max_event_bytes)
+    }
+
+    fn count_cut(&self, is_cut: bool) {
+        if is_cut {
             self.truncated.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -314,14 +343,18 @@ impl Queue {
 
     /// Waits for bytes, then for a place. `stage` says what it is waiting for, as the reason if it is given up.
     async fn admit(&self, lane: &Lane, mut event: Event, stage: &mut DropReason) -> Result<(), DropReason> {
-        self.limit(&mut event);
+        let is_cut = self.limit(&mut event);
         if !has_charged_context(&event) {
             return Err(self.closed_or(lane, DropReason::Bytes));
         }
         let bytes = event.spilled_bytes();
         *stage = DropReason::Bytes;
-        if !self.account.charge(bytes, || lane.tx.is_closed()).await {
-            return Err(self.closed_or(lane, DropReason::Closed));
+        if !self.account.try_charge(bytes) {
+            // Before the wait: what is in the lanes has the bytes.
+            self.signal.raise();
+            if !self.account.charge(bytes, || lane.tx.is_closed()).await {
+                return Err(self.closed_or(lane, DropReason::Closed));
+            }
         }
         // Bytes before the place: a permit held while waiting would keep the end of a drain waiting too.
         let charge = Charge { account: &self.account, bytes };
@@ -336,6 +369,8 @@ impl Queue {
         lane.add_bytes(bytes);
         permit.send(event);
         charge.keep();
+        self.count_cut(is_cut);
+        self.after_charge(bytes);
         self.after_send(lane, level);
         Ok(())
     }
