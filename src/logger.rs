@@ -105,10 +105,12 @@ impl Logger {
         if !self.shared.filter.allows_event(&event) {
             return Ok(());
         }
-        match self.prepare(event) {
-            Some(event) => self.shared.queue.try_push(event),
-            None => Ok(()),
-        }
+        let context = event.context().cloned();
+        let Some(event) = self.prepare(event) else { return Ok(()) };
+        self.shared.queue.try_push(event).map_err(|refused| match refused {
+            TryEmitError::Full(event) => TryEmitError::Full(event.in_context(context)),
+            TryEmitError::Closed(event) => TryEmitError::Closed(event.in_context(context)),
+        })
     }
 
     /// Logs an event, waiting for room whatever the overflow policy is. Works under any executor.

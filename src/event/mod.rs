@@ -213,6 +213,11 @@ impl Event {
         self.context = context;
     }
 
+    pub(crate) fn in_context(mut self, context: Option<Arc<Context>>) -> Self {
+        self.context = context;
+        self
+    }
+
     #[inline]
     pub(crate) fn context(&self) -> Option<&Arc<Context>> {
         self.context.as_ref()
