@@ -41,7 +41,7 @@ impl Account {
     }
 
     pub(super) fn try_charge(&self, bytes: usize) -> bool {
-        try_add(&self.used, bytes, self.limit)
+        bytes == 0 || try_add(&self.used, bytes, self.limit)
     }
 
     pub(crate) fn release(&self, bytes: usize) {
@@ -92,13 +92,11 @@ impl Account {
     }
 }
 
+/// Never beyond the limit, not even for a moment: whoever looked then would be refused, or put to sleep, for bytes that
+/// nobody took and nobody gives back.
 fn try_add(counter: &AtomicUsize, bytes: usize, limit: usize) -> bool {
-    let added = counter.fetch_add(bytes, Ordering::SeqCst).saturating_add(bytes);
-    if added > limit {
-        counter.fetch_sub(bytes, Ordering::SeqCst);
-        return false;
-    }
-    true
+    let add = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= limit);
+    counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, add).is_ok()
 }
 
 struct Waiting<'a>(&'a AtomicUsize);
@@ -126,5 +124,64 @@ impl Drop for ContextCharge {
     fn drop(&mut self) {
         self.account.contexts.fetch_sub(self.bytes, Ordering::Relaxed);
         self.account.release(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicBool;
+
+    #[test]
+    fn a_charge_that_fits_is_never_refused_for_one_that_does_not() {
+        let (account, stop) = (Account::new(100), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    assert!(!account.try_charge(1000));
+                }
+            });
+            let fits = (0..1_000_000).all(|_| {
+                account.try_charge(10) && account.used() == 10 && {
+                    account.release(10);
+                    true
+                }
+            });
+            stop.store(true, Ordering::Relaxed);
+            assert!(fits);
+        });
+    }
+
+    #[test]
+    fn contexts_take_at_most_half_and_give_it_back() {
+        let account = Arc::new(Account::new(100));
+        let first = account.charge_context(30);
+        assert!(first.is_some() && account.charge_context(21).is_none());
+        assert!(account.try_charge(70) && account.charge_context(10).is_none(), "the account is full");
+        account.release(70);
+        drop(first);
+        assert!(account.charge_context(50).is_some());
+        assert_eq!((account.used(), account.contexts.load(Ordering::Relaxed)), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_bytes_gets_them_when_they_are_released_and_gives_up_when_it_is_closed() {
+        let (account, closed) = (Account::new(100), AtomicBool::new(false));
+        assert!(account.try_charge(80));
+        let is_closed = || closed.load(Ordering::Relaxed);
+        let release = async {
+            tokio::task::yield_now().await;
+            account.release(10);
+            tokio::task::yield_now().await;
+            account.release(70);
+        };
+        assert!(tokio::join!(account.charge(50, is_closed), release).0);
+        let close = async {
+            tokio::task::yield_now().await;
+            closed.store(true, Ordering::Relaxed);
+            account.wake_waiters();
+        };
+        assert!(!tokio::join!(account.charge(60, is_closed), close).0);
+        assert_eq!((account.used(), account.waiting.load(Ordering::Relaxed)), (50, 0));
     }
 }
