@@ -192,6 +192,10 @@ impl Exit {
 
     fn evict(&mut self, reason: DropReason) -> Option<Event> {
         let rx = &mut self.rx;
+        // Closed, its drain waits here with a real waker, which ours would take the place of.
+        if rx.is_closed() {
+            return None;
+        }
         let oldest = match poll_unbudgeted(&mut Context::from_waker(Waker::noop()), |cx| rx.poll_recv(cx)) {
             Poll::Ready(Some(oldest)) => oldest,
             Poll::Ready(None) | Poll::Pending => return None,
@@ -226,5 +230,70 @@ pub(super) struct Trash([Option<Event>; TRIES]);
 impl Trash {
     pub(super) fn spilled_bytes(&self) -> usize {
         self.0.iter().flatten().map(Event::spilled_bytes).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+    use std::task::Wake;
+
+    fn event() -> Event {
+        Event::dynamic(Level::Info, "t", "m")
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_closed_lane_is_not_empty_while_a_permit_is_out() {
+        let lane = Lane::new(4);
+        let permit = lane.tx.try_reserve().expect("it is empty");
+        lane.close();
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let (mut cx, mut events) = (Context::from_waker(&waker), Vec::new());
+        assert!(lane.poll_drain_closed(&mut cx, &mut events).is_pending());
+        permit.send(event());
+        assert!(woken.0.load(Ordering::Relaxed), "the drain is told");
+        assert_eq!(lane.poll_drain_closed(&mut cx, &mut events), Poll::Ready(1));
+        assert_eq!(lane.poll_drain_closed(&mut cx, &mut events), Poll::Ready(0));
+        assert_eq!((lane.position(), lane.book().accepted), ((1, 1), 1));
+    }
+
+    #[test]
+    fn a_late_evictor_does_not_take_the_place_of_the_last_drain() {
+        let lane = Lane::new(4);
+        let permit = lane.tx.try_reserve().expect("it is empty");
+        lane.close();
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        assert!(lane.poll_drain_closed(&mut Context::from_waker(&waker), &mut Vec::new()).is_pending());
+        // It found the lane open, and full of bytes, a moment ago.
+        assert!(!lane.evict_for_bytes(|| false, |_| {}));
+        permit.send(event());
+        assert!(woken.0.load(Ordering::Relaxed), "nobody else tells the drain that the last event is there");
+    }
+
+    #[test]
+    fn a_newcomer_whose_oldest_is_not_yet_written_is_refused() {
+        let lane = Lane::new(1);
+        let permit = lane.tx.try_reserve().expect("it is empty");
+        let (trash, sent) = lane.replace_oldest(event());
+        assert_eq!(trash.0.iter().flatten().count(), 0);
+        assert_eq!(sent.err().map(|(_, reason)| reason), Some(DropReason::OverflowNewest));
+        permit.send(event());
+        let (trash, sent) = lane.replace_oldest(event());
+        assert_eq!((trash.0.iter().flatten().count(), sent.is_ok()), (1, true));
+        let book = lane.book();
+        assert_eq!((book.accepted, book.evicted.get(DropReason::OverflowOldest), book.queued), (2, 1, 1));
     }
 }
