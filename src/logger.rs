@@ -200,9 +200,8 @@ impl Logger {
     /// A shutdown that was begun goes on if the future is dropped; call again for the report.
     pub async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
         let shared = &self.shared;
-        let until = Instant::now().checked_add(timeout);
         shared.shutdown.request(timeout);
-        first(shared.shutdown.wait_done(), deadline::at(until)).await;
+        first(shared.shutdown.wait_done(), shared.shutdown.wait_deadline()).await;
         (*shared.finish(Ending::Deadline)).clone()
     }
 

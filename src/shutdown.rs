@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
+use crate::deadline;
+
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type Hook = Box<dyn FnOnce() -> BoxFuture<'static, Result<(), BoxError>> + Send>;
 
@@ -95,15 +97,40 @@ impl ShutdownCell {
         self.wait(|state| state.is_done).await;
     }
 
-    /// Ends when the deadline of the shutdown has passed in the runtime's time, also one that is brought forward.
+    /// Ends when the deadline of the shutdown has passed in real time, also one that is brought forward. Cancel-safe.
+    ///
+    /// Everybody's earliest deadline, not the caller's: whoever asked for it may not wait any more.
     pub(crate) async fn wait_deadline(&self) {
+        let mut changes = self.state.subscribe();
+        loop {
+            let request = changes.borrow_and_update().request;
+            tokio::select! {
+                biased;
+                () = deadline::at(request.and_then(|request| request.deadline)) => return,
+                // The sender is in the same allocation as we are: it is not gone before us.
+                Ok(()) = changes.changed() => {}
+            }
+        }
+    }
+
+    /// As [`ShutdownCell::wait_deadline`], in the runtime's time, which may be a paused one.
+    pub(crate) async fn wait_deadline_here(&self) {
+        self.wait_part_here(1).await;
+    }
+
+    /// Ends when half of the time that was left as the deadline became known has passed in the runtime's time.
+    pub(crate) async fn wait_half_here(&self) {
+        self.wait_part_here(2).await;
+    }
+
+    async fn wait_part_here(&self, divisor: u32) {
         let mut changes = self.state.subscribe();
         let mut earliest: Option<tokio::time::Instant> = None;
         loop {
             let request = changes.borrow_and_update().request;
             if let Some(deadline) = request.and_then(|request| request.deadline) {
                 // The runtime's clock may be a paused one, so what is left is carried over, not the moment.
-                let left = deadline.saturating_duration_since(Instant::now());
+                let left = deadline.saturating_duration_since(Instant::now()) / divisor;
                 let here = tokio::time::Instant::now() + left;
                 earliest = Some(earliest.map_or(here, |earliest| earliest.min(here)));
             }
@@ -115,7 +142,7 @@ impl ShutdownCell {
             };
             tokio::select! {
                 () = passed => return,
-                // The sender is in the same allocation as we are: it is not gone before us.
+                // As above.
                 Ok(()) = changes.changed() => {}
             }
         }

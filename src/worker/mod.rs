@@ -104,7 +104,7 @@ async fn run_guarded(mut gone: Gone, kit: Kit) {
     gone.ending = tokio::select! {
         biased;
         lived = life => if lived.is_ok() { Ending::Orderly } else { Ending::Panicked },
-        () = shared.shutdown.wait_deadline() => Ending::Deadline,
+        () = shared.shutdown.wait_deadline_here() => Ending::Deadline,
         // Somebody else's clock came first and the books are closed.
         () = shared.shutdown.wait_done() => Ending::Deadline,
     };
