@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::task::{JoinSet, yield_now};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use batcher::{NO_CUT, cut_now};
@@ -352,8 +352,6 @@ impl Worker<'_> {
 
 /// Runs the shutdown hooks, the last one added first, within half of the time there is: the rest is for delivery.
 async fn run_hooks(shared: Arc<Shared>) {
-    let deadline = shared.shutdown.requested().and_then(|request| request.deadline);
-    let limit = deadline.map(|deadline| deadline.saturating_duration_since(std::time::Instant::now()) / 2);
     let all = async {
         while let Some(hook) = shared.hooks.pop() {
             // The call is inside, so that a hook that panics before its future exists is caught too.
@@ -367,11 +365,13 @@ async fn run_hooks(shared: Arc<Shared>) {
             error.into_iter().for_each(|error| shared.diagnostics.report(Diagnostic::HookFailed { error }));
         }
     };
-    let Some(limit) = limit else { return all.await };
-    if timeout(limit, all).await.is_err() {
-        let error =
-            format!("the shutdown hooks did not end within {limit:?}, half of the time for the shutdown").into();
-        shared.diagnostics.report(Diagnostic::HookFailed { error });
+    tokio::select! {
+        biased;
+        () = all => {}
+        () = shared.shutdown.wait_half_here() => {
+            let error = "the shutdown hooks did not end within half of the time for the shutdown".into();
+            shared.diagnostics.report(Diagnostic::HookFailed { error });
+        }
     }
 }
 
