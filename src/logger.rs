@@ -1,5 +1,6 @@
 //! The caller's side: any thread, any executor or none.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
@@ -341,14 +342,16 @@ impl Drop for ShutdownGuard {
         if shared.shutdown.is_done() {
             return;
         }
-        let is_home =
-            |here: Handle| matches!(shared.home, Home::Runtime { id, is_current_thread: true } if id == here.id());
-        let report = if Handle::try_current().is_ok_and(is_home) {
-            shared.shutdown.request(Duration::ZERO);
-            shared.diagnostics.report(Diagnostic::GuardCannotWait);
-            (*shared.finish(Ending::Deadline)).clone()
-        } else {
-            block_on(self.logger.shutdown(self.timeout))
+        let report = match (shared.home, Handle::try_current()) {
+            (Home::Runtime { id, is_current_thread: true }, Ok(here)) if id == here.id() => {
+                shared.shutdown.request(Duration::ZERO);
+                shared.diagnostics.report(Diagnostic::GuardCannotWait);
+                (*shared.finish(Ending::Deadline)).clone()
+            }
+            (Home::Runtime { id, .. }, Ok(here)) if id == here.id() && tokio::task::try_id().is_some() => {
+                handing_over_the_worker(|| block_on(self.logger.shutdown(self.timeout)))
+            }
+            _ => block_on(self.logger.shutdown(self.timeout)),
         };
         // Whoever wants the numbers awaits `shutdown`; here they are said only if something is wrong.
         let lost = report.sinks.iter().any(|sink| sink.dropped.total() + sink.unconfirmed > 0);
@@ -357,6 +360,14 @@ impl Drop for ShutdownGuard {
         }
         diagnostics::settle();
     }
+}
+
+/// Blocks a worker of the runtime that the logger runs on. Tasks that the worker was to poll next, the flush task perhaps,
+/// go to another one: those just woken are nobody else's to steal.
+fn handing_over_the_worker<T>(mut block: impl FnMut() -> T) -> T {
+    // It panics where tokio does not allow it, in a `LocalSet`, before it calls. Nothing is to be handed over there.
+    let blocked = catch_unwind(AssertUnwindSafe(|| tokio::task::block_in_place(&mut block)));
+    blocked.unwrap_or_else(|_| block())
 }
 
 /// Why [`Logger::emit_wait`] did not take the event. The refusal is counted.

@@ -1052,22 +1052,40 @@ fn a_guard_waits_inside_any_runtime_and_while_unwinding() {
 }
 
 #[test]
-fn a_guard_dropped_on_a_worker_of_the_loggers_own_runtime_waits_for_the_other_workers() {
-    let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    for _ in 0..10 {
-        let probe = Probe::new();
-        let logger = quiet().sink("probe", probe.clone()).start_on(runtime.handle()).unwrap();
-        let handle = logger.clone();
-        let began = Instant::now();
-        let task = runtime.spawn(async move {
-            let _guard = handle.shutdown_guard(LONG);
-            emit(&handle, 10);
-        });
-        runtime.block_on(task).unwrap();
-        assert!(began.elapsed() < LONG / 2);
-        let report = logger.shutdown_blocking(LONG).unwrap();
-        assert_eq!((balanced(&report, &probe).delivered, report.timed_out), (10, false));
+fn a_guard_dropped_on_a_worker_of_the_loggers_own_runtime_waits_and_the_logger_goes_on() {
+    for workers in [1, 2] {
+        let runtime = runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build().unwrap();
+        for _ in 0..10 {
+            let probe = Probe::new();
+            let logger = quiet().sink("probe", probe.clone()).start_on(runtime.handle()).unwrap();
+            let handle = logger.clone();
+            let began = Instant::now();
+            let task = runtime.spawn(async move {
+                let _guard = handle.shutdown_guard(LONG);
+                emit(&handle, 10);
+            });
+            runtime.block_on(task).unwrap();
+            assert!(began.elapsed() < LONG / 2);
+            let report = logger.shutdown_blocking(LONG).unwrap();
+            assert_eq!((balanced(&report, &probe).delivered, report.timed_out), (10, false));
+        }
     }
+}
+
+#[test]
+fn a_guard_dropped_in_a_local_task_waits_too() {
+    let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let probe = Probe::new();
+    let logger = quiet().sink("probe", probe.clone()).start_on(runtime.handle()).unwrap();
+    let local = tokio::task::LocalSet::new();
+    let handle = logger.clone();
+    let task = local.spawn_local(async move {
+        let _guard = handle.shutdown_guard(LONG);
+        emit(&handle, 10);
+    });
+    runtime.block_on(local.run_until(task)).unwrap();
+    let report = logger.shutdown_blocking(LONG).unwrap();
+    assert_eq!((balanced(&report, &probe).delivered, report.timed_out), (10, false));
 }
 
 #[test]
