@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
@@ -16,6 +17,9 @@ use crate::queue::{IntakeBook, Queue};
 use crate::shutdown::{Ending, Health, Hook, ShutdownCell};
 use crate::stats::{DropReason, FlushReport, ShutdownReport, Stats};
 use crate::worker::Desk;
+
+/// How long the end of the books waits for callers in the middle of a send: a time slice or a few.
+const HALF_SENT_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Where the flush task runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -119,17 +123,21 @@ impl Shared {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        self.books(&self.desk()).0
+        self.books(&mut self.desk()).0
     }
 
     /// Brings the metrics up to date.
     pub(crate) fn refresh_metrics(&self) {
-        let (stats, intake) = self.books(&self.desk());
+        let (stats, intake) = self.books(&mut self.desk());
         self.meters.refresh(&stats, &intake.passed_by_level);
     }
 
     /// A consistent snapshot: with the desk held nothing is handed out, and each sink's book is whole under its lock.
-    fn books(&self, desk: &Desk) -> (Stats, IntakeBook) {
+    fn books(&self, desk: &mut Desk) -> (Stats, IntakeBook) {
+        // After the end nobody drains any more: what was published since is settled here.
+        if let Some((_, why)) = desk.end {
+            desk.abandon(&self.queue, &self.stations, why);
+        }
         let intake = self.queue.book();
         let stats = Stats {
             logger: self.name.clone(),
@@ -158,7 +166,7 @@ impl Shared {
     /// Closes the books, once; everybody gets the same report. Waits for nobody who can be stuck.
     pub(crate) fn finish(&self, ending: Ending) -> Arc<ShutdownReport> {
         let mut desk = self.desk();
-        if let Some(report) = &desk.report {
+        if let Some((report, _)) = &desk.end {
             return report.clone();
         }
         let why = match ending {
@@ -170,15 +178,15 @@ impl Shared {
             Ending::Orderly | Ending::Deadline => self.queue.close(),
             Ending::RuntimeGone | Ending::Panicked => self.queue.close_worker_gone(),
         }
-        desk.abandon(&self.queue, &self.stations, why);
+        self.empty_lanes(&mut desk, why);
         self.stations.iter().for_each(|station| station.seal(why));
-        let (stats, intake) = self.books(&desk);
+        let (stats, intake) = self.books(&mut desk);
         let elapsed = self.shutdown.requested().map_or(Duration::ZERO, |request| request.since.elapsed());
         self.meters.refresh(&stats, &intake.passed_by_level);
         self.meters.ended(elapsed.as_secs_f64());
         let timed_out = ending == Ending::Deadline;
         let report = Arc::new(ShutdownReport::new(stats, self.hooks.failed(), timed_out, elapsed));
-        desk.report = Some(report.clone());
+        desk.end = Some((report.clone(), why));
         drop(desk);
         self.ended.get_or_init(SystemTime::now);
         if why != DropReason::Deadline {
@@ -189,6 +197,17 @@ impl Shared {
         self.shutdown.set_done();
         self.bells.progress.notify_waiters();
         report
+    }
+}
+
+impl Shared {
+    /// Settles what is left in the closed lanes. A caller that was interrupted between its permit and its event hides
+    /// what is behind it in its lane; it is waited for, but not for ever: it may be stopped in a debugger.
+    fn empty_lanes(&self, desk: &mut Desk, why: DropReason) {
+        let patience = Instant::now() + HALF_SENT_PATIENCE;
+        while !desk.abandon(&self.queue, &self.stations, why) && Instant::now() < patience {
+            thread::yield_now();
+        }
     }
 }
 

@@ -268,6 +268,9 @@ pub struct ShutdownReport {
     pub evicted: Drops,
     /// Events that were handed to the sinks' pipelines.
     pub dispatched: u64,
+    /// 0, unless a caller's thread stood still in the middle of a send (in a debugger, say) when the books were closed:
+    /// its event, and those behind it in its lane. [`Logger::stats`](crate::Logger::stats) settles them later.
+    pub queued: u64,
     /// Events that had a value cut to fit the size limit.
     pub truncated: u64,
     /// Events that our own tasks and sinks logged, which never enter.
@@ -360,7 +363,8 @@ impl SinkReport {
 
 impl ShutdownReport {
     pub(crate) fn new(stats: Stats, failed_hooks: u64, timed_out: bool, elapsed: Duration) -> Self {
-        let Stats { logger, emitted, accepted, refused, evicted, dispatched, truncated, suppressed, sinks, .. } = stats;
+        let Stats { logger, emitted, accepted, refused, evicted, dispatched, queued, .. } = stats;
+        let Stats { truncated, suppressed, sinks, .. } = stats;
         ShutdownReport {
             logger,
             emitted,
@@ -368,6 +372,7 @@ impl ShutdownReport {
             refused,
             evicted,
             dispatched,
+            queued,
             truncated,
             suppressed,
             sinks,
@@ -383,7 +388,8 @@ impl ShutdownReport {
     /// The first equation that does not hold.
     pub fn check(&self) -> Result<(), Imbalance> {
         equal("emitted = accepted + refused", self.emitted, self.accepted + self.refused.total())?;
-        equal("accepted = evicted + dispatched", self.accepted, self.evicted.total() + self.dispatched)?;
+        let settled = self.evicted.total() + self.dispatched + self.queued;
+        equal("accepted = evicted + dispatched + queued", self.accepted, settled)?;
         self.sinks.iter().try_for_each(|sink| {
             equal(&format!("{}: nothing on its way", sink.name), sink.backlog + sink.in_flight, 0)?;
             sink.check(self.dispatched)

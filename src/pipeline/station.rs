@@ -66,8 +66,7 @@ struct State {
     reopen_error: Option<LastError>,
     closing: bool,
     closed: bool,
-    /// The reason that what came too late is dropped for.
-    sealed: Option<DropReason>,
+    sealed: bool,
 }
 
 /// A place in a sink's stream of events, behind which the sink is to be flushed.
@@ -112,7 +111,7 @@ impl Station {
             reopen_error: None,
             closing: false,
             closed: false,
-            sealed: None,
+            sealed: false,
         };
         Station { config, state: Mutex::new(state), work: Notify::new() }
     }
@@ -144,9 +143,7 @@ impl Station {
         let wanted = batch.len() as u64;
         let mut state = self.state();
         state.ledger.route(wanted, all as u64 - wanted);
-        if let Some(why) = state.sealed {
-            state.ledger.drop_waiting(why, wanted);
-        } else if wanted > 0 {
+        if wanted > 0 {
             let upto = state.ledger.routed();
             let dropped = state.backlog.push(Entry { batch, charge, upto });
             state.ledger.drop_waiting(DropReason::BacklogFull, dropped);
@@ -238,6 +235,9 @@ impl Station {
 
     fn take_step(&self) -> Option<Step> {
         let mut state = self.state();
+        if state.sealed {
+            return None;
+        }
         if let Some(ticket) = state.reopen.take() {
             return Some(Step::Reopen(ticket));
         }
@@ -339,7 +339,7 @@ impl Station {
     /// Changes the book, unless it is sealed, and passes an error on: to the book, and if it is news to diagnostics.
     fn book(&self, change: impl FnOnce(&mut State) -> Option<SinkError>) {
         let mut state = self.state();
-        if state.sealed.is_some() {
+        if state.sealed {
             return;
         }
         let Some(error) = change(&mut state) else { return };
@@ -401,8 +401,8 @@ impl Station {
     /// Ends the book: what waits is dropped for this reason, what is being written is unconfirmed.
     pub(crate) fn seal(&self, why: DropReason) {
         let mut state = self.state();
-        if state.sealed.is_none() {
-            state.sealed = Some(why);
+        if !state.sealed {
+            state.sealed = true;
             let waiting = state.backlog.clear();
             state.ledger.drop_waiting(why, waiting);
             let writing = state.ledger.in_flight();

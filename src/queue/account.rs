@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_charge_that_fits_is_never_refused_for_one_that_does_not() {
-        let (account, stop) = (Account::new(100), AtomicBool::new(false));
+        let (account, stop) = (Account::new(100, 50), AtomicBool::new(false));
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn contexts_take_at_most_half_and_give_it_back() {
-        let account = Arc::new(Account::new(100));
+        let account = Arc::new(Account::new(100, 50));
         let first = account.charge_context(30);
         assert!(first.is_some() && account.charge_context(21).is_none());
         assert!(account.try_charge(70) && account.charge_context(10).is_none(), "the account is full");
@@ -166,7 +166,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_bytes_gets_them_when_they_are_released_and_gives_up_when_it_is_closed() {
-        let (account, closed) = (Account::new(100), AtomicBool::new(false));
+        let (account, closed) = (Account::new(100, 50), AtomicBool::new(false));
         assert!(account.try_charge(80));
         let is_closed = || closed.load(Ordering::Relaxed);
         let release = async {

@@ -5,9 +5,10 @@
 //! * A batch goes to every sink at once, under the desk's lock, so that a snapshot sees it at all of them or at none.
 
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use super::batcher::{Batcher, NO_CUT};
-use crate::event::{Batch, Context, Event};
+use crate::event::{self, Batch, Event};
 use crate::pipeline::{Station, Weight};
 use crate::queue::Queue;
 use crate::stats::{DropReason, ShutdownReport};
@@ -17,9 +18,9 @@ pub(crate) struct Desk {
     /// A batch that waits until every sink that is never to lose one has room.
     ready: Option<Ready>,
     dispatched: u64,
-    enrichment: Option<Arc<Context>>,
-    /// The end of the books.
-    pub(crate) report: Option<Arc<ShutdownReport>>,
+    enrichment: Option<Arc<event::Context>>,
+    /// The end of the books, and the reason that what comes later is dropped for.
+    pub(crate) end: Option<(Arc<ShutdownReport>, DropReason)>,
 }
 
 struct Ready {
@@ -44,10 +45,10 @@ impl Desk {
         lanes: usize,
         batch_events: usize,
         batch_weight: Weight,
-        enrichment: Option<Arc<Context>>,
+        enrichment: Option<Arc<event::Context>>,
     ) -> Self {
         let batcher = Batcher::new(lanes, batch_events, batch_weight);
-        Desk { batcher, ready: None, dispatched: 0, enrichment, report: None }
+        Desk { batcher, ready: None, dispatched: 0, enrichment, end: None }
     }
 
     pub(crate) fn dispatched(&self) -> u64 {
@@ -71,6 +72,10 @@ impl Desk {
         cut: u64,
         refill: impl FnMut(usize, &mut Vec<Event>) -> usize,
     ) -> Progress {
+        if self.end.is_some() {
+            // The sinks' books are closed: what comes now is for whoever reads the statistics to settle.
+            return Progress::Idle;
+        }
         if self.ready.is_none() {
             let events = self.batcher.next_batch(cut, refill);
             if events.is_empty() {
@@ -90,8 +95,9 @@ impl Desk {
         Progress::HandedOut(batch.len())
     }
 
-    /// Ends the intake book: what is here or in the lanes counts as dispatched, and dropped at every sink.
-    pub(crate) fn abandon(&mut self, queue: &Queue, stations: &[Arc<Station>], why: DropReason) {
+    /// Ends the intake book, whose lanes are closed: what is here or in the lanes counts as dispatched, and dropped at
+    /// every sink. Returns whether the lanes are empty for good: a caller may stand between its permit and its event.
+    pub(crate) fn abandon(&mut self, queue: &Queue, stations: &[Arc<Station>], why: DropReason) -> bool {
         let ready = self.ready.take();
         let waiting = ready.iter().flat_map(|ready| ready.batch.iter());
         let mut spilled = 0;
@@ -101,14 +107,24 @@ impl Desk {
             self.dispatched += 1;
         };
         waiting.for_each(|record| drop_one(record.event(), &mut spilled));
+        let mut is_empty = true;
         loop {
             self.batcher.begin();
-            let events = self.batcher.next_batch(NO_CUT, |lane, into| queue.drain(lane, u64::MAX, into));
+            let events = self.batcher.next_batch(NO_CUT, |lane, into| {
+                match queue.poll_drain_closed(lane, &mut Context::from_waker(Waker::noop()), into) {
+                    Poll::Ready(taken) => taken,
+                    Poll::Pending => {
+                        is_empty = false;
+                        0
+                    }
+                }
+            });
             if events.is_empty() {
                 break;
             }
             events.iter().for_each(|event| drop_one(event, &mut spilled));
         }
         queue.account().release(spilled);
+        is_empty
     }
 }
