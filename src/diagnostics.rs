@@ -8,7 +8,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -132,24 +132,31 @@ pub(crate) struct Diagnostics {
     // A std lock: held to move one report.
     waiting: Mutex<Waiting>,
     arrived: Notify,
+    handled: Condvar,
 }
 
 #[derive(Default)]
 struct Waiting {
     reports: VecDeque<Diagnostic>,
     missing: u64,
+    /// The handler is being called.
+    handling: bool,
     /// Nobody runs the handler any more: standard error takes over.
     ended: bool,
 }
 
 impl Diagnostics {
     pub(crate) fn new(name: String, handler: Option<Handler>) -> Self {
-        Diagnostics { name, handler, waiting: Mutex::default(), arrived: Notify::new() }
+        Diagnostics { name, handler, waiting: Mutex::default(), arrived: Notify::new(), handled: Condvar::new() }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Passes trouble on; never waits.
     pub(crate) fn report(&self, trouble: Diagnostic) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting();
         if self.handler.is_none() || waiting.ended {
             drop(waiting);
             return stderr_line(format!("{}: {trouble}", self.name));
@@ -177,22 +184,45 @@ impl Diagnostics {
         if let Some(handler) = &self.handler {
             self.handle_waiting(handler);
         }
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+        self.waiting().ended = true;
+    }
+
+    /// Says on standard error what waits for a handler that is not called, since its runtime is not polled.
+    pub(crate) fn pass_over(&self) {
+        while let Some(trouble) = self.waiting().take() {
+            stderr_line(format!("{}: {trouble}", self.name));
+        }
+    }
+
+    /// Waits, for a moment at most, until what was reported is said. For paths on which the process may end; not for the
+    /// thread that runs the handler.
+    pub(crate) fn settle(&self) {
+        let is_waiting = |waiting: &mut Waiting| waiting.handling || waiting.missing > 0 || !waiting.reports.is_empty();
+        let waited = self.handled.wait_timeout_while(self.waiting(), DROP_WAIT, is_waiting);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        self.pass_over();
+        settle();
     }
 
     fn handle_waiting(&self, handler: &Handler) {
         loop {
-            let next = {
-                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                let missing = std::mem::take(&mut waiting.missing);
-                if missing > 0 { Some(Diagnostic::Overflowed { missing }) } else { waiting.reports.pop_front() }
-            };
-            let Some(trouble) = next else { return };
+            let mut waiting = self.waiting();
+            let next = waiting.take();
+            waiting.handling = next.is_some();
+            drop(waiting);
+            let Some(trouble) = next else { return self.handled.notify_all() };
             let _scope = suppress::Scope::enter();
             if catch_unwind(AssertUnwindSafe(|| handler(&trouble))).is_err() {
                 stderr_line(format!("{}: {}", self.name, Diagnostic::CallbackPanicked { callback: "on_error" }));
             }
         }
+    }
+}
+
+impl Waiting {
+    fn take(&mut self) -> Option<Diagnostic> {
+        let missing = std::mem::take(&mut self.missing);
+        if missing > 0 { Some(Diagnostic::Overflowed { missing }) } else { self.reports.pop_front() }
     }
 }
 

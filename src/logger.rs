@@ -342,31 +342,30 @@ impl Drop for ShutdownGuard {
         if shared.shutdown.is_done() {
             return;
         }
-        let report = match (shared.home, Handle::try_current()) {
+        // Whoever wants the numbers awaits `shutdown`; for a guard they are said if something was lost.
+        shared.guarded.store(true, Ordering::Relaxed);
+        match (shared.home, Handle::try_current()) {
             (Home::Runtime { id, is_current_thread: true }, Ok(here)) if id == here.id() => {
                 shared.shutdown.request(Duration::ZERO);
                 shared.diagnostics.report(Diagnostic::GuardCannotWait);
-                (*shared.finish(Ending::Deadline)).clone()
+                shared.finish(Ending::Deadline);
+                // A handler is called where the logger runs, which is here, after this.
+                return diagnostics::settle();
             }
             (Home::Runtime { id, .. }, Ok(here)) if id == here.id() && tokio::task::try_id().is_some() => {
-                handing_over_the_worker(|| block_on(self.logger.shutdown(self.timeout)))
+                drop(handing_over_the_worker(|| block_on(self.logger.shutdown(self.timeout))));
             }
-            _ => block_on(self.logger.shutdown(self.timeout)),
-        };
-        // Whoever wants the numbers awaits `shutdown`; here they are said only if something is wrong.
-        let lost = report.sinks.iter().any(|sink| sink.dropped.total() + sink.unconfirmed > 0);
-        if report.timed_out && lost {
-            shared.diagnostics.report(Diagnostic::ShutdownIncomplete { report: Box::new(report) });
+            _ => drop(block_on(self.logger.shutdown(self.timeout))),
         }
-        diagnostics::settle();
+        shared.diagnostics.settle();
     }
 }
 
 /// Blocks a worker of the runtime that the logger runs on. Tasks that the worker was to poll next, the flush task perhaps,
 /// go to another one: those just woken are nobody else's to steal.
-fn handing_over_the_worker<T>(mut block: impl FnMut() -> T) -> T {
+fn handing_over_the_worker<T>(block: impl Fn() -> T) -> T {
     // It panics where tokio does not allow it, in a `LocalSet`, before it calls. Nothing is to be handed over there.
-    let blocked = catch_unwind(AssertUnwindSafe(|| tokio::task::block_in_place(&mut block)));
+    let blocked = catch_unwind(AssertUnwindSafe(|| tokio::task::block_in_place(&block)));
     blocked.unwrap_or_else(|_| block())
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Locks are taken in this order: desk, lane, station. None is held across an await.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -15,7 +15,7 @@ use crate::metrics::Meters;
 use crate::pipeline::{Barrier, Bells, Station};
 use crate::queue::{IntakeBook, Queue};
 use crate::shutdown::{Ending, Health, Hook, ShutdownCell};
-use crate::stats::{DropReason, FlushReport, ShutdownReport, Stats};
+use crate::stats::{DropReason, FlushReport, ShutdownReport, SinkReport, Stats};
 use crate::worker::Desk;
 
 /// How long the end of the books waits for callers in the middle of a send: a time slice or a few.
@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) hooks: Hooks,
     /// Living `Logger`s; with the last one a background shutdown begins.
     pub(crate) handles: AtomicUsize,
+    /// A guard waits for the end: nobody looks at the report, so what was lost is said.
+    pub(crate) guarded: AtomicBool,
     /// Turns of the flush task, for whoever watches that it is polled.
     pub(crate) turns: AtomicU64,
     /// Asks the flush task for a turn.
@@ -189,14 +191,22 @@ impl Shared {
         desk.end = Some((report.clone(), why));
         drop(desk);
         self.ended.get_or_init(SystemTime::now);
-        if why != DropReason::Deadline {
-            let lost = report.sinks.iter().map(|sink| sink.dropped.get(why) + sink.unconfirmed).sum();
-            self.diagnostics.report(Diagnostic::WorkerGone { lost });
-            diagnostics::settle();
-        }
+        self.say_what_was_lost(ending, why, &report);
         self.shutdown.set_done();
         self.bells.progress.notify_waiters();
         report
+    }
+
+    /// Before the end is made known, so that those who wait for it can wait for this too.
+    fn say_what_was_lost(&self, ending: Ending, why: DropReason, report: &ShutdownReport) {
+        let lost = |sink: &SinkReport| sink.dropped.get(why) + sink.unconfirmed;
+        let lost: u64 = report.sinks.iter().map(lost).sum();
+        if matches!(ending, Ending::RuntimeGone | Ending::Panicked) {
+            self.diagnostics.report(Diagnostic::WorkerGone { lost });
+            diagnostics::settle();
+        } else if report.timed_out && lost > 0 && self.guarded.load(Ordering::Relaxed) {
+            self.diagnostics.report(Diagnostic::ShutdownIncomplete { report: Box::new(report.clone()) });
+        }
     }
 }
 
