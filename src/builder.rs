@@ -3,13 +3,17 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+#[cfg(feature = "prometheus")]
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+#[cfg(feature = "prometheus")]
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread;
 use std::time::Duration;
 
+#[cfg(feature = "prometheus")]
 use futures::future::BoxFuture;
 use metrics::Recorder;
 use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
