@@ -6,6 +6,8 @@
 //! own; both clock reads are included and their cost is printed beside. Rounds of all cases are interleaved; the figures
 //! are medians of the rounds. The logger delivers to a null sink; what it dropped stands beside the figures.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
+
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};

@@ -3,7 +3,7 @@
 //! Two sinks of one's own: an `async` one that sends JSON lines over TCP and waits for the receipt (its server is in this
 //! process), and a blocking one on a thread of its own.
 
-#![allow(clippy::print_stdout, reason = "what arrived is for the terminal")]
+#![expect(clippy::print_stdout, reason = "what arrived is for the terminal")]
 
 use std::error::Error;
 use std::fs::File;

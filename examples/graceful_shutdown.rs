@@ -3,7 +3,7 @@
 //! A service that is cancelled while its workers are busy: what they log on their way out is delivered, a hook says its
 //! last word, and the report adds up. `-- --fail` leaves `main` by `?` instead, where the guard delivers what is pending.
 
-#![allow(clippy::print_stdout, reason = "the report is for the terminal")]
+#![expect(clippy::print_stdout, reason = "the report is for the terminal")]
 
 use std::error::Error;
 use std::time::Duration;

@@ -12,7 +12,7 @@
 //! `emit_wait` waits, so standard input is not read, so the program before the pipe waits. It ends with the report, and
 //! fails unless lines read, events delivered and lines in the file are the same number.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the report, progress and errors are for the terminal")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the report, progress and errors are for the terminal")]
 
 use std::borrow::Cow;
 use std::error::Error;

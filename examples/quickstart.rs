@@ -2,7 +2,7 @@
 //!
 //! A logger with a console and a JSON file, a few events, and a shutdown that says what became of each.
 
-#![allow(clippy::print_stdout, reason = "the report is for the terminal")]
+#![expect(clippy::print_stdout, reason = "the report is for the terminal")]
 
 use std::time::Duration;
 

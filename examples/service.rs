@@ -14,7 +14,7 @@
 //! Ctrl-C or SIGTERM stops it: open requests finish, the logger delivers what is pending and reports. The file is
 //! lossless, so `requests served` is what the report says was delivered to it, and the lines it grew by.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "help, errors and the report are for the terminal")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "help, errors and the report are for the terminal")]
 
 use std::convert::Infallible;
 use std::error::Error;
