@@ -426,3 +426,72 @@ impl std::fmt::Display for ReopenError {
 }
 
 impl std::error::Error for ReopenError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::MemorySink;
+    use tokio::task::yield_now;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn event() -> Event {
+        Event::dynamic(Level::Info, "t", "late")
+    }
+
+    fn assert_delivered(report: &ShutdownReport, memory: &MemorySink) {
+        assert_eq!(report.check(), Ok(()));
+        assert!(!report.timed_out, "{report}");
+        assert_eq!((report.accepted, report.sinks[0].delivered, memory.total()), (1, 1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_between_permit_and_publication_at_close_is_delivered_on_a_current_thread_runtime() {
+        let memory = MemorySink::new();
+        let builder = Logger::builder().lanes(2).sink("memory", memory.clone());
+        let logger = builder.start_on(&Handle::current()).expect("a good configuration");
+        let permit = logger.shared.queue.permit(1);
+        let mut shutdown = pin!(logger.shutdown(PATIENCE));
+        // A paused clock goes on only when no task can: the flush task has done all it could.
+        let early = tokio::time::timeout(Duration::from_secs(1), shutdown.as_mut()).await;
+        assert!(early.is_err() && logger.shared.queue.is_closed(), "it waits for the event");
+        permit.send(event());
+        assert_delivered(&shutdown.await, &memory);
+    }
+
+    #[test]
+    fn an_event_between_permit_and_publication_at_close_is_delivered_on_a_thread_of_the_loggers_own() {
+        let memory = MemorySink::new();
+        let builder = Logger::builder().lanes(2).sink("memory", memory.clone());
+        let logger = builder.start().expect("a good configuration");
+        let permit = logger.shared.queue.permit(1);
+        let report = std::thread::scope(|scope| {
+            let shutdown = scope.spawn(|| logger.shutdown_blocking(PATIENCE));
+            while !logger.shared.queue.is_closed() {
+                std::thread::yield_now();
+            }
+            assert!(!shutdown.is_finished());
+            permit.send(event());
+            shutdown.join().expect("no panic").expect("outside any runtime")
+        });
+        assert_delivered(&report, &memory);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_published_after_the_deadline_is_in_no_report_and_the_books_still_balance() {
+        let memory = MemorySink::new();
+        let builder = Logger::builder().lanes(1).sink("memory", memory.clone());
+        let logger = builder.start_on(&Handle::current()).expect("a good configuration");
+        logger.emit(event());
+        let permit = logger.shared.queue.permit(0);
+        let report = logger.shutdown(Duration::from_secs(1)).await;
+        assert!(report.timed_out);
+        assert_eq!((report.check(), report.accepted, report.sinks[0].delivered), (Ok(()), 1, 1));
+        permit.send(event());
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        assert_eq!((logger.stats().check(), logger.stats().accepted), (Ok(()), 2));
+        assert_eq!(logger.shutdown(PATIENCE).await, report);
+    }
+}

@@ -447,6 +447,18 @@ impl Queue {
     }
 }
 
+/// For tests of what happens between a caller's permit and its event.
+#[cfg(test)]
+impl Queue {
+    pub(crate) fn permit(&self, lane: usize) -> tokio::sync::mpsc::Permit<'_, Event> {
+        self.lanes[lane].tx.try_reserve().expect("the lane has room")
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.tx.is_closed())
+    }
+}
+
 #[inline]
 fn has_charged_context(event: &Event) -> bool {
     event.context().is_none_or(|context| context.is_charged())
