@@ -1386,29 +1386,6 @@ fn a_runtime_without_timers_is_refused() {
     assert!(error.to_string().contains("enable_time"), "{error}");
 }
 
-#[test]
-fn the_global_logger_is_set_once_and_a_second_one_is_handed_back() {
-    let (first, second) = (Probe::new(), Probe::new());
-    info!("nobody hears this, and nothing counts it");
-    let logger = quiet().name("first").sink("probe", first.clone()).start().unwrap();
-    let other = quiet().name("second").sink("probe", second.clone()).start().unwrap();
-    logger.set_global().unwrap();
-    let refused = other.set_global().unwrap_err();
-    assert!(format!("{refused:?}").contains("second"), "{refused:?}");
-    drop((refused, other));
-    block_on(second.until(|calls| calls.closes == 1));
-    info!("0");
-    // The global handle keeps it: dropping ours ends nothing.
-    let again = logger.clone();
-    drop(logger);
-    info!("1");
-    let report = again.shutdown_blocking(LONG).unwrap();
-    assert_eq!(first.messages(), numbers(2));
-    assert_eq!((balanced(&report, &first).delivered, report.emitted), (2, 2));
-    info!("refused");
-    assert_eq!(again.stats().refused.get(DropReason::Closed), 1);
-}
-
 // Trouble
 
 #[test]

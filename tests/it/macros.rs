@@ -454,15 +454,6 @@ fn events_nest_in_each_others_fields() {
 }
 
 #[test]
-fn without_a_global_logger_nothing_is_evaluated() {
-    fn never() -> u8 {
-        panic!("evaluated")
-    }
-    info!("x {a}", a = never(), b = %never());
-    log!(Level::Fatal, target: "x", "x", a = never());
-}
-
-#[test]
 fn a_log_call_stands_wherever_an_expression_does() {
     fn generic<T: fmt::Debug + ToValue, const N: usize>(value: T) -> Event {
         info!("{value} {n}", value, n = N);

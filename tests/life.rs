@@ -1,2 +1,0 @@
-#[path = "it/lifecycle.rs"]
-mod lifecycle;
