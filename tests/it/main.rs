@@ -1,6 +1,7 @@
 //! The promises, one module each.
 
 mod compile_fail;
+mod delivery;
 mod emission;
 mod encoding;
 mod formats;
