@@ -22,15 +22,15 @@ pub(crate) async fn deliver(station: Arc<Station>, mut sink: Box<dyn Sink>) {
                 station.release(&attempt);
             }
             Step::Flush(barrier) => {
-                let result = call(&station, sink.outlives_timeout(), "flush", sink.flush()).await;
+                let result = call(&station, sink.outlives_timeout(), "flush", async { sink.flush().await }).await;
                 station.flushed(barrier, result);
             }
             Step::Reopen(ticket) => {
-                let result = call(&station, sink.outlives_timeout(), "reopen", sink.reopen()).await;
+                let result = call(&station, sink.outlives_timeout(), "reopen", async { sink.reopen().await }).await;
                 station.reopened(ticket, result);
             }
             Step::Close => {
-                let result = call(&station, sink.outlives_timeout(), "close", sink.close()).await;
+                let result = call(&station, sink.outlives_timeout(), "close", async { sink.close().await }).await;
                 station.closed(result, sink.written_bytes());
                 return;
             }
@@ -43,7 +43,7 @@ async fn write(station: &Station, sink: &mut dyn Sink, attempt: &Attempt) {
     let started = Instant::now();
     let outlives_timeout = sink.outlives_timeout();
     let (answer, from) = {
-        let mut write = pin!(guarded(sink.write(&attempt.batch)));
+        let mut write = pin!(guarded(async { sink.write(&attempt.batch).await }));
         match timeout(station.timeout(), &mut write).await {
             Ok(answer) => (answer, From::InFlight),
             Err(_) => {
@@ -76,7 +76,8 @@ async fn call(
     }
 }
 
-/// What the sink logs is suppressed, a panic of it is an error.
+/// What the sink logs is suppressed, a panic of it is an error. The call itself is to be inside the future: a sink
+/// written without `async` may panic before there is one.
 async fn guarded(future: impl Future<Output = Result<(), SinkError>>) -> Result<(), SinkError> {
     match suppress(AssertUnwindSafe(future).catch_unwind()).await {
         Ok(answer) => answer,
