@@ -60,7 +60,8 @@ struct State {
     barrier_ticket: u64,
     flushed: u64,
     flush_error: Option<LastError>,
-    /// The ticket of the reopen that is asked for.
+    /// The last ticket given out for a reopen, and that of the reopen that is asked for and has not begun.
+    reopen_ticket: u64,
     reopen: Option<u64>,
     reopened: u64,
     reopen_error: Option<LastError>,
@@ -106,6 +107,7 @@ impl Station {
             barrier_ticket: 0,
             flushed: 0,
             flush_error: None,
+            reopen_ticket: 0,
             reopen: None,
             reopened: 0,
             reopen_error: None,
@@ -206,7 +208,9 @@ impl Station {
     /// Asks for a reopen; returns its ticket.
     pub(crate) fn ask_reopen(&self) -> u64 {
         let mut state = self.state();
-        let ticket = state.reopen.unwrap_or(state.reopened) + 1;
+        // Not that of a reopen under way: it may have looked at the destination before the caller changed it.
+        state.reopen_ticket += 1;
+        let ticket = state.reopen_ticket;
         state.reopen = Some(ticket);
         state.reopen_error = None;
         drop(state);
