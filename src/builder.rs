@@ -26,7 +26,7 @@ use crate::event::{Context, Level, LevelFilter, ToValue};
 use crate::filter::{Filter, FilterCell, ParseFilterError};
 use crate::logger::Logger;
 use crate::metrics::{Limits, Meters, SinkMeters};
-use crate::pipeline::{Bells, Pipeline, Station, StationConfig, Weight};
+use crate::pipeline::{Bells, Pipeline, Station, StationConfig};
 #[cfg(feature = "prometheus")]
 use crate::prometheus::{Exporter, Server};
 use crate::queue::{EVENT_BYTES, MayBlock, Overflow, Queue, QueueConfig, mark_logger_thread};
@@ -40,8 +40,10 @@ const DEFAULT_LANES: usize = 4;
 const MAX_CAPACITY: usize = 1 << 24;
 const MAX_BATCH: usize = 1 << 16;
 const MIN_EVENT_BYTES: usize = 256;
+/// Two of the smallest limit on an event: one can wait while another is written.
+const MIN_ACCOUNT: usize = 2 * MIN_EVENT_BYTES;
 const MAX_INTERVAL: Duration = Duration::from_secs(3600);
-/// A batch pins at most this part of the smallest sink's account.
+/// A batch pins at most this part of the smallest sink's account, so that some can wait while one is written.
 const BATCHES_PER_ACCOUNT: usize = 4;
 /// The flush task is watched this often, and reported if it was not polled in between.
 const WATCH: Duration = Duration::from_secs(1);
@@ -307,13 +309,12 @@ impl<'r> Builder<'r> {
             lanes: self.lanes,
             capacity: self.queue_capacity,
             heap_bytes: plan.heap_bytes,
-            max_context_bytes: plan.max_context_bytes,
             max_event_bytes: self.max_event_bytes,
             flush_at: self.flush_at,
             overflow: self.overflow,
             may_block,
         });
-        let desk = Desk::new(self.lanes, self.batch_size, plan.batch_weight, self.enrichment.map(Arc::new));
+        let desk = Desk::new(self.lanes, self.batch_size, plan.batch_bytes, self.enrichment.map(Arc::new));
         let shared = Arc::new(Shared {
             name,
             queue,
@@ -468,11 +469,8 @@ struct Plan {
     /// The queue's bytes less its lanes.
     heap_bytes: usize,
     /// One for each sink.
-    accounts: Vec<Weight>,
-    /// What a context may take, so that an event with it fits every account.
-    max_context_bytes: usize,
-    /// What a batch may pin, so that some wait while one is written.
-    batch_weight: Weight,
+    accounts: Vec<usize>,
+    batch_bytes: usize,
 }
 
 impl Plan {
@@ -500,10 +498,9 @@ impl Plan {
             return Err(knob("queue_capacity", queue_capacity, allowed));
         }
         let heap_bytes = half - lanes_bytes;
-        let shares = shares(&builder.sinks, half)?;
-        let smallest = shares.iter().copied().min().unwrap_or(0);
-        // Half of a sink's account for the event, an eighth for its context: it fits every empty account, or a pipeline
-        // that waits for room would wait for ever.
+        let accounts = accounts(&builder.sinks, half)?;
+        let smallest = accounts.iter().copied().min().unwrap_or(0);
+        // Half of a sink's account, so that one can wait while another is written.
         let most = heap_bytes.saturating_sub(size_of::<Vec<u8>>()).min(smallest / 2);
         if max_event_bytes < MIN_EVENT_BYTES || max_event_bytes > most {
             let allowed = format!(
@@ -512,22 +509,12 @@ impl Plan {
             );
             return Err(knob("max_event_bytes", max_event_bytes, allowed));
         }
-        // Contexts may take half of the queue's account; all sinks together may pin half of that.
-        let contexts = heap_bytes / 4 / shares.len();
-        let account = |bytes: usize| Weight { bytes, contexts: contexts.min(bytes / 8) };
-        let Weight { bytes, contexts } = account(smallest);
-        let part = BATCHES_PER_ACCOUNT;
-        Ok(Plan {
-            heap_bytes,
-            accounts: shares.into_iter().map(account).collect(),
-            max_context_bytes: contexts,
-            batch_weight: Weight { bytes: bytes / part, contexts: contexts / part },
-        })
+        Ok(Plan { heap_bytes, accounts, batch_bytes: smallest / BATCHES_PER_ACCOUNT })
     }
 }
 
 /// The sinks' accounts: what was asked for, the rest in equal shares.
-fn shares(sinks: &[(String, Pipeline)], half: usize) -> Result<Vec<usize>, BuildError> {
+fn accounts(sinks: &[(String, Pipeline)], half: usize) -> Result<Vec<usize>, BuildError> {
     if sinks.is_empty() {
         return Err(knob("sink", "none", "at least one sink"));
     }
@@ -539,14 +526,22 @@ fn shares(sinks: &[(String, Pipeline)], half: usize) -> Result<Vec<usize>, Build
             return Err(knob("timeout", format!("0 (sink `{name}`)"), "more than zero"));
         }
     }
-    let asked: usize = sinks.iter().filter_map(|(_, pipeline)| pipeline.backlog_bytes).sum();
+    let asked = sinks.iter().filter_map(|(_, pipeline)| pipeline.backlog_bytes).fold(0, usize::saturating_add);
     let unasked = sinks.iter().filter(|(_, pipeline)| pipeline.backlog_bytes.is_none()).count();
     if asked > half {
         let allowed = format!("at most {half} for all sinks together: half of `memory`");
         return Err(knob("backlog", asked, allowed));
     }
     let share = (half - asked).checked_div(unasked).unwrap_or(0);
-    Ok(sinks.iter().map(|(_, pipeline)| pipeline.backlog_bytes.unwrap_or(share)).collect())
+    let account = |(name, pipeline): &(String, Pipeline)| {
+        let bytes = pipeline.backlog_bytes.unwrap_or(share);
+        if bytes < MIN_ACCOUNT {
+            let allowed = format!("at least {MIN_ACCOUNT} for each sink, of half of `memory`, which is {half}");
+            return Err(knob("backlog", format!("{bytes} (sink `{name}`)"), allowed));
+        }
+        Ok(bytes)
+    };
+    sinks.iter().map(account).collect()
 }
 
 fn within(name: &'static str, value: usize, least: usize, most: usize) -> Result<(), BuildError> {

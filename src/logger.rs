@@ -62,8 +62,7 @@ impl Logger {
     /// A logger whose events carry one more field, and all of this one's.
     ///
     /// The fields are encoded once, here. A name that is there already gets the new value. If the memory for contexts
-    /// (at most half of the queue's byte account) is used up, or this one is larger than a sink's account for contexts,
-    /// events of the new logger are refused (`bytes`).
+    /// (at most half of the queue's byte account) is used up, events of the new logger are refused (`bytes`).
     pub fn with(&self, key: &str, value: impl ToValue) -> Logger {
         let mut context = Context::extend(self.context.as_deref(), key, value.to_value());
         if let Some(charge) = self.shared.queue.account().charge_context(context.bytes()) {

@@ -223,6 +223,15 @@ impl Event {
         self.context.as_ref()
     }
 
+    /// The event leaves the queue, whose account no longer pays for its context.
+    pub(crate) fn leave_queue(&mut self) {
+        if let Some(context) = &self.context
+            && let Some(outside) = context.outside()
+        {
+            self.context = Some(outside.clone());
+        }
+    }
+
     /// Bytes on the heap that are this event's alone.
     #[inline]
     pub(crate) fn spilled_bytes(&self) -> usize {

@@ -1,9 +1,8 @@
 //! Anywhere (pure): the batches that wait for one sink, bounded by the memory they pin.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-use crate::event::{Batch, Context, Event};
+use crate::event::Batch;
 
 /// What a pipeline does when its sink's account is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,52 +17,11 @@ pub enum Backlog {
     Wait,
 }
 
-/// Memory that events pin.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Weight {
-    /// Everything: the events, what they have on the heap, their contexts.
-    pub(crate) bytes: usize,
-    /// The contexts alone. They stay charged to the queue's account while a sink pins them, so each sink has a limit of
-    /// its own for them: a hung one must not use up what the callers need for new contexts.
-    pub(crate) contexts: usize,
-}
-
-impl Weight {
-    /// A context counts once where events in a row share it.
-    pub(crate) fn of(events: &[Event]) -> Self {
-        let mut sum = Weight::default();
-        let mut before: Option<&Arc<Context>> = None;
-        for event in events {
-            sum.bytes += size_of::<Event>() + event.spilled_bytes();
-            if let Some(context) = event.context()
-                && !before.is_some_and(|before| Arc::ptr_eq(before, context))
-            {
-                sum.bytes += context.bytes();
-                sum.contexts += context.bytes();
-                before = Some(context);
-            }
-        }
-        sum
-    }
-
-    pub(crate) fn plus(self, other: Weight) -> Self {
-        Weight { bytes: self.bytes + other.bytes, contexts: self.contexts + other.contexts }
-    }
-
-    fn minus(self, other: Weight) -> Self {
-        Weight { bytes: self.bytes - other.bytes, contexts: self.contexts - other.contexts }
-    }
-
-    pub(crate) fn fits(self, limit: Weight) -> bool {
-        self.bytes <= limit.bytes && self.contexts <= limit.contexts
-    }
-}
-
 /// A batch that waits.
 pub(super) struct Entry {
     pub(super) batch: Batch,
     /// The memory it pins.
-    pub(super) charge: Weight,
+    pub(super) charge: usize,
     /// The sink's routed count after this batch: the position a flush goes by.
     pub(super) upto: u64,
 }
@@ -72,42 +30,54 @@ pub(super) struct Entry {
 pub(super) struct BacklogQueue {
     entries: VecDeque<Entry>,
     events: u64,
-    pinned: Weight,
-    limit: Weight,
+    /// What the waiting batches pin.
+    waiting: usize,
+    /// The same with the batch being written.
+    pinned: usize,
+    limit: usize,
 }
 
 impl BacklogQueue {
-    pub(super) fn new(limit: Weight) -> Self {
-        BacklogQueue { entries: VecDeque::new(), events: 0, pinned: Weight::default(), limit }
+    pub(super) fn new(limit: usize) -> Self {
+        BacklogQueue { entries: VecDeque::new(), events: 0, waiting: 0, pinned: 0, limit }
     }
 
     pub(super) fn events(&self) -> u64 {
         self.events
     }
 
-    pub(super) fn pinned_bytes(&self) -> usize {
-        self.pinned.bytes
+    pub(super) fn pinned(&self) -> usize {
+        self.pinned
     }
 
-    pub(super) fn has_room(&self, charge: Weight) -> bool {
-        self.pinned.plus(charge).fits(self.limit)
+    /// Whether a batch fits beside this much.
+    fn fits(&self, pinned: usize, charge: usize) -> bool {
+        // Alone, any batch fits: a single event with a large context may weigh more than the whole account, and would
+        // otherwise never pass.
+        pinned == 0 || pinned + charge <= self.limit
     }
 
-    /// Adds a batch and drops the oldest until it fits; the new one itself if the batch being written leaves no room.
+    pub(super) fn has_room(&self, charge: usize) -> bool {
+        self.fits(self.pinned, charge)
+    }
+
+    /// Adds a batch and drops the oldest until it fits; the new one alone if the batch being written leaves no room.
     /// Returns how many events were dropped.
     pub(super) fn push(&mut self, entry: Entry) -> u64 {
-        let mut dropped = 0;
-        while !self.has_room(entry.charge) {
-            match self.entries.pop_front() {
-                Some(oldest) => {
-                    dropped += oldest.batch.len() as u64;
-                    self.events -= oldest.batch.len() as u64;
-                    self.pinned = self.pinned.minus(oldest.charge);
-                }
-                None => return dropped + entry.batch.len() as u64,
-            }
+        if !self.fits(self.pinned - self.waiting, entry.charge) {
+            return entry.batch.len() as u64;
         }
-        self.pinned = self.pinned.plus(entry.charge);
+        let mut dropped = 0;
+        while !self.has_room(entry.charge)
+            && let Some(oldest) = self.entries.pop_front()
+        {
+            dropped += oldest.batch.len() as u64;
+            self.events -= oldest.batch.len() as u64;
+            self.waiting -= oldest.charge;
+            self.pinned -= oldest.charge;
+        }
+        self.waiting += entry.charge;
+        self.pinned += entry.charge;
         self.events += entry.batch.len() as u64;
         self.entries.push_back(entry);
         dropped
@@ -117,12 +87,13 @@ impl BacklogQueue {
     pub(super) fn pop(&mut self) -> Option<Entry> {
         let entry = self.entries.pop_front()?;
         self.events -= entry.batch.len() as u64;
+        self.waiting -= entry.charge;
         Some(entry)
     }
 
     /// The batch taken last is no longer pinned.
-    pub(super) fn release(&mut self, charge: Weight) {
-        self.pinned = self.pinned.minus(charge);
+    pub(super) fn release(&mut self, charge: usize) {
+        self.pinned -= charge;
         // What a burst grew is given back once it has passed.
         if self.entries.is_empty() && self.entries.capacity() > 64 {
             self.entries.shrink_to(16);
@@ -142,7 +113,8 @@ impl BacklogQueue {
 
     /// Drops everything that waits; returns how many events.
     pub(super) fn clear(&mut self) -> u64 {
-        self.pinned = self.entries.drain(..).fold(self.pinned, |pinned, entry| pinned.minus(entry.charge));
+        self.pinned -= std::mem::take(&mut self.waiting);
+        self.entries.clear();
         std::mem::take(&mut self.events)
     }
 }
@@ -154,29 +126,40 @@ mod tests {
 
     fn entry(events: usize, charge: usize) -> Entry {
         let batch = (0..events).map(|_| Event::dynamic(Level::Info, "t", "m")).collect();
-        Entry { batch, charge: weight(charge), upto: 0 }
-    }
-
-    fn weight(bytes: usize) -> Weight {
-        Weight { bytes, contexts: bytes / 2 }
+        Entry { batch, charge, upto: 0 }
     }
 
     #[test]
     fn a_full_backlog_drops_its_oldest_batches_and_counts_their_events() {
-        let mut backlog = BacklogQueue::new(weight(100));
+        let mut backlog = BacklogQueue::new(100);
         assert_eq!(backlog.push(entry(1, 40)) + backlog.push(entry(2, 40)), 0);
         assert_eq!(backlog.push(entry(3, 70)), 3, "both older batches make room");
-        assert_eq!((backlog.events(), backlog.pinned_bytes()), (3, 70));
+        assert_eq!((backlog.events(), backlog.pinned()), (3, 70));
     }
 
     #[test]
     fn a_batch_being_written_is_never_dropped_and_stays_charged() {
-        let mut backlog = BacklogQueue::new(weight(100));
+        let mut backlog = BacklogQueue::new(100);
         assert_eq!(backlog.push(entry(1, 80)), 0);
         let writing = backlog.pop().expect("one waits");
-        assert_eq!(backlog.push(entry(5, 40)), 5, "the new batch itself is dropped");
+        assert_eq!(backlog.push(entry(2, 20)), 0);
+        assert_eq!(backlog.push(entry(5, 40)), 5, "the new batch alone is dropped: the one that waits could not help");
         backlog.release(writing.charge);
         assert_eq!(backlog.push(entry(5, 40)), 0);
-        assert_eq!((backlog.events(), backlog.pinned_bytes()), (5, 40));
+        assert_eq!((backlog.events(), backlog.pinned()), (7, 60));
+        assert_eq!((backlog.clear(), backlog.pinned()), (7, 0));
+    }
+
+    #[test]
+    fn a_batch_larger_than_the_account_passes_alone() {
+        let mut backlog = BacklogQueue::new(100);
+        assert!(backlog.has_room(1000));
+        assert_eq!(backlog.push(entry(1, 1000)), 0);
+        let writing = backlog.pop().expect("one waits");
+        assert!(!backlog.has_room(1));
+        assert_eq!(backlog.push(entry(2, 10)), 2);
+        backlog.release(writing.charge);
+        assert_eq!(backlog.push(entry(2, 10)) + backlog.push(entry(1, 1000)), 2, "nothing but it is left");
+        assert_eq!((backlog.events(), backlog.pinned()), (1, 1000));
     }
 }

@@ -127,7 +127,7 @@ impl Ledger {
             fallback: 0,
             dropped: self.dropped,
             backlog: backlog.events(),
-            backlog_bytes: backlog.pinned_bytes() as u64,
+            backlog_bytes: backlog.pinned() as u64,
             in_flight: self.in_flight,
             unconfirmed: self.unconfirmed,
             bytes: self.bytes,

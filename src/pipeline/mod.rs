@@ -8,9 +8,8 @@ mod station;
 use std::time::Duration;
 
 pub use backlog::Backlog;
-pub(crate) use backlog::Weight;
 pub(crate) use delivery::deliver;
-pub(crate) use station::{Barrier, Bells, Station, StationConfig};
+pub(crate) use station::{Barrier, Bells, Station, StationConfig, weigh};
 
 use crate::event::{Level, LevelFilter};
 use crate::sink::Sink;

@@ -10,11 +10,11 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
 
-use super::backlog::{Backlog, BacklogQueue, Entry, Weight};
+use super::backlog::{Backlog, BacklogQueue, Entry};
 use super::ledger::{From, Ledger, last_error};
 use crate::clock;
 use crate::diagnostics::{Diagnostic, Diagnostics};
-use crate::event::{Batch, Event, LevelFilter};
+use crate::event::{Batch, Context, Event, LevelFilter};
 use crate::metrics::SinkMeters;
 use crate::sink::{ErrorKind, SinkError};
 use crate::stats::{DropReason, LastError, SinkFlush, SinkReport};
@@ -36,7 +36,7 @@ pub(crate) struct StationConfig {
     pub(crate) level: LevelFilter,
     pub(crate) timeout: Duration,
     pub(crate) when_full: Backlog,
-    pub(crate) limit: Weight,
+    pub(crate) limit: usize,
     pub(crate) meters: SinkMeters,
     pub(crate) bells: Arc<Bells>,
     pub(crate) diagnostics: Arc<Diagnostics>,
@@ -89,7 +89,7 @@ pub(super) enum Step {
 /// A batch that is being written.
 pub(super) struct Attempt {
     pub(super) batch: Batch,
-    charge: Weight,
+    charge: usize,
 }
 
 /// How a write ended, for the events of its batch.
@@ -134,12 +134,12 @@ impl Station {
 /// The flush task's side.
 impl Station {
     /// Whether the flush task may hand out a batch that pins this much.
-    pub(crate) fn has_room(&self, charge: Weight) -> bool {
+    pub(crate) fn has_room(&self, charge: usize) -> bool {
         self.config.when_full != Backlog::Wait || self.state().backlog.has_room(charge)
     }
 
     /// Takes in what this sink wants of a batch. `charge` is what the whole batch pins.
-    pub(crate) fn hand_over(&self, batch: &Batch, charge: Weight) {
+    pub(crate) fn hand_over(&self, batch: &Batch, charge: usize) {
         let all = batch.len();
         let (batch, charge) = self.select(batch, charge);
         let wanted = batch.len() as u64;
@@ -154,7 +154,7 @@ impl Station {
         }
     }
 
-    fn select(&self, batch: &Batch, charge: Weight) -> (Batch, Weight) {
+    fn select(&self, batch: &Batch, charge: usize) -> (Batch, usize) {
         let level = self.config.level;
         if level == LevelFilter::Trace {
             return (batch.clone(), charge);
@@ -169,7 +169,7 @@ impl Station {
             return (view, charge);
         }
         let copies: Arc<[Event]> = view.iter().map(|record| record.event().clone()).collect();
-        let charge = Weight::of(&copies);
+        let charge = weigh(&copies);
         (Batch::new(copies, batch.enrichment().cloned()), charge)
     }
 
@@ -413,4 +413,20 @@ impl Station {
             state.ledger.give_up(writing);
         }
     }
+}
+
+/// The memory that events pin: their own, and each context once where events in a row share it.
+pub(crate) fn weigh(events: &[Event]) -> usize {
+    let mut before: Option<&Arc<Context>> = None;
+    let mut sum = 0;
+    for event in events {
+        sum += size_of::<Event>() + event.spilled_bytes();
+        if let Some(context) = event.context()
+            && !before.is_some_and(|before| Arc::ptr_eq(before, context))
+        {
+            sum += context.bytes();
+            before = Some(context);
+        }
+    }
+    sum
 }

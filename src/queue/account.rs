@@ -12,7 +12,6 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub(crate) struct Account {
     limit: usize,
-    max_context: usize,
     used: AtomicUsize,
     /// The part of `used` that contexts hold; at most half of `limit`.
     contexts: AtomicUsize,
@@ -21,10 +20,9 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    pub(super) fn new(limit: usize, max_context: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         Account {
             limit,
-            max_context,
             used: AtomicUsize::new(0),
             contexts: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
@@ -56,7 +54,7 @@ impl Account {
 
     /// Charges a context; the charge ends when the result is dropped. `None`: there is no room.
     pub(crate) fn charge_context(self: &Arc<Self>, bytes: usize) -> Option<ContextCharge> {
-        if bytes > self.max_context || !try_add(&self.contexts, bytes, self.limit / 2) {
+        if !try_add(&self.contexts, bytes, self.limit / 2) {
             return None;
         }
         if !self.try_charge(bytes) {
@@ -134,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_charge_that_fits_is_never_refused_for_one_that_does_not() {
-        let (account, stop) = (Account::new(100, 50), AtomicBool::new(false));
+        let (account, stop) = (Account::new(100), AtomicBool::new(false));
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
@@ -154,7 +152,7 @@ mod tests {
 
     #[test]
     fn contexts_take_at_most_half_and_give_it_back() {
-        let account = Arc::new(Account::new(100, 50));
+        let account = Arc::new(Account::new(100));
         let first = account.charge_context(30);
         assert!(first.is_some() && account.charge_context(21).is_none());
         assert!(account.try_charge(70) && account.charge_context(10).is_none(), "the account is full");
@@ -166,7 +164,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_bytes_gets_them_when_they_are_released_and_gives_up_when_it_is_closed() {
-        let (account, closed) = (Account::new(100, 50), AtomicBool::new(false));
+        let (account, closed) = (Account::new(100), AtomicBool::new(false));
         assert!(account.try_charge(80));
         let is_closed = || closed.load(Ordering::Relaxed);
         let release = async {

@@ -31,7 +31,6 @@ pub(crate) struct QueueConfig {
     /// For spilled events and contexts, over and above the lanes themselves.
     pub(crate) heap_bytes: usize,
     pub(crate) max_event_bytes: usize,
-    pub(crate) max_context_bytes: usize,
     pub(crate) flush_at: LevelFilter,
     pub(crate) overflow: Overflow,
     pub(crate) may_block: MayBlock,
@@ -105,7 +104,7 @@ impl Queue {
         Queue {
             lanes: (0..config.lanes).map(|_| Lane::new(config.capacity)).collect(),
             mark: (config.capacity / 2).max(1),
-            account: Arc::new(Account::new(config.heap_bytes, config.max_context_bytes)),
+            account: Arc::new(Account::new(config.heap_bytes)),
             config,
             signal: Signal::default(),
             truncated: AtomicU64::new(0),

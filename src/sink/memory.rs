@@ -17,8 +17,7 @@ use crate::event::{Batch, Context, Event, Fields, Level, Record, Value};
 ///
 /// Clones share the store: give one to the logger and keep the other. It keeps the newest 65,536 events unless
 /// [`capacity`](MemorySink::capacity) says otherwise: 8 MiB, and more for events longer than about 94 bytes. That
-/// memory is the sink's, beside the logger's own; only the contexts of kept events (`Logger::with`) stay charged to the
-/// logger.
+/// memory is the sink's, beside the logger's own.
 ///
 /// # Examples
 /// ```

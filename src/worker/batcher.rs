@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::slice;
 
 use crate::event::{Event, nanos};
-use crate::pipeline::Weight;
+use crate::pipeline::weigh;
 
 /// No cut: for a flush and the end, which want everything.
 pub(super) const NO_CUT: u64 = u64::MAX;
@@ -18,7 +18,7 @@ pub(super) struct Batcher {
     stages: Box<[Stage]>,
     scratch: Vec<Event>,
     max_events: usize,
-    max_weight: Weight,
+    max_bytes: usize,
 }
 
 /// What was taken out of one lane and is not in a batch yet.
@@ -32,9 +32,9 @@ struct Stage {
 }
 
 impl Batcher {
-    pub(super) fn new(lanes: usize, max_events: usize, max_weight: Weight) -> Self {
+    pub(super) fn new(lanes: usize, max_events: usize, max_bytes: usize) -> Self {
         let stages = (0..lanes).map(|_| Stage::default()).collect();
-        Batcher { stages, scratch: Vec::new(), max_events, max_weight }
+        Batcher { stages, scratch: Vec::new(), max_events, max_bytes }
     }
 
     /// Events taken out of the lanes that are in no batch yet.
@@ -58,17 +58,17 @@ impl Batcher {
         mut refill: impl FnMut(usize, &mut Vec<Event>) -> usize,
     ) -> Vec<Event> {
         let mut batch = Vec::new();
-        let mut weight = Weight::default();
+        let mut bytes = 0;
         while batch.len() < self.max_events
             && let Some(lane) = self.oldest(cut, &mut refill)
         {
             let stage = &mut self.stages[lane];
             // Each event's context counts in full here, more than the batch will weigh: near enough to end a batch by.
-            let with_next = stage.events.front().map_or(weight, |next| weight.plus(Weight::of(slice::from_ref(next))));
-            if !with_next.fits(self.max_weight) && !batch.is_empty() {
+            let weight = stage.events.front().map_or(0, |next| weigh(slice::from_ref(next)));
+            if bytes + weight > self.max_bytes && !batch.is_empty() {
                 break;
             }
-            weight = with_next;
+            bytes += weight;
             stage.held = stage.held.saturating_sub(1);
             batch.extend(stage.events.pop_front());
         }
@@ -114,7 +114,7 @@ mod tests {
     use crate::event::Level;
     use std::time::{Duration, UNIX_EPOCH};
 
-    const ANY: Weight = Weight { bytes: usize::MAX, contexts: usize::MAX };
+    const ANY: usize = usize::MAX;
 
     fn event(nanos: u64) -> Event {
         Event::dynamic(Level::Info, "t", "m").at(UNIX_EPOCH + Duration::from_nanos(nanos))
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_batch_ends_at_its_size_in_events_or_bytes_and_holds_one_event_at_least() {
-        let mut batcher = Batcher::new(1, 10, Weight { bytes: 2 * size_of::<Event>(), contexts: 0 });
+        let mut batcher = Batcher::new(1, 10, 2 * size_of::<Event>());
         let mut lane = vec![event(1), event(2), event(3)];
         batcher.begin();
         let sizes: Vec<_> = (0..3)
@@ -181,7 +181,7 @@ mod tests {
             })
             .collect();
         assert_eq!(sizes, [2, 1, 0]);
-        let mut small = Batcher::new(1, 10, Weight { bytes: 1, contexts: 0 });
+        let mut small = Batcher::new(1, 10, 1);
         small.begin();
         assert_eq!(
             small

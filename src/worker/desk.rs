@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::batcher::{Batcher, NO_CUT};
 use crate::event::{self, Batch, Event};
-use crate::pipeline::{Station, Weight};
+use crate::pipeline::{Station, weigh};
 use crate::queue::Queue;
 use crate::stats::{DropReason, ShutdownReport};
 
@@ -25,7 +25,7 @@ pub(crate) struct Desk {
 
 struct Ready {
     batch: Batch,
-    charge: Weight,
+    charge: usize,
     spilled: usize,
 }
 
@@ -44,10 +44,10 @@ impl Desk {
     pub(crate) fn new(
         lanes: usize,
         batch_events: usize,
-        batch_weight: Weight,
+        batch_bytes: usize,
         enrichment: Option<Arc<event::Context>>,
     ) -> Self {
-        let batcher = Batcher::new(lanes, batch_events, batch_weight);
+        let batcher = Batcher::new(lanes, batch_events, batch_bytes);
         Desk { batcher, ready: None, dispatched: 0, enrichment, end: None }
     }
 
@@ -77,12 +77,13 @@ impl Desk {
             return Progress::Idle;
         }
         if self.ready.is_none() {
-            let events = self.batcher.next_batch(cut, refill);
+            let mut events = self.batcher.next_batch(cut, refill);
             if events.is_empty() {
                 return Progress::Idle;
             }
+            events.iter_mut().for_each(Event::leave_queue);
             let spilled = events.iter().map(Event::spilled_bytes).sum();
-            let charge = Weight::of(&events);
+            let charge = weigh(&events);
             self.ready = Some(Ready { batch: Batch::new(events.into(), self.enrichment.clone()), charge, spilled });
         }
         let has_room = |ready: &mut Ready| stations.iter().all(|station| station.has_room(ready.charge));

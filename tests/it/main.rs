@@ -7,6 +7,7 @@ mod encoding;
 mod formats;
 mod lifecycle;
 mod macros;
+mod memory;
 mod queue;
 mod sinks;
 mod start;
