@@ -8,6 +8,8 @@ mod formats;
 mod lifecycle;
 mod macros;
 mod memory;
+#[cfg(feature = "prometheus")]
+mod metrics;
 mod queue;
 mod sinks;
 mod start;
