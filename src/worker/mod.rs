@@ -100,7 +100,12 @@ async fn run_guarded(mut gone: Gone, kit: Kit) {
         deadlines: Vec::new(),
         metrics_due: Instant::now() + METRICS_INTERVAL,
     };
-    let life = AssertUnwindSafe(worker.live(pipelines)).catch_unwind();
+    let life = async {
+        let lived = AssertUnwindSafe(worker.live(pipelines)).catch_unwind().await;
+        // Before the end is made known: whoever starts the next logger then finds the port free.
+        companions.shutdown().await;
+        lived
+    };
     gone.ending = tokio::select! {
         biased;
         lived = life => if lived.is_ok() { Ending::Orderly } else { Ending::Panicked },
