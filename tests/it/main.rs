@@ -1,5 +1,6 @@
 //! The promises, one module each.
 
+mod children;
 mod compile_fail;
 mod delivery;
 mod emission;
