@@ -5,6 +5,8 @@ mod lane;
 mod overflow;
 
 use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -358,8 +360,16 @@ impl Queue {
         // Bytes before the place: a permit held while waiting would keep the end of a drain waiting too.
         let charge = Charge { account: &self.account, bytes };
         *stage = DropReason::OverflowNewest;
-        self.signal.raise_if_down();
-        let permit = match lane.tx.reserve().await {
+        let mut place = pin!(lane.tx.reserve());
+        let reserved = poll_fn(|cx| {
+            let polled = place.as_mut().poll(cx);
+            if polled.is_pending() {
+                // Only who finds no room: woken for every event, the flush task would make batches of one.
+                self.signal.raise_if_down();
+            }
+            polled
+        });
+        let permit = match reserved.await {
             Ok(permit) => permit,
             Err(_) => return Err(self.closed_or(lane, DropReason::Closed)),
         };
