@@ -19,7 +19,7 @@ use futures::executor::block_on;
 use logweir::sink::{MemorySink, NullSink};
 use logweir::{
     Backlog, Batch, Builder, Diagnostic, DropReason, ErrorKind, Event, Health, Level, LevelFilter, Logger, Overflow,
-    Pipeline, ShutdownReport, Sink, SinkError, SinkReport, async_trait, info,
+    Pipeline, ShutdownReport, Sink, SinkError, SinkReport, async_trait, error, info,
 };
 use tokio::runtime::{self, Handle, Runtime};
 use tokio::sync::{Semaphore, watch};
@@ -116,6 +116,24 @@ impl Sink for Probe {
             std::future::pending::<()>().await;
         }
         Ok(())
+    }
+}
+
+/// A sink that works a millisecond for each batch. It does not wait: the flush task gets no further meanwhile.
+struct Slow(Probe);
+
+#[async_trait]
+impl Sink for Slow {
+    async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        let until = Instant::now() + Duration::from_millis(1);
+        while Instant::now() < until {
+            std::hint::spin_loop();
+        }
+        self.0.write(batch).await
+    }
+
+    async fn flush(&mut self) -> Result<(), SinkError> {
+        self.0.flush().await
     }
 }
 
@@ -393,21 +411,6 @@ fn a_flush_ends_while_events_keep_coming() {
 
 #[test]
 fn a_flush_ends_while_events_come_faster_than_the_sink_takes_them() {
-    struct Slow(Probe);
-    #[async_trait]
-    impl Sink for Slow {
-        async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
-            // Work, not a wait: the flush task gets no further meanwhile.
-            let until = Instant::now() + Duration::from_millis(1);
-            while Instant::now() < until {
-                std::hint::spin_loop();
-            }
-            self.0.write(batch).await
-        }
-        async fn flush(&mut self) -> Result<(), SinkError> {
-            self.0.flush().await
-        }
-    }
     let probe = Probe::new();
     drop(probe.memory.clone().capacity(0));
     let builder = Logger::builder().lanes(2).queue_capacity(4096).batch_size(64);
@@ -558,6 +561,29 @@ fn what_is_emitted_after_the_shutdown_is_refused_and_counted_in_the_stats() {
     assert_eq!((stats.emitted, stats.refused.get(DropReason::Closed)), (6, 4));
     assert_eq!(logger.shutdown_blocking(LONG).unwrap(), report, "the report is what it was");
     assert_eq!(balanced(&report, &probe).delivered, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_urgent_event_wakes_the_flush_task_also_after_it_waited_for_a_sink() {
+    let probe = Probe::open_for(0);
+    let sink = Pipeline::to(probe.clone()).when_full(Backlog::Wait).backlog(64 << 10).timeout(LONG);
+    let builder = quiet().lanes(1).max_event_bytes(1024).flush_at(Level::Error);
+    let logger = builder.sink("probe", sink).start_on(&Handle::current()).unwrap();
+    emit(&logger, 2000);
+    for round in 1..=3 {
+        error!(logger: logger, "urgent");
+        // Every task goes on until it has to wait: in the first round for the sink, which has no room for all.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(round == 1, logger.stats().queued > 0, "{:?}", logger.stats());
+        if round == 1 {
+            error!(logger: logger, "urgent while it waits");
+            probe.writes.add_permits(Semaphore::MAX_PERMITS / 2);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(probe.memory.total(), 2001 + round, "at once");
+    }
+    let report = logger.shutdown(LONG).await;
+    assert_eq!(balanced(&report, &probe).delivered, 2004);
 }
 
 // Shutdown: hooks
@@ -1212,7 +1238,7 @@ fn under_load_a_cancelled_logger_still_flushes_at_every_interval() {
     drop(probe.memory.clone().capacity(0));
     let token = CancellationToken::new();
     let builder = Logger::builder().lanes(2).queue_capacity(64).flush_interval(Duration::from_millis(5));
-    let logger = builder.cancel_on(token.clone()).grace(10 * LONG).sink("probe", probe.clone()).start().unwrap();
+    let logger = builder.cancel_on(token.clone()).grace(10 * LONG).sink("slow", Slow(probe.clone())).start().unwrap();
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..2 {
