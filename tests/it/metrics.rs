@@ -275,7 +275,7 @@ fn every_sample_has_help_and_type_and_histograms_have_buckets() {
 fn a_scrape_agrees_with_the_books_after_every_kind_of_work() {
     let choosy = Choosy { memory: MemorySink::new(), bytes: 0 };
     let memory = MemorySink::new();
-    let builder = quiet("work").on_error(|_| {}).prometheus(ANY_PORT).lanes(1).queue_capacity(8).max_event_bytes(256);
+    let builder = quiet("work").on_error(|_| {}).prometheus(ANY_PORT).lanes(1).max_event_bytes(256);
     let logger = builder
         .sink("choosy", Pipeline::to(choosy.clone()).timeout(Duration::from_millis(50)))
         .sink("warnings", Pipeline::to(memory.clone()).level(Level::Warn))
