@@ -7,12 +7,14 @@ use std::error::Error;
 use std::fmt;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
 
 use crate::sink::SinkError;
 use crate::stats::ShutdownReport;
@@ -133,6 +135,8 @@ pub(crate) struct Diagnostics {
     waiting: Mutex<Waiting>,
     arrived: Notify,
     handled: Condvar,
+    /// Something was passed to standard error.
+    on_stderr: AtomicBool,
 }
 
 #[derive(Default)]
@@ -147,11 +151,23 @@ struct Waiting {
 
 impl Diagnostics {
     pub(crate) fn new(name: String, handler: Option<Handler>) -> Self {
-        Diagnostics { name, handler, waiting: Mutex::default(), arrived: Notify::new(), handled: Condvar::new() }
+        Diagnostics {
+            name,
+            handler,
+            waiting: Mutex::default(),
+            arrived: Notify::new(),
+            handled: Condvar::new(),
+            on_stderr: AtomicBool::new(false),
+        }
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn say(&self, trouble: &Diagnostic) {
+        self.on_stderr.store(true, Ordering::Relaxed);
+        stderr_line(format!("{}: {trouble}", self.name));
     }
 
     /// Passes trouble on; never waits.
@@ -159,7 +175,7 @@ impl Diagnostics {
         let mut waiting = self.waiting();
         if self.handler.is_none() || waiting.ended {
             drop(waiting);
-            return stderr_line(format!("{}: {trouble}", self.name));
+            return self.say(&trouble);
         }
         if waiting.reports.len() < WAITING {
             waiting.reports.push_back(trouble);
@@ -179,6 +195,16 @@ impl Diagnostics {
         }
     }
 
+    /// Says what still waits, on the logger's runtime: the process may be gone as soon as the end is known.
+    pub(crate) async fn finish(&self) {
+        if let Some(handler) = &self.handler {
+            self.handle_waiting(handler);
+        }
+        if self.on_stderr.load(Ordering::Relaxed) {
+            settled().await;
+        }
+    }
+
     /// Handles what still waits, on the thread that ends the logger; later reports go to standard error.
     pub(crate) fn end(&self) {
         if let Some(handler) = &self.handler {
@@ -190,7 +216,7 @@ impl Diagnostics {
     /// Says on standard error what waits for a handler that is not called, since its runtime is not polled.
     pub(crate) fn pass_over(&self) {
         while let Some(trouble) = self.waiting().take() {
-            stderr_line(format!("{}: {trouble}", self.name));
+            self.say(&trouble);
         }
     }
 
@@ -213,7 +239,7 @@ impl Diagnostics {
             let Some(trouble) = next else { return self.handled.notify_all() };
             let _scope = suppress::Scope::enter();
             if catch_unwind(AssertUnwindSafe(|| handler(&trouble))).is_err() {
-                stderr_line(format!("{}: {}", self.name, Diagnostic::CallbackPanicked { callback: "on_error" }));
+                self.say(&Diagnostic::CallbackPanicked { callback: "on_error" });
             }
         }
     }
@@ -228,12 +254,14 @@ impl Waiting {
 
 enum Line {
     Text(String),
-    Sync(SyncSender<()>),
+    /// Tells when all before it is written.
+    Sync(Box<dyn FnOnce() + Send>),
 }
+
+static LINES: OnceLock<Option<SyncSender<Line>>> = OnceLock::new();
 
 /// The one thread that writes our trouble to standard error: a stalled terminal then stalls nobody else.
 fn stderr_thread() -> Option<&'static SyncSender<Line>> {
-    static LINES: OnceLock<Option<SyncSender<Line>>> = OnceLock::new();
     LINES
         .get_or_init(|| {
             let (lines, inbox) = sync_channel(WAITING);
@@ -255,13 +283,26 @@ fn stderr_line(line: String) {
 /// Waits, for a moment at most, until what was reported is on standard error. For paths on which the process may end.
 pub(crate) fn settle() {
     let (done, wait) = sync_channel(1);
-    if let Some(lines) = stderr_thread()
-        && lines.try_send(Line::Sync(done)).is_ok()
-    {
+    if when_written(move || done.try_send(()).unwrap_or_default()) {
         match wait.recv_timeout(DROP_WAIT) {
             Ok(()) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
     }
+}
+
+/// As [`settle`], on the logger's runtime.
+async fn settled() {
+    let (done, wait) = oneshot::channel();
+    if when_written(move || done.send(()).unwrap_or_default()) {
+        // Late, or gone with its thread: there is nobody left to tell.
+        timeout(DROP_WAIT, wait).await.map(drop).unwrap_or_default();
+    }
+}
+
+/// Whether `call` will be called, after what was reported is on standard error. Nothing ever was: it will not.
+fn when_written(call: impl FnOnce() + Send + 'static) -> bool {
+    let lines = LINES.get().and_then(Option::as_ref);
+    lines.is_some_and(|lines| lines.try_send(Line::Sync(Box::new(call))).is_ok())
 }
 
 fn write_lines(inbox: &Receiver<Line>) {
@@ -270,7 +311,7 @@ fn write_lines(inbox: &Receiver<Line>) {
     let (mut written, mut missing) = (0, 0_u64);
     while let Ok(line) = inbox.recv() {
         match line {
-            Line::Sync(done) => done.try_send(()).unwrap_or_default(),
+            Line::Sync(done) => done(),
             Line::Text(text) => {
                 if second.elapsed() >= Duration::from_secs(1) {
                     (second, written) = (Instant::now(), 0);
@@ -284,8 +325,8 @@ fn write_lines(inbox: &Receiver<Line>) {
                     0 => String::new(),
                     missing => format!(" ({missing} more reports were not shown)"),
                 };
-                // A standard error that is closed leaves nowhere to say so.
-                writeln!(io::stderr(), "logweir: {text}{more}").unwrap_or_default();
+                // In one write: the process may end between two. A standard error that is closed leaves nowhere to say so.
+                io::stderr().write_all(format!("logweir: {text}{more}\n").as_bytes()).unwrap_or_default();
             }
         }
     }

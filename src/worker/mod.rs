@@ -104,6 +104,7 @@ async fn run_guarded(mut gone: Gone, kit: Kit) {
         let lived = AssertUnwindSafe(worker.live(pipelines)).catch_unwind().await;
         // Before the end is made known: whoever starts the next logger then finds the port free.
         companions.shutdown().await;
+        shared.diagnostics.finish().await;
         lived
     };
     gone.ending = tokio::select! {
