@@ -490,7 +490,9 @@ mod tests {
         for _ in 0..10 {
             yield_now().await;
         }
-        assert_eq!((logger.stats().check(), logger.stats().accepted), (Ok(()), 2));
+        let stats = logger.stats();
+        assert_eq!((stats.check(), stats.accepted, stats.queued), (Ok(()), 2, 0));
+        assert_eq!(stats.sinks[0].dropped.get(DropReason::Deadline), 1, "and from then on it is counted");
         assert_eq!(logger.shutdown(PATIENCE).await, report);
     }
 }

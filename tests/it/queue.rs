@@ -367,6 +367,18 @@ async fn emit_wait_waits_for_room_under_every_policy() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn emit_wait_with_room_wakes_nobody() {
+    let sink = ScriptedSink::new();
+    let logger = start(builder().sink("sink", sink.clone())).await;
+    for n in 0..10 {
+        logger.emit_wait(number(n)).await.unwrap();
+        settle().await;
+    }
+    assert_eq!((logger.stats().queued, sink.seen()), (10, 0), "they wait for the interval, as emit's do");
+    end(&logger, &[("sink", &sink)]).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cancelled_emit_wait_is_counted_nowhere() {
     let sink = ScriptedSink::always(Answer::Gate);
     let pipeline = Pipeline::to(sink.clone()).when_full(Backlog::Wait).timeout(NEVER);
@@ -679,6 +691,35 @@ fn the_books_balance_at_every_moment_while_others_log() {
     let report = logger.shutdown_blocking(PATIENCE).unwrap();
     assert_eq!(report.emitted, emitted);
     balance(&report, &[("sink", sink.seen()), ("important", 0)]);
+}
+
+#[test]
+fn the_report_of_an_end_at_once_balances_while_others_log() {
+    for round in 0..200 {
+        let sink = OrderSink::default();
+        let logger = Logger::builder().lanes(1).queue_capacity(64).sink("sink", sink.clone()).start().unwrap();
+        let report = thread::scope(|scope| {
+            for producer in 0..3 {
+                let logger = &logger;
+                scope.spawn(move || {
+                    let mut n = 0;
+                    while logger.health() == Health::Running || n < 100 {
+                        logger.emit(OrderSink::event(producer, n));
+                        n += 1;
+                    }
+                });
+            }
+            while logger.stats().emitted < 200 {
+                thread::yield_now();
+            }
+            logger.shutdown_blocking(Duration::ZERO).unwrap()
+        });
+        report.check().unwrap_or_else(|error| panic!("round {round}: {error}: {report:?}"));
+        logger.stats().check().unwrap();
+        // What was being written when the books were closed is unconfirmed: the sink may have had it all the same.
+        let booked = &report.sinks[0];
+        assert!((booked.delivered..=booked.delivered + booked.unconfirmed).contains(&sink.seen()), "{booked:?}");
+    }
 }
 
 /// A task that always has another event to log: the lane is never seen empty.
