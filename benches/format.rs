@@ -8,8 +8,9 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant, SystemTime};
 
+use logweir::event::Record;
 use logweir::format::{Json, Text};
-use logweir::{Event, Format, Level, Record};
+use logweir::{Event, Format, Level};
 
 const ROUNDS: usize = 41;
 const BATCHES: usize = 40;

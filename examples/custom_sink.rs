@@ -12,8 +12,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use logweir::Blocking;
 use logweir::format::{Format, Json};
-use logweir::sink::{Blocking, BlockingSink};
+use logweir::sink::BlockingSink;
 use logweir::{Batch, Level, Logger, Pipeline, Sink, SinkError, async_trait, info, warn};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
 use tokio::net::{TcpListener, TcpStream};

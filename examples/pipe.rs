@@ -23,9 +23,10 @@ use std::process::ExitCode;
 use std::str::from_utf8;
 use std::time::{Duration, Instant};
 
+use logweir::error::EmitError;
 use logweir::format::Json;
 use logweir::sink::FileSink;
-use logweir::{Backlog, EmitError, Event, Level, Logger, Overflow, Pipeline, ShutdownReport};
+use logweir::{Backlog, Event, Level, Logger, Overflow, Pipeline, ShutdownReport};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// More than the logger's limit of 256 KiB, so that it is the logger that cuts, flags and counts; less than any memory.

@@ -15,8 +15,8 @@ use crate::event::{Callsite, Event, Level, LevelFilter};
 /// case.
 ///
 /// ```
-/// let filter: logweir::Filter = "info,hyper=warn,checkout::db=trace".parse()?;
-/// # Ok::<(), logweir::ParseFilterError>(())
+/// let filter: logweir::filter::Filter = "info,hyper=warn,checkout::db=trace".parse()?;
+/// # Ok::<(), logweir::filter::ParseFilterError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {

@@ -97,42 +97,45 @@
 
 #![forbid(unsafe_code)]
 
+pub mod event;
+mod macros;
+mod logger;
+mod queue;
+mod worker;
+mod pipeline;
+pub mod sink;
+pub mod format;
+mod shared;
+pub mod filter;
+mod metrics;
+#[cfg(feature = "prometheus")]
+mod prometheus;
+pub mod stats;
+mod shutdown;
 mod builder;
 mod clock;
 mod deadline;
 mod diagnostics;
-mod event;
-mod filter;
-pub mod format;
-mod logger;
-mod macros;
-mod metrics;
-mod pipeline;
-#[cfg(feature = "prometheus")]
-mod prometheus;
-mod queue;
-mod shared;
-mod shutdown;
-pub mod sink;
-mod stats;
 mod suppress;
-mod worker;
 
 pub use async_trait::async_trait;
 pub use builder::{BuildError, Builder};
-pub use diagnostics::Diagnostic;
-pub use event::{
-    Batch, ErrorChain, Event, Fields, Level, LevelFilter, Message, ParseLevelError, Record, ToValue, Value, err,
-};
-pub use filter::{Filter, ParseFilterError};
+pub use event::{Batch, Event, Level, LevelFilter, Value, err};
 pub use format::Format;
-pub use logger::{EmitError, InsideRuntime, Logger, ReopenError, ShutdownGuard};
+pub use logger::{Logger, ShutdownGuard};
 pub use pipeline::{Backlog, Pipeline};
-pub use queue::{Overflow, TryEmitError};
+pub use queue::Overflow;
 pub use shutdown::Health;
-pub use sink::{Blocking, ErrorKind, Sink, SinkError};
-pub use stats::{DropReason, Drops, FlushReport, Imbalance, LastError, ShutdownReport, SinkFlush, SinkReport, Stats};
+pub use sink::{Blocking, Sink, SinkError};
+pub use stats::{DropReason, FlushReport, ShutdownReport, Stats};
 pub use suppress::suppress;
+
+/// What goes wrong, besides [`BuildError`] and [`SinkError`]: refusals of calls, and trouble of the logger's own.
+pub mod error {
+    pub use crate::diagnostics::Diagnostic;
+    pub use crate::logger::{EmitError, InsideRuntime, ReopenError};
+    pub use crate::queue::TryEmitError;
+}
 
 /// What the macros expand to; not for use by hand, and free to change in any release.
 #[doc(hidden)]

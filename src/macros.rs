@@ -129,7 +129,7 @@ pub fn json<T: FeatureSerde + ?Sized>(_: &mut Event, _: &T) {}
 ///
 /// | field | value |
 /// |---|---|
-/// | `name = value` | typed, by [`ToValue`](crate::ToValue): numbers stay numbers, `None` is null |
+/// | `name = value` | typed, by [`ToValue`](crate::event::ToValue): numbers stay numbers, `None` is null |
 /// | `name = %value` | text, by [`Display`](std::fmt::Display) |
 /// | `name = ?value` | text, by [`Debug`](std::fmt::Debug) |
 /// | `name = @value` | JSON, by `serde::Serialize` (feature `serde`) |
@@ -195,7 +195,7 @@ macro_rules! debug {
 ///
 /// Without a global logger, and without `logger:`, it does nothing. The fields are evaluated only when the event passes
 /// the logger's filter. `logger:` takes a [`Logger`](crate::Logger) or anything that dereferences to one, and does not
-/// move it. Templates, fields and `target:` are described at [`event!`](crate::event).
+/// move it. Templates, fields and `target:` are described at [`event!`](macro@crate::event).
 ///
 /// ```no_run
 /// use logweir::{Logger, err, error, info};

@@ -13,12 +13,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use batch::Batch;
+#[doc(hidden)]
 pub use callsite::Callsite;
 pub(crate) use context::Context;
 pub use fields::Fields;
 pub(crate) use fields::TextKind;
 use fields::{Encoded, Layer, Reader};
 pub use level::{Level, LevelFilter, ParseLevelError};
+#[doc(hidden)]
 pub use template::{Hole, Piece, Template, count, dotted, dotted_len, field_name, parse, text};
 pub use value::{ErrorChain, ToValue, Value, err};
 

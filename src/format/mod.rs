@@ -6,8 +6,9 @@
 //!
 //! # A format of your own
 //! ```
-//! use logweir::format::Format;
-//! use logweir::{Event, Level, Record};
+//! use logweir::Format;
+//! use logweir::event::Record;
+//! use logweir::{Event, Level};
 //!
 //! /// `INFO|shop|order paid|cents=950`
 //! struct Piped;

@@ -26,7 +26,8 @@ use crate::event::Batch;
 ///
 /// ```
 /// use std::io::Write;
-/// use logweir::sink::{Blocking, BlockingSink};
+/// use logweir::sink::BlockingSink;
+/// use logweir::Blocking;
 /// use logweir::{Batch, SinkError};
 ///
 /// struct Lines<W>(W);

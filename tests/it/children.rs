@@ -13,10 +13,11 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use logweir::event::Record;
+use logweir::sink::ErrorKind;
 use logweir::sink::{ConsoleSink, FileSink};
 use logweir::{
-    Batch, Builder, DropReason, ErrorKind, Event, Format, Level, LevelFilter, Logger, Pipeline, Record, Sink,
-    SinkError, async_trait, info,
+    Batch, Builder, DropReason, Event, Format, Level, LevelFilter, Logger, Pipeline, Sink, SinkError, async_trait, info,
 };
 use tokio::runtime::{self, Handle, Runtime};
 

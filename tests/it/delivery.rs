@@ -7,10 +7,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use logweir::{
-    Batch, Builder, Diagnostic, DropReason, ErrorKind, Event, Level, Logger, Overflow, Pipeline, Sink, SinkError,
-    SinkReport, async_trait,
-};
+use logweir::error::Diagnostic;
+use logweir::sink::ErrorKind;
+use logweir::stats::SinkReport;
+use logweir::{Batch, Builder, DropReason, Event, Level, Logger, Overflow, Pipeline, Sink, SinkError, async_trait};
 use tokio::time::timeout;
 
 use crate::support::{

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use logweir::{Event, Level, ToValue, Value, err, event};
+use logweir::event::ToValue;
+use logweir::{Event, Level, Value, err, event};
 use proptest::prelude::*;
 
 /// The inline buffer holds 94 bytes; a few more, so that the spill is passed in every way.

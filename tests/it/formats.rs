@@ -5,8 +5,9 @@ use std::error::Error;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use logweir::event::Record;
 use logweir::format::{Json, Text, UtcOffset};
-use logweir::{Event, Format, Level, Record, Value, err};
+use logweir::{Event, Format, Level, Value, err};
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -16,10 +16,13 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::executor::block_on;
+use logweir::error::Diagnostic;
+use logweir::sink::ErrorKind;
 use logweir::sink::{MemorySink, NullSink};
+use logweir::stats::SinkReport;
 use logweir::{
-    Backlog, Batch, Builder, Diagnostic, DropReason, ErrorKind, Event, Health, Level, LevelFilter, Logger, Overflow,
-    Pipeline, ShutdownReport, Sink, SinkError, SinkReport, async_trait, error, info,
+    Backlog, Batch, Builder, DropReason, Event, Health, Level, LevelFilter, Logger, Overflow, Pipeline, ShutdownReport,
+    Sink, SinkError, async_trait, error, info,
 };
 use tokio::runtime::{self, Handle, Runtime};
 use tokio::sync::{Semaphore, watch};
@@ -553,7 +556,7 @@ fn what_is_emitted_after_the_shutdown_is_refused_and_counted_in_the_stats() {
     let report = logger.shutdown_blocking(LONG).unwrap();
     emit(&logger, 3);
     let event = || Event::dynamic(Level::Info, "t", "late");
-    assert!(matches!(logger.try_emit(event()), Err(logweir::TryEmitError::Closed(_))));
+    assert!(matches!(logger.try_emit(event()), Err(logweir::error::TryEmitError::Closed(_))));
     let refused = block_on(logger.emit_wait(event())).unwrap_err();
     assert_eq!(refused.reason(), DropReason::Closed);
     let stats = logger.stats();

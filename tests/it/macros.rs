@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use logweir::{Event, Level, ToValue, Value, err, event, info, log};
+use logweir::event::ToValue;
+use logweir::{Event, Level, Value, err, event, info, log};
 
 /// Names and values with the exact kind of each.
 fn shown(event: &Event) -> String {

@@ -7,10 +7,11 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
+use logweir::sink::ErrorKind;
 use logweir::sink::{MemorySink, NullSink};
 use logweir::{
-    Batch, Builder, DropReason, ErrorKind, Event, Level, LevelFilter, Logger, Pipeline, ShutdownReport, Sink,
-    SinkError, Stats, async_trait, info, log,
+    Batch, Builder, DropReason, Event, Level, LevelFilter, Logger, Pipeline, ShutdownReport, Sink, SinkError, Stats,
+    async_trait, info, log,
 };
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tokio::runtime;
@@ -460,7 +461,7 @@ fn a_scrape_while_a_sink_hangs_shows_the_backlog() {
     let builder = quiet("stuck").prometheus(ANY_PORT).on_error(|_| {}).lanes(1).batch_size(1);
     let logger = builder.sink("stuck", Pipeline::to(choosy.clone()).timeout(10 * LONG)).start().unwrap();
     (0..5).for_each(|_| info!(logger: logger, "hang"));
-    let pending = |sink: &logweir::SinkFlush| sink.pending;
+    let pending = |sink: &logweir::stats::SinkFlush| sink.pending;
     while logger.flush_blocking(Duration::from_millis(10)).unwrap().sinks.iter().map(pending).sum::<u64>() < 5 {}
     while logger.stats().sinks[0].in_flight == 0 {
         std::thread::yield_now();

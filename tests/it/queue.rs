@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use logweir::error::TryEmitError;
 use logweir::{
-    Backlog, DropReason, Event, Health, Level, LevelFilter, Logger, Overflow, Pipeline, TryEmitError, debug, info,
-    trace, warn,
+    Backlog, DropReason, Event, Health, Level, LevelFilter, Logger, Overflow, Pipeline, debug, info, trace, warn,
 };
 use tokio::runtime::Handle;
 use tokio::time::{Instant, advance, timeout};

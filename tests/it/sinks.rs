@@ -14,10 +14,11 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use logweir::sink::{
-    Blocking, BlockingSink, ConsoleSink, Durability, FileSink, MemorySink, NullSink, OpenError, WaitError,
-};
-use logweir::{Batch, ErrorKind, Event, Format, Level, Record, Sink, SinkError, Value};
+use logweir::Blocking;
+use logweir::event::Record;
+use logweir::sink::ErrorKind;
+use logweir::sink::{BlockingSink, ConsoleSink, Durability, FileSink, MemorySink, NullSink, OpenError, WaitError};
+use logweir::{Batch, Event, Format, Level, Sink, SinkError, Value};
 
 /// The message and a newline; panics on "poison".
 struct Plain;

@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use logweir::{
-    Batch, Builder, Event, Level, Logger, Record, ShutdownReport, Sink, SinkError, SinkReport, Stats, async_trait,
-};
+use logweir::event::Record;
+use logweir::stats::SinkReport;
+use logweir::{Batch, Builder, Event, Level, Logger, ShutdownReport, Sink, SinkError, Stats, async_trait};
 use tokio::sync::{Notify, Semaphore};
 
 /// For what should be there at once: long enough for a machine that is busy with something else.
