@@ -26,13 +26,13 @@ use crate::event::{Context, Level, LevelFilter, ToValue};
 use crate::filter::{Filter, FilterCell, ParseFilterError};
 use crate::logger::Logger;
 use crate::metrics::{Limits, Meters, SinkMeters};
-use crate::pipeline::{Bells, Pipeline, Station, StationConfig};
+use crate::pipeline::{Bells, Line, Pipeline, Station, StationConfig};
 #[cfg(feature = "prometheus")]
 use crate::prometheus::{Exporter, Server};
 use crate::queue::{EVENT_BYTES, MayBlock, Overflow, Queue, QueueConfig, mark_logger_thread};
 use crate::shared::{Home, Hooks, Shared};
 use crate::shutdown::ShutdownCell;
-use crate::sink::{Sink, SinkError};
+use crate::sink::SinkError;
 use crate::worker::{self, Cancel, Desk, Kit};
 
 const MAX_LANES: usize = 64;
@@ -300,7 +300,7 @@ impl<'r> Builder<'r> {
 
         let bells = Arc::new(Bells::default());
         let diagnostics = Arc::new(Diagnostics::new(name.clone(), self.on_error.take()));
-        let (stations, sinks) = stations(self.sinks, &plan, sink_meters, &bells, &diagnostics);
+        let (stations, lines) = stations(self.sinks, &plan, sink_meters, &bells, &diagnostics);
         let may_block = match home {
             Home::OwnThread => MayBlock::Anywhere,
             Home::Runtime { .. } => MayBlock::OutsideRuntimes,
@@ -344,7 +344,7 @@ impl<'r> Builder<'r> {
         #[cfg(not(feature = "prometheus"))]
         let companions = Vec::new();
         let cancel = self.cancel.map(|token| Cancel { token, grace: self.grace });
-        Ok((shared, Kit { sinks, flush_interval: self.flush_interval, cancel, companions }))
+        Ok((shared, Kit { lines, flush_interval: self.flush_interval, cancel, companions }))
     }
 
     #[cfg(feature = "prometheus")]
@@ -354,10 +354,16 @@ impl<'r> Builder<'r> {
     }
 
     fn open_sinks(&mut self) -> Result<(), BuildError> {
-        self.sinks.iter_mut().try_for_each(|(name, pipeline)| {
-            let opened = pipeline.sink.open();
-            opened.map_err(|source| BuildError(Problem::Sink { name: name.clone(), source }))
-        })
+        for (sink, pipeline) in &mut self.sinks {
+            let (mut next, mut name) = (Some(pipeline), sink.clone());
+            for number in 1.. {
+                let Some(link) = next else { break };
+                link.sink.open().map_err(|source| BuildError(Problem::Sink { name, source }))?;
+                next = link.fallback.as_deref_mut();
+                name = format!("{sink}/{number}");
+            }
+        }
+        Ok(())
     }
 }
 
@@ -394,7 +400,7 @@ fn run_thread(runtime: OwnRuntime, shared: Arc<Shared>, kit: Kit) {
 }
 
 /// The shared half of each pipeline, and the half its task owns.
-type Equipped = (Box<[Arc<Station>]>, Vec<Box<dyn Sink>>);
+type Equipped = (Box<[Arc<Station>]>, Vec<Line>);
 
 fn stations(
     sinks: Vec<(String, Pipeline)>,
@@ -404,13 +410,26 @@ fn stations(
     diagnostics: &Arc<Diagnostics>,
 ) -> Equipped {
     let equipped = sinks.into_iter().zip(&plan.accounts).zip(meters).map(|(((name, pipeline), &limit), meters)| {
-        let Pipeline { sink, level, timeout, when_full, .. } = pipeline;
-        let (bells, diagnostics) = (bells.clone(), diagnostics.clone());
-        let config = StationConfig { name, level, timeout, when_full, limit, meters, bells, diagnostics };
-        (Arc::new(Station::new(config)), sink)
+        let mut pipeline = pipeline;
+        let fallbacks = pipeline.take_links();
+        let Pipeline { sink, level, timeout, when_full, retry, breaker, on_breaker, .. } = pipeline;
+        let config = StationConfig {
+            name,
+            level,
+            timeout,
+            breaker,
+            on_breaker,
+            links: fallbacks.len(),
+            when_full,
+            limit,
+            meters,
+            bells: bells.clone(),
+            diagnostics: diagnostics.clone(),
+        };
+        (Arc::new(Station::new(config)), Line { sink, retry, fallbacks })
     });
-    let (stations, sinks): (Vec<_>, Vec<_>) = equipped.unzip();
-    (stations.into(), sinks)
+    let (stations, lines): (Vec<_>, Vec<_>) = equipped.unzip();
+    (stations.into(), lines)
 }
 
 #[cfg(feature = "prometheus")]
@@ -522,9 +541,7 @@ fn accounts(sinks: &[(String, Pipeline)], half: usize) -> Result<Vec<usize>, Bui
         if name.is_empty() || sinks[..index].iter().any(|(other, _)| other == name) {
             return Err(knob("sink", format!("`{name}`"), "names that are not empty and differ"));
         }
-        if pipeline.timeout.is_zero() {
-            return Err(knob("timeout", format!("0 (sink `{name}`)"), "more than zero"));
-        }
+        check_pipeline(name, pipeline)?;
     }
     let asked = sinks.iter().filter_map(|(_, pipeline)| pipeline.backlog_bytes).fold(0, usize::saturating_add);
     let unasked = sinks.iter().filter(|(_, pipeline)| pipeline.backlog_bytes.is_none()).count();
@@ -542,6 +559,30 @@ fn accounts(sinks: &[(String, Pipeline)], half: usize) -> Result<Vec<usize>, Bui
         Ok(bytes)
     };
     sinks.iter().map(account).collect()
+}
+
+/// The numbers of a pipeline and of the links of its chain.
+fn check_pipeline(name: &str, pipeline: &Pipeline) -> Result<(), BuildError> {
+    let Pipeline { timeout, retry, breaker, fallback, .. } = pipeline;
+    let wrong = |what, value: String, allowed: &str| Err(knob(what, format!("{value} (sink `{name}`)"), allowed));
+    if timeout.is_zero() {
+        return wrong("timeout", "0".into(), "more than zero");
+    }
+    if retry.initial.is_zero() || retry.cap < retry.initial {
+        let value = format!("{:?} with a cap of {:?}", retry.initial, retry.cap);
+        return wrong("retry", value, "a first wait of more than zero, and a cap that is not below it");
+    }
+    if retry.max_attempts == Some(0) {
+        return wrong("retry", "0 attempts".into(), "1 attempt or more");
+    }
+    if breaker.failures == 0 {
+        return wrong("breaker", "0 failures".into(), "1 failure or more");
+    }
+    if breaker.probe_after.is_zero() || breaker.cap < breaker.probe_after {
+        let value = format!("a probe after {:?} with a cap of {:?}", breaker.probe_after, breaker.cap);
+        return wrong("breaker", value, "a delay of more than zero, and a cap that is not below it");
+    }
+    fallback.as_ref().map_or(Ok(()), |link| check_pipeline(&format!("{name}: fallback"), link))
 }
 
 fn within(name: &'static str, value: usize, least: usize, most: usize) -> Result<(), BuildError> {

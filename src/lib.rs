@@ -123,7 +123,7 @@ pub use builder::{BuildError, Builder};
 pub use event::{Batch, Event, Level, LevelFilter, Value, err};
 pub use format::Format;
 pub use logger::{Logger, ShutdownGuard};
-pub use pipeline::{Backlog, Pipeline};
+pub use pipeline::{Backlog, Breaker, BreakerState, Pipeline, Retry};
 pub use queue::Overflow;
 pub use shutdown::Health;
 pub use sink::{Blocking, Sink, SinkError};

@@ -267,6 +267,13 @@ impl Logger {
         self.shared.stats()
     }
 
+    /// Closes the circuit breaker of the sink of this name: its next batch is written at once. Returns whether there is
+    /// such a sink.
+    pub fn reset_breaker(&self, sink: &str) -> bool {
+        let station = self.shared.stations.iter().find(|station| station.name() == sink);
+        station.inspect(|station| station.reset_breaker()).is_some()
+    }
+
     /// Begins a new window for the sinks' latency percentiles.
     pub fn reset_latency(&self) {
         self.shared.stations.iter().for_each(|station| station.reset_latency());

@@ -3,6 +3,7 @@
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Metadata, Recorder};
 
 use crate::event::Level;
+use crate::pipeline::BreakerState;
 use crate::sink::ErrorKind;
 use crate::stats::{DropReason, SinkReport, Stats};
 
@@ -110,6 +111,8 @@ struct SinkCounts {
     unconfirmed: Gauge,
     bytes: Counter,
     errors: [Counter; ErrorKind::ALL.len()],
+    retries: Counter,
+    breaker_state: Gauge,
     backlog_events: Gauge,
     backlog_bytes: Gauge,
 }
@@ -181,9 +184,6 @@ impl Meters {
 
 impl SinkCounts {
     fn register(on: &Registrar<'_>, sink: &str) -> Self {
-        // Registered with the rest, so that what watches them need not change when the policies behind them come in.
-        drop(on.counter("logweir_sink_retries_total", &[("sink", sink)]));
-        drop(on.gauge("logweir_sink_breaker_state", &[("sink", sink)]));
         SinkCounts {
             delivered: on.counter("logweir_sink_delivered_events_total", &[("sink", sink)]),
             dropped: DropReason::PER_SINK.map(|reason| {
@@ -194,6 +194,8 @@ impl SinkCounts {
             bytes: on.counter("logweir_sink_written_bytes_total", &[("sink", sink)]),
             errors: ErrorKind::ALL
                 .map(|kind| on.counter("logweir_sink_errors_total", &[("sink", sink), ("kind", kind.as_str())])),
+            retries: on.counter("logweir_sink_retries_total", &[("sink", sink)]),
+            breaker_state: on.gauge("logweir_sink_breaker_state", &[("sink", sink)]),
             backlog_events: on.gauge("logweir_sink_backlog_events", &[("sink", sink)]),
             backlog_bytes: on.gauge("logweir_sink_backlog_bytes", &[("sink", sink)]),
         }
@@ -210,6 +212,12 @@ impl SinkCounts {
         for (counter, count) in self.errors.iter().zip(report.errors_by_kind) {
             counter.absolute(count);
         }
+        self.retries.absolute(report.retries);
+        self.breaker_state.set(match report.breaker {
+            BreakerState::Closed => 0.0,
+            BreakerState::HalfOpen => 1.0,
+            BreakerState::Open => 2.0,
+        });
         self.backlog_events.set(report.backlog as f64);
         self.backlog_bytes.set(report.backlog_bytes as f64);
     }

@@ -113,24 +113,16 @@ impl ShutdownCell {
         }
     }
 
-    /// As [`ShutdownCell::wait_deadline`], in the runtime's time, which may be a paused one.
-    pub(crate) async fn wait_deadline_here(&self) {
-        self.wait_part_here(1).await;
-    }
-
-    /// Ends when half of the time that was left as the deadline became known has passed in the runtime's time.
-    pub(crate) async fn wait_half_here(&self) {
-        self.wait_part_here(2).await;
-    }
-
-    async fn wait_part_here(&self, divisor: u32) {
+    /// Ends when this part of the time that was left as the deadline became known has passed in the runtime's time, which
+    /// may be a paused one. Cancel-safe.
+    pub(crate) async fn wait_part_here(&self, part: u32, of: u32) {
         let mut changes = self.state.subscribe();
         let mut earliest: Option<tokio::time::Instant> = None;
         loop {
             let request = changes.borrow_and_update().request;
             if let Some(deadline) = request.and_then(|request| request.deadline) {
                 // The runtime's clock may be a paused one, so what is left is carried over, not the moment.
-                let left = deadline.saturating_duration_since(Instant::now()) / divisor;
+                let left = deadline.saturating_duration_since(Instant::now()) / of * part;
                 let here = tokio::time::Instant::now() + left;
                 earliest = Some(earliest.map_or(here, |earliest| earliest.min(here)));
             }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use crate::pipeline::BreakerState;
 use crate::sink::ErrorKind;
 
 /// Why an event was lost. The list is closed: there is no other way to lose one.
@@ -209,8 +210,10 @@ pub struct SinkReport {
     pub routed: u64,
     /// Events the sink said it has.
     pub delivered: u64,
-    /// Events the fallback delivered instead.
+    /// Events the fallback chain delivered instead.
     pub fallback: u64,
+    /// The links of the fallback chain, in their order; their deliveries add up to `fallback`.
+    pub links: Vec<LinkReport>,
     /// Events lost, by reason.
     pub dropped: Drops,
     /// Events waiting.
@@ -221,6 +224,10 @@ pub struct SinkReport {
     pub in_flight: u64,
     /// Events whose write was given up without an answer: delivered or not, nobody knows.
     pub unconfirmed: u64,
+    /// Events written again, here or by a fallback, after a write that was given up: they may be there twice.
+    pub maybe_duplicated: u64,
+    /// Writes that were tried again.
+    pub retries: u64,
     /// Bytes written, as the sink counts them.
     pub bytes: u64,
     /// Failed calls of the sink.
@@ -229,12 +236,29 @@ pub struct SinkReport {
     pub errors_by_kind: [u64; ErrorKind::ALL.len()],
     /// The latest failure.
     pub last_error: Option<LastError>,
+    /// Where the circuit breaker stands.
+    pub breaker: BreakerState,
+    /// How often the circuit breaker opened.
+    pub breaker_opened: u64,
     /// Median time of a write since the latency window was last reset; relative error 1 %.
     pub p50: Option<Duration>,
     /// 95th percentile of the same.
     pub p95: Option<Duration>,
     /// 99th percentile of the same.
     pub p99: Option<Duration>,
+}
+
+/// One link of a sink's fallback chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct LinkReport {
+    /// The sink's name and the link's number, from 1: `http/1`.
+    pub name: String,
+    /// Events it delivered instead of the sink.
+    pub delivered: u64,
+    /// Failed writes.
+    pub errors: u64,
 }
 
 /// The latest failure of a sink.

@@ -62,6 +62,12 @@ impl Batch {
         Batch { range: start..self.range.end, ..self.clone() }
     }
 
+    /// The first `count` events, and the rest.
+    pub(crate) fn split_at(&self, count: usize) -> (Self, Self) {
+        let middle = self.range.start + count.min(self.len());
+        (Batch { range: self.range.start..middle, ..self.clone() }, self.skip(count))
+    }
+
     pub(crate) fn enrichment(&self) -> Option<&Arc<Context>> {
         self.enrichment.as_ref()
     }

@@ -1,84 +1,262 @@
 //! A sink task: takes a step at a time and carries it out. What a failed write leads to is decided here, and only here.
+//!
+//! The order is fixed: the breaker is asked, the sink has its timeout, what failed for now is tried again, what is
+//! rejected is halved down to the poison, and what the sink does not take goes down the fallback chain or is dropped for
+//! the reason it was not taken.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::time::{Instant, timeout};
 
-use super::ledger::From;
-use super::station::{Attempt, Outcome, Station, Step};
-use crate::sink::{Sink, SinkError};
+use super::booking::{Step, Taken};
+use super::fallback::{Chain, Link};
+use super::ledger::Fate;
+use super::load::{Bisected, Load};
+use super::retry::{Backoff, Retry};
+use super::station::Station;
+use crate::sink::{ErrorKind, Sink, SinkError};
+use crate::stats::DropReason;
 use crate::suppress::suppress;
 
+/// What a sink task owns.
+pub(crate) struct Line {
+    pub(crate) sink: Box<dyn Sink>,
+    pub(crate) retry: Retry,
+    /// Asked in this order.
+    pub(crate) fallbacks: Vec<Link>,
+}
+
 /// Delivers until the station is closed.
-pub(crate) async fn deliver(station: Arc<Station>, mut sink: Box<dyn Sink>) {
+pub(crate) async fn deliver(station: Arc<Station>, line: Line) {
+    let Line { sink, retry, fallbacks } = line;
+    let chain = Chain { station: &station, links: fallbacks };
+    let mut courier = Courier { station: &station, sink, chain, backoff: Backoff::new(retry), is_dead: false };
     loop {
         match station.next().await {
-            Step::Write(attempt) => {
-                write(&station, &mut *sink, &attempt).await;
-                station.release(&attempt);
-            }
-            Step::Flush(barrier) => {
-                let result = call(&station, sink.outlives_timeout(), "flush", async { sink.flush().await }).await;
-                station.flushed(barrier, result);
-            }
-            Step::Reopen(ticket) => {
-                let result = call(&station, sink.outlives_timeout(), "reopen", async { sink.reopen().await }).await;
-                station.reopened(ticket, result);
-            }
+            Step::Write(taken) => courier.carry(&taken).await,
+            Step::Flush(barrier) => station.flushed(barrier, courier.call_all(Call::Flush).await),
+            Step::Reopen(ticket) => station.reopened(ticket, courier.call_all(Call::Reopen).await),
             Step::Close => {
-                let result = call(&station, sink.outlives_timeout(), "close", async { sink.close().await }).await;
-                station.closed(result, sink.written_bytes());
-                return;
+                let result = courier.call_all(Call::Close).await;
+                return station.closed(result, courier.sink.written_bytes());
             }
         }
     }
 }
 
-/// Writes a batch and books where its events ended.
-async fn write(station: &Station, sink: &mut dyn Sink, attempt: &Attempt) {
-    let started = Instant::now();
-    let outlives_timeout = sink.outlives_timeout();
-    let (answer, from) = {
-        let mut write = pin!(guarded(async { sink.write(&attempt.batch).await }));
-        match timeout(station.timeout(), &mut write).await {
-            Ok(answer) => (answer, From::InFlight),
-            Err(_) => {
-                station.give_up(attempt);
-                if !outlives_timeout {
-                    return;
-                }
-                // The write goes on behind our back: its answer settles the events after all, and a second write
-                // before it would mix the two.
-                (write.await, From::Unconfirmed)
-            }
-        }
-    };
-    let outcome = answer.map_or_else(Outcome::Failed, |()| Outcome::Delivered);
-    station.settle(attempt, outcome, from, started.elapsed(), sink.written_bytes());
+struct Courier<'a> {
+    station: &'a Station,
+    sink: Box<dyn Sink>,
+    chain: Chain<'a>,
+    backoff: Backoff,
+    /// The sink said that it is unusable: nothing waits for it.
+    is_dead: bool,
 }
 
-/// A call that carries no events: its time is bounded, a late answer is waited for where there will be one.
-async fn call(
-    station: &Station,
-    outlives_timeout: bool,
-    name: &str,
-    future: impl Future<Output = Result<(), SinkError>>,
-) -> Result<(), SinkError> {
-    let mut future = pin!(guarded(future));
-    match timeout(station.timeout(), &mut future).await {
-        Ok(answer) => answer,
-        Err(_) if outlives_timeout => future.await,
-        Err(_) => Err(station.timeout_error(name)),
+/// Which way the next piece goes.
+enum Way {
+    ToSink,
+    /// Down the chain; dropped for this reason if nobody takes it.
+    Around(DropReason),
+}
+
+/// A call that carries no events.
+#[derive(Clone, Copy)]
+enum Call {
+    Flush,
+    Reopen,
+    Close,
+}
+
+impl Courier<'_> {
+    /// Delivers a batch, or books why not.
+    async fn carry(&mut self, taken: &Taken) {
+        self.backoff.reset();
+        let mut load = Load::new(taken.batch.clone());
+        while load.first().is_some() {
+            match self.way().await {
+                Way::ToSink => self.write(&mut load).await,
+                Way::Around(reason) => self.chain.take_all(&mut load, reason).await,
+            }
+        }
+        self.station.release(taken);
+    }
+
+    /// Asks the breaker; waits while it is open and there is no way around.
+    async fn way(&mut self) -> Way {
+        loop {
+            if self.station.is_endgame() && !self.chain.is_empty() {
+                return Way::Around(DropReason::Deadline);
+            }
+            let Err(probe_at) = self.station.circuit(|circuit, now| circuit.ask(now)) else { return Way::ToSink };
+            let expiry = self.backoff.expiry().unwrap_or(probe_at);
+            if self.is_dead || !self.chain.is_empty() || expiry <= Instant::now() {
+                return Way::Around(DropReason::BreakerOpen);
+            }
+            self.station.pause_until(probe_at.min(expiry)).await;
+        }
+    }
+
+    /// Has the sink write the first piece, and does what the answer asks for.
+    async fn write(&mut self, load: &mut Load) {
+        let Some(answer) = self.ask_sink(load).await else {
+            self.station.circuit(|circuit, now| circuit.fail(now));
+            return self.again_or_around(load, None).await;
+        };
+        let len = load.first().map_or(0, |piece| piece.batch.len());
+        let delivered = answer.as_ref().map_or_else(|error| error.delivered_count().min(len), |()| len);
+        if delivered > 0 {
+            self.station.settle(delivered, Fate::Delivered);
+            load.delivered(delivered);
+            self.backoff.reset();
+        }
+        match answer {
+            Ok(()) => {
+                self.is_dead = false;
+                self.station.circuit(|circuit, _| circuit.succeed());
+            }
+            Err(error) => self.failed(load, &error).await,
+        }
+    }
+
+    async fn failed(&mut self, load: &mut Load, error: &SinkError) {
+        match error.kind() {
+            ErrorKind::Rejected => {
+                // It answered: that is no failure of the sink.
+                self.station.circuit(|circuit, _| circuit.succeed());
+                self.bisect(load, DropReason::Rejected).await;
+            }
+            ErrorKind::Panic => {
+                if !std::mem::replace(&mut load.has_panicked, true) {
+                    self.station.circuit(|circuit, now| circuit.fail(now));
+                }
+                self.bisect(load, DropReason::Panicked).await;
+            }
+            ErrorKind::Permanent => {
+                self.is_dead = true;
+                self.station.circuit(|circuit, now| circuit.trip(now));
+                self.chain.take_all(load, DropReason::SinkFailed).await;
+            }
+            ErrorKind::Temporary | ErrorKind::Timeout => {
+                self.station.circuit(|circuit, now| circuit.fail(now));
+                self.again_or_around(load, error.retry_after_hint()).await;
+            }
+        }
+    }
+
+    /// Halves what the sink does not accept, down to the event it is about.
+    async fn bisect(&mut self, load: &mut Load, reason: DropReason) {
+        match load.rejected() {
+            Bisected::Halved => {}
+            Bisected::Poison => {
+                if let Some(poison) = load.take_first() {
+                    self.chain.take(poison, load.doubtful(), reason).await;
+                }
+            }
+            Bisected::All => self.chain.take_all(load, reason).await,
+        }
+    }
+
+    /// Waits for the next attempt, if there is to be one.
+    async fn again_or_around(&mut self, load: &mut Load, hint: Option<Duration>) {
+        let Some(first) = load.first() else { return };
+        first.is_retry = true;
+        match self.backoff.after_failure(Instant::now(), hint) {
+            None => self.chain.take_all(load, DropReason::RetriesExhausted).await,
+            // An open breaker has a time of its own for the next attempt: the probe, which must not be late for ours.
+            Some(_) if hint.is_none() && self.station.circuit(|circuit, _| circuit.is_open()) => {}
+            Some(next) => self.station.pause_until(next).await,
+        }
+    }
+
+    /// Has the sink write the first piece. `None`: it was given up, and no answer will come.
+    async fn ask_sink(&mut self, load: &mut Load) -> Option<Result<(), Arc<SinkError>>> {
+        let others = load.doubtful_others();
+        let piece = load.first()?;
+        let len = piece.batch.len();
+        let maybe_duplicated = if piece.is_doubtful { len as u64 } else { 0 };
+        self.station.begin_write(others + len as u64, piece.is_retry, maybe_duplicated);
+        let started = Instant::now();
+        let outlives_timeout = self.sink.outlives_timeout();
+        let answer = {
+            let mut write = pin!(guarded(async { self.sink.write(&piece.batch).await }));
+            let in_time = tokio::select! {
+                biased;
+                answer = timeout(self.station.timeout(), &mut write) => answer.ok(),
+                () = self.station.endgame(), if !self.chain.is_empty() => None,
+            };
+            match in_time {
+                Some(answer) => Some(answer),
+                None if outlives_timeout => {
+                    // It goes on behind our back: its answer settles the events after all, and is the probe. A second
+                    // write before it would mix the two.
+                    self.station.timed_out();
+                    self.station.set_uncertain(others);
+                    self.station.settle(len, Fate::Unconfirmed);
+                    self.station.circuit(|circuit, now| circuit.trip(now));
+                    let late = self.chain.meanwhile(write).await;
+                    self.station.reclaim(len);
+                    Some(late)
+                }
+                None => {
+                    self.station.timed_out();
+                    piece.is_doubtful = true;
+                    None
+                }
+            }
+        };
+        let answer = answer?.map_err(Arc::new);
+        self.station.set_uncertain(others + if answer.is_ok() { 0 } else { maybe_duplicated });
+        self.station.answered(&piece.batch, &answer, started.elapsed(), self.sink.written_bytes());
+        Some(answer)
+    }
+
+    /// Makes a call of the sink and of every link. The first error counts.
+    async fn call_all(&mut self, call: Call) -> Result<(), Arc<SinkError>> {
+        let mut result = {
+            let outlives_timeout = self.sink.outlives_timeout();
+            let mut made = pin!(guarded(call.make(&mut *self.sink)));
+            match timeout(self.station.timeout(), &mut made).await {
+                Ok(answer) => answer,
+                // As with a write: the next call would have to wait for this one's answer anyway.
+                Err(_) if outlives_timeout => made.await,
+                Err(_) => Err(SinkError::timed_out(call.name(), self.station.timeout())),
+            }
+        };
+        for link in &mut self.chain.links {
+            let made = timeout(link.timeout, guarded(call.make(&mut *link.sink))).await;
+            result = result.and(made.unwrap_or_else(|_| Err(SinkError::timed_out(call.name(), link.timeout))));
+        }
+        result.map_err(Arc::new)
+    }
+}
+
+impl Call {
+    fn name(self) -> &'static str {
+        match self {
+            Call::Flush => "flush",
+            Call::Reopen => "reopen",
+            Call::Close => "close",
+        }
+    }
+
+    async fn make(self, sink: &mut dyn Sink) -> Result<(), SinkError> {
+        match self {
+            Call::Flush => sink.flush().await,
+            Call::Reopen => sink.reopen().await,
+            Call::Close => sink.close().await,
+        }
     }
 }
 
 /// What the sink logs is suppressed, a panic of it is an error. The call itself is to be inside the future: a sink
 /// written without `async` may panic before there is one.
-async fn guarded(future: impl Future<Output = Result<(), SinkError>>) -> Result<(), SinkError> {
+pub(super) async fn guarded(future: impl Future<Output = Result<(), SinkError>>) -> Result<(), SinkError> {
     match suppress(AssertUnwindSafe(future).catch_unwind()).await {
         Ok(answer) => answer,
         Err(payload) => Err(SinkError::panicked(payload)),

@@ -5,17 +5,24 @@ use std::time::{Duration, SystemTime};
 use sketches_ddsketch::{Config, DDSketch};
 
 use super::backlog::BacklogQueue;
+use super::breaker::Circuit;
 use crate::sink::{ErrorKind, SinkError};
-use crate::stats::{DropReason, Drops, LastError, SinkReport};
+use crate::stats::{DropReason, Drops, LastError, LinkReport, SinkReport};
 
 /// The accounts of one sink, less the backlog's, which counts itself.
 pub(super) struct Ledger {
     filtered: u64,
     routed: u64,
     delivered: u64,
+    /// One for each fallback link.
+    links: Vec<LinkBook>,
     dropped: Drops,
     in_flight: u64,
+    /// Of those in flight: in a write that has not answered, or in one that was given up before.
+    uncertain: u64,
     unconfirmed: u64,
+    maybe_duplicated: u64,
+    retries: u64,
     bytes: u64,
     errors: [u64; ErrorKind::ALL.len()],
     last_error: Option<LastError>,
@@ -24,23 +31,38 @@ pub(super) struct Ledger {
     latency: DDSketch,
 }
 
-/// Where the events of an attempt stand when its outcome is booked.
-#[derive(Clone, Copy)]
-pub(super) enum From {
-    InFlight,
-    /// The attempt was given up; this is its late answer.
+/// One link of the fallback chain.
+#[derive(Default)]
+struct LinkBook {
+    delivered: u64,
+    errors: u64,
+    trouble: Option<ErrorKind>,
+}
+
+/// Where events end.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fate {
+    Delivered,
+    /// Delivered by this link of the fallback chain.
+    Fallback(usize),
+    Dropped(DropReason),
+    /// In a write that was given up: nobody knows.
     Unconfirmed,
 }
 
 impl Ledger {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(links: usize) -> Self {
         Ledger {
             filtered: 0,
             routed: 0,
             delivered: 0,
+            links: (0..links).map(|_| LinkBook::default()).collect(),
             dropped: Drops::default(),
             in_flight: 0,
+            uncertain: 0,
             unconfirmed: 0,
+            maybe_duplicated: 0,
+            retries: 0,
             bytes: 0,
             errors: [0; ErrorKind::ALL.len()],
             last_error: None,
@@ -72,26 +94,41 @@ impl Ledger {
         self.in_flight += events;
     }
 
-    pub(super) fn deliver(&mut self, from: From, events: u64) {
-        self.leave(from, events);
-        self.delivered += events;
-    }
-
-    pub(super) fn drop_attempted(&mut self, from: From, reason: DropReason, events: u64) {
-        self.leave(from, events);
-        self.dropped.add(reason, events);
-    }
-
-    pub(super) fn give_up(&mut self, events: u64) {
-        self.leave(From::InFlight, events);
-        self.unconfirmed += events;
-    }
-
-    fn leave(&mut self, from: From, events: u64) {
-        match from {
-            From::InFlight => self.in_flight -= events,
-            From::Unconfirmed => self.unconfirmed -= events,
+    pub(super) fn settle(&mut self, events: u64, fate: Fate) {
+        self.in_flight -= events;
+        match fate {
+            Fate::Delivered => self.delivered += events,
+            Fate::Fallback(link) => self.links[link].delivered += events,
+            Fate::Dropped(reason) => self.dropped.add(reason, events),
+            Fate::Unconfirmed => self.unconfirmed += events,
         }
+    }
+
+    /// Events that were given up are in hand again: their late answer came.
+    pub(super) fn reclaim(&mut self, events: u64) {
+        self.unconfirmed -= events;
+        self.in_flight += events;
+    }
+
+    /// How many of those in flight may have been delivered already, or may be at this moment.
+    pub(super) fn set_uncertain(&mut self, events: u64) {
+        self.uncertain = events;
+    }
+
+    /// The end: what certainly was not delivered is dropped, the rest is unconfirmed.
+    pub(super) fn end_in_flight(&mut self, why: DropReason) {
+        let uncertain = self.uncertain.min(self.in_flight);
+        self.settle(uncertain, Fate::Unconfirmed);
+        self.settle(self.in_flight, Fate::Dropped(why));
+        self.uncertain = 0;
+    }
+
+    pub(super) fn add_retry(&mut self) {
+        self.retries += 1;
+    }
+
+    pub(super) fn add_maybe_duplicated(&mut self, events: u64) {
+        self.maybe_duplicated += events;
     }
 
     pub(super) fn set_bytes(&mut self, bytes: u64) {
@@ -117,23 +154,44 @@ impl Ledger {
         self.trouble.replace(error.kind()) != Some(error.kind())
     }
 
-    pub(super) fn report(&self, name: &str, backlog: &BacklogQueue) -> SinkReport {
+    pub(super) fn link_succeeded(&mut self, link: usize) {
+        self.links[link].trouble = None;
+    }
+
+    /// Notes a failed call of a fallback link; returns whether it is news.
+    pub(super) fn link_failed(&mut self, link: usize, kind: ErrorKind) -> bool {
+        let book = &mut self.links[link];
+        book.errors += 1;
+        book.trouble.replace(kind) != Some(kind)
+    }
+
+    pub(super) fn report(&self, name: &str, backlog: &BacklogQueue, circuit: &Circuit) -> SinkReport {
         let quantile = |q| self.latency.quantile(q).ok().flatten().map(Duration::from_secs_f64);
+        let links = self.links.iter().enumerate().map(|(index, book)| LinkReport {
+            name: format!("{name}/{}", index + 1),
+            delivered: book.delivered,
+            errors: book.errors,
+        });
         SinkReport {
             name: name.into(),
             filtered: self.filtered,
             routed: self.routed,
             delivered: self.delivered,
-            fallback: 0,
+            fallback: self.links.iter().map(|book| book.delivered).sum(),
+            links: links.collect(),
             dropped: self.dropped,
             backlog: backlog.events(),
             backlog_bytes: backlog.pinned() as u64,
             in_flight: self.in_flight,
             unconfirmed: self.unconfirmed,
+            maybe_duplicated: self.maybe_duplicated,
+            retries: self.retries,
             bytes: self.bytes,
             errors: self.errors.iter().sum(),
             errors_by_kind: self.errors,
             last_error: self.last_error.clone(),
+            breaker: circuit.state(),
+            breaker_opened: circuit.opened(),
             p50: quantile(0.5),
             p95: quantile(0.95),
             p99: quantile(0.99),

@@ -1,14 +1,23 @@
 //! One pipeline per sink, a task each: a bounded backlog, then the sink. A sink's trouble ends here.
 
 mod backlog;
+mod booking;
+mod breaker;
 mod delivery;
+mod fallback;
 mod ledger;
+mod load;
+mod retry;
 mod station;
 
 use std::time::Duration;
 
 pub use backlog::Backlog;
-pub(crate) use delivery::deliver;
+pub(crate) use breaker::BreakerCallback;
+pub use breaker::{Breaker, BreakerState};
+pub(crate) use delivery::{Line, deliver};
+pub(crate) use fallback::Link;
+pub use retry::Retry;
 pub(crate) use station::{Barrier, Bells, Station, StationConfig, weigh};
 
 use crate::event::{Level, LevelFilter};
@@ -17,7 +26,22 @@ use crate::sink::Sink;
 /// A sink and how events are delivered to it.
 ///
 /// A bare sink given to [`Builder::sink`](crate::Builder::sink) gets the default pipeline: every level, a timeout of 5 s
-/// (1 s for the console), [`Backlog::DropOldest`], an equal share of the sinks' memory.
+/// (1 s for the console), [`Backlog::DropOldest`], an equal share of the sinks' memory, the default [`Retry`] and
+/// [`Breaker`], no fallback.
+///
+/// # What becomes of a batch
+/// * A temporary error is tried again as [`Retry`] says; then the fallback has it, or it is dropped
+///   (`retries_exhausted`). What a partial error delivered is never sent again.
+/// * Rejected events are searched for by halves: the poison is offered to the fallback or dropped (`rejected`), the rest
+///   delivered. After three single rejections with nothing delivered the rest of the batch is rejected whole. A panic is
+///   searched for in the same way (`panicked`).
+/// * A permanent error opens the breaker; the batch goes to the fallback or is dropped (`sink_failed`), and until a
+///   probe succeeds those that follow do too (`breaker_open`).
+/// * A write that timed out may have arrived. It is tried again, which may deliver twice (`maybe_duplicated`), and ends
+///   *unconfirmed* unless an attempt or the fallback delivers it. A sink that
+///   [outlives timeouts](Sink::outlives_timeout) gets no second write before it has answered: its late answer settles
+///   the events, and meanwhile the backlog goes to the fallback.
+/// * While the breaker is open and there is no fallback, batches wait in the backlog.
 #[must_use = "a pipeline does nothing until a builder has it"]
 pub struct Pipeline {
     pub(crate) sink: Box<dyn Sink>,
@@ -25,6 +49,10 @@ pub struct Pipeline {
     pub(crate) timeout: Duration,
     pub(crate) when_full: Backlog,
     pub(crate) backlog_bytes: Option<usize>,
+    pub(crate) retry: Retry,
+    pub(crate) breaker: Breaker,
+    pub(crate) on_breaker: Option<BreakerCallback>,
+    pub(crate) fallback: Option<Box<Pipeline>>,
 }
 
 impl Pipeline {
@@ -36,6 +64,10 @@ impl Pipeline {
             level: LevelFilter::Trace,
             when_full: Backlog::default(),
             backlog_bytes: None,
+            retry: Retry::default(),
+            breaker: Breaker::default(),
+            on_breaker: None,
+            fallback: None,
         }
     }
 
@@ -49,9 +81,7 @@ impl Pipeline {
 
     /// How long one call of the sink may take. Default: 5 s, 1 s for the console; more than zero.
     ///
-    /// A write that takes longer ends `unconfirmed`: nobody knows whether the events arrived. A sink that
-    /// [outlives timeouts](Sink::outlives_timeout) gets no second call before it has answered the first, and its late
-    /// answer settles the events after all.
+    /// Nobody knows then whether the events of a write arrived.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -68,6 +98,45 @@ impl Pipeline {
     pub fn backlog(mut self, bytes: usize) -> Self {
         self.backlog_bytes = Some(bytes);
         self
+    }
+
+    /// When a failed write is tried again. Default: [`Retry::default`].
+    pub fn retry(mut self, policy: Retry) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// When a sink that keeps failing is left alone. Default: [`Breaker::default`].
+    pub fn breaker(mut self, policy: Breaker) -> Self {
+        self.breaker = policy;
+        self
+    }
+
+    /// Told of every change of the breaker. Runs on the logger's runtime; it must not block, what it logs is suppressed.
+    pub fn on_breaker(mut self, callback: impl Fn(BreakerState) + Send + Sync + 'static) -> Self {
+        self.on_breaker = Some(Box::new(callback));
+        self
+    }
+
+    /// The sink that takes what this one does not: while the breaker is open, when retries are exhausted, and in the last
+    /// fifth of a shutdown's time. Default: none.
+    ///
+    /// Of a pipeline its sink, its timeout and its own fallback count, the next link of the chain; the rest is this
+    /// pipeline's. A link is asked once for each batch. Links are named `sink/1`, `sink/2` in reports.
+    pub fn fallback(mut self, fallback: impl Into<Pipeline>) -> Self {
+        self.fallback = Some(Box::new(fallback.into()));
+        self
+    }
+
+    /// The links of the fallback chain, which are taken out of it.
+    pub(crate) fn take_links(&mut self) -> Vec<Link> {
+        let mut links = Vec::new();
+        let mut next = self.fallback.take();
+        while let Some(mut link) = next {
+            next = link.fallback.take();
+            links.push(Link { sink: link.sink, timeout: link.timeout });
+        }
+        links
     }
 }
 

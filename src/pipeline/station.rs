@@ -6,17 +6,16 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::backlog::{Backlog, BacklogQueue, Entry};
-use super::ledger::{From, Ledger, last_error};
-use crate::clock;
-use crate::diagnostics::{Diagnostic, Diagnostics};
+use super::breaker::{Breaker, BreakerCallback, BreakerState, Circuit};
+use super::ledger::Ledger;
+use crate::diagnostics::Diagnostics;
 use crate::event::{Batch, Context, Event, LevelFilter};
 use crate::metrics::SinkMeters;
-use crate::sink::{ErrorKind, SinkError};
 use crate::stats::{DropReason, LastError, SinkFlush, SinkReport};
 
 /// A sink that wants less than this part of a batch gets copies: a view would pin all the rest.
@@ -35,6 +34,10 @@ pub(crate) struct StationConfig {
     pub(crate) name: String,
     pub(crate) level: LevelFilter,
     pub(crate) timeout: Duration,
+    pub(crate) breaker: Breaker,
+    pub(crate) on_breaker: Option<BreakerCallback>,
+    /// How many links the fallback chain has.
+    pub(crate) links: usize,
     pub(crate) when_full: Backlog,
     pub(crate) limit: usize,
     pub(crate) meters: SinkMeters,
@@ -44,30 +47,37 @@ pub(crate) struct StationConfig {
 
 /// One sink's backlog and book.
 pub(crate) struct Station {
-    config: StationConfig,
+    pub(super) config: StationConfig,
     // A std lock: held to move counts and one entry, never across an await.
     state: Mutex<State>,
-    /// The sink task's; there is one, so a permit kept is never another's.
-    work: Notify,
+    /// The sink task's, like the next; there is one, so a permit kept is never another's.
+    pub(super) work: Notify,
+    /// Ends a pause of the sink task.
+    pub(super) stirred: Notify,
+    /// The last part of a shutdown's time, which is the fallback's, has begun.
+    pub(super) endgame: watch::Sender<bool>,
 }
 
-struct State {
-    backlog: BacklogQueue,
-    ledger: Ledger,
+pub(super) struct State {
+    pub(super) backlog: BacklogQueue,
+    pub(super) ledger: Ledger,
+    pub(super) circuit: Circuit,
+    /// What the callback was told last.
+    pub(super) breaker_said: BreakerState,
     /// Where the sink is to be flushed, in the order of their tickets and positions.
-    barriers: VecDeque<Barrier>,
+    pub(super) barriers: VecDeque<Barrier>,
     /// The last ticket given out, and the last one whose flush was answered.
-    barrier_ticket: u64,
-    flushed: u64,
-    flush_error: Option<LastError>,
+    pub(super) barrier_ticket: u64,
+    pub(super) flushed: u64,
+    pub(super) flush_error: Option<LastError>,
     /// The last ticket given out for a reopen, and that of the reopen that is asked for and has not begun.
-    reopen_ticket: u64,
-    reopen: Option<u64>,
-    reopened: u64,
-    reopen_error: Option<LastError>,
-    closing: bool,
-    closed: bool,
-    sealed: bool,
+    pub(super) reopen_ticket: u64,
+    pub(super) reopen: Option<u64>,
+    pub(super) reopened: u64,
+    pub(super) reopen_error: Option<LastError>,
+    pub(super) closing: bool,
+    pub(super) closed: bool,
+    pub(super) sealed: bool,
 }
 
 /// A place in a sink's stream of events, behind which the sink is to be flushed.
@@ -78,31 +88,23 @@ pub(crate) struct Barrier {
     position: u64,
 }
 
-/// What the sink task does next.
-pub(super) enum Step {
-    Write(Attempt),
-    Flush(Barrier),
-    Reopen(u64),
-    Close,
-}
+impl Barrier {
+    pub(super) fn ticket(self) -> u64 {
+        self.ticket
+    }
 
-/// A batch that is being written.
-pub(super) struct Attempt {
-    pub(super) batch: Batch,
-    charge: usize,
-}
-
-/// How a write ended, for the events of its batch.
-pub(super) enum Outcome {
-    Delivered,
-    Failed(SinkError),
+    pub(super) fn position(self) -> u64 {
+        self.position
+    }
 }
 
 impl Station {
     pub(crate) fn new(config: StationConfig) -> Self {
         let state = State {
             backlog: BacklogQueue::new(config.limit),
-            ledger: Ledger::new(),
+            ledger: Ledger::new(config.links),
+            circuit: Circuit::new(config.breaker.clone()),
+            breaker_said: BreakerState::Closed,
             barriers: VecDeque::new(),
             barrier_ticket: 0,
             flushed: 0,
@@ -115,10 +117,16 @@ impl Station {
             closed: false,
             sealed: false,
         };
-        Station { config, state: Mutex::new(state), work: Notify::new() }
+        Station {
+            config,
+            state: Mutex::new(state),
+            work: Notify::new(),
+            stirred: Notify::new(),
+            endgame: watch::Sender::new(false),
+        }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -225,152 +233,11 @@ impl Station {
     }
 }
 
-/// The sink task's side.
-impl Station {
-    /// What to do next. Cancel-safe.
-    pub(super) async fn next(&self) -> Step {
-        loop {
-            if let Some(step) = self.take_step() {
-                return step;
-            }
-            self.work.notified().await;
-        }
-    }
-
-    fn take_step(&self) -> Option<Step> {
-        let mut state = self.state();
-        if state.sealed {
-            return None;
-        }
-        if let Some(ticket) = state.reopen.take() {
-            return Some(Step::Reopen(ticket));
-        }
-        let front = state.backlog.front();
-        if let Some(&barrier) = state.barriers.front()
-            && front.is_none_or(|front| front > barrier.position)
-        {
-            state.barriers.pop_front();
-            return Some(Step::Flush(barrier));
-        }
-        if let Some(Entry { batch, charge, .. }) = state.backlog.pop() {
-            state.ledger.begin(batch.len() as u64);
-            return Some(Step::Write(Attempt { batch, charge }));
-        }
-        (state.closing && !state.closed).then_some(Step::Close)
-    }
-
-    /// The write was given up: its events are unconfirmed until a late answer, if there can be one.
-    pub(super) fn give_up(&self, attempt: &Attempt) {
-        let error = self.timeout_error("write");
-        self.book(|state| {
-            state.ledger.give_up(attempt.batch.len() as u64);
-            Some(error)
-        });
-    }
-
-    /// The answer to a write, in time or late.
-    pub(super) fn settle(&self, attempt: &Attempt, outcome: Outcome, from: From, took: Duration, bytes: u64) {
-        let events = attempt.batch.len();
-        self.config.meters.write_seconds.record(took.as_secs_f64());
-        if let (Outcome::Delivered, Some(oldest)) = (&outcome, attempt.batch.get(0)) {
-            let lag = clock::now_nanos().saturating_sub(oldest.timestamp_nanos());
-            self.config.meters.delivery_lag.record(Duration::from_nanos(lag).as_secs_f64());
-        }
-        self.book(|state| {
-            state.ledger.set_bytes(bytes);
-            state.ledger.add_latency(took);
-            match outcome {
-                Outcome::Delivered => {
-                    state.ledger.deliver(from, events as u64);
-                    state.ledger.succeed();
-                    None
-                }
-                Outcome::Failed(error) => {
-                    let delivered = error.delivered_count().min(events);
-                    state.ledger.deliver(from, delivered as u64);
-                    state.ledger.drop_attempted(from, reason(error.kind()), (events - delivered) as u64);
-                    Some(error)
-                }
-            }
-        });
-    }
-
-    /// The batch of this attempt is no longer pinned.
-    pub(super) fn release(&self, attempt: &Attempt) {
-        let mut state = self.state();
-        state.backlog.release(attempt.charge);
-        drop(state);
-        self.config.bells.room.notify_one();
-    }
-
-    pub(super) fn flushed(&self, barrier: Barrier, result: Result<(), SinkError>) {
-        self.book(|state| {
-            state.flushed = barrier.ticket;
-            let error = result.err();
-            state.flush_error = error.as_ref().map(|error| last_error(error, SystemTime::now()));
-            error
-        });
-        self.config.bells.progress.notify_waiters();
-    }
-
-    pub(super) fn reopened(&self, ticket: u64, result: Result<(), SinkError>) {
-        self.book(|state| {
-            state.reopened = ticket;
-            let error = result.err();
-            state.reopen_error = error.as_ref().map(|error| last_error(error, SystemTime::now()));
-            error
-        });
-        self.config.bells.progress.notify_waiters();
-    }
-
-    pub(super) fn closed(&self, result: Result<(), SinkError>, bytes: u64) {
-        self.book(|state| {
-            state.closed = true;
-            state.ledger.set_bytes(bytes);
-            let error = result.err();
-            // A close flushes: flushes that it answers, and later ones, have its error.
-            state.flush_error = error.as_ref().map(|error| last_error(error, SystemTime::now()));
-            error
-        });
-        self.config.bells.progress.notify_waiters();
-    }
-
-    pub(super) fn timeout_error(&self, call: &str) -> SinkError {
-        let waited = self.config.timeout;
-        SinkError::new(ErrorKind::Timeout, format!("no answer to `{call}` within {waited:?}").into())
-    }
-
-    /// Changes the book, unless it is sealed, and passes an error on: to the book, and if it is news to diagnostics.
-    fn book(&self, change: impl FnOnce(&mut State) -> Option<SinkError>) {
-        let mut state = self.state();
-        if state.sealed {
-            return;
-        }
-        let Some(error) = change(&mut state) else { return };
-        let is_news = state.ledger.fail(&error, SystemTime::now());
-        drop(state);
-        if is_news {
-            let sink = self.config.name.clone();
-            self.config.diagnostics.report(Diagnostic::SinkFailed { sink, error: Arc::new(error) });
-        }
-    }
-}
-
-/// Why the events of a failed write are dropped.
-fn reason(kind: ErrorKind) -> DropReason {
-    match kind {
-        ErrorKind::Temporary | ErrorKind::Timeout => DropReason::RetriesExhausted,
-        ErrorKind::Rejected => DropReason::Rejected,
-        ErrorKind::Permanent => DropReason::SinkFailed,
-        ErrorKind::Panic => DropReason::Panicked,
-    }
-}
-
 /// The side of those who read or end the book.
 impl Station {
     pub(crate) fn report(&self) -> SinkReport {
         let state = self.state();
-        state.ledger.report(&self.config.name, &state.backlog)
+        state.ledger.report(&self.config.name, &state.backlog, &state.circuit)
     }
 
     pub(crate) fn reset_latency(&self) {
@@ -402,15 +269,15 @@ impl Station {
         (state.reopened >= ticket).then(|| state.reopen_error.clone().map_or(Ok(()), Err))
     }
 
-    /// Ends the book: what waits is dropped for this reason, what is being written is unconfirmed.
+    /// Ends the book: what waits is dropped for this reason, and so is what is in hand, unless it may have arrived: that is
+    /// unconfirmed.
     pub(crate) fn seal(&self, why: DropReason) {
         let mut state = self.state();
         if !state.sealed {
             state.sealed = true;
             let waiting = state.backlog.clear();
             state.ledger.drop_waiting(why, waiting);
-            let writing = state.ledger.in_flight();
-            state.ledger.give_up(writing);
+            state.ledger.end_in_flight(why);
         }
     }
 }

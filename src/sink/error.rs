@@ -81,6 +81,11 @@ impl SinkError {
         SinkError::new(ErrorKind::Panic, message.into())
     }
 
+    /// A call that did not answer in time.
+    pub(crate) fn timed_out(call: &str, waited: Duration) -> Self {
+        SinkError::new(ErrorKind::Timeout, format!("no answer to `{call}` within {waited:?}").into())
+    }
+
     /// The first `count` events of the batch were delivered all the same. They are never sent again.
     #[must_use = "returns the error with the count"]
     pub fn delivered(mut self, count: usize) -> Self {

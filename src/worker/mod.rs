@@ -24,10 +24,10 @@ pub(crate) use desk::Desk;
 use desk::Progress;
 
 use crate::diagnostics::Diagnostic;
-use crate::pipeline::deliver;
+use crate::pipeline::{Line, deliver};
 use crate::shared::{FlushRequest, Shared};
 use crate::shutdown::Ending;
-use crate::sink::{Sink, SinkError};
+use crate::sink::SinkError;
 use crate::suppress::suppress;
 
 /// How soon a flush looks again at a lane whose oldest event is claimed but not yet written.
@@ -38,7 +38,7 @@ const METRICS_INTERVAL: Duration = Duration::from_secs(1);
 /// What the flush task is started with.
 pub(crate) struct Kit {
     /// One for each station, in their order.
-    pub(crate) sinks: Vec<Box<dyn Sink>>,
+    pub(crate) lines: Vec<Line>,
     pub(crate) flush_interval: Duration,
     pub(crate) cancel: Option<Cancel>,
     /// Tasks that run as long as the logger and end after its sinks.
@@ -87,8 +87,8 @@ async fn run_guarded(mut gone: Gone, kit: Kit) {
         spawn(&mut companions, async move { shared.diagnostics.run().await });
     }
     let mut pipelines = JoinSet::new();
-    for (station, sink) in shared.stations.iter().zip(kit.sinks) {
-        spawn(&mut pipelines, deliver(station.clone(), sink));
+    for (station, line) in shared.stations.iter().zip(kit.lines) {
+        spawn(&mut pipelines, deliver(station.clone(), line));
     }
     let worker = Worker {
         shared: &shared,
@@ -110,9 +110,10 @@ async fn run_guarded(mut gone: Gone, kit: Kit) {
     gone.ending = tokio::select! {
         biased;
         lived = life => if lived.is_ok() { Ending::Orderly } else { Ending::Panicked },
-        () = shared.shutdown.wait_deadline_here() => Ending::Deadline,
+        () = shared.shutdown.wait_part_here(1, 1) => Ending::Deadline,
         // Somebody else's clock came first and the books are closed.
         () = shared.shutdown.wait_done() => Ending::Deadline,
+        ending = endgame(&shared) => ending,
     };
     drop(gone);
 }
@@ -356,6 +357,13 @@ impl Worker<'_> {
     }
 }
 
+/// Tells the sinks when the last fifth of a shutdown's time begins; never ends.
+async fn endgame(shared: &Shared) -> Ending {
+    shared.shutdown.wait_part_here(4, 5).await;
+    shared.stations.iter().for_each(|station| station.begin_endgame());
+    std::future::pending().await
+}
+
 /// Runs the shutdown hooks, the last one added first, within half of the time there is: the rest is for delivery.
 async fn run_hooks(shared: Arc<Shared>) {
     let all = async {
@@ -374,7 +382,7 @@ async fn run_hooks(shared: Arc<Shared>) {
     tokio::select! {
         biased;
         () = all => {}
-        () = shared.shutdown.wait_half_here() => {
+        () = shared.shutdown.wait_part_here(1, 2) => {
             let error = "the shutdown hooks did not end within half of the time for the shutdown".into();
             shared.diagnostics.report(Diagnostic::HookFailed { error });
         }

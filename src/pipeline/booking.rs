@@ -1,0 +1,252 @@
+//! A sink task: what it takes from its station, and how it books what became of it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{Instant, sleep_until};
+
+use super::backlog::Entry;
+use super::breaker::Circuit;
+use super::ledger::{Fate, last_error};
+use super::station::{Barrier, State, Station};
+use crate::clock;
+use crate::diagnostics::Diagnostic;
+use crate::event::Batch;
+use crate::sink::SinkError;
+
+/// What the sink task does next.
+pub(super) enum Step {
+    Write(Taken),
+    Flush(Barrier),
+    Reopen(u64),
+    Close,
+}
+
+/// A batch that was taken out of the backlog; its memory is charged until it is released.
+pub(super) struct Taken {
+    pub(super) batch: Batch,
+    charge: usize,
+}
+
+impl Station {
+    /// What to do next. Cancel-safe.
+    pub(super) async fn next(&self) -> Step {
+        loop {
+            if let Some(step) = self.take_step() {
+                return step;
+            }
+            self.work.notified().await;
+        }
+    }
+
+    /// The next batch, whatever else there is to do. Cancel-safe.
+    pub(super) async fn next_batch(&self) -> Taken {
+        loop {
+            if let Some(taken) = self.state().take_batch() {
+                return taken;
+            }
+            self.work.notified().await;
+        }
+    }
+
+    fn take_step(&self) -> Option<Step> {
+        let mut state = self.state();
+        if state.sealed {
+            return None;
+        }
+        if let Some(ticket) = state.reopen.take() {
+            return Some(Step::Reopen(ticket));
+        }
+        let front = state.backlog.front();
+        if let Some(&barrier) = state.barriers.front()
+            && front.is_none_or(|front| front > barrier.position())
+        {
+            state.barriers.pop_front();
+            return Some(Step::Flush(barrier));
+        }
+        if let Some(taken) = state.take_batch() {
+            return Some(Step::Write(taken));
+        }
+        (state.closing && !state.closed).then_some(Step::Close)
+    }
+
+    /// The batch is no longer pinned.
+    pub(super) fn release(&self, taken: &Taken) {
+        self.state().backlog.release(taken.charge);
+        self.config.bells.room.notify_one();
+    }
+
+    /// A write begins: how many events in hand are uncertain while it has not answered, and what it repeats.
+    pub(super) fn begin_write(&self, uncertain: u64, is_retry: bool, maybe_duplicated: u64) {
+        self.book(|state| {
+            state.ledger.set_uncertain(uncertain);
+            state.ledger.add_maybe_duplicated(maybe_duplicated);
+            if is_retry {
+                state.ledger.add_retry();
+            }
+        });
+    }
+
+    /// A write of the sink itself answered, in time or late.
+    pub(super) fn answered(&self, batch: &Batch, answer: &Result<(), Arc<SinkError>>, took: Duration, bytes: u64) {
+        self.config.meters.write_seconds.record(took.as_secs_f64());
+        if let (Ok(()), Some(oldest)) = (answer, batch.get(0)) {
+            let lag = clock::now_nanos().saturating_sub(oldest.timestamp_nanos());
+            self.config.meters.delivery_lag.record(Duration::from_nanos(lag).as_secs_f64());
+        }
+        self.book(|state| {
+            state.ledger.set_bytes(bytes);
+            state.ledger.add_latency(took);
+            if answer.is_ok() {
+                state.ledger.succeed();
+            }
+        });
+        self.book_error(answer.as_ref().err());
+    }
+
+    /// A write of the sink itself was given up.
+    pub(super) fn timed_out(&self) {
+        self.book_error(Some(&Arc::new(SinkError::timed_out("write", self.config.timeout))));
+    }
+
+    /// How many events in hand may have been delivered although nobody said so.
+    pub(super) fn set_uncertain(&self, events: u64) {
+        self.book(|state| state.ledger.set_uncertain(events));
+    }
+
+    /// Events in hand end here.
+    pub(super) fn settle(&self, events: usize, fate: Fate) {
+        if events > 0 {
+            self.book(|state| state.ledger.settle(events as u64, fate));
+        }
+    }
+
+    /// Events that were settled as unconfirmed are in hand again.
+    pub(super) fn reclaim(&self, events: usize) {
+        self.book(|state| state.ledger.reclaim(events as u64));
+    }
+
+    /// A fallback link answered.
+    pub(super) fn link_answered(&self, link: usize, answer: &Result<(), Arc<SinkError>>) {
+        let mut is_news = false;
+        self.book(|state| match answer {
+            Ok(()) => state.ledger.link_succeeded(link),
+            Err(error) => is_news = state.ledger.link_failed(link, error.kind()),
+        });
+        if let (Err(error), true) = (answer, is_news) {
+            self.diagnose(format!("{}/{}", self.config.name, link + 1), error.clone());
+        }
+    }
+
+    pub(super) fn flushed(&self, barrier: Barrier, result: Result<(), Arc<SinkError>>) {
+        self.book(|state| {
+            state.flushed = barrier.ticket();
+            state.flush_error = result.as_ref().err().map(|error| last_error(error, SystemTime::now()));
+        });
+        self.book_error(result.as_ref().err());
+        self.config.bells.progress.notify_waiters();
+    }
+
+    pub(super) fn reopened(&self, ticket: u64, result: Result<(), Arc<SinkError>>) {
+        self.book(|state| {
+            state.reopened = ticket;
+            state.reopen_error = result.as_ref().err().map(|error| last_error(error, SystemTime::now()));
+        });
+        self.book_error(result.as_ref().err());
+        self.config.bells.progress.notify_waiters();
+    }
+
+    pub(super) fn closed(&self, result: Result<(), Arc<SinkError>>, bytes: u64) {
+        self.book(|state| {
+            state.closed = true;
+            state.ledger.set_bytes(bytes);
+            // A close flushes: flushes that it answers, and later ones, have its error.
+            state.flush_error = result.as_ref().err().map(|error| last_error(error, SystemTime::now()));
+        });
+        self.book_error(result.as_ref().err());
+        self.config.bells.progress.notify_waiters();
+    }
+
+    /// Changes the book, unless it is sealed.
+    fn book(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state();
+        if !state.sealed {
+            change(&mut state);
+        }
+    }
+
+    /// Passes an error of the sink on: to the book, and if it is news to diagnostics.
+    fn book_error(&self, error: Option<&Arc<SinkError>>) {
+        let Some(error) = error else { return };
+        let mut is_news = false;
+        self.book(|state| is_news = state.ledger.fail(error, SystemTime::now()));
+        if is_news {
+            self.diagnose(self.config.name.clone(), error.clone());
+        }
+    }
+
+    fn diagnose(&self, sink: String, error: Arc<SinkError>) {
+        self.config.diagnostics.report(Diagnostic::SinkFailed { sink, error });
+    }
+}
+
+/// The circuit breaker and the end of the time.
+impl Station {
+    /// Asks or tells the breaker something, and says a change of its state.
+    pub(super) fn circuit<T>(&self, ask: impl FnOnce(&mut Circuit, Instant) -> T) -> T {
+        let mut state = self.state();
+        let answer = ask(&mut state.circuit, Instant::now());
+        let now = state.circuit.state();
+        let is_change = std::mem::replace(&mut state.breaker_said, now) != now;
+        drop(state);
+        if is_change
+            && let Some(callback) = &self.config.on_breaker
+            && catch_unwind(AssertUnwindSafe(|| callback(now))).is_err()
+        {
+            self.config.diagnostics.report(Diagnostic::CallbackPanicked { callback: "on_breaker" });
+        }
+        answer
+    }
+
+    /// Closes the breaker, from any thread; the sink task says so.
+    pub(crate) fn reset_breaker(&self) {
+        self.state().circuit.succeed();
+        self.stirred.notify_one();
+    }
+
+    /// The last part of a shutdown's time begins, which is the fallback's.
+    pub(crate) fn begin_endgame(&self) {
+        self.endgame.send_replace(true);
+    }
+
+    pub(super) fn is_endgame(&self) -> bool {
+        *self.endgame.borrow()
+    }
+
+    /// Ends when the last part of a shutdown's time begins. Cancel-safe.
+    pub(super) async fn endgame(&self) {
+        // The sender is this station's own: it is not gone before us.
+        self.endgame.subscribe().wait_for(|is_endgame| *is_endgame).await.map(drop).unwrap_or_default();
+    }
+
+    /// Waits until `when`, or until the breaker is reset, or the endgame begins.
+    pub(super) async fn pause_until(&self, when: Instant) {
+        tokio::select! {
+            () = sleep_until(when) => {}
+            () = self.stirred.notified() => {}
+            () = self.endgame(), if !self.is_endgame() => {}
+        }
+    }
+}
+
+impl State {
+    fn take_batch(&mut self) -> Option<Taken> {
+        if self.sealed {
+            return None;
+        }
+        let Entry { batch, charge, .. } = self.backlog.pop()?;
+        self.ledger.begin(batch.len() as u64);
+        Some(Taken { batch, charge })
+    }
+}

@@ -1,0 +1,150 @@
+//! Anywhere (pure): what is left of a batch while it is being delivered, in pieces, oldest event first.
+
+use std::collections::VecDeque;
+
+use crate::event::Batch;
+
+/// Single rejections, with nothing delivered before, after which the rest of a batch is rejected whole: the sink accepts
+/// nothing of it, and asking for every event would take as long as the batch is.
+const REJECTIONS: u32 = 3;
+
+/// A stretch of a batch that is written at once.
+pub(super) struct Piece {
+    pub(super) batch: Batch,
+    /// A write of it was given up without an answer.
+    pub(super) is_doubtful: bool,
+    /// It was written before, and failed.
+    pub(super) is_retry: bool,
+}
+
+/// The pieces of one batch that are not settled.
+pub(super) struct Load {
+    pieces: VecDeque<Piece>,
+    rejections: u32,
+    any_delivered: bool,
+    /// A panic counts once for a batch, however often it takes to find the event that causes it.
+    pub(super) has_panicked: bool,
+}
+
+/// What a rejection of the first piece leads to.
+#[derive(Debug, PartialEq)]
+pub(super) enum Bisected {
+    /// The piece is halved: the sink is asked for each.
+    Halved,
+    /// The piece is one event, which is the poison.
+    Poison,
+    /// Nothing of this batch is acceptable.
+    All,
+}
+
+impl Load {
+    pub(super) fn new(batch: Batch) -> Self {
+        let pieces = VecDeque::from([Piece { batch, is_doubtful: false, is_retry: false }]);
+        Load { pieces, rejections: 0, any_delivered: false, has_panicked: false }
+    }
+
+    pub(super) fn first(&mut self) -> Option<&mut Piece> {
+        self.pieces.front_mut()
+    }
+
+    pub(super) fn take_first(&mut self) -> Option<Piece> {
+        self.pieces.pop_front()
+    }
+
+    /// Events that may have been delivered although nobody said so.
+    pub(super) fn doubtful(&self) -> u64 {
+        self.pieces.iter().filter(|piece| piece.is_doubtful).map(|piece| piece.batch.len() as u64).sum()
+    }
+
+    /// The same, but for those of the first piece.
+    pub(super) fn doubtful_others(&self) -> u64 {
+        let first = self.pieces.front().filter(|first| first.is_doubtful);
+        self.doubtful() - first.map_or(0, |first| first.batch.len() as u64)
+    }
+
+    /// The first `events` of the first piece are delivered.
+    pub(super) fn delivered(&mut self, events: usize) {
+        self.any_delivered |= events > 0;
+        if let Some(first) = self.pieces.front_mut() {
+            first.batch = first.batch.skip(events);
+            if first.batch.is_empty() {
+                self.pieces.pop_front();
+            }
+        }
+    }
+
+    /// The first piece was rejected.
+    pub(super) fn rejected(&mut self) -> Bisected {
+        let Some(first) = self.pieces.pop_front() else { return Bisected::All };
+        let len = first.batch.len();
+        if len > 1 {
+            let (older, newer) = first.batch.split_at(len / 2);
+            let piece = |batch| Piece { batch, is_doubtful: first.is_doubtful, is_retry: false };
+            self.pieces.push_front(piece(newer));
+            self.pieces.push_front(piece(older));
+            return Bisected::Halved;
+        }
+        self.pieces.push_front(first);
+        self.rejections += 1;
+        if self.rejections >= REJECTIONS && !self.any_delivered { Bisected::All } else { Bisected::Poison }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Event, Level};
+
+    fn load(events: usize) -> Load {
+        Load::new((0..events).map(|n| Event::dynamic(Level::Info, "t", &n.to_string())).collect())
+    }
+
+    fn first(load: &mut Load) -> Vec<String> {
+        let batch = load.first().map(|piece| piece.batch.clone());
+        batch.iter().flat_map(Batch::iter).map(|record| record.message().to_string()).collect()
+    }
+
+    #[test]
+    fn a_rejected_piece_is_halved_down_to_one_event_oldest_first() {
+        let mut load = load(5);
+        assert_eq!(load.rejected(), Bisected::Halved);
+        assert_eq!(first(&mut load), ["0", "1"]);
+        assert_eq!(load.rejected(), Bisected::Halved);
+        assert_eq!((first(&mut load), load.rejected()), (vec!["0".into()], Bisected::Poison));
+        drop(load.take_first());
+        load.delivered(1);
+        assert_eq!(first(&mut load), ["2", "3", "4"]);
+    }
+
+    #[test]
+    fn three_single_rejections_with_nothing_delivered_reject_the_rest() {
+        let mut load = load(8);
+        let mut singles = 0;
+        loop {
+            match load.rejected() {
+                Bisected::Halved => {}
+                Bisected::Poison => drop(load.take_first().inspect(|_| singles += 1)),
+                Bisected::All => break,
+            }
+        }
+        assert_eq!(
+            (singles, std::iter::from_fn(|| load.take_first()).map(|piece| piece.batch.len()).sum::<usize>()),
+            (2, 6)
+        );
+    }
+
+    #[test]
+    fn a_batch_of_which_something_was_delivered_is_searched_to_its_end() {
+        let mut load = load(9);
+        load.delivered(1);
+        let mut singles = 0;
+        while load.first().is_some() {
+            match load.rejected() {
+                Bisected::Halved => {}
+                Bisected::Poison => drop(load.take_first().inspect(|_| singles += 1)),
+                Bisected::All => panic!("something was delivered"),
+            }
+        }
+        assert_eq!(singles, 8);
+    }
+}

@@ -1,0 +1,179 @@
+//! Anywhere (pure): how long to wait before a write is tried again, and when to stop.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// When a write that failed for now is tried again.
+///
+/// The wait before the attempt after the `n`th failure is random between zero and `initial · 2ⁿ⁻¹`, at most `cap`: "full
+/// jitter", which spreads the clients of a service that comes back
+/// (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>). A sink that asks for patience
+/// ([`SinkError::retry_after`](crate::SinkError::retry_after)) gets at least that.
+///
+/// Only a temporary error is tried again, and a timed-out write of a sink that does not outlive timeouts; such a retry
+/// may deliver twice, and is counted as `maybe_duplicated`.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use = "a policy does nothing until a pipeline has it"]
+pub struct Retry {
+    pub(crate) initial: Duration,
+    pub(crate) cap: Duration,
+    pub(crate) max_age: Duration,
+    pub(crate) max_attempts: Option<u32>,
+    pub(crate) seed: Option<u64>,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Retry {
+            initial: Duration::from_millis(100),
+            cap: Duration::from_secs(10),
+            max_age: Duration::from_secs(5 * 60),
+            max_attempts: None,
+            seed: None,
+        }
+    }
+}
+
+impl Retry {
+    /// No second attempt.
+    pub fn never() -> Self {
+        Retry::default().max_attempts(1)
+    }
+
+    /// The bound of the first wait. Default: 100 ms; more than zero.
+    pub fn initial(mut self, wait: Duration) -> Self {
+        self.initial = wait;
+        self
+    }
+
+    /// The bound of every wait. Default: 10 s; at least `initial`.
+    pub fn cap(mut self, wait: Duration) -> Self {
+        self.cap = wait;
+        self
+    }
+
+    /// How long after its first failure a batch is given up. Default: 5 min.
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = age;
+        self
+    }
+
+    /// How often a batch is written at the most, the first time included. Default: no limit but the age; 1 or more.
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.max_attempts = Some(attempts);
+        self
+    }
+
+    /// Makes the waits the same in every run, for tests. Default: different in every process.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+}
+
+/// The waits of one batch after another.
+pub(super) struct Backoff {
+    policy: Retry,
+    random: fastrand::Rng,
+    /// Of the batch at hand.
+    failures: u32,
+    first_failure: Option<Instant>,
+}
+
+impl Backoff {
+    pub(super) fn new(policy: Retry) -> Self {
+        let random = policy.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        Backoff { policy, random, failures: 0, first_failure: None }
+    }
+
+    /// A new batch begins, or the one at hand made progress.
+    pub(super) fn reset(&mut self) {
+        self.failures = 0;
+        self.first_failure = None;
+    }
+
+    /// An attempt failed: when to make the next; `None` to give up.
+    pub(super) fn after_failure(&mut self, now: Instant, hint: Option<Duration>) -> Option<Instant> {
+        self.failures += 1;
+        let since = *self.first_failure.get_or_insert(now);
+        if self.policy.max_attempts.is_some_and(|most| self.failures >= most) {
+            return None;
+        }
+        let bound = self.policy.initial.saturating_mul(1 << (self.failures - 1).min(31)).min(self.policy.cap);
+        let wait = bound.mul_f64(self.random.f64()).max(hint.unwrap_or_default());
+        let next = now.checked_add(wait)?;
+        // An attempt that would come too late is not waited for.
+        (next.duration_since(since) <= self.policy.max_age).then_some(next)
+    }
+
+    /// When the batch at hand is too old, if it has failed.
+    pub(super) fn expiry(&self) -> Option<Instant> {
+        self.first_failure?.checked_add(self.policy.max_age)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn waits(backoff: &mut Backoff, now: Instant, failures: usize) -> Vec<Option<Duration>> {
+        (0..failures).map(|_| backoff.after_failure(now, None).map(|next| next - now)).collect()
+    }
+
+    #[test]
+    fn waits_are_random_below_a_bound_that_doubles_to_the_cap() {
+        let now = Instant::now();
+        let policy = Retry::default().initial(100 * MS).cap(1000 * MS).seed(7);
+        let mut most = [Duration::ZERO; 6];
+        for seed in 0..500 {
+            let mut backoff = Backoff::new(policy.clone().seed(seed));
+            for (most, wait) in most.iter_mut().zip(waits(&mut backoff, now, 6)) {
+                *most = wait.expect("far from too old").max(*most);
+            }
+        }
+        for (most, bound) in most.into_iter().zip([100, 200, 400, 800, 1000, 1000]) {
+            assert!(most <= bound * MS && most > bound * MS * 9 / 10, "{most:?} of {bound} ms");
+        }
+    }
+
+    #[test]
+    fn a_seed_makes_the_waits_the_same_in_every_run() {
+        let now = Instant::now();
+        let of = |seed| waits(&mut Backoff::new(Retry::default().seed(seed)), now, 5);
+        assert_eq!(of(1), of(1));
+        assert_ne!(of(1), of(2));
+    }
+
+    #[test]
+    fn a_sink_that_asks_for_patience_gets_at_least_that() {
+        let now = Instant::now();
+        let next = Backoff::new(Retry::default()).after_failure(now, Some(3000 * MS));
+        assert_eq!(next, Some(now + 3000 * MS));
+    }
+
+    #[test]
+    fn a_batch_is_given_up_after_its_attempts() {
+        let waits = waits(&mut Backoff::new(Retry::default().max_attempts(3)), Instant::now(), 3);
+        assert_eq!(waits.iter().map(Option::is_some).collect::<Vec<_>>(), [true, true, false]);
+        assert_eq!(Backoff::new(Retry::never()).after_failure(Instant::now(), None), None);
+    }
+
+    #[test]
+    fn a_batch_is_given_up_when_its_next_attempt_would_be_too_old() {
+        let now = Instant::now();
+        let mut backoff = Backoff::new(Retry::default().max_age(1000 * MS));
+        assert!(backoff.after_failure(now, None).is_some());
+        assert_eq!(backoff.after_failure(now + 500 * MS, Some(501 * MS)), None);
+        assert_eq!(backoff.after_failure(now + 1001 * MS, None), None);
+        backoff.reset();
+        assert!(backoff.after_failure(now + 2000 * MS, None).is_some(), "the next batch begins anew");
+    }
+
+    #[test]
+    fn a_patience_beyond_all_time_gives_up() {
+        assert_eq!(Backoff::new(Retry::default()).after_failure(Instant::now(), Some(Duration::MAX)), None);
+    }
+}
