@@ -110,23 +110,24 @@ fn clock_pair() -> u64 {
     median(nanos.collect())
 }
 
-/// Nanoseconds per call of a level that the filter keeps out, less those of the loop around it.
+/// Nanoseconds per call of a level that the filter keeps out, less those of the loop around it: medians of many short
+/// rounds in turn, so that what disturbs one disturbs the other.
 fn disabled() -> f64 {
-    const LOOPS: u64 = 20_000_000;
+    const LOOPS: u64 = 200_000;
+    const TURNS: usize = 201;
     let logger = Logger::builder().filter("warn").sink("null", NullSink).start().expect("starts");
-    let mut over = Vec::new();
-    for _ in 0..5 {
-        let empty = timed(LOOPS, |number| {
+    let (mut empty, mut calls) = (Vec::new(), Vec::new());
+    for _ in 0..TURNS {
+        empty.push(timed(LOOPS, |number| {
             black_box(number);
-        });
-        let calls = timed(LOOPS, |number| {
+        }));
+        calls.push(timed(LOOPS, |number| {
             black_box(number);
             info!(logger: logger, "never", number = number);
-        });
-        over.push((calls.as_nanos() as i64 - empty.as_nanos() as i64) * 100 / LOOPS as i64);
+        }));
     }
-    over.sort_unstable();
-    over[over.len() / 2] as f64 / 100.0
+    let median = |times: Vec<Duration>| median(times.iter().map(|time| time.as_nanos() as u64).collect()) as f64;
+    (median(calls) - median(empty)) / LOOPS as f64
 }
 
 fn timed(loops: u64, mut body: impl FnMut(u64)) -> Duration {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use logweir::event::Record;
 use logweir::format::{Json, Text};
-use logweir::{Event, Format, Level};
+use logweir::{Event, Format, Level, event};
 
 const ROUNDS: usize = 41;
 const BATCHES: usize = 40;
@@ -43,11 +43,15 @@ fn main() {
 }
 
 fn event(i: u64) -> Event {
-    Event::dynamic(Level::Info, "checkout::api", "request served")
-        .with("user_id", 1_000 + i * 7_919)
-        .with("path", "/api/v1/orders")
-        .with("status", 200_u64)
-        .with("elapsed_ms", 0.25 + i as f64 * 0.173)
+    event!(
+        Level::Info,
+        target: "checkout::api",
+        "request served",
+        user_id = 1_000 + i * 7_919,
+        path = "/api/v1/orders",
+        status = 200_u64,
+        elapsed_ms = 0.25 + i as f64 * 0.173,
+    )
 }
 
 /// Nanoseconds per event.

@@ -75,7 +75,8 @@ enum Wake {
 /// Runs a logger to its end. Its books are closed also if the future is dropped before its first poll.
 pub(crate) fn run(shared: Arc<Shared>, kit: Kit) -> impl Future<Output = ()> + Send {
     let gone = Gone { shared, ending: Ending::RuntimeGone };
-    run_guarded(gone, kit)
+    // A recorder of the user's, say, may log when it is brought up to date.
+    suppress(run_guarded(gone, kit))
 }
 
 async fn run_guarded(mut gone: Gone, kit: Kit) {

@@ -3,6 +3,7 @@
 //! A child is this test binary again, told its role by a variable, with streams of its own.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![allow(clippy::print_stderr, reason = "a child tells its parent")]
 
 use std::error::Error;
 use std::fs;
@@ -118,11 +119,25 @@ fn emit(logger: &Logger, count: usize) {
     (0..count).for_each(|number| info!(logger: logger, "line {number} {padding}", number, padding = "x".repeat(60)));
 }
 
+/// Until nothing moves any more: the pipe is full. On a machine busy with something else it may only look so.
+async fn until_stuck(logger: &Logger) {
+    let mut before = None;
+    loop {
+        let delivered = logger.stats().sinks[0].delivered;
+        if before == Some(delivered) {
+            return;
+        }
+        before = Some(delivered);
+        assert!(!logger.flush(DEADLINE).await.complete);
+    }
+}
+
 /// More than a pipe holds, and nobody reads.
 fn full(home: &str) -> i32 {
     let service = async |start: fn(Builder<'static>) -> Logger| {
         let logger = start(to_stdout());
         emit(&logger, LINES);
+        until_stuck(&logger).await;
         let report = logger.shutdown(DEADLINE).await;
         report.check().unwrap();
         assert!(report.timed_out);
@@ -147,6 +162,7 @@ fn guarded() -> i32 {
     let logger = to_stdout().start().unwrap();
     let _guard = logger.shutdown_guard(DEADLINE);
     emit(&logger, LINES);
+    futures::executor::block_on(until_stuck(&logger));
     0
 }
 
@@ -237,7 +253,7 @@ fn a_full_pipe_that_nobody_reads_does_not_keep_a_process_alive_and_its_report_is
         let report = stderr.lines().find_map(|line| line.strip_prefix("report ")).unwrap_or_else(|| panic!("{stderr}"));
         let numbers: Vec<usize> = report.split(' ').map(|number| number.parse().unwrap()).collect();
         let [accepted, delivered, unconfirmed, deadline] = numbers[..] else { panic!("{report}") };
-        assert_eq!((accepted, unconfirmed, delivered % BATCH), (LINES, BATCH, 0), "{home}: {report}");
+        assert_eq!((accepted, unconfirmed % BATCH, delivered % BATCH), (LINES, 0, 0), "{home}: {report}");
         assert_eq!(delivered + unconfirmed + deadline, LINES, "{home}: {report}");
         // Only now is the pipe read: the lines delivered, and what went out of those nobody can be sure of.
         let mut stdout = String::new();
@@ -245,7 +261,7 @@ fn a_full_pipe_that_nobody_reads_does_not_keep_a_process_alive_and_its_report_is
         let whole = stdout.split_inclusive('\n').filter(|line| line.starts_with("line ") && line.ends_with("x\n"));
         let lines: Vec<_> = whole.map(|line| line.split(' ').nth(1).unwrap().parse::<usize>().unwrap()).collect();
         assert!(lines.iter().copied().eq(0..lines.len()), "{home}: in order");
-        assert!((delivered..delivered + BATCH).contains(&lines.len()), "{home}: {} of {report}", lines.len());
+        assert!((delivered..=delivered + unconfirmed).contains(&lines.len()), "{home}: {} of {report}", lines.len());
     }
 }
 
@@ -253,8 +269,11 @@ fn a_full_pipe_that_nobody_reads_does_not_keep_a_process_alive_and_its_report_is
 fn a_guard_does_not_keep_a_process_alive_either_and_says_what_was_lost() {
     let (status, stderr) = Running::start(&mut child("guarded")).ends();
     assert!(status.success(), "{status}: {stderr}");
-    assert!(stderr.contains("the deadline passed after 0.3"), "{stderr}");
-    assert!(stderr.contains(&format!("unconfirmed {BATCH} + dropped")), "{stderr}");
+    assert!(stderr.contains("the deadline passed after "), "{stderr}");
+    assert!(
+        stderr.contains(&format!("emitted {LINES} = accepted {LINES}")) && stderr.contains("(deadline "),
+        "{stderr}"
+    );
 }
 
 #[test]

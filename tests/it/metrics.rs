@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use logweir::sink::ErrorKind;
@@ -13,6 +14,7 @@ use logweir::{
     Batch, Builder, DropReason, Event, Level, LevelFilter, Logger, Pipeline, ShutdownReport, Sink, SinkError, Stats,
     async_trait, info, log,
 };
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, SharedString, Unit};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tokio::runtime;
 
@@ -398,6 +400,51 @@ fn without_a_recorder_of_its_own_a_logger_registers_on_the_one_that_is_there() {
     assert_eq!(values[&sorted("logweir_events_accepted_total{logger=\"found\",level=\"info\"}")], 1.0);
     let (series, _) = expected("found", &["null"]);
     assert_eq!(values.into_keys().collect::<BTreeSet<_>>(), series);
+}
+
+/// A recorder that logs each time a counter is set.
+struct Loud(Arc<OnceLock<Logger>>);
+
+impl metrics::CounterFn for Loud {
+    fn increment(&self, _: u64) {}
+    fn absolute(&self, _: u64) {
+        if let Some(logger) = self.0.get() {
+            info!(logger: logger, "a counter was set");
+        }
+    }
+}
+
+impl metrics::Recorder for Loud {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(Arc::new(Loud(self.0.clone())))
+    }
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_recorder_logs_as_the_flush_task_brings_it_up_to_date_does_not_enter() {
+    let memory = MemorySink::new();
+    let loud = Loud(Arc::default());
+    let builder = Logger::builder().flush_interval(Duration::from_millis(100)).metrics(&loud);
+    let logger = builder.sink("memory", memory.clone()).start_on(&runtime::Handle::current()).unwrap();
+    assert!(loud.0.set(logger.clone()).is_ok());
+    info!(logger: logger, "one");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let stats = logger.stats();
+    stats.check().unwrap();
+    assert_eq!((stats.emitted, memory.total()), (1, 1));
+    assert!(stats.suppressed > 100, "each second, each counter: {}", stats.suppressed);
+    let report = logger.shutdown(LONG).await;
+    report.check().unwrap();
+    assert_eq!((report.emitted, report.sinks[0].delivered), (1, memory.total()));
 }
 
 #[test]
