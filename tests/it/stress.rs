@@ -3,6 +3,8 @@
 //! A few seconds of short rounds; `LOGWEIR_STRESS_SECONDS` asks for more. Each round is given by its seed, which a
 //! failure names; the schedule is the machine's.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
