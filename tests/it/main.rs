@@ -14,4 +14,5 @@ mod metrics;
 mod queue;
 mod sinks;
 mod start;
+mod stress;
 mod support;
