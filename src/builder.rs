@@ -29,15 +29,17 @@ use crate::metrics::{Limits, Meters, SinkMeters};
 use crate::pipeline::{Bells, Line, Pipeline, Station, StationConfig};
 #[cfg(feature = "prometheus")]
 use crate::prometheus::{Exporter, Server};
-use crate::queue::{EVENT_BYTES, MayBlock, Overflow, Queue, QueueConfig, mark_logger_thread};
+use crate::queue::{EVENT_BYTES, MayBlock, Overflow, Queue, QueueConfig, Reserve, mark_logger_thread};
 use crate::shared::{Home, Hooks, Shared};
 use crate::shutdown::ShutdownCell;
 use crate::sink::SinkError;
-use crate::worker::{self, Cancel, Desk, Kit};
+use crate::worker::{self, Cancel, Desk, Gauge, Kit, Pressure};
 
 const MAX_LANES: usize = 64;
 const DEFAULT_LANES: usize = 4;
 const MAX_CAPACITY: usize = 1 << 24;
+/// In percent of a lane: every event gets a tenth at the least.
+const MAX_RESERVE: usize = 90;
 const MAX_BATCH: usize = 1 << 16;
 const MIN_EVENT_BYTES: usize = 256;
 /// Two of the smallest limit on an event: one can wait while another is written.
@@ -63,6 +65,8 @@ pub struct Builder<'r> {
     flush_interval: Duration,
     flush_at: LevelFilter,
     overflow: Overflow,
+    reserve: Reserve,
+    gauges: Vec<Gauge>,
     on_error: Option<Handler>,
     enrichment: Option<Context>,
     sinks: Vec<(String, Pipeline)>,
@@ -87,6 +91,8 @@ impl<'r> Builder<'r> {
             flush_interval: Duration::from_millis(100),
             flush_at: Level::Error.into(),
             overflow: Overflow::default(),
+            reserve: Reserve::NONE,
+            gauges: Vec::new(),
             on_error: None,
             enrichment: None,
             sinks: Vec::new(),
@@ -177,6 +183,32 @@ impl<'r> Builder<'r> {
         self
     }
 
+    /// Keeps this part of each lane, rounded up, for events of `level` and above. Default: none; 0 to 90 percent.
+    ///
+    /// An event below the level that finds only the reserve left is refused (`shed`) under every overflow policy:
+    /// it neither evicts nor blocks. [`Logger::try_emit`] hands it back, [`Logger::emit_wait`] waits until its part of
+    /// the lane has room. The others use all of the lane, and what happens to one that finds it full is the policy's.
+    /// Callers that log at the very same moment may take a place of the reserve each. Of a lane with few places one
+    /// stays for every event.
+    pub fn reserve(mut self, level: Level, percent: u8) -> Self {
+        self.reserve = Reserve { level: level.into(), percent: percent.into() };
+        self
+    }
+
+    /// Calls `callback` when the queue has filled to `percent` ([`Pressure::Rising`]), and when it has then fallen below
+    /// half of that ([`Pressure::Falling`]): once for each crossing. Default: none; 1 to 100 percent; each call adds one.
+    ///
+    /// What counts is the fullest lane, or the memory for spilled bytes and contexts if that is fuller. The flush task
+    /// looks whenever it hands out, so a peak between two looks may pass unseen, and one is seen a
+    /// [`flush_interval`](Builder::flush_interval) late at the most. The caller pays nothing.
+    ///
+    /// Runs on the logger's runtime, between two batches: it must not block, what it logs is suppressed, and a panic is
+    /// caught and reported.
+    pub fn on_pressure(mut self, percent: u8, callback: impl Fn(Pressure) + Send + Sync + 'static) -> Self {
+        self.gauges.push(Gauge::new(percent, callback));
+        self
+    }
+
     /// What to do with trouble of the logger itself. Default: at most ten lines a second on standard error.
     ///
     /// Runs on the logger's runtime; it must not block, and what it logs is suppressed.
@@ -246,7 +278,7 @@ impl<'r> Builder<'r> {
             .enable_all()
             .build()
             .map_err(|source| BuildError(Problem::Thread(source)))?;
-        let runtime = OwnRuntime(Some(runtime));
+        let runtime = OwnRuntime::new(runtime);
         let (shared, kit) = self.build(runtime.get().handle(), Home::OwnThread)?;
         let spawned = {
             let shared = shared.clone();
@@ -312,6 +344,7 @@ impl<'r> Builder<'r> {
             max_event_bytes: self.max_event_bytes,
             flush_at: self.flush_at,
             overflow: self.overflow,
+            reserve: if self.reserve.percent == 0 { Reserve::NONE } else { self.reserve },
             may_block,
         });
         let desk = Desk::new(self.lanes, self.batch_size, plan.batch_bytes, self.enrichment.map(Arc::new));
@@ -344,7 +377,7 @@ impl<'r> Builder<'r> {
         #[cfg(not(feature = "prometheus"))]
         let companions = Vec::new();
         let cancel = self.cancel.map(|token| Cancel { token, grace: self.grace });
-        Ok((shared, Kit { lines, flush_interval: self.flush_interval, cancel, companions }))
+        Ok((shared, Kit { lines, flush_interval: self.flush_interval, cancel, gauges: self.gauges, companions }))
     }
 
     #[cfg(feature = "prometheus")]
@@ -375,12 +408,16 @@ fn next_name() -> String {
     }
 }
 
-/// The runtime of the logger's own thread, whose end waits for nobody: a sink may have left a blocking task behind, and
+/// The runtime of a thread of our own, whose end waits for nobody: a sink may have left a blocking task behind, and
 /// a `start` that fails drops it on the caller's thread, where tokio panics if waiting could block another runtime.
-struct OwnRuntime(Option<Runtime>);
+pub(crate) struct OwnRuntime(Option<Runtime>);
 
 impl OwnRuntime {
-    fn get(&self) -> &Runtime {
+    pub(crate) fn new(runtime: Runtime) -> Self {
+        OwnRuntime(Some(runtime))
+    }
+
+    pub(crate) fn get(&self) -> &Runtime {
         self.0.as_ref().expect("only `drop` takes it")
     }
 }
@@ -497,6 +534,9 @@ impl Plan {
         let Builder { queue_capacity, lanes, memory, max_event_bytes, .. } = *builder;
         within("lanes", lanes, 1, MAX_LANES)?;
         within("queue_capacity", queue_capacity, 1, MAX_CAPACITY)?;
+        within("reserve", builder.reserve.percent, 0, MAX_RESERVE)?;
+        let mut marks = builder.gauges.iter().map(Gauge::mark);
+        marks.try_for_each(|mark| within("on_pressure", mark.into(), 1, 100))?;
         within("batch_size", builder.batch_size, 1, MAX_BATCH)?;
         within_time("flush_interval", builder.flush_interval, Duration::from_millis(1), MAX_INTERVAL)?;
         if builder.name.as_ref().is_some_and(String::is_empty) {

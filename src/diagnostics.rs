@@ -43,7 +43,8 @@ pub enum Diagnostic {
         /// What it said.
         error: Box<dyn Error + Send + Sync>,
     },
-    /// The flush task ended before the logger was shut down: its runtime was dropped, or it panicked.
+    /// One of the logger's tasks ended before the logger was shut down: its runtime was dropped, or the task panicked.
+    /// The logger has ended with it.
     WorkerGone {
         /// Accepted events that were lost for it, summed over the sinks.
         lost: u64,
@@ -80,7 +81,7 @@ impl fmt::Display for Diagnostic {
             Diagnostic::HookFailed { error } => write!(f, "a shutdown hook failed: {}", Chain(&**error)),
             Diagnostic::WorkerGone { lost } => write!(
                 f,
-                "the flush task is gone before the logger was shut down (its runtime was dropped, or it panicked); \
+                "a task of the logger is gone before the logger was shut down (its runtime was dropped, or it panicked); \
                  {lost} deliveries are lost and further events are refused"
             ),
             Diagnostic::Stalled { since } => write!(

@@ -112,6 +112,9 @@ mod metrics;
 mod prometheus;
 pub mod stats;
 mod shutdown;
+mod panic_hook;
+#[cfg(all(unix, feature = "signal"))]
+mod signal;
 mod builder;
 mod clock;
 mod deadline;
@@ -123,12 +126,14 @@ pub use builder::{BuildError, Builder};
 pub use event::{Batch, Event, Level, LevelFilter, Value, err};
 pub use format::Format;
 pub use logger::{Logger, ShutdownGuard};
+pub use panic_hook::{PanicHook, panic_hook};
 pub use pipeline::{Backlog, Breaker, BreakerState, Pipeline, Retry};
 pub use queue::Overflow;
 pub use shutdown::Health;
 pub use sink::{Blocking, Sink, SinkError};
 pub use stats::{DropReason, FlushReport, ShutdownReport, Stats};
 pub use suppress::suppress;
+pub use worker::Pressure;
 
 /// What goes wrong, besides [`BuildError`] and [`SinkError`]: refusals of calls, and trouble of the logger's own.
 pub mod error {

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, select};
@@ -288,6 +288,54 @@ impl Logger {
     /// Whether it runs, drains, or has ended.
     pub fn health(&self) -> Health {
         self.shared.health()
+    }
+}
+
+/// A handle that does not keep the logger running.
+pub(crate) struct WeakLogger {
+    shared: Weak<Shared>,
+    context: Option<Arc<Context>>,
+}
+
+impl WeakLogger {
+    /// The logger, unless it has ended and nobody asks for its books any more.
+    pub(crate) fn upgrade(&self) -> Option<Logger> {
+        let shared = self.shared.upgrade()?;
+        // Also if there is no other handle: the shutdown that the last one asked for goes on, and ours asks for the same.
+        shared.handles.fetch_add(1, Ordering::Relaxed);
+        Some(Logger { shared, context: self.context.clone() })
+    }
+}
+
+impl Logger {
+    pub(crate) fn downgrade(&self) -> WeakLogger {
+        WeakLogger { shared: Arc::downgrade(&self.shared), context: self.context.clone() }
+    }
+
+    pub(crate) fn home(&self) -> Home {
+        self.shared.home
+    }
+
+    /// Emits an event that must not keep its thread longer than this, whatever the overflow policy.
+    pub(crate) fn emit_within(&self, event: Event, most: Duration) {
+        if self.shared.filter.allows_event(&event)
+            && let Some(event) = self.prepare(event)
+        {
+            self.shared.queue.push_within(event, most);
+        }
+    }
+
+    /// As [`Logger::shutdown`] for those who do not look at the report: what was lost is said, before this ends.
+    #[cfg(all(unix, feature = "signal"))]
+    pub(crate) async fn shutdown_unread(&self, timeout: Duration) {
+        self.shared.guarded.store(true, Ordering::Relaxed);
+        drop(self.shutdown(timeout).await);
+        self.shared.diagnostics.settle();
+    }
+
+    /// As [`Logger::flush`], on this thread: the caller answers for blocking it.
+    pub(crate) fn flush_here(&self, timeout: Duration) {
+        drop(block_on(self.flush(timeout)));
     }
 }
 

@@ -157,6 +157,11 @@ impl Shared {
         (stats, intake)
     }
 
+    /// Whether a sink has events that wait or are being written.
+    pub(crate) fn has_unsettled(&self) -> bool {
+        self.stations.iter().map(|station| station.report()).any(|sink| sink.backlog + sink.in_flight > 0)
+    }
+
     pub(crate) fn health(&self) -> Health {
         match self.ended.get() {
             Some(&since) => Health::Gone { since },
@@ -191,17 +196,18 @@ impl Shared {
         desk.end = Some((report.clone(), why));
         drop(desk);
         self.ended.get_or_init(SystemTime::now);
-        self.say_what_was_lost(ending, why, &report);
+        self.say_what_was_lost(why, &report);
         self.shutdown.set_done();
         self.bells.progress.notify_waiters();
         report
     }
 
     /// Before the end is made known, so that those who wait for it can wait for this too.
-    fn say_what_was_lost(&self, ending: Ending, why: DropReason, report: &ShutdownReport) {
+    fn say_what_was_lost(&self, why: DropReason, report: &ShutdownReport) {
         let lost = |sink: &SinkReport| sink.dropped.get(why) + sink.unconfirmed;
         let lost: u64 = report.sinks.iter().map(lost).sum();
-        if matches!(ending, Ending::RuntimeGone | Ending::Panicked) {
+        // Also at a deadline: a task was found to be gone before.
+        if self.queue.is_worker_gone() {
             self.diagnostics.report(Diagnostic::WorkerGone { lost });
             diagnostics::settle();
         } else if report.timed_out && lost > 0 && self.guarded.load(Ordering::Relaxed) {

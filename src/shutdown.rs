@@ -16,9 +16,9 @@ pub(crate) type Hook = Box<dyn FnOnce() -> BoxFuture<'static, Result<(), BoxErro
 pub enum Health {
     /// It accepts and delivers.
     Running,
-    /// A shutdown was asked for and goes on.
+    /// A shutdown was asked for and goes on; or one of its tasks is gone, and the others deliver what they have.
     Draining,
-    /// It has ended: shut down, or its flush task is gone.
+    /// It has ended: shut down, or one of its tasks is gone.
     Gone {
         /// When.
         since: std::time::SystemTime,
@@ -34,7 +34,7 @@ pub(crate) enum Ending {
     Deadline,
     /// The runtime was dropped under the flush task.
     RuntimeGone,
-    /// The flush task panicked.
+    /// The flush task panicked, or a sink task ended before the sink was closed.
     Panicked,
 }
 

@@ -37,7 +37,8 @@ fn with_a_sink_hung_for_a_million_events_the_process_stays_within_its_budget() {
         .unwrap();
     let said = String::from_utf8_lossy(&child.stdout);
     assert!(child.status.success(), "{said}\n{}", String::from_utf8_lossy(&child.stderr));
-    let peak = said.lines().find_map(|line| line.strip_prefix("peak ")?.parse::<usize>().ok()).expect("it says its peak");
+    let peak =
+        said.lines().find_map(|line| line.strip_prefix("peak ")?.parse::<usize>().ok()).expect("it says its peak");
     assert!(peak <= BUDGET + SLACK, "{peak} bytes with a budget of {BUDGET}");
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::Notify;
+use super::freed::Freed;
 
 /// A bounded number of bytes. Charged on the caller's side for events that left their inline buffer and for contexts;
 /// released when the event leaves the queue, when the last event with the context is gone.
@@ -15,19 +15,12 @@ pub(crate) struct Account {
     used: AtomicUsize,
     /// The part of `used` that contexts hold; at most half of `limit`.
     contexts: AtomicUsize,
-    waiting: AtomicUsize,
-    freed: Notify,
+    freed: Freed,
 }
 
 impl Account {
     pub(super) fn new(limit: usize) -> Self {
-        Account {
-            limit,
-            used: AtomicUsize::new(0),
-            contexts: AtomicUsize::new(0),
-            waiting: AtomicUsize::new(0),
-            freed: Notify::new(),
-        }
+        Account { limit, used: AtomicUsize::new(0), contexts: AtomicUsize::new(0), freed: Freed::default() }
     }
 
     pub(super) fn limit(&self) -> usize {
@@ -44,11 +37,8 @@ impl Account {
 
     pub(crate) fn release(&self, bytes: usize) {
         if bytes > 0 {
-            // SeqCst with the waiter's registration: either it sees the freed bytes or we see it waiting.
-            self.used.fetch_sub(bytes, Ordering::SeqCst);
-            if self.waiting.load(Ordering::SeqCst) > 0 {
-                self.freed.notify_waiters();
-            }
+            self.used.fetch_sub(bytes, Ordering::Relaxed);
+            self.freed.ring();
         }
     }
 
@@ -68,25 +58,15 @@ impl Account {
     ///
     /// Cancel-safe: a charge is made in the same poll that returns.
     pub(super) async fn charge(&self, bytes: usize, closed: impl Fn() -> bool) -> bool {
-        if self.try_charge(bytes) {
-            return true;
-        }
-        let _waiting = Waiting::enter(&self.waiting);
-        loop {
-            let mut freed = std::pin::pin!(self.freed.notified());
-            freed.as_mut().enable();
-            if self.try_charge(bytes) {
-                return true;
-            }
-            if closed() {
-                return false;
-            }
-            freed.await;
-        }
+        let attempt = || match self.try_charge(bytes) {
+            true => Some(true),
+            false => closed().then_some(false),
+        };
+        self.freed.wait_for(attempt).await
     }
 
     pub(super) fn wake_waiters(&self) {
-        self.freed.notify_waiters();
+        self.freed.ring();
     }
 }
 
@@ -94,22 +74,7 @@ impl Account {
 /// nobody took and nobody gives back.
 fn try_add(counter: &AtomicUsize, bytes: usize, limit: usize) -> bool {
     let add = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= limit);
-    counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, add).is_ok()
-}
-
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn enter(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Waiting(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
+    counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
 }
 
 /// The charge for one context.
@@ -180,6 +145,6 @@ mod tests {
             account.wake_waiters();
         };
         assert!(!tokio::join!(account.charge(60, is_closed), close).0);
-        assert_eq!((account.used(), account.waiting.load(Ordering::Relaxed)), (50, 0));
+        assert_eq!((account.used(), account.freed.waiting()), (50, 0));
     }
 }

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::coop::unconstrained;
 
+use super::freed::Freed;
 use crate::event::{Event, Level};
 use crate::stats::{DropReason, Drops};
 
@@ -36,6 +37,8 @@ pub(super) struct Lane {
     exit: Mutex<Exit>,
     /// Spilled bytes of the events in the channel.
     bytes: AtomicUsize,
+    /// For those who wait beside the channel's own line: rung when the channel has fewer events than before.
+    pub(super) freed: Freed,
     refused: [AtomicU64; DropReason::ALL.len()],
 }
 
@@ -60,7 +63,13 @@ impl Lane {
     pub(super) fn new(capacity: usize) -> Self {
         let (tx, rx) = mpsc::channel(capacity);
         let exit = Exit { rx, popped: 0, popped_by_level: [0; Level::ALL.len()], evicted: Drops::default() };
-        Lane { tx, exit: Mutex::new(exit), bytes: AtomicUsize::new(0), refused: Default::default() }
+        Lane {
+            tx,
+            exit: Mutex::new(exit),
+            bytes: AtomicUsize::new(0),
+            freed: Freed::default(),
+            refused: Default::default(),
+        }
     }
 
     /// A panic while the lock was held left counts that are whole: each is changed in one statement.
@@ -125,6 +134,7 @@ impl Lane {
             self.sub_bytes(bytes);
             drop(oldest);
             release(bytes);
+            self.freed.ring();
         }
     }
 
@@ -136,6 +146,7 @@ impl Lane {
         }
         let polled = exit.poll_drain(&mut Context::from_waker(Waker::noop()), into);
         drop(exit);
+        self.freed.ring();
         let taken = if let Poll::Ready(taken) = polled { taken } else { 0 };
         self.sub_bytes_of(into, taken);
         taken
@@ -159,6 +170,7 @@ impl Lane {
     /// No event enters from here on; what was accepted can still be drained.
     pub(super) fn close(&self) {
         self.exit().rx.close();
+        self.freed.ring();
     }
 
     /// How many events were accepted so far, and how many of them were taken out.

@@ -1,6 +1,7 @@
 //! The caller's side pushes, the flush task drains: lanes with a bounded number of events and one account of bytes.
 
 mod account;
+mod freed;
 mod lane;
 mod overflow;
 
@@ -13,6 +14,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use tokio::sync::mpsc::Permit;
 use tokio::sync::mpsc::error::TrySendError;
 
 pub(crate) use account::Account;
@@ -35,7 +37,25 @@ pub(crate) struct QueueConfig {
     pub(crate) max_event_bytes: usize,
     pub(crate) flush_at: LevelFilter,
     pub(crate) overflow: Overflow,
+    pub(crate) reserve: Reserve,
     pub(crate) may_block: MayBlock,
+}
+
+/// The part of each lane that is kept for important events.
+#[derive(Clone, Copy)]
+pub(crate) struct Reserve {
+    /// Events that this allows may use all of a lane; `Trace`: there is no reserve.
+    pub(crate) level: LevelFilter,
+    pub(crate) percent: usize,
+}
+
+impl Reserve {
+    pub(crate) const NONE: Reserve = Reserve { level: LevelFilter::Trace, percent: 0 };
+
+    /// How many of a lane's places every event may take. One at the least: otherwise who waits would wait for ever.
+    fn open_places(self, capacity: usize) -> usize {
+        (capacity - (capacity * self.percent).div_ceil(100)).max(1)
+    }
 }
 
 /// Where [`Overflow::Block`] waits.
@@ -51,7 +71,10 @@ pub(crate) enum MayBlock {
 pub(crate) struct Queue {
     lanes: Box<[Lane]>,
     config: QueueConfig,
-    /// Depth at which a caller wakes the flush task. Half: waking earlier moves cache lines while the caller emits.
+    /// Depth from which on events below the reserve's level are shed.
+    open_places: usize,
+    /// Depth at which a caller wakes the flush task. Half of what every event may use: waking earlier moves cache lines
+    /// while the caller emits.
     mark: usize,
     account: Arc<Account>,
     signal: Signal,
@@ -103,9 +126,11 @@ impl std::error::Error for TryEmitError {}
 
 impl Queue {
     pub(crate) fn new(config: QueueConfig) -> Self {
+        let open_places = config.reserve.open_places(config.capacity);
         Queue {
             lanes: (0..config.lanes).map(|_| Lane::new(config.capacity)).collect(),
-            mark: (config.capacity / 2).max(1),
+            open_places,
+            mark: (open_places / 2).max(1),
             account: Arc::new(Account::new(config.heap_bytes)),
             config,
             signal: Signal::default(),
@@ -120,6 +145,9 @@ impl Queue {
     pub(crate) fn push(&self, mut event: Event) {
         let lane = self.lane();
         let level = event.level();
+        if self.is_restricted(level) && self.has_no_open_place(lane) {
+            return self.shed(lane);
+        }
         if self.is_heavy(&event) {
             return self.push_heavy(lane, event);
         }
@@ -127,6 +155,14 @@ impl Queue {
         match lane.tx.try_send(event) {
             Ok(()) => self.after_send(lane, level),
             Err(error) => self.overflowed(lane, error),
+        }
+    }
+
+    /// As [`Queue::push`]; no policy waits longer than this.
+    pub(crate) fn push_within(&self, event: Event, most: Duration) {
+        match self.config.overflow {
+            Overflow::Block(wait) if wait > most && self.may_block() => self.push_blocking(self.lane(), event, most),
+            _ => self.push(event),
         }
     }
 
@@ -153,7 +189,8 @@ impl Queue {
         if lane.tx.is_closed() {
             return Err(TryEmitError::Closed(event));
         }
-        if !has_charged_context(&event) || !self.account.try_charge(bytes) {
+        let is_shed = self.is_restricted(level) && self.has_no_open_place(lane);
+        if is_shed || !has_charged_context(&event) || !self.account.try_charge(bytes) {
             self.signal.raise();
             return Err(TryEmitError::Full(event));
         }
@@ -181,7 +218,7 @@ impl Queue {
     pub(crate) async fn push_wait(&self, event: Event) -> Result<(), DropReason> {
         let lane = self.lane();
         let mut stage = DropReason::OverflowNewest;
-        let admitted = self.admit(lane, event, &mut stage).await;
+        let admitted = self.admit(lane, event, Restricted::Waits, &mut stage).await;
         admitted.inspect_err(|reason| lane.refuse(*reason))
     }
 
@@ -207,6 +244,23 @@ impl Queue {
         // The branch spares the division for the first threads.
         let index = if number < self.lanes.len() { number } else { number % self.lanes.len() };
         &self.lanes[index]
+    }
+
+    /// Whether events of this level may not use the reserve.
+    #[inline]
+    fn is_restricted(&self, level: Level) -> bool {
+        !self.config.reserve.level.allows(level)
+    }
+
+    /// Looked at before the event is sent: callers that look at the same moment may all find the last open place.
+    fn has_no_open_place(&self, lane: &Lane) -> bool {
+        lane.depth() >= self.open_places
+    }
+
+    #[cold]
+    fn shed(&self, lane: &Lane) {
+        self.signal.raise();
+        lane.refuse(self.closed_or(lane, DropReason::Shed));
     }
 
     #[inline]
@@ -284,10 +338,12 @@ impl Queue {
             TrySendError::Closed(event) => return self.refuse_charged(lane, event, DropReason::Closed),
             TrySendError::Full(event) => event,
         };
+        let level = event.level();
         self.signal.raise();
         match self.config.overflow {
+            // The reserve was used up since it was looked at: nothing makes room for this event.
+            _ if self.is_restricted(level) => self.refuse_charged(lane, event, DropReason::Shed),
             Overflow::DropOldest => {
-                let level = event.level();
                 let (trash, sent) = lane.replace_oldest(event);
                 self.account.release(trash.spilled_bytes());
                 match sent {
@@ -336,14 +392,21 @@ impl Queue {
     fn push_blocking(&self, lane: &Lane, event: Event, wait: Duration) {
         let mut stage = DropReason::OverflowNewest;
         let until = Instant::now().checked_add(wait);
-        let admitted = crate::deadline::block_until(self.admit(lane, event, &mut stage), until);
+        let admitted = self.admit(lane, event, Restricted::IsShed, &mut stage);
+        let admitted = crate::deadline::block_until(admitted, until);
         if let Err(reason) = admitted.unwrap_or(Err(stage)) {
             lane.refuse(self.closed_or(lane, reason));
         }
     }
 
     /// Waits for bytes, then for a place. `stage` says what it is waiting for, as the reason if it is given up.
-    async fn admit(&self, lane: &Lane, mut event: Event, stage: &mut DropReason) -> Result<(), DropReason> {
+    async fn admit(
+        &self,
+        lane: &Lane,
+        mut event: Event,
+        restricted: Restricted,
+        stage: &mut DropReason,
+    ) -> Result<(), DropReason> {
         let is_cut = self.limit(&mut event);
         if !has_charged_context(&event) {
             return Err(self.closed_or(lane, DropReason::Bytes));
@@ -360,6 +423,34 @@ impl Queue {
         // Bytes before the place: a permit held while waiting would keep the end of a drain waiting too.
         let charge = Charge { account: &self.account, bytes };
         *stage = DropReason::OverflowNewest;
+        let level = event.level();
+        let permit = match (self.is_restricted(level), restricted) {
+            (false, _) => self.place(lane).await,
+            (true, Restricted::Waits) => self.open_place(lane).await,
+            (true, Restricted::IsShed) if self.has_no_open_place(lane) => {
+                return Err(self.closed_or(lane, DropReason::Shed));
+            }
+            (true, Restricted::IsShed) => lane.tx.try_reserve().map_err(|error| match error {
+                TrySendError::Full(()) => DropReason::Shed,
+                TrySendError::Closed(()) => DropReason::Closed,
+            }),
+        };
+        let permit = permit.map_err(|reason| self.closed_or(lane, reason))?;
+        event.stamp(clock::now_nanos());
+        lane.add_bytes(bytes);
+        permit.send(event);
+        charge.keep();
+        self.count_cut(is_cut);
+        self.after_charge(bytes);
+        self.after_send(lane, level);
+        Ok(())
+    }
+
+    /// Waits for a place in all of the lane.
+    async fn place<'a>(&self, lane: &'a Lane) -> Result<Permit<'a, Event>, DropReason> {
+        // Given up with a place that it was just granted, that is free for others: those who are not in the channel's
+        // own line do not hear of it. Declared first, so dropped after it.
+        let _freed = WakeWaiters(lane);
         let mut place = pin!(lane.tx.reserve());
         let reserved = poll_fn(|cx| {
             let polled = place.as_mut().poll(cx);
@@ -369,19 +460,44 @@ impl Queue {
             }
             polled
         });
-        let permit = match reserved.await {
-            Ok(permit) => permit,
-            Err(_) => return Err(self.closed_or(lane, DropReason::Closed)),
+        reserved.await.map_err(|_| DropReason::Closed)
+    }
+
+    /// Waits for a place beside the reserve. Not in the channel's line of waiters, which knows no reserve: a place that
+    /// it granted here would be the reserve's.
+    async fn open_place<'a>(&self, lane: &'a Lane) -> Result<Permit<'a, Event>, DropReason> {
+        let try_place = || match self.has_no_open_place(lane) {
+            true if lane.tx.is_closed() => Some(Err(DropReason::Closed)),
+            true => None,
+            false => match lane.tx.try_reserve() {
+                Ok(permit) => Some(Ok(permit)),
+                Err(TrySendError::Closed(())) => Some(Err(DropReason::Closed)),
+                Err(TrySendError::Full(())) => None,
+            },
         };
-        let level = event.level();
-        event.stamp(clock::now_nanos());
-        lane.add_bytes(bytes);
-        permit.send(event);
-        charge.keep();
-        self.count_cut(is_cut);
-        self.after_charge(bytes);
-        self.after_send(lane, level);
-        Ok(())
+        match try_place() {
+            Some(place) => place,
+            None => {
+                self.signal.raise_if_down();
+                lane.freed.wait_for(try_place).await
+            }
+        }
+    }
+}
+
+/// What an event below the reserve's level does when only the reserve is left.
+#[derive(Clone, Copy)]
+enum Restricted {
+    Waits,
+    IsShed,
+}
+
+/// Wakes those who wait for a place beside the reserve.
+struct WakeWaiters<'a>(&'a Lane);
+
+impl Drop for WakeWaiters<'_> {
+    fn drop(&mut self) {
+        self.0.freed.ring();
     }
 }
 
@@ -417,6 +533,11 @@ impl Queue {
         self.close();
     }
 
+    /// Whether it was closed because something of ours is gone.
+    pub(crate) fn is_worker_gone(&self) -> bool {
+        self.worker_gone.load(Ordering::Relaxed)
+    }
+
     /// What each lane has accepted so far: where a flush must come to.
     pub(crate) fn accepted_positions(&self) -> Box<[u64]> {
         self.lanes.iter().map(|lane| lane.position().0).collect()
@@ -425,6 +546,13 @@ impl Queue {
     /// Events accepted before `positions` that are still in the lanes.
     pub(crate) fn before(&self, positions: &[u64]) -> u64 {
         self.lanes.iter().zip(positions).map(|(lane, &position)| position.saturating_sub(lane.position().1)).sum()
+    }
+
+    /// How full the fullest lane is, or the account of bytes if that is fuller.
+    pub(crate) fn percent_full(&self) -> u8 {
+        let depth = self.lanes.iter().map(Lane::depth).max().unwrap_or(0);
+        let percent = |used: usize, of: usize| (used.min(of) as u128 * 100 / of.max(1) as u128) as u8;
+        percent(depth, self.config.capacity).max(percent(self.account.used(), self.account.limit()))
     }
 
     pub(crate) fn book(&self) -> IntakeBook {
@@ -496,7 +624,7 @@ thread_local! {
     static LOGGER_THREAD: Cell<bool> = const { Cell::new(false) };
 }
 
-fn is_logger_thread() -> bool {
+pub(crate) fn is_logger_thread() -> bool {
     LOGGER_THREAD.get()
 }
 

@@ -5,6 +5,7 @@
 
 mod batcher;
 mod desk;
+mod pressure;
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -22,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 use batcher::{NO_CUT, cut_now};
 pub(crate) use desk::Desk;
 use desk::Progress;
+pub(crate) use pressure::Gauge;
+pub use pressure::Pressure;
 
 use crate::diagnostics::Diagnostic;
 use crate::pipeline::{Line, deliver};
@@ -41,6 +44,7 @@ pub(crate) struct Kit {
     pub(crate) lines: Vec<Line>,
     pub(crate) flush_interval: Duration,
     pub(crate) cancel: Option<Cancel>,
+    pub(crate) gauges: Vec<Gauge>,
     /// Tasks that run as long as the logger and end after its sinks.
     pub(crate) companions: Vec<BoxFuture<'static, ()>>,
 }
@@ -75,7 +79,8 @@ enum Wake {
 /// Runs a logger to its end. Its books are closed also if the future is dropped before its first poll.
 pub(crate) fn run(shared: Arc<Shared>, kit: Kit) -> impl Future<Output = ()> + Send {
     let gone = Gone { shared, ending: Ending::RuntimeGone };
-    // A recorder of the user's, say, may log when it is brought up to date.
+    // A recorder of the user's, say, may log when it is brought up to date; and what panics in here is said by the books and
+    // diagnostics: it is no event for the queue it may have broken.
     suppress(run_guarded(gone, kit))
 }
 
@@ -95,6 +100,7 @@ async fn run_guarded(mut gone: Gone, kit: Kit) {
         shared: &shared,
         ticks: ticks(kit.flush_interval),
         cancel: kit.cancel,
+        gauges: kit.gauges,
         grace_over: None,
         blocked: false,
         look_again: false,
@@ -110,7 +116,7 @@ async fn run_guarded(mut gone: Gone, kit: Kit) {
     };
     gone.ending = tokio::select! {
         biased;
-        lived = life => if lived.is_ok() { Ending::Orderly } else { Ending::Panicked },
+        lived = life => lived.unwrap_or(Ending::Panicked),
         () = shared.shutdown.wait_part_here(1, 1) => Ending::Deadline,
         // Somebody else's clock came first and the books are closed.
         () = shared.shutdown.wait_done() => Ending::Deadline,
@@ -149,6 +155,7 @@ struct Worker<'a> {
     shared: &'a Arc<Shared>,
     ticks: Interval,
     cancel: Option<Cancel>,
+    gauges: Vec<Gauge>,
     grace_over: Option<Instant>,
     /// A batch waits for room at a sink.
     blocked: bool,
@@ -161,9 +168,17 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     /// From the first event to the last sink's close.
-    async fn live(mut self, mut pipelines: JoinSet<()>) {
+    async fn live(mut self, mut pipelines: JoinSet<()>) -> Ending {
         let shared = self.shared;
-        self.serve_until(shared.shutdown.wait_requested()).await;
+        let supervised = async {
+            tokio::select! {
+                biased;
+                () = shared.shutdown.wait_requested() => {}
+                // Before they are told to, they end only by a fault of ours, or of a recorder of the user's.
+                _ = pipelines.join_next() => lose_task(shared),
+            }
+        };
+        self.serve_until(supervised).await;
         // Hooks may log, so the intake stays open and is served while they run.
         let mut hooks = JoinSet::new();
         hooks.spawn(run_hooks(shared.clone()));
@@ -171,7 +186,13 @@ impl Worker<'_> {
         shared.queue.close();
         self.drain_closed().await;
         shared.stations.iter().for_each(|station| station.begin_close());
-        while pipelines.join_next().await.is_some() {}
+        while let Some(ended) = pipelines.join_next().await {
+            // With all of its events settled it had only itself left to drop.
+            if ended.is_err() && shared.has_unsettled() {
+                shared.queue.close_worker_gone();
+            }
+        }
+        if shared.queue.is_worker_gone() { Ending::Panicked } else { Ending::Orderly }
     }
 
     async fn serve_until(&mut self, done: impl Future<Output = ()>) {
@@ -238,6 +259,8 @@ impl Worker<'_> {
         let was_blocked = self.blocked;
         self.shared.desk().begin();
         loop {
+            // Before and after each batch: what fills while it is handed out may be gone with the next.
+            self.look_at_gauges();
             let take = |lane, into: &mut Vec<_>| goal.map_or(0, |goal| queue.drain(lane, goal[lane], into));
             let progress = self.shared.desk().hand_out(queue, stations, cut, take);
             self.blocked = progress == Progress::Blocked;
@@ -312,6 +335,13 @@ impl Worker<'_> {
         }
     }
 
+    fn look_at_gauges(&mut self) {
+        if !self.gauges.is_empty() {
+            let percent = self.shared.queue.percent_full();
+            self.gauges.iter_mut().for_each(|gauge| gauge.look(percent, &self.shared.diagnostics));
+        }
+    }
+
     fn next_timer(&self) -> Option<Instant> {
         let look_again = self.look_again.then(|| Instant::now() + HALF_WRITTEN_PAUSE);
         self.deadlines.iter().map(|(_, deadline)| *deadline).chain(look_again).min()
@@ -328,6 +358,7 @@ impl Worker<'_> {
     async fn drain_closed(&mut self) {
         let Shared { queue, stations, bells, .. } = &**self.shared;
         loop {
+            self.look_at_gauges();
             let progress = std::future::poll_fn(|cx| {
                 let mut is_waiting = false;
                 let mut desk = self.shared.desk();
@@ -388,6 +419,12 @@ async fn run_hooks(shared: Arc<Shared>) {
             shared.diagnostics.report(Diagnostic::HookFailed { error });
         }
     }
+}
+
+/// A sink's task is gone: nothing is accepted that would not arrive everywhere. The other sinks get what there is.
+fn lose_task(shared: &Shared) {
+    shared.queue.close_worker_gone();
+    shared.shutdown.request(shared.shutdown_timeout);
 }
 
 async fn cancelled(cancel: &Option<Cancel>) {

@@ -22,16 +22,16 @@ use logweir::{
 };
 use tokio::runtime::{self, Handle, Runtime};
 
-const ROLE: &str = "LOGWEIR_TEST_CHILD";
-const FILE: &str = "LOGWEIR_TEST_CHILD_FILE";
+pub(crate) const ROLE: &str = "LOGWEIR_TEST_CHILD";
+pub(crate) const FILE: &str = "LOGWEIR_TEST_CHILD_FILE";
 /// No child that keeps its promise lives as long.
-const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 const DEADLINE: Duration = Duration::from_millis(300);
-const LINES: usize = 4000;
+pub(crate) const LINES: usize = 4000;
 const BATCH: usize = 16;
 
 /// The message and a newline.
-struct Plain;
+pub(crate) struct Plain;
 
 impl Format for Plain {
     fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
@@ -40,14 +40,19 @@ impl Format for Plain {
 }
 
 fn child(role: &str) -> Command {
+    child_of("children::the_child", role)
+}
+
+/// This binary again, for one test, which finds its role in [`ROLE`].
+pub(crate) fn child_of(test: &str, role: &str) -> Command {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "children::the_child", "--nocapture"]).env(ROLE, role).stdin(Stdio::null());
+    child.args(["--exact", test, "--nocapture"]).env(ROLE, role).stdin(Stdio::null());
     child.stdout(Stdio::piped()).stderr(Stdio::piped());
     child
 }
 
 /// Ends the child if the test ends first.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -58,12 +63,12 @@ impl Drop for Running {
 }
 
 impl Running {
-    fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         Running(command.spawn().unwrap())
     }
 
     /// Its standard error and how it ended, if that is in time. Its standard output is not read.
-    fn ends(&mut self) -> (ExitStatus, String) {
+    pub(crate) fn ends(&mut self) -> (ExitStatus, String) {
         let mut stderr = self.0.stderr.take().unwrap();
         let (ended, end) = mpsc::channel();
         // Standard error is closed by the end of the process, or of the thread that holds it up.
@@ -78,7 +83,7 @@ impl Running {
 }
 
 /// An empty folder of the test's own.
-fn folder(test: &str) -> PathBuf {
+pub(crate) fn folder(test: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("children").join(test);
     match fs::remove_dir_all(&folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => panic!("{}: {error}", folder.display()),
@@ -107,7 +112,7 @@ fn the_child() {
     std::process::exit(code);
 }
 
-fn quiet() -> Builder<'static> {
+pub(crate) fn quiet() -> Builder<'static> {
     Logger::builder().flush_interval(Duration::from_secs(3600)).flush_at(LevelFilter::Off).lanes(1).batch_size(BATCH)
 }
 
@@ -116,7 +121,7 @@ fn to_stdout() -> Builder<'static> {
     quiet().sink("console", Pipeline::to(console).timeout(10 * LONG))
 }
 
-fn emit(logger: &Logger, count: usize) {
+pub(crate) fn emit(logger: &Logger, count: usize) {
     (0..count).for_each(|number| info!(logger: logger, "line {number} {padding}", number, padding = "x".repeat(60)));
 }
 
@@ -198,7 +203,7 @@ fn closed() -> i32 {
     0
 }
 
-fn to_file() -> Builder<'static> {
+pub(crate) fn to_file() -> Builder<'static> {
     let path = std::env::var_os(FILE).expect("the test names the file");
     quiet().sink("file", Pipeline::to(FileSink::new(path).format(Plain)).timeout(LONG))
 }
@@ -321,7 +326,7 @@ fn a_closed_pipe_is_said_once_and_is_no_panic() {
 }
 
 /// The numbers of the whole lines of a file, which are all it has.
-fn numbers(path: &Path) -> Vec<usize> {
+pub(crate) fn numbers(path: &Path) -> Vec<usize> {
     let text = fs::read_to_string(path).unwrap();
     text.lines().map(|line| line.split(' ').nth(1).unwrap().parse().unwrap()).collect()
 }

@@ -5,6 +5,7 @@ mod compile_fail;
 mod delivery;
 mod emission;
 mod encoding;
+mod ends;
 mod formats;
 mod lifecycle;
 mod macros;
