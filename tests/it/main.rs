@@ -2,6 +2,7 @@
 
 mod children;
 mod compile_fail;
+mod conservation;
 mod delivery;
 mod emission;
 mod encoding;

@@ -1,0 +1,59 @@
+//! Nothing is lost without a reason: random programs of callers, faults and ends, in paused time, with both books
+//! checked against what the scripted sinks wrote down.
+//!
+//! The programs are the same in every run. `LOGWEIR_PROGRAMS` says how many there are, `LOGWEIR_SEED` (a number, or
+//! `random`) which ones.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod link;
+mod program;
+mod regressions;
+mod verdict;
+mod world;
+
+use std::thread;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
+
+use program::program;
+use world::run;
+
+/// How many programs a normal run has.
+const PROGRAMS: u32 = 10_000;
+
+fn number(variable: &str, default: u64) -> u64 {
+    match std::env::var(variable) {
+        Ok(text) if text == "random" => std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0),
+        Ok(text) => text.parse().unwrap_or_else(|error| panic!("{variable} is {text:?}: {error}")),
+        Err(_) => default,
+    }
+}
+
+/// Runs this many programs; the smallest that fails, if one does.
+fn search(seed: u64, programs: u32) -> Result<(), String> {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let config = Config { cases: programs, failure_persistence: None, ..Config::default() };
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let tried = TestRunner::new_with_rng(config, rng)
+        .run(&program(), |program| run(&program).map_err(|wrong| TestCaseError::fail(wrong.to_string())));
+    tried.map_err(|error| match error {
+        TestError::Fail(why, program) => format!("seed {seed}: {why}\n{program:#?}"),
+        TestError::Abort(why) => format!("seed {seed}: {why}"),
+    })
+}
+
+#[test]
+fn no_random_program_loses_duplicates_or_reorders_an_event_that_the_books_do_not_say() {
+    let programs = u32::try_from(number("LOGWEIR_PROGRAMS", PROGRAMS.into())).unwrap();
+    let seed = number("LOGWEIR_SEED", 1);
+    let shards = thread::available_parallelism().map_or(1, |cores| cores.get() as u32).min(programs.max(1));
+    let found: Vec<String> = thread::scope(|scope| {
+        let search = |shard| scope.spawn(move || search(seed.wrapping_add(shard), programs.div_ceil(shards)));
+        let searches: Vec<_> = (0..u64::from(shards)).map(search).collect();
+        searches.into_iter().filter_map(|search| search.join().unwrap().err()).collect()
+    });
+    assert!(found.is_empty(), "{}", found.join("\n\n"));
+}

@@ -1,0 +1,145 @@
+//! A sink that does what its plan says and writes down all that happened to it.
+
+use std::collections::VecDeque;
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use logweir::{Batch, Health, Level, Logger, Sink, SinkError, async_trait};
+
+use super::program::{Answer, Delay, LinkPlan, Outcome, ms};
+
+/// What happened at a sink and its fallbacks, in this order.
+#[derive(Default)]
+pub(super) struct Log {
+    pub(super) writes: Vec<Write>,
+    /// To see whether the books are closed.
+    pub(super) logger: Option<Logger>,
+}
+
+pub(super) type SharedLog = Arc<Mutex<Log>>;
+
+pub(super) fn locked(log: &SharedLog) -> MutexGuard<'_, Log> {
+    log.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) struct Write {
+    /// 0 is the sink itself.
+    pub(super) link: usize,
+    pub(super) events: Vec<u64>,
+    /// `None`: it was given up, or the books were closed before.
+    pub(super) answer: Option<Said>,
+}
+
+/// What the sink said before the books were closed.
+#[derive(Clone, Copy)]
+pub(super) struct Said {
+    pub(super) delivered: usize,
+    pub(super) outcome: Outcome,
+}
+
+impl Write {
+    /// The events that the sink said it has.
+    pub(super) fn taken(&self) -> &[u64] {
+        &self.events[..self.answer.map_or(0, |said| said.delivered)]
+    }
+}
+
+pub(super) struct ScriptedLink {
+    plan: LinkPlan,
+    script: VecDeque<Answer>,
+    calls: VecDeque<Delay>,
+    number: usize,
+    log: SharedLog,
+}
+
+impl ScriptedLink {
+    pub(super) fn new(plan: &LinkPlan, number: usize, log: SharedLog) -> Self {
+        let (script, calls) = (plan.script.clone().into(), plan.calls.clone().into());
+        ScriptedLink { plan: plan.clone(), script, calls, number, log }
+    }
+
+    async fn wait(&self, delay: Delay) {
+        let timeout = ms(self.plan.timeout);
+        let wait = match delay {
+            Delay::None => return,
+            Delay::InTime => timeout / 2,
+            Delay::Late => timeout + timeout / 2,
+            Delay::VeryLate => timeout * 7,
+            Delay::Never => Duration::MAX,
+        };
+        if wait == Duration::MAX { std::future::pending().await } else { tokio::time::sleep(wait).await }
+    }
+
+    /// What becomes of these events: the plan's answer, or what the poison makes of it.
+    fn say(&self, outcome: Outcome, events: &[u64]) -> Said {
+        let poison = self.plan.poison.as_ref().filter(|_| outcome == Outcome::Ok);
+        let found = poison.and_then(|poison| Some((poison, events.iter().position(|id| id % poison.every == 0)?)));
+        let outcome = match found {
+            Some((poison, _)) if poison.panics => Outcome::Panic,
+            Some((poison, at)) => Outcome::Rejected { delivered: if poison.delivers_before { at } else { 0 } },
+            None => outcome,
+        };
+        let delivered = match outcome {
+            Outcome::Ok => events.len(),
+            Outcome::Temporary { delivered, .. }
+            | Outcome::Rejected { delivered }
+            | Outcome::Permanent { delivered } => delivered.min(events.len()),
+            Outcome::Panic => 0,
+        };
+        Said { delivered, outcome }
+    }
+}
+
+fn number(batch: &Batch) -> Vec<u64> {
+    let parse = |message: String| message.parse().expect("a number");
+    batch.iter().map(|record| parse(record.message().to_string())).collect()
+}
+
+#[async_trait]
+impl Sink for ScriptedLink {
+    async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        let (events, answer) = (number(batch), self.script.pop_front().unwrap_or(self.plan.always));
+        let said = self.say(answer.outcome, &events);
+        let index = {
+            let mut log = locked(&self.log);
+            log.writes.push(Write { link: self.number, events, answer: None });
+            log.writes.len() - 1
+        };
+        self.wait(answer.delay).await;
+        let mut log = locked(&self.log);
+        if log.logger.as_ref().is_some_and(|logger| !matches!(logger.health(), Health::Gone { .. })) {
+            log.writes[index].answer = Some(said);
+        }
+        drop(log);
+        match said.outcome {
+            Outcome::Ok => Ok(()),
+            Outcome::Temporary { delivered, retry_after: None } => {
+                Err(SinkError::temporary("busy").delivered(delivered))
+            }
+            Outcome::Temporary { delivered, retry_after: Some(after) } => {
+                Err(SinkError::temporary("busy").delivered(delivered).retry_after(ms(after)))
+            }
+            Outcome::Rejected { delivered } => Err(SinkError::rejected("poison").delivered(delivered)),
+            Outcome::Permanent { delivered } => Err(SinkError::permanent("gone").delivered(delivered)),
+            // Without the panic hook, which would print thousands of them.
+            Outcome::Panic => resume_unwind(Box::new("scripted")),
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), SinkError> {
+        let delay = self.calls.pop_front().unwrap_or(Delay::None);
+        self.wait(delay).await;
+        Ok(())
+    }
+
+    fn outlives_timeout(&self) -> bool {
+        self.plan.outlives
+    }
+}
+
+/// The event of this number.
+pub(super) fn event(id: u64, level: Level, text: usize) -> logweir::Event {
+    let event = logweir::Event::dynamic(level, "t", &id.to_string());
+    if text == 0 { event } else { event.with("text", "x".repeat(text)) }
+}

@@ -1,0 +1,325 @@
+//! Programs as plain data, and how they are drawn.
+
+use logweir::{Breaker, Level, LevelFilter, Overflow, Retry};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use std::time::Duration;
+
+/// A logger, what its sinks do, what its callers do, and how it ends. Times are milliseconds.
+#[derive(Clone, Debug)]
+pub(super) struct Program {
+    pub(super) config: Config,
+    pub(super) sinks: Vec<SinkPlan>,
+    pub(super) steps: Vec<Step>,
+    pub(super) end: End,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Config {
+    pub(super) lanes: usize,
+    pub(super) capacity: usize,
+    pub(super) batch_size: usize,
+    pub(super) overflow: Overflow,
+    /// Bytes over what the lanes need.
+    pub(super) memory: usize,
+    pub(super) flush_interval: u64,
+    pub(super) flush_at: LevelFilter,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct SinkPlan {
+    pub(super) level: Level,
+    /// `Backlog::Wait`.
+    pub(super) waits: bool,
+    pub(super) backlog: Option<usize>,
+    pub(super) retry: RetryPlan,
+    pub(super) breaker: BreakerPlan,
+    /// The sink itself, then its fallbacks.
+    pub(super) links: Vec<LinkPlan>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct RetryPlan {
+    pub(super) initial: u64,
+    pub(super) cap: u64,
+    pub(super) max_age: u64,
+    pub(super) max_attempts: Option<u32>,
+    pub(super) seed: u64,
+}
+
+impl RetryPlan {
+    pub(super) fn policy(&self) -> Retry {
+        let retry = Retry::default().initial(ms(self.initial)).cap(ms(self.cap)).max_age(ms(self.max_age));
+        let retry = retry.seed(self.seed);
+        self.max_attempts.map_or(retry.clone(), |most| retry.max_attempts(most))
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct BreakerPlan {
+    /// `None`: never.
+    pub(super) failures: Option<u32>,
+    pub(super) probe_after: u64,
+    pub(super) cap: u64,
+}
+
+impl BreakerPlan {
+    pub(super) fn policy(&self) -> Breaker {
+        let breaker = self.failures.map_or_else(Breaker::never, |failures| Breaker::default().failures(failures));
+        breaker.probe_after(ms(self.probe_after)).cap(ms(self.cap))
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct LinkPlan {
+    pub(super) timeout: u64,
+    pub(super) outlives: bool,
+    pub(super) poison: Option<Poison>,
+    /// The answers to the first writes.
+    pub(super) script: Vec<Answer>,
+    /// The answer to all that follow.
+    pub(super) always: Answer,
+    /// How long the first calls that carry no events take; later ones take no time.
+    pub(super) calls: Vec<Delay>,
+}
+
+/// Every so many-th event is not acceptable, whatever the script says.
+#[derive(Clone, Debug)]
+pub(super) struct Poison {
+    pub(super) every: u64,
+    pub(super) panics: bool,
+    /// What came before it in the batch is delivered.
+    pub(super) delivers_before: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer {
+    pub(super) delay: Delay,
+    pub(super) outcome: Outcome,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Delay {
+    None,
+    /// Half of the timeout.
+    InTime,
+    /// The timeout and a half.
+    Late,
+    /// Seven timeouts.
+    VeryLate,
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Outcome {
+    Ok,
+    Temporary { delivered: usize, retry_after: Option<u64> },
+    Rejected { delivered: usize },
+    Permanent { delivered: usize },
+    Panic,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// Several events in a row, by one of the handles.
+    Emit {
+        what: What,
+        count: usize,
+    },
+    TryEmit(What),
+    /// Cancelled after so long.
+    EmitWait {
+        what: What,
+        patience: u64,
+    },
+    /// By another task, which goes on behind this one.
+    EmitWaitBehind(What),
+    /// On another thread, while this one waits: another lane.
+    EmitElsewhere(What),
+    Flush(u64),
+    /// Asked for, and given up after so long.
+    FlushDropped {
+        timeout: u64,
+        patience: u64,
+    },
+    Advance(u64),
+    /// A child of the handle at this place, with so many bytes of context.
+    With {
+        parent: usize,
+        bytes: usize,
+    },
+    DropChild(usize),
+    ResetBreaker(usize),
+    SetFilter(LevelFilter),
+    Stats,
+    /// Asked for, and not waited for.
+    BeginShutdown(u64),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct What {
+    pub(super) level: Level,
+    /// Bytes of text it carries; more than a few dozen are on the heap.
+    pub(super) text: usize,
+    /// The logger itself at 0, else a child, if there is one.
+    pub(super) handle: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum End {
+    Shutdown(u64),
+    /// With all the time in the world; a second, if a sink may never answer.
+    Complete,
+    /// The runtime is dropped under the logger.
+    RuntimeGone,
+}
+
+impl Program {
+    /// Whether a shutdown without a deadline comes to an end.
+    pub(super) fn can_complete(&self) -> bool {
+        let never = |link: &LinkPlan| {
+            let mut delays = link.script.iter().chain([&link.always]).map(|answer| answer.delay).chain(link.calls.clone());
+            link.outlives && delays.any(|delay| delay == Delay::Never)
+        };
+        !self.sinks.iter().any(|sink| never(&sink.links[0]))
+    }
+}
+
+pub(super) fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+pub(super) fn program() -> impl Strategy<Value = Program> {
+    let end = prop_oneof![
+        1 => Just(End::Shutdown(0)),
+        2 => select(vec![200, 1000, 3000]).prop_map(End::Shutdown),
+        2 => select(vec![20_000, 100_000]).prop_map(End::Shutdown),
+        4 => Just(End::Complete),
+        1 => Just(End::RuntimeGone),
+    ];
+    let parts = (config(), vec(sink(), 1..=3), vec(step(), 4..40), end);
+    parts.prop_map(|(config, sinks, steps, end)| Program { config, sinks, steps, end })
+}
+
+fn config() -> impl Strategy<Value = Config> {
+    let overflow =
+        select(vec![Overflow::DropOldest, Overflow::DropOldest, Overflow::DropNewest, Overflow::Block(ms(50))]);
+    let flush_at = select(vec![LevelFilter::Trace, LevelFilter::Error, LevelFilter::Error, LevelFilter::Off]);
+    let capacity = prop_oneof![1 => 1..=4_usize, 2 => 5..=64_usize];
+    let batch_size = prop_oneof![1 => 1..=3_usize, 2 => 4..=32_usize];
+    let memory = select(vec![16 << 10, 16 << 10, 256 << 10]);
+    let flush_interval = select(vec![50, 200, 1000, 60_000]);
+    (1..=3_usize, capacity, batch_size, overflow, memory, flush_interval, flush_at).prop_map(
+        |(lanes, capacity, batch_size, overflow, memory, flush_interval, flush_at)| Config {
+            lanes,
+            capacity,
+            batch_size,
+            overflow,
+            memory,
+            flush_interval,
+            flush_at,
+        },
+    )
+}
+
+fn sink() -> impl Strategy<Value = SinkPlan> {
+    let level = prop_oneof![2 => Just(Level::Trace), 1 => level()];
+    let links = prop_oneof![
+        3 => vec(link(), 1),
+        2 => vec(link(), 2),
+        1 => vec(link(), 3),
+    ];
+    let backlog = proptest::option::weighted(0.4, select(vec![512, 1024, 2048]));
+    (level, proptest::bool::weighted(0.25), backlog, retry(), breaker(), links).prop_map(
+        |(level, waits, backlog, retry, breaker, links)| SinkPlan { level, waits, backlog, retry, breaker, links },
+    )
+}
+
+fn retry() -> impl Strategy<Value = RetryPlan> {
+    let bounds = (select(vec![50, 200]), select(vec![400, 2000]), select(vec![100, 1000, 4000]));
+    (bounds, proptest::option::of(1..=4_u32), any::<u64>()).prop_map(
+        |((initial, cap, max_age), max_attempts, seed)| RetryPlan { initial, cap, max_age, max_attempts, seed },
+    )
+}
+
+fn breaker() -> impl Strategy<Value = BreakerPlan> {
+    (proptest::option::weighted(0.8, 1..=4_u32), select(vec![50, 400]), select(vec![400, 2000]))
+        .prop_map(|(failures, probe_after, cap)| BreakerPlan { failures, probe_after, cap })
+}
+
+fn link() -> impl Strategy<Value = LinkPlan> {
+    let poison = (2..40_u64, any::<bool>(), any::<bool>())
+        .prop_map(|(every, panics, delivers_before)| Poison { every, panics, delivers_before });
+    let poison = proptest::option::weighted(0.15, poison);
+    let always = prop_oneof![4 => Just(Answer { delay: Delay::None, outcome: Outcome::Ok }), 1 => answer()];
+    let calls = prop_oneof![4 => Just(Vec::new()), 1 => vec(delay(), 1..3)];
+    let timeout = select(vec![50, 200, 1000]);
+    (timeout, proptest::bool::weighted(0.3), poison, vec(answer(), 0..8), always, calls).prop_map(
+        |(timeout, outlives, poison, script, always, calls)| LinkPlan {
+            timeout,
+            outlives,
+            poison,
+            script,
+            always,
+            calls,
+        },
+    )
+}
+
+fn answer() -> impl Strategy<Value = Answer> {
+    let delivered = || prop_oneof![2 => Just(0), 1 => 0..40_usize];
+    let retry_after = proptest::option::weighted(0.3, select(vec![10, 300, 5000]));
+    let outcome = prop_oneof![
+        4 => Just(Outcome::Ok),
+        4 => (delivered(), retry_after)
+            .prop_map(|(delivered, retry_after)| Outcome::Temporary { delivered, retry_after }),
+        2 => delivered().prop_map(|delivered| Outcome::Rejected { delivered }),
+        1 => delivered().prop_map(|delivered| Outcome::Permanent { delivered }),
+        1 => Just(Outcome::Panic),
+    ];
+    (delay(), outcome).prop_map(|(delay, outcome)| Answer { delay, outcome })
+}
+
+fn delay() -> impl Strategy<Value = Delay> {
+    prop_oneof![
+        6 => Just(Delay::None),
+        2 => Just(Delay::InTime),
+        1 => Just(Delay::Late),
+        1 => Just(Delay::VeryLate),
+        1 => Just(Delay::Never),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        10 => (what(), 1..24_usize).prop_map(|(what, count)| Step::Emit { what, count }),
+        2 => what().prop_map(Step::TryEmit),
+        2 => (what(), select(vec![1, 60, 2000])).prop_map(|(what, patience)| Step::EmitWait { what, patience }),
+        1 => what().prop_map(Step::EmitWaitBehind),
+        1 => what().prop_map(Step::EmitElsewhere),
+        2 => select(vec![1, 300, 5000]).prop_map(Step::Flush),
+        1 => (select(vec![100, 5000]), select(vec![1, 60]))
+            .prop_map(|(timeout, patience)| Step::FlushDropped { timeout, patience }),
+        8 => prop_oneof![1..100_u64, 100..1500_u64].prop_map(Step::Advance),
+        2 => (0..4_usize, select(vec![5, 100, 400])).prop_map(|(parent, bytes)| Step::With { parent, bytes }),
+        1 => (0..4_usize).prop_map(Step::DropChild),
+        1 => (0..3_usize).prop_map(Step::ResetBreaker),
+        1 => select(vec![LevelFilter::Trace, LevelFilter::Trace, LevelFilter::Warn, LevelFilter::Off])
+            .prop_map(Step::SetFilter),
+        2 => Just(Step::Stats),
+        // Rare: what comes after it is refused.
+        1 => proptest::option::weighted(0.2, select(vec![0, 300, 60_000]))
+            .prop_map(|timeout| timeout.map_or(Step::Stats, Step::BeginShutdown)),
+    ]
+}
+
+fn what() -> impl Strategy<Value = What> {
+    let text = prop_oneof![4 => 0..60_usize, 2 => 80..300_usize, 1 => Just(3000_usize)];
+    let handle = prop_oneof![3 => Just(0), 1 => 0..4_usize];
+    (level(), text, handle).prop_map(|(level, text, handle)| What { level, text, handle })
+}
+
+fn level() -> impl Strategy<Value = Level> {
+    select(Level::ALL.to_vec())
+}

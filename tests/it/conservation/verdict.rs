@@ -1,0 +1,252 @@
+//! What must hold at every moment, and at the end.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use logweir::sink::ErrorKind;
+use logweir::stats::SinkReport;
+use logweir::{DropReason, Overflow, ShutdownReport, Stats};
+
+use super::link::{Log, locked};
+use super::program::{End, Outcome, SinkPlan};
+use super::world::{Logged, World, Wrong, ensure};
+
+/// An event, its share of a context and what surrounds them, over `max_event_bytes`.
+const AROUND_AN_EVENT: usize = 2048;
+
+/// Any moment between two steps.
+pub(super) fn on_a_moment(world: &World<'_>) -> Result<(), Wrong> {
+    let stats = world.logger.stats();
+    stats.check().map_err(|wrong| wrong.to_string())?;
+    let counted = world.calls.emitted.load(Ordering::Relaxed);
+    ensure!(stats.emitted == counted, "{counted} calls count, {} are counted", stats.emitted);
+    intake(world, &stats)?;
+    let limits = world.program.accounts();
+    for ((log, sink), limit) in world.logs.iter().zip(&stats.sinks).zip(limits) {
+        deliveries(&locked(log), sink)?;
+        let most = limit.max(world.program.max_event_bytes() + AROUND_AN_EVENT) as u64;
+        ensure!(sink.backlog_bytes <= most, "{} bytes are pinned, {most} allowed: {sink}", sink.backlog_bytes);
+        ensure!(sink.backlog == 0 || sink.backlog_bytes > 0, "a backlog that pins nothing: {sink}");
+    }
+    Ok(())
+}
+
+pub(super) fn on_the_end(world: &mut World<'_>, report: &ShutdownReport) -> Result<(), Wrong> {
+    report.check().map_err(|wrong| wrong.to_string())?;
+    ensure!(report.queued == 0, "{} events are left in the queue", report.queued);
+    on_a_moment(world)?;
+    world.drop_children();
+    let stats = world.logger.stats();
+    ensure!((stats.queued, stats.queued_bytes) == (0, 0), "left in the queue's accounts: {stats:?}");
+    ensure!(stats.sinks == report.sinks || world.is_closing, "a sink's book changed after the end");
+    let logged = world.calls.logged.lock().unwrap_or_else(PoisonError::into_inner);
+    for (index, sink) in report.sinks.iter().enumerate() {
+        let (plan, log) = (&world.program.sinks[index], locked(&world.logs[index]));
+        let facts = Facts::of(&log);
+        let told = |wrong: Wrong| format!("{wrong}\n{report}");
+        deliveries(&log, sink).map_err(told)?;
+        routes(&logged, plan, sink, report).map_err(told)?;
+        facts.compare(sink).map_err(told)?;
+        facts.reasons(world, plan, sink, report).map_err(told)?;
+        order(&logged, plan, &log).map_err(told)?;
+        let is_idle = !report.timed_out && world.program.end != End::RuntimeGone;
+        ensure!(!is_idle || sink.backlog_bytes == 0, "{} bytes are still pinned: {sink}", sink.backlog_bytes);
+    }
+    Ok(())
+}
+
+/// Only reasons that the program gives.
+fn intake(world: &World<'_>, stats: &Stats) -> Result<(), Wrong> {
+    let config = &world.program.config;
+    let drops_oldest = config.overflow == Overflow::DropOldest;
+    for (reason, count) in stats.refused.iter() {
+        let is_possible = match reason {
+            DropReason::OverflowNewest => !drops_oldest || world.has_waiters,
+            DropReason::Bytes => true,
+            DropReason::Closed => world.is_closing,
+            DropReason::WorkerGone => world.program.end == End::RuntimeGone,
+            _ => false,
+        };
+        ensure!(is_possible, "{count} were refused for {reason}");
+    }
+    for (reason, count) in stats.evicted.iter() {
+        let is_possible = drops_oldest && DropReason::EVICTED.contains(&reason);
+        ensure!(is_possible, "{count} were evicted for {reason}");
+    }
+    let heap = world.program.heap_bytes() as u64;
+    ensure!(stats.queued_bytes <= heap, "{} bytes are queued, {heap} allowed", stats.queued_bytes);
+    Ok(())
+}
+
+/// What is booked as delivered is what each link said it has.
+fn deliveries(log: &Log, sink: &SinkReport) -> Result<(), Wrong> {
+    let taken = |link| log.writes.iter().filter(|write| write.link == link).map(|w| w.taken().len() as u64).sum::<u64>();
+    ensure!(sink.delivered == taken(0), "the sink has {}: {sink}", taken(0));
+    for (index, link) in sink.links.iter().enumerate() {
+        let has = taken(index + 1);
+        ensure!(link.delivered == has, "the link {} has {has}, {} are booked", link.name, link.delivered);
+    }
+    let all: u64 = sink.links.iter().map(|link| link.delivered).sum();
+    ensure!(sink.fallback == all, "the links have {all}, {} are booked", sink.fallback);
+    Ok(())
+}
+
+/// What reached the sink is what passed the filter and its level.
+fn routes(logged: &[Logged], plan: &SinkPlan, sink: &SinkReport, report: &ShutdownReport) -> Result<(), Wrong> {
+    let passed = logged.iter().filter(|event| event.passed);
+    let (wanted, kept_out): (Vec<_>, Vec<_>) = passed.partition(|event| event.level >= plan.level);
+    let most = (wanted.len() as u64, kept_out.len() as u64);
+    let booked = (sink.routed, sink.filtered);
+    ensure!(booked.0 <= most.0 && booked.1 <= most.1, "routed and filtered {booked:?} of {most:?}");
+    let is_lossless = report.evicted.total() + report.refused.total() == 0;
+    let is_all = report.emitted == most.0 + most.1;
+    ensure!(!is_lossless || !is_all || booked == most, "routed and filtered {booked:?}, not {most:?}");
+    Ok(())
+}
+
+/// What the log says of one sink and its links.
+#[derive(Default)]
+struct Facts {
+    attempted: HashSet<u64>,
+    /// In a write that nobody answered.
+    doubtful: HashSet<u64>,
+    taken: HashSet<u64>,
+    taken_twice: Option<u64>,
+    /// Written again after a write that nobody answered.
+    maybe_duplicated: u64,
+    /// In a write that the sink itself rejected, and not in the part it took.
+    rejected: HashSet<u64>,
+    panicked: HashSet<u64>,
+    /// How the sink itself answered.
+    answers: HashMap<&'static str, u64>,
+    unanswered: u64,
+}
+
+impl Facts {
+    fn of(log: &Log) -> Self {
+        let mut facts = Facts::default();
+        for write in &log.writes {
+            facts.attempted.extend(&write.events);
+            facts.maybe_duplicated += write.events.iter().filter(|id| facts.doubtful.contains(id)).count() as u64;
+            for id in write.taken() {
+                if !facts.taken.insert(*id) {
+                    facts.taken_twice = Some(*id);
+                }
+            }
+            let rest = &write.events[write.taken().len()..];
+            let kind = match write.answer.map(|said| said.outcome) {
+                None => {
+                    facts.doubtful.extend(rest);
+                    facts.unanswered += u64::from(write.link == 0);
+                    continue;
+                }
+                Some(Outcome::Ok) => "ok",
+                Some(Outcome::Temporary { .. }) => "temporary",
+                Some(Outcome::Rejected { .. }) => {
+                    if write.link == 0 {
+                        facts.rejected.extend(rest);
+                    }
+                    "rejected"
+                }
+                Some(Outcome::Permanent { .. }) => "permanent",
+                Some(Outcome::Panic) => {
+                    if write.link == 0 {
+                        facts.panicked.extend(rest);
+                    }
+                    "panic"
+                }
+            };
+            if write.link == 0 {
+                *facts.answers.entry(kind).or_default() += 1;
+            }
+        }
+        facts
+    }
+
+    fn answers(&self, kind: &str) -> u64 {
+        self.answers.get(kind).copied().unwrap_or(0)
+    }
+
+    fn compare(&self, sink: &SinkReport) -> Result<(), Wrong> {
+        ensure!(self.taken_twice.is_none(), "taken twice: {:?}", self.taken_twice);
+        let unconfirmed = self.doubtful.difference(&self.taken).count() as u64;
+        ensure!(sink.unconfirmed == unconfirmed, "{unconfirmed} were never answered, {} are booked", sink.unconfirmed);
+        let (seen, booked) = (self.maybe_duplicated, sink.maybe_duplicated);
+        ensure!(seen == booked, "{seen} were written again that may be there, {booked} are booked");
+        let kinds = [
+            (ErrorKind::Temporary, "temporary"),
+            (ErrorKind::Rejected, "rejected"),
+            (ErrorKind::Permanent, "permanent"),
+            (ErrorKind::Panic, "panic"),
+        ];
+        for (kind, name) in kinds {
+            let (said, booked) = (self.answers(name), sink.errors_of(kind));
+            ensure!(said == booked, "{said} answers are {name}, {booked} are booked");
+        }
+        Ok(())
+    }
+
+    /// Only reasons that the script gives, and of no more events than it gives them for.
+    fn reasons(
+        &self,
+        world: &World<'_>,
+        plan: &SinkPlan,
+        sink: &SinkReport,
+        report: &ShutdownReport,
+    ) -> Result<(), Wrong> {
+        let lost = |of: &HashSet<u64>| of.difference(&self.taken).count() as u64;
+        let timeouts = sink.errors_of(ErrorKind::Timeout);
+        let troubles = timeouts + self.answers("temporary") + self.answers("permanent") + self.answers("panic");
+        let has_links = plan.links.len() > 1;
+        let is_gone = world.program.end == End::RuntimeGone && !report.timed_out;
+        for (reason, count) in sink.dropped.iter() {
+            let most = match reason {
+                DropReason::BacklogFull if !plan.waits => sink.routed,
+                DropReason::Rejected => lost(&self.rejected),
+                DropReason::Panicked => lost(&self.panicked),
+                DropReason::SinkFailed if self.answers("permanent") > 0 => lost(&self.attempted),
+                DropReason::RetriesExhausted if self.answers("temporary") + timeouts > 0 => lost(&self.attempted),
+                DropReason::BreakerOpen if troubles > 0 => sink.routed,
+                DropReason::Deadline if report.timed_out => sink.routed,
+                // The last fifth of the time, which is the fallback's: it had them and failed.
+                DropReason::Deadline if has_links && world.is_closing => lost(&self.attempted),
+                DropReason::RuntimeGone if is_gone => sink.routed,
+                _ => 0,
+            };
+            ensure!(count <= most, "{count} were dropped for {reason}, at the most {most} can be");
+        }
+        Ok(())
+    }
+}
+
+/// The main task's events are first written, and delivered, in the order they were logged.
+fn order(logged: &[Logged], plan: &SinkPlan, log: &Log) -> Result<(), Wrong> {
+    let mains = |events: &[u64]| -> Vec<u64> {
+        events.iter().copied().filter(|id| logged.get(*id as usize).is_some_and(|e| e.producer == 0)).collect()
+    };
+    let first = log.writes.iter().filter(|write| write.link == 0);
+    let mut last = None;
+    let mut seen = HashSet::new();
+    for write in first {
+        for id in mains(&write.events) {
+            if seen.insert(id) {
+                ensure!(last < Some(id), "{id} is first written after {last:?}");
+                last = Some(id);
+            }
+        }
+    }
+    for link in 0..plan.links.len() {
+        // While a late answer is waited for, the fallback gets what came after.
+        if link > 0 && plan.links[0].outlives {
+            continue;
+        }
+        let taken = log.writes.iter().filter(|write| write.link == link).flat_map(|write| mains(write.taken()));
+        ensure!(taken.is_sorted(), "not in order at the link {link}");
+    }
+    let unknown = log.writes.iter().flat_map(|write| &write.events).find(|id| !logged[**id as usize].passed);
+    ensure!(unknown.is_none(), "{unknown:?} was not accepted, and is there");
+    let below = log.writes.iter().flat_map(|w| &w.events).find(|id| logged[**id as usize].level < plan.level);
+    ensure!(below.is_none(), "{below:?} is below the sink's level");
+    Ok(())
+}

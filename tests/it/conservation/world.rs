@@ -1,0 +1,357 @@
+//! Plays a program: one runtime with a paused clock, one logger, and a count of our own of what must be counted.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use logweir::error::TryEmitError;
+use logweir::{Backlog, Builder, Event, Level, LevelFilter, Logger, Pipeline, ShutdownReport};
+use tokio::runtime::{Handle, Runtime};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::link::{Log, ScriptedLink, SharedLog, event, locked};
+use super::program::{End, Program, SinkPlan, Step, What, ms};
+use super::verdict;
+
+/// What is wrong.
+pub(super) type Wrong = String;
+
+/// In tokio's time: no program takes that long.
+const FOREVER: Duration = Duration::from_secs(24 * 3600);
+/// What a timer may be late: they are rounded up to the next millisecond.
+const ROUNDING: Duration = Duration::from_millis(2);
+pub(super) const SINKS: [&str; 3] = ["a", "b", "c"];
+
+macro_rules! ensure {
+    ($condition:expr, $($why:tt)+) => {
+        if !$condition {
+            return Err(format!($($why)+));
+        }
+    };
+}
+pub(super) use ensure;
+
+/// An event that the program logged.
+pub(super) struct Logged {
+    pub(super) level: Level,
+    /// 0 is the main task, which waits for each of its calls.
+    pub(super) producer: u64,
+    /// It was not refused, as far as its caller knows.
+    pub(super) passed: bool,
+}
+
+/// What callers in the background have in common with the main one.
+#[derive(Default)]
+pub(super) struct Calls {
+    /// Calls that must be counted.
+    pub(super) emitted: AtomicU64,
+    pub(super) logged: Mutex<Vec<Logged>>,
+}
+
+impl Calls {
+    fn new_event(&self, level: Level, producer: u64) -> u64 {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.push(Logged { level, producer, passed: false });
+        logged.len() as u64 - 1
+    }
+
+    /// The call counts; the event is in, or was refused.
+    fn counts(&self, id: u64, passed: bool) {
+        self.emitted.fetch_add(1, Ordering::Relaxed);
+        self.logged.lock().unwrap_or_else(PoisonError::into_inner)[id as usize].passed = passed;
+    }
+}
+
+pub(super) struct World<'a> {
+    pub(super) program: &'a Program,
+    pub(super) logs: Vec<SharedLog>,
+    pub(super) calls: Arc<Calls>,
+    pub(super) logger: Logger,
+    /// `None`: dropped, or never made.
+    children: Vec<Option<Logger>>,
+    filter: LevelFilter,
+    behind: Vec<JoinHandle<()>>,
+    /// When an earlier shutdown is to be over.
+    deadline: Option<Instant>,
+    /// Other tasks wait for room: what they do depends on how they are woken.
+    pub(super) has_waiters: bool,
+    pub(super) is_closing: bool,
+}
+
+/// Plays a program and says what is wrong.
+pub(super) fn run(program: &Program) -> Result<(), Wrong> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let mut world = World::start(program, &runtime)?;
+    let checked = world.play_to_the_end(runtime);
+    world.logs.iter().for_each(|log| drop(locked(log).logger.take()));
+    checked
+}
+
+fn pipeline(plan: &SinkPlan, log: &SharedLog) -> Pipeline {
+    let link = |number: usize| {
+        let link = &plan.links[number];
+        Pipeline::to(ScriptedLink::new(link, number, log.clone())).timeout(ms(link.timeout))
+    };
+    let mut chain = None;
+    for number in (1..plan.links.len()).rev() {
+        let last = link(number);
+        chain = Some(match chain {
+            Some(next) => last.fallback(next),
+            None => last,
+        });
+    }
+    let policy = if plan.waits { Backlog::Wait } else { Backlog::DropOldest };
+    let first = link(0).level(plan.level).when_full(policy);
+    let first = first.retry(plan.retry.policy()).breaker(plan.breaker.policy());
+    let first = match plan.backlog {
+        Some(bytes) => first.backlog(bytes),
+        None => first,
+    };
+    match chain {
+        Some(chain) => first.fallback(chain),
+        None => first,
+    }
+}
+
+impl Program {
+    /// What every lane takes, and twice: the lanes may take a quarter of the memory.
+    fn lanes_bytes(&self) -> usize {
+        self.config.lanes * self.config.capacity * size_of::<Event>()
+    }
+
+    fn half(&self) -> usize {
+        2 * self.lanes_bytes() + self.config.memory / 2
+    }
+
+    /// The queue's account.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.half() - self.lanes_bytes()
+    }
+
+    /// The account of each sink.
+    pub(super) fn accounts(&self) -> Vec<usize> {
+        let asked: usize = self.sinks.iter().filter_map(|sink| sink.backlog).sum();
+        let unasked = self.sinks.iter().filter(|sink| sink.backlog.is_none()).count();
+        let share = (self.half() - asked).checked_div(unasked).unwrap_or(0);
+        self.sinks.iter().map(|sink| sink.backlog.unwrap_or(share)).collect()
+    }
+
+    pub(super) fn max_event_bytes(&self) -> usize {
+        let smallest = self.accounts().into_iter().min().unwrap();
+        (smallest / 2).min(1024)
+    }
+
+    fn builder(&self, logs: &[SharedLog]) -> Builder<'static> {
+        let config = &self.config;
+        let mut builder = Logger::builder()
+            .name("random")
+            .level(Level::Trace)
+            .lanes(config.lanes)
+            .queue_capacity(config.capacity)
+            .batch_size(config.batch_size)
+            .overflow(config.overflow)
+            .memory(2 * self.half())
+            .max_event_bytes(self.max_event_bytes())
+            .flush_interval(ms(config.flush_interval))
+            .flush_at(config.flush_at)
+            .on_error(|_| {});
+        for ((name, plan), log) in SINKS.iter().zip(&self.sinks).zip(logs) {
+            builder = builder.sink(name, pipeline(plan, log));
+        }
+        builder
+    }
+}
+
+impl<'a> World<'a> {
+    fn start(program: &'a Program, runtime: &Runtime) -> Result<Self, Wrong> {
+        let logs: Vec<SharedLog> = program.sinks.iter().map(|_| Arc::new(Mutex::new(Log::default()))).collect();
+        let started = program.builder(&logs).start_on(runtime.handle());
+        let logger = started.map_err(|error| format!("{error}"))?;
+        logs.iter().for_each(|log| locked(log).logger = Some(logger.clone()));
+        Ok(World {
+            program,
+            logs,
+            calls: Arc::default(),
+            logger,
+            children: Vec::new(),
+            filter: LevelFilter::Trace,
+            behind: Vec::new(),
+            deadline: None,
+            has_waiters: false,
+            is_closing: false,
+        })
+    }
+
+    fn play_to_the_end(&mut self, runtime: Runtime) -> Result<(), Wrong> {
+        runtime.block_on(async {
+            for step in &self.program.steps {
+                timeout(FOREVER, self.step(step)).await.map_err(|_| format!("{step:?} does not end"))??;
+            }
+            Ok::<_, Wrong>(())
+        })?;
+        let report = match self.program.end {
+            End::RuntimeGone => {
+                drop(runtime);
+                self.is_closing = true;
+                futures::executor::block_on(self.logger.shutdown(Duration::ZERO))
+            }
+            End::Shutdown(millis) => runtime.block_on(self.shutdown(ms(millis)))?,
+            End::Complete if self.program.can_complete() => runtime.block_on(self.shutdown(Duration::MAX))?,
+            End::Complete => runtime.block_on(self.shutdown(Duration::from_secs(1)))?,
+        };
+        verdict::on_the_end(self, &report)
+    }
+
+    async fn step(&mut self, step: &Step) -> Result<(), Wrong> {
+        match step {
+            Step::Emit { what, count } => (0..*count).for_each(|_| self.emit(what)),
+            Step::TryEmit(what) => self.try_emit(what)?,
+            Step::EmitWait { what, patience } => {
+                let waited = self.emit_wait(what, 0);
+                // Cancelled it counts nowhere.
+                timeout(ms(*patience), waited).await.unwrap_or_default();
+            }
+            Step::EmitWaitBehind(what) => {
+                self.has_waiters = true;
+                let producer = self.behind.len() as u64 + 1;
+                let waited = self.emit_wait(what, producer);
+                self.behind.push(tokio::spawn(waited));
+            }
+            Step::EmitElsewhere(what) => {
+                let handle = Handle::current();
+                std::thread::scope(|scope| {
+                    scope.spawn(|| {
+                        // Else `Overflow::Block` would wait there.
+                        let _inside = handle.enter();
+                        self.emit(what);
+                    });
+                });
+            }
+            Step::Flush(millis) => self.flush(ms(*millis)).await?,
+            Step::FlushDropped { timeout: millis, patience } => {
+                timeout(ms(*patience), self.logger.flush(ms(*millis))).await.map(drop).unwrap_or_default();
+            }
+            Step::Advance(millis) => sleep(ms(*millis)).await,
+            Step::With { parent, bytes } => {
+                let child = self.handle(*parent).with("context", "c".repeat(*bytes));
+                self.children.push(Some(child));
+            }
+            Step::DropChild(number) => drop(self.children.get_mut(*number).and_then(Option::take)),
+            Step::ResetBreaker(sink) => drop(self.logger.reset_breaker(SINKS[*sink])),
+            Step::SetFilter(filter) => {
+                self.logger.set_filter(&filter.to_string()).map_err(|error| error.to_string())?;
+                self.filter = *filter;
+            }
+            Step::Stats => verdict::on_a_moment(self)?,
+            Step::BeginShutdown(millis) => self.begin_shutdown(ms(*millis)),
+        }
+        Ok(())
+    }
+
+    fn handle(&self, number: usize) -> &Logger {
+        let child = number.checked_sub(1).and_then(|child| self.children.get(child)?.as_ref());
+        child.unwrap_or(&self.logger)
+    }
+
+    fn emit(&self, what: &What) {
+        let id = self.calls.new_event(what.level, 0);
+        if self.filter.allows(what.level) {
+            self.calls.counts(id, true);
+        }
+        self.handle(what.handle).emit(event(id, what.level, what.text));
+    }
+
+    fn try_emit(&self, what: &What) -> Result<(), Wrong> {
+        let id = self.calls.new_event(what.level, 0);
+        match self.handle(what.handle).try_emit(event(id, what.level, what.text)) {
+            Ok(()) if self.filter.allows(what.level) => self.calls.counts(id, true),
+            Ok(()) => {}
+            Err(refused) => {
+                ensure!(self.filter.allows(what.level), "what the filter keeps out is not handed back");
+                let is_closed = matches!(refused, TryEmitError::Closed(_));
+                ensure!(!is_closed || self.is_closing, "closed, and nobody closed it");
+                let back = refused.into_event();
+                ensure!(back.message().to_string() == id.to_string(), "another event is handed back: {back:?}");
+            }
+        }
+        Ok(())
+    }
+
+    fn emit_wait(&self, what: &What, producer: u64) -> impl Future<Output = ()> + Send + 'static {
+        let (calls, logger, what) = (self.calls.clone(), self.handle(what.handle).clone(), what.clone());
+        async move {
+            let id = calls.new_event(what.level, producer);
+            // The filter is asked in the first poll.
+            let counts = logger.enabled(what.level, "t");
+            let taken = logger.emit_wait(event(id, what.level, what.text)).await;
+            if counts {
+                calls.counts(id, taken.is_ok());
+            }
+        }
+    }
+
+    async fn flush(&self, limit: Duration) -> Result<(), Wrong> {
+        let (before, asked) = (self.logger.stats(), Instant::now());
+        let report = self.logger.flush(limit).await;
+        let took = asked.elapsed();
+        ensure!(took <= limit + ROUNDING, "a flush took {took:?} of {limit:?}");
+        let after = self.logger.stats();
+        ensure!(!report.complete || report.queued == 0, "a complete flush with events queued: {report:?}");
+        for (flushed, sink) in report.sinks.iter().zip(&after.sinks) {
+            let settled = sink.filtered + sink.delivered + sink.fallback + sink.dropped.total() + sink.unconfirmed;
+            let due = before.accepted - after.evicted.total().min(before.accepted);
+            ensure!(!report.complete || settled >= due, "a complete flush: {settled} of {due} are settled: {sink:?}");
+            ensure!(!flushed.flushed || flushed.pending == 0, "flushed with something pending: {flushed:?}");
+        }
+        Ok(())
+    }
+
+    fn begin_shutdown(&mut self, limit: Duration) {
+        self.note_deadline(limit);
+        let logger = self.logger.clone();
+        self.behind.push(tokio::spawn(async move { drop(logger.shutdown(limit).await) }));
+        self.has_waiters = true;
+    }
+
+    fn note_deadline(&mut self, limit: Duration) {
+        self.is_closing = true;
+        let deadline = Instant::now().checked_add(limit);
+        self.deadline = [self.deadline, deadline].into_iter().flatten().min();
+    }
+
+    async fn shutdown(&mut self, limit: Duration) -> Result<ShutdownReport, Wrong> {
+        let was_closing = self.is_closing;
+        self.note_deadline(limit);
+        let asked = Instant::now();
+        let report = timeout(FOREVER, self.logger.shutdown(limit)).await;
+        let report = report.map_err(|_| format!("a shutdown within {limit:?} does not end"))?;
+        let late = self.deadline.map_or(Duration::ZERO, |deadline| deadline.max(asked).elapsed());
+        ensure!(late <= ROUNDING, "a shutdown within {limit:?} returns {late:?} late");
+        if self.deadline.is_none() {
+            ensure!(!report.timed_out, "a shutdown without a deadline timed out");
+        }
+        if !was_closing && !self.has_waiters {
+            let counted = self.calls.emitted.load(Ordering::Relaxed);
+            ensure!(report.emitted == counted, "{counted} calls count, {} are counted", report.emitted);
+        }
+        // The same for everybody, and for ever.
+        ensure!(self.logger.shutdown(Duration::MAX).await == report, "a second shutdown says something else");
+        self.leave().await;
+        Ok(report)
+    }
+
+    /// Nobody uses the logger any more.
+    async fn leave(&mut self) {
+        for task in self.behind.drain(..) {
+            task.abort();
+            // Whether it ended by itself or not.
+            task.await.unwrap_or_default();
+        }
+        self.children.clear();
+    }
+
+    pub(super) fn drop_children(&mut self) {
+        self.children.clear();
+    }
+}
