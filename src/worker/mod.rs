@@ -184,14 +184,22 @@ impl Worker<'_> {
         hooks.spawn(run_hooks(shared.clone()));
         self.serve_until(async { drop(hooks.join_next().await) }).await;
         shared.queue.close();
-        self.drain_closed().await;
-        shared.stations.iter().for_each(|station| station.begin_close());
-        while let Some(ended) = pipelines.join_next().await {
-            // With all of its events settled it had only itself left to drop.
-            if ended.is_err() && shared.has_unsettled() {
-                shared.queue.close_worker_gone();
+        let closed = async {
+            drain_closed(shared).await;
+            shared.stations.iter().for_each(|station| station.begin_close());
+            while let Some(ended) = pipelines.join_next().await {
+                // With all of its events settled it had only itself left to drop.
+                if ended.is_err() && shared.has_unsettled() {
+                    shared.queue.close_worker_gone();
+                }
             }
+        };
+        tokio::select! {
+            biased;
+            () = closed => {}
+            () = self.keep_times() => {}
         }
+        self.look_at_gauges();
         if shared.queue.is_worker_gone() { Ending::Panicked } else { Ending::Orderly }
     }
 
@@ -354,39 +362,52 @@ impl Worker<'_> {
         }
     }
 
-    /// Hands out everything that was accepted before the lanes closed.
-    async fn drain_closed(&mut self) {
-        let Shared { queue, stations, bells, .. } = &**self.shared;
+    /// Ends the flushes whose time passes while the logger closes, and looks at the gauges; never ends.
+    async fn keep_times(&mut self) {
         loop {
             self.look_at_gauges();
-            let progress = std::future::poll_fn(|cx| {
-                let mut is_waiting = false;
-                let mut desk = self.shared.desk();
-                desk.begin();
-                let progress = desk.hand_out(queue, stations, NO_CUT, |lane, into| {
-                    match queue.poll_drain_closed(lane, cx, into) {
-                        Poll::Ready(taken) => taken,
-                        Poll::Pending => {
-                            is_waiting = true;
-                            0
-                        }
-                    }
-                });
-                if progress == Progress::Idle && is_waiting { Poll::Pending } else { Poll::Ready(progress) }
-            })
-            .await;
-            match progress {
-                Progress::HandedOut(events) => {
-                    self.shared.meters.batch_events.record(events as f64);
-                    yield_now().await;
-                }
-                Progress::Blocked => bells.room.notified().await,
-                Progress::Idle => break,
+            let open = self.shared.open_flushes();
+            self.expire(&open);
+            let timer = self.deadlines.iter().map(|(_, deadline)| *deadline).min();
+            tokio::select! {
+                () = until(timer) => {}
+                // One more was asked for.
+                () = self.shared.queue.signal().wait() => {}
             }
         }
-        let open = self.shared.open_flushes();
-        self.shared.set_barriers(open.iter());
     }
+}
+
+/// Hands out everything that was accepted before the lanes closed.
+async fn drain_closed(shared: &Shared) {
+    let Shared { queue, stations, bells, .. } = shared;
+    loop {
+        let progress = std::future::poll_fn(|cx| {
+            let mut is_waiting = false;
+            let mut desk = shared.desk();
+            desk.begin();
+            let progress =
+                desk.hand_out(queue, stations, NO_CUT, |lane, into| match queue.poll_drain_closed(lane, cx, into) {
+                    Poll::Ready(taken) => taken,
+                    Poll::Pending => {
+                        is_waiting = true;
+                        0
+                    }
+                });
+            if progress == Progress::Idle && is_waiting { Poll::Pending } else { Poll::Ready(progress) }
+        })
+        .await;
+        match progress {
+            Progress::HandedOut(events) => {
+                shared.meters.batch_events.record(events as f64);
+                yield_now().await;
+            }
+            Progress::Blocked => bells.room.notified().await,
+            Progress::Idle => break,
+        }
+    }
+    let open = shared.open_flushes();
+    shared.set_barriers(open.iter());
 }
 
 /// Tells the sinks when the last fifth of a shutdown's time begins; never ends.

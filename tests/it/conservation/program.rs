@@ -179,7 +179,8 @@ impl Program {
     /// Whether a shutdown without a deadline comes to an end.
     pub(super) fn can_complete(&self) -> bool {
         let never = |link: &LinkPlan| {
-            let mut delays = link.script.iter().chain([&link.always]).map(|answer| answer.delay).chain(link.calls.clone());
+            let mut delays =
+                link.script.iter().chain([&link.always]).map(|answer| answer.delay).chain(link.calls.clone());
             link.outlives && delays.any(|delay| delay == Delay::Never)
         };
         !self.sinks.iter().any(|sink| never(&sink.links[0]))
@@ -238,9 +239,9 @@ fn sink() -> impl Strategy<Value = SinkPlan> {
 
 fn retry() -> impl Strategy<Value = RetryPlan> {
     let bounds = (select(vec![50, 200]), select(vec![400, 2000]), select(vec![100, 1000, 4000]));
-    (bounds, proptest::option::of(1..=4_u32), any::<u64>()).prop_map(
-        |((initial, cap, max_age), max_attempts, seed)| RetryPlan { initial, cap, max_age, max_attempts, seed },
-    )
+    (bounds, proptest::option::of(1..=4_u32), any::<u64>()).prop_map(|((initial, cap, max_age), max_attempts, seed)| {
+        RetryPlan { initial, cap, max_age, max_attempts, seed }
+    })
 }
 
 fn breaker() -> impl Strategy<Value = BreakerPlan> {
@@ -249,8 +250,11 @@ fn breaker() -> impl Strategy<Value = BreakerPlan> {
 }
 
 fn link() -> impl Strategy<Value = LinkPlan> {
-    let poison = (2..40_u64, any::<bool>(), any::<bool>())
-        .prop_map(|(every, panics, delivers_before)| Poison { every, panics, delivers_before });
+    let poison = (2..40_u64, any::<bool>(), any::<bool>()).prop_map(|(every, panics, delivers_before)| Poison {
+        every,
+        panics,
+        delivers_before,
+    });
     let poison = proptest::option::weighted(0.15, poison);
     let always = prop_oneof![4 => Just(Answer { delay: Delay::None, outcome: Outcome::Ok }), 1 => answer()];
     let calls = prop_oneof![4 => Just(Vec::new()), 1 => vec(delay(), 1..3)];

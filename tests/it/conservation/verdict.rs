@@ -81,7 +81,8 @@ fn intake(world: &World<'_>, stats: &Stats) -> Result<(), Wrong> {
 
 /// What is booked as delivered is what each link said it has.
 fn deliveries(log: &Log, sink: &SinkReport) -> Result<(), Wrong> {
-    let taken = |link| log.writes.iter().filter(|write| write.link == link).map(|w| w.taken().len() as u64).sum::<u64>();
+    let taken =
+        |link| log.writes.iter().filter(|write| write.link == link).map(|w| w.taken().len() as u64).sum::<u64>();
     ensure!(sink.delivered == taken(0), "the sink has {}: {sink}", taken(0));
     for (index, link) in sink.links.iter().enumerate() {
         let has = taken(index + 1);
