@@ -116,9 +116,9 @@ struct Facts {
     taken_twice: Option<u64>,
     /// Written again after a write that nobody answered.
     maybe_duplicated: u64,
-    /// In a write that the sink itself rejected, and not in the part it took.
-    rejected: HashSet<u64>,
-    panicked: HashSet<u64>,
+    /// In a write that the sink itself rejected, or that panicked, and not in the part it took: what is not accepted is
+    /// searched for in the same way, and given up as a whole for what was said last.
+    not_accepted: HashSet<u64>,
     /// How the sink itself answered.
     answers: HashMap<&'static str, u64>,
     unanswered: u64,
@@ -146,14 +146,14 @@ impl Facts {
                 Some(Outcome::Temporary { .. }) => "temporary",
                 Some(Outcome::Rejected { .. }) => {
                     if write.link == 0 {
-                        facts.rejected.extend(rest);
+                        facts.not_accepted.extend(rest);
                     }
                     "rejected"
                 }
                 Some(Outcome::Permanent { .. }) => "permanent",
                 Some(Outcome::Panic) => {
                     if write.link == 0 {
-                        facts.panicked.extend(rest);
+                        facts.not_accepted.extend(rest);
                     }
                     "panic"
                 }
@@ -204,8 +204,8 @@ impl Facts {
         for (reason, count) in sink.dropped.iter() {
             let most = match reason {
                 DropReason::BacklogFull if !plan.waits => sink.routed,
-                DropReason::Rejected => lost(&self.rejected),
-                DropReason::Panicked => lost(&self.panicked),
+                DropReason::Rejected if self.answers("rejected") > 0 => lost(&self.not_accepted),
+                DropReason::Panicked if self.answers("panic") > 0 => lost(&self.not_accepted),
                 DropReason::SinkFailed if self.answers("permanent") > 0 => lost(&self.attempted),
                 DropReason::RetriesExhausted if self.answers("temporary") + timeouts > 0 => lost(&self.attempted),
                 DropReason::BreakerOpen if troubles > 0 => sink.routed,
