@@ -17,7 +17,7 @@ use tokio::time::{Instant, advance, timeout};
 
 use crate::support::{
     Answer, NEVER, OrderSink, PATIENCE, ScriptedSink, balance, balance_stats, builder, emit_numbers, end, heavy,
-    number, settle, start,
+    number, once, settle, start,
 };
 
 // The nine behaviours
@@ -143,7 +143,7 @@ async fn an_urgent_event_is_handed_out_at_once_with_all_before_it() {
 async fn a_failing_sink_stops_neither_the_others_nor_the_flush_task() {
     for answer in [Answer::Temporary, Answer::Rejected, Answer::Permanent, Answer::Panic] {
         let (good, bad) = (ScriptedSink::new(), ScriptedSink::always(answer.clone()));
-        let logger = start(builder().sink("bad", bad.clone()).sink("good", good.clone())).await;
+        let logger = start(builder().sink("bad", once(bad.clone())).sink("good", good.clone())).await;
         for round in 0..5 {
             emit_numbers(&logger, round * 10..(round + 1) * 10);
             assert!(logger.flush(PATIENCE).await.complete);
@@ -164,7 +164,7 @@ async fn statistics_are_exact_at_every_step() {
         .overflow(Overflow::DropNewest)
         .level(Level::Debug)
         .sink("all", all.clone())
-        .sink("important", Pipeline::to(important.clone()).level(Level::Warn));
+        .sink("important", once(important.clone()).level(Level::Warn));
     let logger = start(sinks).await;
     trace!(logger: logger, "not emitted");
     for level in [Level::Debug, Level::Info, Level::Warn, Level::Error] {

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use logweir::event::Record;
 use logweir::stats::SinkReport;
-use logweir::{Batch, Builder, Event, Level, Logger, ShutdownReport, Sink, SinkError, Stats, async_trait};
+use logweir::{
+    Batch, Breaker, Builder, Event, Level, Logger, Pipeline, Retry, ShutdownReport, Sink, SinkError, Stats, async_trait,
+};
 use tokio::sync::{Notify, Semaphore};
 
 /// For what should be there at once: long enough for a machine that is busy with something else.
@@ -313,6 +315,11 @@ impl Sink for ScriptedSink {
 pub(crate) fn builder() -> Builder<'static> {
     let quiet = Logger::builder().lanes(1).level(Level::Trace).flush_interval(NEVER);
     quiet.flush_at(logweir::LevelFilter::Off).on_error(|_| {})
+}
+
+/// A pipeline that tries once and asks every time, so that each write is one event's whole story.
+pub(crate) fn once(sink: impl Into<Pipeline>) -> Pipeline {
+    sink.into().retry(Retry::never()).breaker(Breaker::never())
 }
 
 /// An event whose message is a number.
