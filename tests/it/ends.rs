@@ -18,6 +18,7 @@ use logweir::{Backlog, Builder, DropReason, Event, Health, Level, Logger, Overfl
 use metrics::{Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use tokio::runtime::{self, Handle};
 use tokio::task::yield_now;
+use tokio::time::timeout;
 
 use crate::children::{FILE, LINES, LONG, ROLE, Running, child_of, emit, folder, numbers, quiet, to_file};
 use crate::support::{
@@ -202,7 +203,7 @@ fn producers_on_many_threads_that_wait_at_the_reserve_lose_nothing_and_never_sle
             })
             .collect();
         let all = futures::future::join_all(tasks);
-        tokio::time::timeout(PATIENCE, all).await.unwrap().into_iter().for_each(|task| task.unwrap());
+        timeout(PATIENCE, all).await.unwrap().into_iter().for_each(|task| task.unwrap());
         end(&logger, &[("sink", &sink)]).await
     });
     assert_eq!((report.accepted, report.refused.total()), (8 * 500, 0));
@@ -275,7 +276,7 @@ async fn a_queue_that_fills_is_said_once_and_once_more_when_it_has_emptied() {
     let (builder, most) = listening(builder, 90);
     let logger = start(builder.sink("sink", sink.clone())).await;
     emit_numbers(&logger, 0..4);
-    logger.flush(PATIENCE).await;
+    assert!(logger.flush(PATIENCE).await.complete);
     assert_eq!(percents(&half), []);
     emit_numbers(&logger, 4..10);
     settle().await;
@@ -406,8 +407,8 @@ async fn a_sink_task_that_ends_by_itself_ends_the_logger_and_the_other_sinks_get
     let (builder, said) = saying(builder().metrics(&BUGGY_SINK));
     let logger = start(builder.batch_size(1).sink("a", a.clone()).sink("b", b.clone())).await;
     emit_numbers(&logger, 0..3);
-    let flushed = logger.flush(Duration::from_secs(1)).await;
-    assert!(!flushed.complete);
+    let flushed = timeout(Duration::from_millis(10), logger.flush(PATIENCE)).await;
+    assert!(flushed.is_err(), "neither sink answers");
     assert_eq!((b.seen(), a.seen()), (1, 0));
     assert_eq!(logger.health(), Health::Draining);
     logger.emit(number(3));
@@ -431,7 +432,7 @@ async fn a_sink_task_that_ends_by_itself_is_said_also_if_another_sink_holds_ever
     let hangs = Pipeline::to(a.clone()).timeout(NEVER).when_full(Backlog::Wait);
     let logger = start(builder.batch_size(1).sink("a", hangs).sink("b", b.clone())).await;
     emit_numbers(&logger, 0..3);
-    logger.flush(Duration::from_millis(10)).await;
+    drop(timeout(Duration::from_millis(10), logger.flush(PATIENCE)).await);
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(matches!(logger.health(), Health::Gone { .. }));
     logger.emit(number(3));
@@ -448,7 +449,7 @@ async fn a_flush_task_that_panics_ends_the_logger_and_is_said_once() {
     let (builder, said) = saying(builder().metrics(&BUGGY_WORKER));
     let logger = start(builder.batch_size(1).sink("sink", sink.clone())).await;
     emit_numbers(&logger, 0..3);
-    logger.flush(PATIENCE).await;
+    assert!(!logger.flush(PATIENCE).await.complete);
     assert!(matches!(logger.health(), Health::Gone { .. }));
     logger.emit(number(3));
     let refused = logger.emit_wait(number(4)).await.unwrap_err();
@@ -467,7 +468,7 @@ fn a_task_that_ends_by_itself_on_the_loggers_own_thread_is_said_once_and_ends_th
         let (builder, said) = saying(builder().metrics(buggy));
         let logger = builder.sink("a", a.clone()).sink("b", b.clone()).start().unwrap();
         emit_numbers(&logger, 0..3);
-        logger.flush_blocking(Duration::from_secs(1)).unwrap();
+        assert!(!logger.flush_blocking(Duration::from_secs(1)).unwrap().complete);
         let report = logger.shutdown_blocking(PATIENCE).unwrap();
         balance(&report, &[("a", a.seen()), ("b", 0)]);
         assert!(matches!(logger.health(), Health::Gone { .. }));
@@ -499,7 +500,7 @@ async fn a_sink_that_panics_when_it_is_dropped_costs_nothing() {
     end(&logger, &[("sink", &sink)]).await;
     logger.emit(number(3));
     assert_eq!(logger.stats().refused.get(DropReason::Closed), 1);
-    assert_eq!(said.lock().unwrap()[..], []);
+    assert!(said.lock().unwrap().is_empty());
 }
 
 // Panics and signals: processes of their own
@@ -513,7 +514,7 @@ fn the_child() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let code = match role.split_once(' ').unwrap_or((&role, "")) {
         ("panics", home) => panics(home),
-        ("cannot wait", home) => cannot_wait(home),
+        ("unwaited", home) => unwaited(home),
         ("feedback", _) => feedback(),
         ("dropped", _) => dropped(),
         ("main", _) => in_main(),
@@ -566,7 +567,7 @@ fn panics(home: &str) -> i32 {
         "a worker of its runtime" => {
             let runtime = multi_thread();
             let logger = builder.start_on(runtime.handle()).unwrap();
-            drop(runtime.block_on(runtime.spawn(async { service(logger) })));
+            drop(runtime.block_on(runtime.spawn(async move { service(logger) })));
         }
         home => panic!("no such home: {home}"),
     }
@@ -599,7 +600,7 @@ fn a_panic_is_in_the_file_before_the_process_ends_with_its_place_its_thread_and_
 }
 
 /// Waits where it is the logger's own progress that it stops; ended by the parent's patience if it does.
-fn cannot_wait(home: &str) -> i32 {
+fn unwaited(home: &str) -> i32 {
     let sink = ScriptedSink::new();
     let (builder, began) = (quiet().sink("sink", sink.clone()), Instant::now());
     let install = |logger: &Logger| PanicHook::new(logger).wait(10 * LONG).install();
@@ -627,7 +628,7 @@ fn cannot_wait(home: &str) -> i32 {
 #[test]
 fn a_panic_where_waiting_would_stop_the_logger_is_logged_and_not_waited_for() {
     for home in ["its runtime", "its thread"] {
-        let (status, stderr) = Running::start(&mut child(&format!("cannot wait {home}"))).ends();
+        let (status, stderr) = Running::start(&mut child(&format!("unwaited {home}"))).ends();
         assert!(status.success(), "{home}: {status}: {stderr}");
     }
 }
