@@ -51,6 +51,9 @@
 //! [`Logger::emit_wait`] waits without blocking; [`Logger::try_emit`] hands the event back. A full lane costs its caller
 //! one short lock.
 //!
+//! [`Builder::reserve`] keeps a part of each lane for important events: the others are refused (`shed`) before they fill
+//! it. [`Builder::on_pressure`] tells you while there is time to do less.
+//!
 //! # What happens when a sink is slow, hangs or fails?
 //! It costs only itself. Its backlog has its own share of the memory; when that is full its oldest batches are dropped
 //! (`backlog_full`). A write that takes longer than its pipeline's timeout is given up and its events are *unconfirmed*:
@@ -62,7 +65,13 @@
 //! [`Logger::shutdown`] returns by its deadline, whatever the sinks do, under any executor, and its report adds up:
 //! `emitted = accepted + refused`, `accepted = evicted + dispatched`, and for each sink
 //! `routed = delivered + fallback + dropped + unconfirmed`, every loss by [`DropReason`]. [`Logger::shutdown_guard`] does
-//! the same for `?` out of `main`.
+//! the same for `?` out of `main`, [`Logger::shutdown_on_signal`] for a program that SIGINT or SIGTERM ends.
+//!
+//! # What happens when something panics?
+//! In a thread or task of yours: nothing, unless [`panic_hook`] is installed, which logs it as `Fatal` and waits for a
+//! moment until that is delivered. In a sink, a format or a callback: it is caught, counted and reported. If a task of the
+//! logger's own ends (by a bug here, or in a [`metrics`](Builder::metrics) recorder), the logger does: further events are
+//! refused (`worker_gone`), the other sinks get what there is, [`Logger::health`] and one report say so.
 //!
 //! # What survives a crash?
 //! What a sink has handed to the system: see [`sink::Durability`] for files. What is in the queue or in a backlog when
@@ -87,6 +96,7 @@
 //!
 //! # Features
 //! * `prometheus` (default): [`Builder::prometheus`] serves the metrics over HTTP.
+//! * `signal` (default): [`Logger::shutdown_on_signal`] and [`Logger::reopen_on_sighup`], on Unix.
 //! * `serde`: fields `k = @value` as JSON, and `Serialize` for [`Stats`] and the reports.
 //!
 //! # Limits

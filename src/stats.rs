@@ -22,7 +22,7 @@ pub enum DropReason {
     Shed,
     /// Refused: the logger was shut down.
     Closed,
-    /// Refused: the flush task is gone.
+    /// Refused: one of the logger's tasks is gone.
     WorkerGone,
     /// The sink's backlog was full and newer events took the place.
     BacklogFull,

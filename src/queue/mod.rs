@@ -100,7 +100,7 @@ pub(crate) struct IntakeBook {
 pub enum TryEmitError {
     /// There is no room now, for the event or for its bytes.
     Full(Event),
-    /// The logger was shut down, or its flush task is gone.
+    /// The logger was shut down, or one of its tasks is gone.
     Closed(Event),
 }
 

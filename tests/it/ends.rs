@@ -1,6 +1,7 @@
 //! The edges of a logger's life: lanes that fill, panics, signals, and tasks of its own that end before it.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![allow(clippy::print_stderr, reason = "a child tells its parent how far it has come")]
 
 #[cfg(all(unix, feature = "signal"))]
 use std::fs;
