@@ -1,1 +1,55 @@
 //! Programs that once failed.
+
+use logweir::{Level, LevelFilter, Overflow};
+
+use super::program::{
+    Answer, BreakerPlan, Config, Delay, End, LinkPlan, Outcome, Program, RetryPlan, SinkPlan, Step, What,
+};
+use super::world::run;
+
+const OK: Answer = now(Outcome::Ok);
+const BUSY: Answer = now(Outcome::Temporary { delivered: 0, retry_after: None });
+
+const fn now(outcome: Outcome) -> Answer {
+    Answer { delay: Delay::None, outcome }
+}
+
+fn link(script: Vec<Answer>) -> LinkPlan {
+    LinkPlan { timeout: 200, outlives: false, poison: None, script, always: OK, calls: Vec::new() }
+}
+
+fn sink(links: Vec<LinkPlan>) -> SinkPlan {
+    let retry = RetryPlan { initial: 50, cap: 400, max_age: 1000, max_attempts: None, seed: 0 };
+    let breaker = BreakerPlan { failures: None, probe_after: 400, cap: 400 };
+    SinkPlan { level: Level::Trace, waits: false, backlog: None, retry, breaker, links }
+}
+
+fn program(batch_size: usize, sinks: Vec<SinkPlan>, steps: Vec<Step>, end: End) -> Program {
+    let config = Config {
+        lanes: 1,
+        capacity: 32,
+        batch_size,
+        overflow: Overflow::DropOldest,
+        memory: 16 << 10,
+        flush_interval: 50,
+        flush_at: LevelFilter::Trace,
+    };
+    Program { config, sinks, steps, end }
+}
+
+fn emit(count: usize) -> Step {
+    Step::Emit { what: What { level: Level::Info, text: 0, handle: 0 }, count }
+}
+
+#[track_caller]
+fn holds(program: &Program) {
+    run(program).unwrap();
+}
+
+#[test]
+fn a_flush_during_a_shutdown_ends_in_time() {
+    let mut slow = link(Vec::new());
+    slow.calls = vec![Delay::Late];
+    let steps = vec![Step::BeginShutdown(300), Step::Flush(1)];
+    holds(&program(1, vec![sink(vec![link(Vec::new()), slow])], steps, End::Shutdown(0)));
+}
