@@ -14,6 +14,7 @@ mod memory;
 #[cfg(feature = "prometheus")]
 mod metrics;
 mod queue;
+mod retry;
 mod sinks;
 mod start;
 mod stress;

@@ -12,6 +12,7 @@ use logweir::{
     Batch, Breaker, Builder, Event, Level, Logger, Pipeline, Retry, ShutdownReport, Sink, SinkError, Stats, async_trait,
 };
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
 
 /// For what should be there at once: long enough for a machine that is busy with something else.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -36,6 +37,38 @@ pub(crate) enum Answer {
     /// Takes this long, in tokio's time.
     Slow(Duration),
     Panic,
+    /// A temporary error that asks for this much patience.
+    RetryAfter(Duration),
+    /// Rejected after so many events were delivered.
+    RejectedAfter(usize),
+    /// Rejects a batch with one of these numbers in it.
+    Poison(&'static [u64]),
+    /// Panics at a batch with one of these numbers in it.
+    PanicAt(&'static [u64]),
+}
+
+impl Answer {
+    /// What it comes to for these events.
+    fn of(self, events: &[Seen]) -> Self {
+        let has = |numbers: &[u64]| events.iter().any(|seen| numbers.contains(&seen.message.parse().unwrap()));
+        match self {
+            Answer::Poison(numbers) => {
+                if has(numbers) {
+                    Answer::Rejected
+                } else {
+                    Answer::Ok
+                }
+            }
+            Answer::PanicAt(numbers) => {
+                if has(numbers) {
+                    Answer::Panic
+                } else {
+                    Answer::Ok
+                }
+            }
+            answer => answer,
+        }
+    }
 }
 
 /// An event as the sink saw it.
@@ -80,6 +113,7 @@ struct State {
     always: Answer,
     /// The events of each write, whatever became of it.
     attempts: Vec<Vec<Seen>>,
+    begun_at: Vec<Instant>,
     /// What the sink said it has.
     taken: Vec<Seen>,
     answered: usize,
@@ -102,6 +136,7 @@ impl ScriptedSink {
             reopens: VecDeque::new(),
             always: answer,
             attempts: Vec::new(),
+            begun_at: Vec::new(),
             taken: Vec::new(),
             answered: 0,
             flushed: 0,
@@ -172,12 +207,24 @@ impl ScriptedSink {
         self.state().taken.iter().map(|seen| seen.message.parse().unwrap()).collect()
     }
 
-    pub(crate) fn attempts(&self) -> Vec<Vec<Seen>> {
-        self.state().attempts.clone()
-    }
-
     pub(crate) fn batch_sizes(&self) -> Vec<usize> {
         self.state().attempts.iter().map(Vec::len).collect()
+    }
+
+    /// The time from each write's beginning to the next one's.
+    pub(crate) fn pauses(&self) -> Vec<Duration> {
+        self.state().begun_at.windows(2).map(|pair| pair[1] - pair[0]).collect()
+    }
+
+    /// The messages of each write as numbers, whatever became of it.
+    pub(crate) fn attempted(&self) -> Vec<Vec<u64>> {
+        let numbers = |events: &Vec<Seen>| events.iter().map(|seen| seen.message.parse().unwrap()).collect();
+        self.state().attempts.iter().map(numbers).collect()
+    }
+
+    /// From now on answers each write that the script does not provide for in this way.
+    pub(crate) fn turn(&self, answer: Answer) {
+        self.state().always = answer;
     }
 
     pub(crate) fn flushed(&self) -> usize {
@@ -195,11 +242,6 @@ impl ScriptedSink {
     /// Waits until so many writes have begun.
     pub(crate) async fn begun(&self, writes: usize) {
         self.wait(&format!("{writes} writes"), |state| state.attempts.len() >= writes).await;
-    }
-
-    /// Waits until so many writes were answered.
-    pub(crate) async fn answered(&self, writes: usize) {
-        self.wait(&format!("{writes} answers"), |state| state.answered >= writes).await;
     }
 
     /// Waits until it has so many events.
@@ -258,6 +300,9 @@ impl ScriptedSink {
                 (events, Ok(()))
             }
             Answer::Panic => panic!("scripted"),
+            Answer::RetryAfter(wait) => (0, Err(SinkError::temporary("busy").retry_after(wait))),
+            Answer::RejectedAfter(count) => (count, Err(SinkError::rejected("half way").delivered(count))),
+            Answer::Poison(_) | Answer::PanicAt(_) => unreachable!("resolved by the events"),
         }
     }
 
@@ -276,10 +321,11 @@ impl Sink for ScriptedSink {
         let mut answer = Answer::Ok;
         self.change(|state| {
             state.attempts.push(events.clone());
+            state.begun_at.push(Instant::now());
             answer = state.writes.pop_front().unwrap_or_else(|| state.always.clone());
         });
         self.make_noise();
-        let (delivered, result) = self.act(answer, events.len()).await;
+        let (delivered, result) = self.act(answer.of(&events), events.len()).await;
         self.change(|state| {
             state.taken.extend(events.into_iter().take(delivered));
             state.answered += 1;
