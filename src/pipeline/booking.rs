@@ -78,14 +78,22 @@ impl Station {
     }
 
     /// A write begins: how many events in hand are uncertain while it has not answered, and what it repeats.
-    pub(super) fn begin_write(&self, uncertain: u64, is_retry: bool, maybe_duplicated: u64) {
+    ///
+    /// Never ends once the book is sealed, where these events are dropped: none of them may be written after that. The
+    /// task is about to be aborted.
+    pub(super) async fn begin_write(&self, uncertain: u64, is_retry: bool, maybe_duplicated: u64) {
+        let mut has_begun = false;
         self.book(|state| {
+            has_begun = true;
             state.ledger.set_uncertain(uncertain);
             state.ledger.add_maybe_duplicated(maybe_duplicated);
             if is_retry {
                 state.ledger.add_retry();
             }
         });
+        if !has_begun {
+            std::future::pending().await
+        }
     }
 
     /// A write of the sink itself answered, in time or late.
@@ -110,21 +118,22 @@ impl Station {
         self.book_error(Some(&Arc::new(SinkError::timed_out("write", self.config.timeout))));
     }
 
-    /// How many events in hand may have been delivered although nobody said so.
-    pub(super) fn set_uncertain(&self, events: u64) {
-        self.book(|state| state.ledger.set_uncertain(events));
+    /// Events in hand end here. `uncertain` of those that stay in hand may have been delivered although nobody said so.
+    ///
+    /// Both under one lock: a seal in between would book as dropped what arrived.
+    pub(super) fn settle(&self, events: usize, fate: Fate, uncertain: u64) {
+        self.book(|state| {
+            state.ledger.settle(events as u64, fate);
+            state.ledger.set_uncertain(uncertain);
+        });
     }
 
-    /// Events in hand end here.
-    pub(super) fn settle(&self, events: usize, fate: Fate) {
-        if events > 0 {
-            self.book(|state| state.ledger.settle(events as u64, fate));
-        }
-    }
-
-    /// Events that were settled as unconfirmed are in hand again.
-    pub(super) fn reclaim(&self, events: usize) {
-        self.book(|state| state.ledger.reclaim(events as u64));
+    /// Events that were settled as unconfirmed are in hand again, and so many are uncertain.
+    pub(super) fn reclaim(&self, events: usize, uncertain: u64) {
+        self.book(|state| {
+            state.ledger.reclaim(events as u64);
+            state.ledger.set_uncertain(uncertain);
+        });
     }
 
     /// A fallback link answered.
@@ -230,7 +239,7 @@ impl Station {
         self.endgame.subscribe().wait_for(|is_endgame| *is_endgame).await.map(drop).unwrap_or_default();
     }
 
-    /// Waits until `when`, or until the breaker is reset, or the endgame begins.
+    /// Waits until `when`, or until the breaker is reset, or the fallback's time begins, if there is one.
     pub(super) async fn pause_until(&self, when: Instant) {
         tokio::select! {
             () = sleep_until(when) => {}

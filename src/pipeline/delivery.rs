@@ -87,10 +87,14 @@ impl Courier<'_> {
         self.station.release(taken);
     }
 
+    fn is_fallbacks_turn(&self) -> bool {
+        self.station.is_endgame() && !self.chain.is_empty()
+    }
+
     /// Asks the breaker; waits while it is open and there is no way around.
     async fn way(&mut self) -> Way {
         loop {
-            if self.station.is_endgame() && !self.chain.is_empty() {
+            if self.is_fallbacks_turn() {
                 return Way::Around(DropReason::Deadline);
             }
             let Err(probe_at) = self.station.circuit(|circuit, now| circuit.ask(now)) else { return Way::ToSink };
@@ -110,25 +114,42 @@ impl Courier<'_> {
         };
         let len = load.first().map_or(0, |piece| piece.batch.len());
         let delivered = answer.as_ref().map_or_else(|error| error.delivered_count().min(len), |()| len);
+        load.delivered(delivered);
+        self.station.settle(delivered, Fate::Delivered, load.doubtful());
         if delivered > 0 {
-            self.station.settle(delivered, Fate::Delivered);
-            load.delivered(delivered);
             self.backoff.reset();
         }
         match answer {
-            Ok(()) => {
-                self.is_dead = false;
-                self.station.circuit(|circuit, _| circuit.succeed());
-            }
+            Ok(()) => self.answered(),
             Err(error) => self.failed(load, &error).await,
+        }
+    }
+
+    /// The sink does what it is for.
+    fn answered(&mut self) {
+        self.is_dead = false;
+        self.station.circuit(|circuit, _| circuit.succeed());
+    }
+
+    /// The sink delivered all it was given and failed all the same.
+    fn grumbled(&mut self, kind: ErrorKind) {
+        match kind {
+            ErrorKind::Rejected => self.answered(),
+            ErrorKind::Permanent => {
+                self.is_dead = true;
+                self.station.circuit(|circuit, now| circuit.trip(now));
+            }
+            ErrorKind::Temporary | ErrorKind::Timeout | ErrorKind::Panic => {
+                self.station.circuit(|circuit, now| circuit.fail(now));
+            }
         }
     }
 
     async fn failed(&mut self, load: &mut Load, error: &SinkError) {
         match error.kind() {
             ErrorKind::Rejected => {
-                // It answered: that is no failure of the sink.
-                self.station.circuit(|circuit, _| circuit.succeed());
+                // That is no failure of the sink.
+                self.answered();
                 self.bisect(load, DropReason::Rejected).await;
             }
             ErrorKind::Panic => {
@@ -138,8 +159,7 @@ impl Courier<'_> {
                 self.bisect(load, DropReason::Panicked).await;
             }
             ErrorKind::Permanent => {
-                self.is_dead = true;
-                self.station.circuit(|circuit, now| circuit.trip(now));
+                self.grumbled(ErrorKind::Permanent);
                 self.chain.take_all(load, DropReason::SinkFailed).await;
             }
             ErrorKind::Temporary | ErrorKind::Timeout => {
@@ -180,7 +200,7 @@ impl Courier<'_> {
         let piece = load.first()?;
         let len = piece.batch.len();
         let maybe_duplicated = if piece.is_doubtful { len as u64 } else { 0 };
-        self.station.begin_write(others + len as u64, piece.is_retry, maybe_duplicated);
+        self.station.begin_write(others + len as u64, piece.is_retry, maybe_duplicated).await;
         let started = Instant::now();
         let outlives_timeout = self.sink.outlives_timeout();
         let answer = {
@@ -196,11 +216,10 @@ impl Courier<'_> {
                     // It goes on behind our back: its answer settles the events after all, and is the probe. A second
                     // write before it would mix the two.
                     self.station.timed_out();
-                    self.station.set_uncertain(others);
-                    self.station.settle(len, Fate::Unconfirmed);
+                    self.station.settle(len, Fate::Unconfirmed, others);
                     self.station.circuit(|circuit, now| circuit.trip(now));
                     let late = self.chain.meanwhile(write).await;
-                    self.station.reclaim(len);
+                    self.station.reclaim(len, others + len as u64);
                     Some(late)
                 }
                 None => {
@@ -211,7 +230,6 @@ impl Courier<'_> {
             }
         };
         let answer = answer?.map_err(Arc::new);
-        self.station.set_uncertain(others + if answer.is_ok() { 0 } else { maybe_duplicated });
         self.station.answered(&piece.batch, &answer, started.elapsed(), self.sink.written_bytes());
         Some(answer)
     }

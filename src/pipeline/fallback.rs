@@ -44,7 +44,7 @@ impl Chain<'_> {
         let Piece { mut batch, mut is_doubtful, .. } = piece;
         for (index, link) in self.links.iter_mut().enumerate() {
             let len = batch.len();
-            self.station.begin_write(others + len as u64, false, if is_doubtful { len as u64 } else { 0 });
+            self.station.begin_write(others + len as u64, false, if is_doubtful { len as u64 } else { 0 }).await;
             let answer = match timeout(link.timeout, guarded(async { link.sink.write(&batch).await })).await {
                 Ok(answer) => answer.map_err(Arc::new),
                 Err(_) => {
@@ -54,14 +54,18 @@ impl Chain<'_> {
             };
             self.station.link_answered(index, &answer);
             let delivered = answer.map_or_else(|error| error.delivered_count().min(len), |()| len);
-            self.station.settle(delivered, Fate::Fallback(index));
             batch = batch.skip(delivered);
+            self.station.settle(
+                delivered,
+                Fate::Fallback(index),
+                others + if is_doubtful { batch.len() as u64 } else { 0 },
+            );
             if batch.is_empty() {
                 break;
             }
         }
-        self.station.set_uncertain(others);
-        self.station.settle(batch.len(), if is_doubtful { Fate::Unconfirmed } else { Fate::Dropped(reason) });
+        let fate = if is_doubtful { Fate::Unconfirmed } else { Fate::Dropped(reason) };
+        self.station.settle(batch.len(), fate, others);
     }
 
     /// Waits for the late answer of a write that outlives its timeout. Meanwhile what comes in goes down the chain; what
