@@ -121,6 +121,8 @@ impl Courier<'_> {
         }
         match answer {
             Ok(()) => self.answered(),
+            // Nothing is left of what the error is about; the next piece has not been asked for.
+            Err(error) if delivered == len => self.grumbled(error.kind()),
             Err(error) => self.failed(load, &error).await,
         }
     }

@@ -182,6 +182,18 @@ async fn three_single_rejections_with_nothing_delivered_reject_the_rest_whole() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_error_about_events_that_were_all_delivered_costs_no_other_event() {
+    // Halves of four: the first is delivered whole by a call that ends as a rejection.
+    let sink = ScriptedSink::new().writes([Answer::Rejected, Answer::Rejected, Answer::RejectedAfter(1)]);
+    let sink = sink.writes([Answer::RejectedAfter(1), Answer::Delivered(2)]);
+    let logger = start(builder().batch_size(4).sink("sink", once(sink.clone()))).await;
+    emit_numbers(&logger, 0..8);
+    let report = end(&logger, &[("sink", &sink)]).await;
+    assert_eq!(sink.attempted(), [vec![0, 1, 2, 3], vec![0, 1], vec![0], vec![1], vec![2, 3], vec![4, 5, 6, 7]]);
+    assert_eq!((sink.numbers(), ends(&report.sinks[0])), ((0..8).collect(), [8, 0, 0, 0]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_is_searched_for_like_a_rejection_and_the_task_goes_on() {
     let (sink, fallback) = (ScriptedSink::always(Answer::PanicAt(&[2, 13])), ScriptedSink::new());
     let logger = start(builder().batch_size(8).sink("sink", sink.clone())).await;
