@@ -244,7 +244,7 @@ impl Station {
         tokio::select! {
             () = sleep_until(when) => {}
             () = self.stirred.notified() => {}
-            () = self.endgame(), if !self.is_endgame() => {}
+            () = self.endgame(), if self.config.links > 0 && !self.is_endgame() => {}
         }
     }
 }

@@ -190,6 +190,8 @@ impl Courier<'_> {
         first.is_retry = true;
         match self.backoff.after_failure(Instant::now(), hint) {
             None => self.chain.take_all(load, DropReason::RetriesExhausted).await,
+            // The rest of the time is the fallback's.
+            Some(_) if self.is_fallbacks_turn() => {}
             // An open breaker has a time of its own for the next attempt: the probe, which must not be late for ours.
             Some(_) if hint.is_none() && self.station.circuit(|circuit, _| circuit.is_open()) => {}
             Some(next) => self.station.pause_until(next).await,

@@ -144,6 +144,23 @@ async fn progress_begins_the_count_of_attempts_anew() {
     assert_eq!((ends(&report.sinks[0]), sink.numbers()), ([9, 0, 0, 0], (0..9).collect()));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_wait_is_cut_short_by_the_deadline_and_what_was_not_being_written_is_dropped() {
+    let sink = ScriptedSink::always(Answer::RetryAfter(100 * SECOND));
+    let logger = start(builder().batch_size(4).sink("sink", stubborn(&sink))).await;
+    emit_numbers(&logger, 0..10);
+    let before = Instant::now();
+    let report = logger.shutdown(2 * SECOND).await;
+    assert!(
+        is_about(before.elapsed(), 2 * SECOND - MS) || is_about(before.elapsed(), 2 * SECOND),
+        "{:?}",
+        before.elapsed()
+    );
+    balance(&report, &[("sink", 0)]);
+    assert_eq!((report.timed_out, report.sinks[0].dropped.get(DropReason::Deadline)), (true, 10));
+    assert_eq!((ends(&report.sinks[0]), sink.batch_sizes()), ([0, 0, 10, 0], vec![4]));
+}
+
 // Rejections
 
 #[tokio::test(start_paused = true)]
@@ -353,6 +370,17 @@ async fn a_write_given_up_ends_unconfirmed_unless_the_fallback_delivers_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn at_the_deadline_only_what_may_have_arrived_is_unconfirmed() {
+    // The first half was given up and is in doubt; the batch behind it was never written.
+    let sink = ScriptedSink::new().writes([Answer::Hang, Answer::RetryAfter(DAY / 2)]);
+    let logger = start(builder().batch_size(4).sink("sink", stubborn(&sink).timeout(SECOND))).await;
+    emit_numbers(&logger, 0..8);
+    let report = logger.shutdown(10 * SECOND).await;
+    balance(&report, &[("sink", 0)]);
+    assert_eq!((ends(&report.sinks[0]), report.sinks[0].dropped.get(DropReason::Deadline)), ([0, 0, 4, 4], 4));
+}
+
+#[tokio::test(start_paused = true)]
 async fn behind_a_write_that_outlives_its_timeout_the_backlog_goes_to_the_fallback() {
     let sink = ScriptedSink::new().writes([Answer::Gate]).outliving();
     let (fallback, told) = (ScriptedSink::new(), Told::default());
@@ -413,5 +441,23 @@ async fn when_every_link_fails_the_loss_is_counted_once() {
         emit_numbers(&logger, 0..10);
         let report = end(&logger, &[("sink", &sink)]).await;
         assert_eq!((ends(&report.sinks[0]), report.sinks[0].dropped.get(reason)), ([0, 0, 10, 0], 10));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_fifth_of_a_shutdown_belongs_to_the_fallback() {
+    for answer in [Answer::Hang, Answer::Temporary, Answer::RetryAfter(1000 * SECOND)] {
+        let (sink, fallback) = (ScriptedSink::always(answer), ScriptedSink::new());
+        // Waits longer than all the time there is.
+        let retry = Retry::default().initial(DAY).cap(DAY).max_age(2 * DAY).seed(3);
+        let pipeline = Pipeline::to(sink.clone()).timeout(1000 * SECOND).retry(retry).fallback(fallback.clone());
+        let logger = start(builder().batch_size(4).sink("sink", pipeline)).await;
+        emit_numbers(&logger, 0..12);
+        let before = Instant::now();
+        let report = logger.shutdown(10 * SECOND).await;
+        assert!(before.elapsed() >= 8 * SECOND - 10 * MS && before.elapsed() < 9 * SECOND, "{:?}", before.elapsed());
+        balance(&report, &[("sink", 0)]);
+        assert_eq!((ends(&report.sinks[0]), report.timed_out), ([0, 12, 0, 0], false));
+        assert_eq!((fallback.numbers(), sink.batch_sizes()), ((0..12).collect(), vec![4]));
     }
 }
