@@ -7,6 +7,7 @@ mod delivery;
 mod emission;
 mod encoding;
 mod ends;
+mod faults;
 mod formats;
 mod lifecycle;
 mod macros;
