@@ -53,3 +53,27 @@ fn a_flush_during_a_shutdown_ends_in_time() {
     let steps = vec![Step::BeginShutdown(300), Step::Flush(1)];
     holds(&program(1, vec![sink(vec![link(Vec::new()), slow])], steps, End::Shutdown(0)));
 }
+
+#[test]
+fn an_event_that_was_never_written_is_not_unconfirmed_because_the_one_before_it_was() {
+    let late = Answer { delay: Delay::Late, outcome: Outcome::Ok };
+    let all = now(Outcome::Temporary { delivered: 1, retry_after: None });
+    let mut sink = sink(vec![link(vec![late, BUSY, BUSY, all])]);
+    sink.breaker.failures = Some(3);
+    holds(&program(1, vec![sink], vec![emit(2)], End::Shutdown(1000)));
+}
+
+#[test]
+fn nothing_is_written_any_more_that_was_reported_as_dropped() {
+    let mut sink = sink(vec![link(vec![now(Outcome::Panic)])]);
+    sink.breaker.failures = Some(1);
+    let steps = vec![emit(2), Step::Flush(1), Step::BeginShutdown(0), Step::ResetBreaker(0)];
+    holds(&program(1, vec![sink], steps, End::Shutdown(0)));
+}
+
+#[test]
+fn what_comes_after_a_rejection_that_delivered_all_it_was_about_is_not_taken_for_the_poison() {
+    let rejected = |delivered| now(Outcome::Rejected { delivered });
+    let sink = sink(vec![link(vec![rejected(0), rejected(1)])]);
+    holds(&program(2, vec![sink], vec![emit(2)], End::Complete));
+}

@@ -8,7 +8,7 @@ use logweir::sink::ErrorKind;
 use logweir::stats::SinkReport;
 use logweir::{DropReason, Overflow, ShutdownReport, Stats};
 
-use super::link::{Log, locked};
+use super::link::{Log, Write, locked};
 use super::program::{End, Outcome, SinkPlan};
 use super::world::{Logged, World, Wrong, ensure};
 
@@ -119,6 +119,8 @@ struct Facts {
     /// In a write that the sink itself rejected, or that panicked, and not in the part it took: what is not accepted is
     /// searched for in the same way, and given up as a whole for what was said last.
     not_accepted: HashSet<u64>,
+    /// Of these, those that were alone in it, or left alone by what it took.
+    poison: HashSet<u64>,
     /// How the sink itself answered.
     answers: HashMap<&'static str, u64>,
     unanswered: u64,
@@ -145,16 +147,12 @@ impl Facts {
                 Some(Outcome::Ok) => "ok",
                 Some(Outcome::Temporary { .. }) => "temporary",
                 Some(Outcome::Rejected { .. }) => {
-                    if write.link == 0 {
-                        facts.not_accepted.extend(rest);
-                    }
+                    facts.do_not_accept(write);
                     "rejected"
                 }
                 Some(Outcome::Permanent { .. }) => "permanent",
                 Some(Outcome::Panic) => {
-                    if write.link == 0 {
-                        facts.not_accepted.extend(rest);
-                    }
+                    facts.do_not_accept(write);
                     "panic"
                 }
             };
@@ -163,6 +161,14 @@ impl Facts {
             }
         }
         facts
+    }
+
+    fn do_not_accept(&mut self, write: &Write) {
+        if write.link == 0 {
+            let rest = &write.events[write.taken().len()..];
+            self.not_accepted.extend(rest);
+            self.poison.extend(rest.iter().filter(|_| rest.len() == 1));
+        }
     }
 
     fn answers(&self, kind: &str) -> u64 {
@@ -200,6 +206,9 @@ impl Facts {
         let timeouts = sink.errors_of(ErrorKind::Timeout);
         let troubles = timeouts + self.answers("temporary") + self.answers("permanent") + self.answers("panic");
         let has_links = plan.links.len() > 1;
+        let poisoned = sink.dropped.get(DropReason::Rejected) + sink.dropped.get(DropReason::Panicked);
+        let alone = self.poison.len() as u64;
+        ensure!(poisoned <= alone || alone >= 3, "{poisoned} were not accepted, of which {alone} were found alone");
         let is_gone = world.program.end == End::RuntimeGone && !report.timed_out;
         for (reason, count) in sink.dropped.iter() {
             let most = match reason {
