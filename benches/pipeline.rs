@@ -15,11 +15,13 @@ const EVENTS: u64 = 1_000_000;
 const ROUNDS: usize = 9;
 const PATIENCE: Duration = Duration::from_secs(60);
 
+type Make = fn() -> Pipeline;
+
 fn main() {
     if std::env::args().any(|arg| arg == "--test") {
         return;
     }
-    let kinds: [(&str, fn() -> Pipeline); 3] = [
+    let kinds: [(&str, Make); 3] = [
         ("bare", || {
             Pipeline::to(NullSink).retry(Retry::never()).breaker(Breaker::never()).timeout(Duration::from_secs(3600))
         }),

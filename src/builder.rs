@@ -158,7 +158,7 @@ impl<'r> Builder<'r> {
         self
     }
 
-    /// The most events in one [`Sink::write`]. Default: 512; 1 to 65,536.
+    /// The most events in one [`Sink::write`](crate::Sink::write). Default: 512; 1 to 65,536.
     pub fn batch_size(mut self, events: usize) -> Self {
         self.batch_size = events;
         self

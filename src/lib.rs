@@ -33,7 +33,7 @@
 //!
 //! ```text
 //!  caller's thread                    flush task                          one pipeline per sink, each its own task
-//!  filter ─ encode ─ try_send ─▶ lanes: bounded mpsc ─ merge by time ─┬▶ backlog ─ timeout ─▶ Sink::write
+//!  filter ─ encode ─ try_send ─▶ lanes: bounded mpsc ─ merge by time ─┬▶ backlog ─ breaker ─ retry ─▶ Sink::write
 //!  static call site   inline      capacity each,       batch          ├▶ backlog ─ …
 //!  context (Arc)      bytes       a byte account                      └▶ …
 //! ```
@@ -56,10 +56,14 @@
 //!
 //! # What happens when a sink is slow, hangs or fails?
 //! It costs only itself. Its backlog has its own share of the memory; when that is full its oldest batches are dropped
-//! (`backlog_full`). A write that takes longer than its pipeline's timeout is given up and its events are *unconfirmed*:
-//! nobody can know whether they arrived. A panic in a sink is caught and counted. With [`Backlog::Wait`] you give
-//! isolation up on purpose: the flush task then waits for that sink, the queue fills, and with `Block` or `emit_wait`
-//! the chain is lossless from the sink back to the caller.
+//! (`backlog_full`). What fails for now is tried again ([`Retry`]); a sink that keeps failing is left alone and probed
+//! ([`Breaker`]), and a [`fallback`](Pipeline::fallback) takes its events meanwhile. Events that a sink rejects are
+//! searched for by halves, so that one poisoned event costs only itself. A write that takes longer than its pipeline's
+//! timeout is given up, and unless an attempt or the fallback delivers its events they are *unconfirmed*: nobody can know
+//! whether they arrived. A panic in a sink is caught and counted. [`Pipeline`] says it in full.
+//!
+//! With [`Backlog::Wait`] you give isolation up on purpose: the flush task then waits for that sink, the queue fills, and
+//! with `Block` or `emit_wait` the chain is lossless from the sink back to the caller.
 //!
 //! # What does shutdown promise?
 //! [`Logger::shutdown`] returns by its deadline, whatever the sinks do, under any executor, and its report adds up:
@@ -79,7 +83,9 @@
 //! [`flush_interval`](Builder::flush_interval) of events when the sinks keep up. [`Logger::flush`] is the barrier.
 //!
 //! # What may be duplicated?
-//! Nothing by this crate: a batch is written once. A write that was given up may have arrived.
+//! What was in a write that was given up without an answer and is written again, here or by a fallback: at-least-once,
+//! counted as `maybe_duplicated`. What a sink said it delivered is never sent again, and a sink that
+//! [outlives timeouts](Sink::outlives_timeout), as the console and files do, is waited for instead.
 //!
 //! # Why are some of my logs missing?
 //! In this order: the filter ([`Logger::enabled`]); macros before [`Logger::set_global`], which do nothing; a call after

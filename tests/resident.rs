@@ -1,5 +1,7 @@
 //! The memory budget, as the operating system sees it: a process of its own, with a sink that hangs.
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![expect(clippy::print_stdout, reason = "a child tells its parent")]
 
 use std::process::Command;
 use std::time::Duration;
