@@ -835,20 +835,19 @@ fn ended() -> i32 {
 
 #[cfg(all(unix, feature = "signal"))]
 fn rotated() -> i32 {
+    use std::os::unix::fs::MetadataExt;
     let logger = to_file().start().unwrap();
     logger.reopen_on_sighup().unwrap();
     emit(&logger, 2);
     assert!(logger.flush_blocking(LONG).unwrap().complete);
+    let path = std::env::var_os(FILE).unwrap();
+    let file = || fs::metadata(&path).ok().map(|file| file.ino());
+    let before = file();
     eprintln!("ready");
-    // Moved away first, then opened again.
-    let path = std::env::var_os(FILE).map(std::path::PathBuf::from).unwrap();
-    let wait = |is_there| {
-        while path.exists() != is_there {
-            thread::yield_now();
-        }
-    };
-    wait(false);
-    wait(true);
+    // Moved away it is another file, once it is there again.
+    while file().is_none_or(|now| Some(now) == before) {
+        thread::yield_now();
+    }
     emit(&logger, 3);
     logger.shutdown_blocking(LONG).unwrap().check().unwrap();
     0
