@@ -246,7 +246,15 @@ impl Courier<'_> {
             match timeout(self.station.timeout(), &mut made).await {
                 Ok(answer) => answer,
                 // As with a write: the next call would have to wait for this one's answer anyway.
-                Err(_) if outlives_timeout => made.await,
+                Err(_) if outlives_timeout => {
+                    self.station.circuit(|circuit, now| circuit.trip(now));
+                    let late = self.chain.meanwhile(made).await;
+                    self.station.circuit(|circuit, now| match &late {
+                        Ok(()) => circuit.succeed(),
+                        Err(_) => drop(circuit.fail(now)),
+                    });
+                    late
+                }
                 Err(_) => Err(SinkError::timed_out(call.name(), self.station.timeout())),
             }
         };

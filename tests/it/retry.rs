@@ -461,3 +461,22 @@ async fn the_last_fifth_of_a_shutdown_belongs_to_the_fallback() {
         assert_eq!((fallback.numbers(), sink.batch_sizes()), ((0..12).collect(), vec![4]));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn behind_a_flush_that_outlives_its_timeout_the_backlog_goes_to_the_fallback_too() {
+    let sink = ScriptedSink::new().flushes([Answer::Gate]).outliving();
+    let (fallback, told) = (ScriptedSink::new(), Told::default());
+    let pipeline = Pipeline::to(sink.clone()).timeout(SECOND).fallback(fallback.clone()).on_breaker(told.callback());
+    let logger = start(one_by_one().flush_at(Level::Trace).sink("sink", pipeline)).await;
+    emit_numbers(&logger, [0]);
+    assert!(!logger.flush(2 * SECOND).await.complete);
+    emit_numbers(&logger, 1..4);
+    settle().await;
+    assert_eq!((sink.numbers(), fallback.numbers()), (vec![0], vec![1, 2, 3]));
+    sink.release(1);
+    settle().await;
+    emit_numbers(&logger, [4]);
+    let report = end(&logger, &[("sink", &sink)]).await;
+    assert_eq!((ends(&report.sinks[0]), sink.numbers()), ([2, 3, 0, 0], vec![0, 4]));
+    assert_eq!(told.states(), [BreakerState::Open, BreakerState::Closed]);
+}
