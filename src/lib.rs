@@ -137,6 +137,9 @@ mod deadline;
 mod diagnostics;
 mod suppress;
 
+#[cfg(feature = "testing")]
+pub mod testing;
+
 pub use async_trait::async_trait;
 pub use builder::{BuildError, Builder};
 pub use event::{Batch, Event, Level, LevelFilter, Value, err};

@@ -2,6 +2,8 @@
 
 mod children;
 mod compile_fail;
+#[cfg(feature = "testing")]
+mod conformance;
 mod conservation;
 mod delivery;
 mod emission;
