@@ -271,57 +271,71 @@ fn link() -> impl Strategy<Value = LinkPlan> {
     )
 }
 
+// From here on numbers are drawn and mapped: there are hundreds in a program, and in a debug build a strategy that chooses
+// between strategies would take more time than the program.
+
 fn answer() -> impl Strategy<Value = Answer> {
-    let delivered = || prop_oneof![2 => Just(0), 1 => 0..40_usize];
-    let retry_after = proptest::option::weighted(0.3, select(vec![10, 300, 5000]));
-    let outcome = prop_oneof![
-        4 => Just(Outcome::Ok),
-        4 => (delivered(), retry_after)
-            .prop_map(|(delivered, retry_after)| Outcome::Temporary { delivered, retry_after }),
-        2 => delivered().prop_map(|delivered| Outcome::Rejected { delivered }),
-        1 => delivered().prop_map(|delivered| Outcome::Permanent { delivered }),
-        1 => Just(Outcome::Panic),
-    ];
-    (delay(), outcome).prop_map(|(delay, outcome)| Answer { delay, outcome })
+    (delay(), 0..12_usize, 0..60_usize, 0..9_usize).prop_map(|(delay, outcome, delivered, patience)| {
+        let delivered = delivered.saturating_sub(20);
+        let outcome = match outcome {
+            0..4 => Outcome::Ok,
+            4..8 => Outcome::Temporary {
+                delivered,
+                retry_after: [None, Some(10), Some(300), Some(5000)].get(patience).copied().flatten(),
+            },
+            8..10 => Outcome::Rejected { delivered },
+            10 => Outcome::Permanent { delivered },
+            _ => Outcome::Panic,
+        };
+        Answer { delay, outcome }
+    })
 }
 
 fn delay() -> impl Strategy<Value = Delay> {
-    prop_oneof![
-        6 => Just(Delay::None),
-        2 => Just(Delay::InTime),
-        1 => Just(Delay::Late),
-        1 => Just(Delay::VeryLate),
-        1 => Just(Delay::Never),
-    ]
+    (0..11_usize).prop_map(|delay| match delay {
+        0..6 => Delay::None,
+        6..8 => Delay::InTime,
+        8 => Delay::Late,
+        9 => Delay::VeryLate,
+        _ => Delay::Never,
+    })
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        10 => (what(), 1..24_usize).prop_map(|(what, count)| Step::Emit { what, count }),
-        2 => what().prop_map(Step::TryEmit),
-        2 => (what(), select(vec![1, 60, 2000])).prop_map(|(what, patience)| Step::EmitWait { what, patience }),
-        1 => what().prop_map(Step::EmitWaitBehind),
-        1 => what().prop_map(Step::EmitElsewhere),
-        2 => select(vec![1, 300, 5000]).prop_map(Step::Flush),
-        1 => (select(vec![100, 5000]), select(vec![1, 60]))
-            .prop_map(|(timeout, patience)| Step::FlushDropped { timeout, patience }),
-        8 => prop_oneof![1..100_u64, 100..1500_u64].prop_map(Step::Advance),
-        2 => (0..4_usize, select(vec![5, 100, 400])).prop_map(|(parent, bytes)| Step::With { parent, bytes }),
-        1 => (0..4_usize).prop_map(Step::DropChild),
-        1 => (0..3_usize).prop_map(Step::ResetBreaker),
-        1 => select(vec![LevelFilter::Trace, LevelFilter::Trace, LevelFilter::Warn, LevelFilter::Off])
-            .prop_map(Step::SetFilter),
-        2 => Just(Step::Stats),
-        // Rare: what comes after it is refused.
-        1 => proptest::option::weighted(0.2, select(vec![0, 300, 60_000]))
-            .prop_map(|timeout| timeout.map_or(Step::Stats, Step::BeginShutdown)),
-    ]
+    (0..140_usize, what(), 0..1000_usize).prop_map(|(kind, what, number)| {
+        let one_of = |of: [u64; 3]| of[number % 3];
+        match kind {
+            0..40 => Step::Emit { what, count: 1 + number / 43 },
+            40..48 => Step::TryEmit(what),
+            48..56 => Step::EmitWait { what, patience: one_of([1, 60, 2000]) },
+            56..60 => Step::EmitWaitBehind(what),
+            60..64 => Step::EmitElsewhere(what),
+            64..72 => Step::Flush(one_of([1, 300, 5000])),
+            72..76 => Step::FlushDropped { timeout: one_of([100, 100, 5000]), patience: one_of([1, 60, 60]) },
+            76..92 => Step::Advance(1 + number as u64 / 10),
+            92..108 => Step::Advance(100 + number as u64),
+            108..116 => Step::With { parent: what.handle, bytes: one_of([5, 100, 400]) as usize },
+            116..120 => Step::DropChild(what.handle),
+            120..124 => Step::ResetBreaker(number % 3),
+            124..128 => Step::SetFilter(
+                [LevelFilter::Trace, LevelFilter::Trace, LevelFilter::Warn, LevelFilter::Off][number % 4],
+            ),
+            // Rare: what comes after it is refused.
+            128 => Step::BeginShutdown(one_of([0, 300, 60_000])),
+            _ => Step::Stats,
+        }
+    })
 }
 
 fn what() -> impl Strategy<Value = What> {
-    let text = prop_oneof![4 => 0..60_usize, 2 => 80..300_usize, 1 => Just(3000_usize)];
-    let handle = prop_oneof![3 => Just(0), 1 => 0..4_usize];
-    (level(), text, handle).prop_map(|(level, text, handle)| What { level, text, handle })
+    (0..Level::ALL.len(), 0..420_usize, 0..16_usize).prop_map(|(level, text, handle)| {
+        let text = match text {
+            0..240 => text / 4,
+            240..360 => 80 + (text - 240) * 2,
+            _ => 3000,
+        };
+        What { level: Level::ALL[level], text, handle: handle.saturating_sub(12) }
+    })
 }
 
 fn level() -> impl Strategy<Value = Level> {
