@@ -1,6 +1,7 @@
 //! The fault matrix: every fault, under every policy, wherever the logger runs, ends in the same exact counts.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![allow(clippy::print_stdout, reason = "a row that fails is to be known")]
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -173,24 +174,24 @@ type Losses = std::collections::HashMap<DropReason, u64>;
 /// Where the logger runs.
 #[derive(Clone, Copy, Debug)]
 enum Home {
-    OwnThread,
-    /// With a paused clock.
-    CurrentThread,
-    MultiThread,
+    Own,
+    /// A current-thread runtime with a paused clock.
+    Paused,
+    Workers,
 }
 
 impl Home {
     /// Starts it there, logs and shuts down.
     fn run(self, builder: Builder<'_>, events: u64) -> (Logger, ShutdownReport) {
         let runtime = match self {
-            Home::OwnThread => {
+            Home::Own => {
                 let logger = builder.start().unwrap();
                 emit_numbers(&logger, 0..events);
                 let report = logger.shutdown_blocking(PATIENCE).unwrap();
                 return (logger, report);
             }
-            Home::CurrentThread => runtime::Builder::new_current_thread().enable_all().start_paused(true).build(),
-            Home::MultiThread => runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build(),
+            Home::Paused => runtime::Builder::new_current_thread().enable_all().start_paused(true).build(),
+            Home::Workers => runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build(),
         };
         runtime.unwrap().block_on(async {
             let logger = builder.start_on(&Handle::current()).unwrap();
@@ -241,23 +242,23 @@ fn every_fault_under_every_policy(home: Home) {
 
 #[test]
 fn every_fault_ends_in_exact_counts_on_a_thread_of_the_loggers_own() {
-    every_fault_under_every_policy(Home::OwnThread);
+    every_fault_under_every_policy(Home::Own);
 }
 
 #[test]
 fn every_fault_ends_in_exact_counts_on_a_runtime_with_one_thread() {
-    every_fault_under_every_policy(Home::CurrentThread);
+    every_fault_under_every_policy(Home::Paused);
 }
 
 #[test]
 fn every_fault_ends_in_exact_counts_on_a_runtime_with_several_threads() {
-    every_fault_under_every_policy(Home::MultiThread);
+    every_fault_under_every_policy(Home::Workers);
 }
 
 #[test]
 fn a_faulty_sink_that_is_waited_for_loses_nothing_of_a_backlog_that_does_not_fit() {
     let all = 12 * BATCH as u64;
-    for home in [Home::OwnThread, Home::CurrentThread, Home::MultiThread] {
+    for home in [Home::Own, Home::Paused, Home::Workers] {
         for fault in FAULTS.iter().filter(|fault| fault.delivered == 0 || fault.lost() == 0) {
             println!("{home:?}: {}", fault.name);
             let (sink, beside) = (fault.sink(), ScriptedSink::new());
