@@ -104,6 +104,7 @@
 //! * `prometheus` (default): [`Builder::prometheus`] serves the metrics over HTTP.
 //! * `signal` (default): [`Logger::shutdown_on_signal`] and [`Logger::reopen_on_sighup`], on Unix.
 //! * `serde`: fields `k = @value` as JSON, and `Serialize` for [`Stats`] and the reports.
+//! * `testing`: `testing::conformance`, which checks a sink of your own.
 //!
 //! # Limits
 //! * Linux is what it is tested on; macOS and Windows are expected to work and are not tested.
