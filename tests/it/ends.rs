@@ -330,7 +330,12 @@ async fn a_panic_in_the_pressure_callback_is_reported_and_what_it_logs_is_suppre
     let sink = ScriptedSink::new();
     let (said, logs) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(None::<Logger>)));
     let (says, to) = (said.clone(), logs.clone());
-    let builder = builder().queue_capacity(10).on_error(move |trouble| says.lock().unwrap().push(trouble.to_string()));
+    let builder = builder().queue_capacity(10).on_error(move |trouble| {
+        // On a busy machine it may also be said that this one is slow.
+        if let Diagnostic::CallbackPanicked { .. } = trouble {
+            says.lock().unwrap().push(trouble.to_string());
+        }
+    });
     let builder = builder.on_pressure(50, move |pressure| {
         to.lock().unwrap().as_ref().unwrap().emit(number(99));
         assert!(matches!(pressure, Pressure::Falling { .. }), "scripted");
