@@ -109,6 +109,7 @@ impl Courier<'_> {
     /// Has the sink write the first piece, and does what the answer asks for.
     async fn write(&mut self, load: &mut Load) {
         let Some(answer) = self.ask_sink(load).await else {
+            self.is_dead = false;
             self.station.circuit(|circuit, now| circuit.fail(now));
             return self.again_or_around(load, None).await;
         };
@@ -148,6 +149,8 @@ impl Courier<'_> {
     }
 
     async fn failed(&mut self, load: &mut Load, error: &SinkError) {
+        // What fails for now is not unusable: what comes next is to wait for it again.
+        self.is_dead = error.kind() == ErrorKind::Permanent;
         match error.kind() {
             ErrorKind::Rejected => {
                 // That is no failure of the sink.

@@ -249,6 +249,25 @@ async fn a_permanent_error_opens_the_breaker_until_a_probe_succeeds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sink_that_was_unusable_and_then_fails_for_now_is_waited_for_again() {
+    let sink = ScriptedSink::always(Answer::Temporary).writes([Answer::Permanent]);
+    let breaker = Breaker::default().failures(1).probe_after(SECOND).cap(SECOND);
+    let pipeline = Pipeline::to(sink.clone()).retry(quick()).breaker(breaker);
+    let logger = start(one_by_one().sink("sink", pipeline)).await;
+    emit_numbers(&logger, 0..1);
+    assert!(logger.flush(PATIENCE).await.complete, "nothing waits for a sink that is unusable");
+    assert!(logger.reset_breaker("sink"));
+    emit_numbers(&logger, 1..4);
+    let mut flush = std::pin::pin!(logger.flush(1000 * SECOND));
+    assert!(tokio::time::timeout(3 * SECOND, flush.as_mut()).await.is_err());
+    sink.turn(Answer::Ok);
+    assert!(flush.await.complete);
+    let report = end(&logger, &[("sink", &sink)]).await;
+    assert_eq!((sink.numbers(), report.sinks[0].dropped.get(DropReason::SinkFailed)), (vec![1, 2, 3], 1));
+    assert_eq!(report.sinks[0].dropped.total(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_breaker_opens_after_five_failures_and_each_probe_that_fails_doubles_the_delay() {
     use BreakerState::{Closed, HalfOpen, Open};
     let (sink, told) = (ScriptedSink::always(Answer::Temporary), Told::default());
