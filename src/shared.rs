@@ -196,19 +196,23 @@ impl Shared {
         desk.end = Some((report.clone(), why));
         drop(desk);
         self.ended.get_or_init(SystemTime::now);
-        self.say_what_was_lost(why, &report);
+        self.say_what_was_lost(ending, why, &report);
         self.shutdown.set_done();
         self.bells.progress.notify_waiters();
         report
     }
 
     /// Before the end is made known, so that those who wait for it can wait for this too.
-    fn say_what_was_lost(&self, why: DropReason, report: &ShutdownReport) {
+    fn say_what_was_lost(&self, ending: Ending, why: DropReason, report: &ShutdownReport) {
         let lost = |sink: &SinkReport| sink.dropped.get(why) + sink.unconfirmed;
         let lost: u64 = report.sinks.iter().map(lost).sum();
         // Also at a deadline: a task was found to be gone before.
         if self.queue.is_worker_gone() {
             self.diagnostics.report(Diagnostic::WorkerGone { lost });
+            if matches!(ending, Ending::RuntimeGone | Ending::Panicked) {
+                // Where the logger runs, or ran: nobody else calls the handler any more.
+                self.diagnostics.end();
+            }
             diagnostics::settle();
         } else if report.timed_out && lost > 0 && self.guarded.load(Ordering::Relaxed) {
             self.diagnostics.report(Diagnostic::ShutdownIncomplete { report: Box::new(report.clone()) });
