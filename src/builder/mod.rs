@@ -1,0 +1,244 @@
+//! The caller's thread, once: every knob with its default and bounds, checked together by `start`.
+
+mod error;
+mod plan;
+mod start;
+
+#[cfg(feature = "prometheus")]
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use metrics::Recorder;
+use tokio_util::sync::CancellationToken;
+
+pub use error::BuildError;
+#[cfg(all(unix, feature = "signal"))]
+pub(crate) use start::OwnRuntime;
+
+use crate::diagnostics::{Diagnostic, Handler};
+use crate::event::{Context, Level, LevelFilter, ToValue};
+use crate::filter::{Filter, ParseFilterError};
+use crate::pipeline::Pipeline;
+use crate::queue::{Overflow, Reserve};
+use crate::worker::{Gauge, Pressure};
+#[cfg(doc)]
+use crate::{Logger, Sink};
+
+const DEFAULT_LANES: usize = 4;
+
+/// Configures a logger; made by [`Logger::builder`].
+///
+/// Nothing is checked before [`start`](Builder::start), which names the wrong knob, its value and what is allowed.
+#[must_use = "a builder does nothing until `start`"]
+pub struct Builder<'r> {
+    name: Option<String>,
+    filter: Result<Filter, ParseFilterError>,
+    queue_capacity: usize,
+    lanes: usize,
+    memory: usize,
+    max_event_bytes: usize,
+    batch_size: usize,
+    flush_interval: Duration,
+    flush_at: LevelFilter,
+    overflow: Overflow,
+    reserve: Reserve,
+    gauges: Vec<Gauge>,
+    on_error: Option<Handler>,
+    enrichment: Option<Context>,
+    sinks: Vec<(String, Pipeline)>,
+    cancel: Option<CancellationToken>,
+    grace: Duration,
+    shutdown_timeout: Duration,
+    recorder: Option<&'r dyn Recorder>,
+    #[cfg(feature = "prometheus")]
+    prometheus: Option<SocketAddr>,
+}
+
+impl<'r> Builder<'r> {
+    pub(crate) fn new() -> Self {
+        Builder {
+            name: None,
+            filter: Ok(Filter::from(Level::Info)),
+            queue_capacity: 8192,
+            lanes: thread::available_parallelism().map_or(DEFAULT_LANES, |cores| cores.get().min(DEFAULT_LANES)),
+            memory: 64 << 20,
+            max_event_bytes: 256 << 10,
+            batch_size: 512,
+            flush_interval: Duration::from_millis(100),
+            flush_at: Level::Error.into(),
+            overflow: Overflow::default(),
+            reserve: Reserve::NONE,
+            gauges: Vec::new(),
+            on_error: None,
+            enrichment: None,
+            sinks: Vec::new(),
+            cancel: None,
+            grace: Duration::from_secs(10),
+            shutdown_timeout: Duration::from_secs(5),
+            recorder: None,
+            #[cfg(feature = "prometheus")]
+            prometheus: None,
+        }
+    }
+
+    /// The logger's name: the label `logger` of its metrics, and how its own trouble is signed. Default: `logweir` for
+    /// the first unnamed logger of the process, `logweir-2` for the second, and so on.
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// Which events pass, by target and level, in the grammar of [`Filter`]. Default: `info`. Of this and
+    /// [`Builder::level`] the last call counts.
+    pub fn filter(mut self, filter: &str) -> Self {
+        self.filter = filter.parse();
+        self
+    }
+
+    /// The least important level that passes, whatever the target. Default: `Info`.
+    pub fn level(mut self, level: Level) -> Self {
+        self.filter = Ok(Filter::from(level));
+        self
+    }
+
+    /// How many events each lane holds. Default: 8192; 1 to 16,777,216.
+    ///
+    /// All lanes together, at 128 bytes an event, may take half of the queue's memory at the most.
+    pub fn queue_capacity(mut self, events: usize) -> Self {
+        self.queue_capacity = events;
+        self
+    }
+
+    /// Over how many channels the callers' threads are spread. Default: the number of cores, at most 4; 1 to 64.
+    ///
+    /// Each lane has its own capacity and evicts its own oldest event. One lane makes the overflow policy exact for all
+    /// threads together, and lets them contend.
+    pub fn lanes(mut self, lanes: usize) -> Self {
+        self.lanes = lanes;
+        self
+    }
+
+    /// The memory budget in bytes. Default: 64 MiB.
+    ///
+    /// Half is the queue's: the lanes, then spilled bytes and contexts. The other half is the sinks' backlogs', in
+    /// equal shares or as [`Pipeline::backlog`] says. Shares are never lent.
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.memory = bytes;
+        self
+    }
+
+    /// The most bytes an event's fields may take. Default: 256 KiB; 256 at the least. Of a longer event the longest
+    /// text value is cut; the event is flagged and counted as `truncated`.
+    pub fn max_event_bytes(mut self, bytes: usize) -> Self {
+        self.max_event_bytes = bytes;
+        self
+    }
+
+    /// The most events in one [`Sink::write`]. Default: 512; 1 to 65,536.
+    pub fn batch_size(mut self, events: usize) -> Self {
+        self.batch_size = events;
+        self
+    }
+
+    /// Accepted events reach every sink's backlog within this time, as long as the logger's runtime is polled.
+    /// Default: 100 ms; 1 ms to 1 h.
+    pub fn flush_interval(mut self, interval: Duration) -> Self {
+        self.flush_interval = interval;
+        self
+    }
+
+    /// Events of this level and above wake the flush task at once. Default: `Error`; `LevelFilter::Off` for none.
+    pub fn flush_at(mut self, level: impl Into<LevelFilter>) -> Self {
+        self.flush_at = level.into();
+        self
+    }
+
+    /// What happens to an event that finds the queue full. Default: [`Overflow::DropOldest`].
+    pub fn overflow(mut self, policy: Overflow) -> Self {
+        self.overflow = policy;
+        self
+    }
+
+    /// Keeps this part of each lane, rounded up, for events of `level` and above. Default: none; 0 to 90 percent.
+    ///
+    /// An event below the level that finds only the reserve left is refused (`shed`) under every overflow policy:
+    /// it neither evicts nor blocks. [`Logger::try_emit`] hands it back, [`Logger::emit_wait`] waits until its part of
+    /// the lane has room. The others use all of the lane, and what happens to one that finds it full is the policy's.
+    /// Callers that log at the very same moment may take a place of the reserve each. Of a lane with few places one
+    /// stays for every event.
+    pub fn reserve(mut self, level: Level, percent: u8) -> Self {
+        self.reserve = Reserve { level: level.into(), percent: percent.into() };
+        self
+    }
+
+    /// Calls `callback` when the queue has filled to `percent` ([`Pressure::Rising`]), and when it has then fallen below
+    /// half of that ([`Pressure::Falling`]): once for each crossing. Default: none; 1 to 100 percent; each call adds one.
+    ///
+    /// What counts is the fullest lane, or the memory for spilled bytes and contexts if that is fuller. The flush task
+    /// looks whenever it hands out, so a peak between two looks may pass unseen, and one is seen a
+    /// [`flush_interval`](Builder::flush_interval) late at the most. The caller pays nothing.
+    ///
+    /// Runs on the logger's runtime, between two batches: it must not block, what it logs is suppressed, and a panic is
+    /// caught and reported.
+    pub fn on_pressure(mut self, percent: u8, callback: impl Fn(Pressure) + Send + Sync + 'static) -> Self {
+        self.gauges.push(Gauge::new(percent, callback));
+        self
+    }
+
+    /// What to do with trouble of the logger itself. Default: at most ten lines a second on standard error.
+    ///
+    /// Runs on the logger's runtime; it must not block, and what it logs is suppressed.
+    pub fn on_error(mut self, handler: impl Fn(&Diagnostic) + Send + Sync + 'static) -> Self {
+        self.on_error = Some(Box::new(handler));
+        self
+    }
+
+    /// A field that every event carries, unless it or its context has one of that name. Costs the caller nothing: it is
+    /// added when sinks read.
+    pub fn enrich(mut self, key: &str, value: impl ToValue) -> Self {
+        self.enrichment = Some(Context::extend(self.enrichment.as_ref(), key, value.to_value()));
+        self
+    }
+
+    /// Adds a sink, or a [`Pipeline`] to one. Names are the label `sink` of the metrics and must differ.
+    pub fn sink(mut self, name: &str, sink: impl Into<Pipeline>) -> Self {
+        self.sinks.push((name.to_owned(), sink.into()));
+        self
+    }
+
+    /// Follows a service's cancellation: the tasks of the service write their last lines then, so the logger goes on
+    /// accepting, flushes its sinks at once and at every interval, and shuts down when [`Logger::shutdown`] is called
+    /// or [`Builder::grace`] is over.
+    pub fn cancel_on(mut self, token: CancellationToken) -> Self {
+        self.cancel = Some(token);
+        self
+    }
+
+    /// How long the logger waits for [`Logger::shutdown`] after the cancellation. Default: 10 s.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// The time for a shutdown that nobody called with one: after the grace, or when the last handle was dropped.
+    /// Default: 5 s.
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
+        self.shutdown_timeout = timeout;
+        self
+    }
+
+    /// Registers the metrics on a recorder of yours. Default: on the global recorder that is there at `start`, if any.
+    pub fn metrics(mut self, recorder: &'r dyn Recorder) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
+
+    /// Makes a recorder of this logger's own and serves it at `http://ADDR/metrics`, until the sinks are closed. Port 0
+    /// takes a free one, see [`Logger::prometheus_addr`].
+    #[cfg(feature = "prometheus")]
+    pub fn prometheus(mut self, addr: impl Into<SocketAddr>) -> Self {
+        self.prometheus = Some(addr.into());
+        self
+    }
+}

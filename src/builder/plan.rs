@@ -1,0 +1,138 @@
+//! The caller's thread, once (pure): whether the knobs fit together, and what they come to.
+
+use std::time::Duration;
+
+use super::Builder;
+use super::error::{BuildError, knob};
+use crate::pipeline::Pipeline;
+use crate::queue::EVENT_BYTES;
+use crate::worker::Gauge;
+
+const MAX_LANES: usize = 64;
+const MAX_CAPACITY: usize = 1 << 24;
+/// In percent of a lane: every event gets a tenth at the least.
+const MAX_RESERVE: usize = 90;
+const MAX_BATCH: usize = 1 << 16;
+const MIN_EVENT_BYTES: usize = 256;
+/// Two of the smallest limit on an event: one can wait while another is written.
+const MIN_ACCOUNT: usize = 2 * MIN_EVENT_BYTES;
+const MAX_INTERVAL: Duration = Duration::from_secs(3600);
+/// A batch pins at most this part of the smallest sink's account, so that some can wait while one is written.
+const BATCHES_PER_ACCOUNT: usize = 4;
+
+/// What the knobs come to, once they are known to fit together.
+pub(super) struct Plan {
+    /// The queue's bytes less its lanes.
+    pub(super) heap_bytes: usize,
+    /// One for each sink.
+    pub(super) accounts: Vec<usize>,
+    pub(super) batch_bytes: usize,
+}
+
+impl Plan {
+    pub(super) fn check(builder: &Builder<'_>) -> Result<Plan, BuildError> {
+        let Builder { queue_capacity, lanes, memory, max_event_bytes, .. } = *builder;
+        within("lanes", lanes, 1, MAX_LANES)?;
+        within("queue_capacity", queue_capacity, 1, MAX_CAPACITY)?;
+        within("reserve", builder.reserve.percent, 0, MAX_RESERVE)?;
+        let mut marks = builder.gauges.iter().map(Gauge::mark);
+        marks.try_for_each(|mark| within("on_pressure", mark.into(), 1, 100))?;
+        within("batch_size", builder.batch_size, 1, MAX_BATCH)?;
+        within_time("flush_interval", builder.flush_interval, Duration::from_millis(1), MAX_INTERVAL)?;
+        if builder.name.as_ref().is_some_and(String::is_empty) {
+            return Err(knob("name", "empty", "any text that is not empty"));
+        }
+        #[cfg(feature = "prometheus")]
+        if builder.recorder.is_some() && builder.prometheus.is_some() {
+            return Err(knob("metrics", "set beside `prometheus`", "one of the two: each is a recorder"));
+        }
+        let half = memory / 2;
+        let lanes_bytes = lanes * queue_capacity * EVENT_BYTES;
+        if lanes_bytes > half / 2 {
+            let allowed = format!(
+                "at most {} with `memory` {memory} and `lanes` {lanes}: at {EVENT_BYTES} bytes an event the lanes may \
+                 take a quarter of the memory",
+                half / 2 / lanes / EVENT_BYTES
+            );
+            return Err(knob("queue_capacity", queue_capacity, allowed));
+        }
+        let heap_bytes = half - lanes_bytes;
+        let accounts = accounts(&builder.sinks, half)?;
+        let smallest = accounts.iter().copied().min().unwrap_or(0);
+        // Half of a sink's account, so that one can wait while another is written.
+        let most = heap_bytes.saturating_sub(size_of::<Vec<u8>>()).min(smallest / 2);
+        if max_event_bytes < MIN_EVENT_BYTES || max_event_bytes > most {
+            let allowed = format!(
+                "{MIN_EVENT_BYTES} to {most} with `memory` {memory}: the queue has {heap_bytes} bytes beside its lanes, the \
+                 smallest sink's account {smallest}, of which an event may take half"
+            );
+            return Err(knob("max_event_bytes", max_event_bytes, allowed));
+        }
+        Ok(Plan { heap_bytes, accounts, batch_bytes: smallest / BATCHES_PER_ACCOUNT })
+    }
+}
+
+/// The sinks' accounts: what was asked for, the rest in equal shares.
+fn accounts(sinks: &[(String, Pipeline)], half: usize) -> Result<Vec<usize>, BuildError> {
+    if sinks.is_empty() {
+        return Err(knob("sink", "none", "at least one sink"));
+    }
+    for (index, (name, pipeline)) in sinks.iter().enumerate() {
+        if name.is_empty() || sinks[..index].iter().any(|(other, _)| other == name) {
+            return Err(knob("sink", format!("`{name}`"), "names that are not empty and differ"));
+        }
+        check_pipeline(name, pipeline)?;
+    }
+    let asked = sinks.iter().filter_map(|(_, pipeline)| pipeline.backlog_bytes).fold(0, usize::saturating_add);
+    let unasked = sinks.iter().filter(|(_, pipeline)| pipeline.backlog_bytes.is_none()).count();
+    if asked > half {
+        let allowed = format!("at most {half} for all sinks together: half of `memory`");
+        return Err(knob("backlog", asked, allowed));
+    }
+    let share = (half - asked).checked_div(unasked).unwrap_or(0);
+    let account = |(name, pipeline): &(String, Pipeline)| {
+        let bytes = pipeline.backlog_bytes.unwrap_or(share);
+        if bytes < MIN_ACCOUNT {
+            let allowed = format!("at least {MIN_ACCOUNT} for each sink, of half of `memory`, which is {half}");
+            return Err(knob("backlog", format!("{bytes} (sink `{name}`)"), allowed));
+        }
+        Ok(bytes)
+    };
+    sinks.iter().map(account).collect()
+}
+
+/// The numbers of a pipeline and of the links of its chain.
+fn check_pipeline(name: &str, pipeline: &Pipeline) -> Result<(), BuildError> {
+    let Pipeline { timeout, retry, breaker, fallback, .. } = pipeline;
+    let wrong = |what, value: String, allowed: &str| Err(knob(what, format!("{value} (sink `{name}`)"), allowed));
+    if timeout.is_zero() {
+        return wrong("timeout", "0".into(), "more than zero");
+    }
+    if retry.initial.is_zero() || retry.cap < retry.initial {
+        let value = format!("{:?} with a cap of {:?}", retry.initial, retry.cap);
+        return wrong("retry", value, "a first wait of more than zero, and a cap that is not below it");
+    }
+    if retry.max_attempts == Some(0) {
+        return wrong("retry", "0 attempts".into(), "1 attempt or more");
+    }
+    if breaker.failures == 0 {
+        return wrong("breaker", "0 failures".into(), "1 failure or more");
+    }
+    if breaker.probe_after.is_zero() || breaker.cap < breaker.probe_after {
+        let value = format!("a probe after {:?} with a cap of {:?}", breaker.probe_after, breaker.cap);
+        return wrong("breaker", value, "a delay of more than zero, and a cap that is not below it");
+    }
+    fallback.as_ref().map_or(Ok(()), |link| check_pipeline(&format!("{name}: fallback"), link))
+}
+
+fn within(name: &'static str, value: usize, least: usize, most: usize) -> Result<(), BuildError> {
+    if (least..=most).contains(&value) { Ok(()) } else { Err(knob(name, value, format!("{least} to {most}"))) }
+}
+
+fn within_time(name: &'static str, value: Duration, least: Duration, most: Duration) -> Result<(), BuildError> {
+    if (least..=most).contains(&value) {
+        Ok(())
+    } else {
+        Err(knob(name, format!("{value:?}"), format!("{least:?} to {most:?}")))
+    }
+}

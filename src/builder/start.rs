@@ -1,0 +1,294 @@
+//! The caller's thread, once: from a checked plan to a running logger.
+
+use std::io;
+#[cfg(feature = "prometheus")]
+use std::net::SocketAddr;
+#[cfg(feature = "prometheus")]
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::thread;
+use std::time::Duration;
+
+#[cfg(feature = "prometheus")]
+use futures::future::BoxFuture;
+use metrics::Recorder;
+use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
+use tokio::sync::Notify;
+
+use super::Builder;
+use super::error::{BuildError, Problem};
+use super::plan::Plan;
+use crate::deadline;
+use crate::diagnostics::{Diagnostic, Diagnostics};
+use crate::event::Level;
+use crate::filter::{Filter, FilterCell};
+use crate::logger::Logger;
+use crate::metrics::{Limits, Meters, SinkMeters};
+use crate::pipeline::{Bells, Line, Pipeline, Station, StationConfig};
+#[cfg(feature = "prometheus")]
+use crate::prometheus::{Exporter, Server};
+use crate::queue::{MayBlock, Queue, QueueConfig, Reserve, mark_logger_thread};
+use crate::shared::{Home, Hooks, Shared};
+use crate::shutdown::ShutdownCell;
+use crate::worker::{self, Cancel, Desk, Kit};
+
+/// The flush task is watched this often, and reported if it was not polled in between.
+const WATCH: Duration = Duration::from_secs(1);
+
+impl Builder<'_> {
+    /// Starts the logger on a thread of its own, named `logweir`: it works from any runtime or none, does not starve
+    /// with the application, and survives a dropped runtime.
+    ///
+    /// # Errors
+    /// The first knob that is wrong, a sink that cannot be opened, a port in use, no thread. Nothing was started then.
+    ///
+    /// # Blocking
+    /// Opens the sinks on this thread.
+    pub fn start(self) -> Result<Logger, BuildError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| BuildError(Problem::Thread(source)))?;
+        let runtime = OwnRuntime::new(runtime);
+        let (shared, kit) = self.build(runtime.get().handle(), Home::OwnThread)?;
+        let spawned = {
+            let shared = shared.clone();
+            thread::Builder::new().name("logweir".into()).spawn(move || run_thread(runtime, shared, kit))
+        };
+        spawned.map_err(|source| BuildError(Problem::Thread(source)))?;
+        Ok(Logger::new(shared))
+    }
+
+    /// Starts the logger on a runtime of yours, for a test with a paused clock, or to have no extra thread. The runtime
+    /// needs its timers (`enable_time`), and with [`Builder::prometheus`] its I/O (`enable_io`).
+    ///
+    /// If the runtime is dropped before the logger is shut down, what is pending is lost (`runtime_gone`) and said so
+    /// once. On a current-thread runtime the logger moves on only while that runtime does.
+    ///
+    /// # Errors
+    /// As [`Builder::start`]; also for a runtime without timers or I/O.
+    ///
+    /// # Blocking
+    /// Opens the sinks on this thread.
+    pub fn start_on(self, runtime: &Handle) -> Result<Logger, BuildError> {
+        let is_current_thread = runtime.runtime_flavor() == RuntimeFlavor::CurrentThread;
+        let (shared, kit) = self.build(runtime, Home::Runtime { id: runtime.id(), is_current_thread })?;
+        runtime.spawn(worker::run(shared.clone(), kit));
+        Ok(Logger::new(shared))
+    }
+
+    fn build(mut self, runtime: &Handle, home: Home) -> Result<(Arc<Shared>, Kit), BuildError> {
+        let plan = Plan::check(&self)?;
+        let filter = std::mem::replace(&mut self.filter, Ok(Filter::from(Level::Info)))
+            .map_err(|error| BuildError(Problem::Filter(error)))?;
+        let name = self.name.take().unwrap_or_else(next_name);
+        #[cfg(feature = "prometheus")]
+        let exporter = self.bind()?;
+        self.open_sinks()?;
+
+        let names: Vec<String> = self.sinks.iter().map(|(name, _)| name.clone()).collect();
+        let limits = Limits { queue_capacity: self.queue_capacity * self.lanes, memory_bytes: self.memory };
+        let register = |recorder: &dyn Recorder| Meters::register(recorder, &name, &limits, &names);
+        #[cfg(feature = "prometheus")]
+        let own = exporter.as_ref().map(|exporter| exporter.recorder() as &dyn Recorder);
+        #[cfg(not(feature = "prometheus"))]
+        let own = None;
+        let (meters, sink_meters) = match own.or(self.recorder) {
+            Some(recorder) => register(recorder),
+            None => metrics::with_recorder(|recorder| register(recorder)),
+        };
+        #[cfg(feature = "prometheus")]
+        let (addr, server) = register_server(exporter, runtime)?;
+        check_timers(runtime)?;
+
+        let bells = Arc::new(Bells::default());
+        let diagnostics = Arc::new(Diagnostics::new(name.clone(), self.on_error.take()));
+        let (stations, lines) = stations(self.sinks, &plan, sink_meters, &bells, &diagnostics);
+        let may_block = match home {
+            Home::OwnThread => MayBlock::Anywhere,
+            Home::Runtime { .. } => MayBlock::OutsideRuntimes,
+        };
+        let queue = Queue::new(QueueConfig {
+            lanes: self.lanes,
+            capacity: self.queue_capacity,
+            heap_bytes: plan.heap_bytes,
+            max_event_bytes: self.max_event_bytes,
+            flush_at: self.flush_at,
+            overflow: self.overflow,
+            reserve: if self.reserve.percent == 0 { Reserve::NONE } else { self.reserve },
+            may_block,
+        });
+        let desk = Desk::new(self.lanes, self.batch_size, plan.batch_bytes, self.enrichment.map(Arc::new));
+        let shared = Arc::new(Shared {
+            name,
+            queue,
+            filter: FilterCell::new(filter),
+            stations,
+            bells,
+            diagnostics,
+            meters,
+            shutdown: ShutdownCell::new(),
+            shutdown_timeout: self.shutdown_timeout,
+            home,
+            desk: Mutex::new(desk),
+            flushes: Mutex::default(),
+            hooks: Hooks::default(),
+            // The one that is returned.
+            handles: AtomicUsize::new(1),
+            guarded: AtomicBool::new(false),
+            turns: AtomicU64::new(0),
+            watched: Notify::new(),
+            ended: OnceLock::new(),
+            #[cfg(feature = "prometheus")]
+            prometheus_addr: addr,
+        });
+        watch(&shared).map_err(|source| BuildError(Problem::Thread(source)))?;
+        #[cfg(feature = "prometheus")]
+        let companions = server.map(|server| companion(server, Arc::downgrade(&shared))).into_iter().collect();
+        #[cfg(not(feature = "prometheus"))]
+        let companions = Vec::new();
+        let cancel = self.cancel.map(|token| Cancel { token, grace: self.grace });
+        Ok((shared, Kit { lines, flush_interval: self.flush_interval, cancel, gauges: self.gauges, companions }))
+    }
+
+    #[cfg(feature = "prometheus")]
+    fn bind(&self) -> Result<Option<Exporter>, BuildError> {
+        let bind = |addr| Exporter::bind(addr).map_err(|source| BuildError(Problem::Listen { addr, source }));
+        self.prometheus.map(bind).transpose()
+    }
+
+    fn open_sinks(&mut self) -> Result<(), BuildError> {
+        for (sink, pipeline) in &mut self.sinks {
+            let (mut next, mut name) = (Some(pipeline), sink.clone());
+            for number in 1.. {
+                let Some(link) = next else { break };
+                link.sink.open().map_err(|source| BuildError(Problem::Sink { name, source }))?;
+                next = link.fallback.as_deref_mut();
+                name = format!("{sink}/{number}");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn next_name() -> String {
+    static UNNAMED: AtomicUsize = AtomicUsize::new(1);
+    match UNNAMED.fetch_add(1, Ordering::Relaxed) {
+        1 => "logweir".to_owned(),
+        number => format!("logweir-{number}"),
+    }
+}
+
+/// The runtime of a thread of our own, whose end waits for nobody: a sink may have left a blocking task behind, and
+/// a `start` that fails drops it on the caller's thread, where tokio panics if waiting could block another runtime.
+pub(crate) struct OwnRuntime(Option<Runtime>);
+
+impl OwnRuntime {
+    pub(crate) fn new(runtime: Runtime) -> Self {
+        OwnRuntime(Some(runtime))
+    }
+
+    pub(crate) fn get(&self) -> &Runtime {
+        self.0.as_ref().expect("only `drop` takes it")
+    }
+}
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The logger's own thread.
+fn run_thread(runtime: OwnRuntime, shared: Arc<Shared>, kit: Kit) {
+    mark_logger_thread();
+    runtime.get().block_on(worker::run(shared, kit));
+}
+
+/// The shared half of each pipeline, and the half its task owns.
+type Equipped = (Box<[Arc<Station>]>, Vec<Line>);
+
+fn stations(
+    sinks: Vec<(String, Pipeline)>,
+    plan: &Plan,
+    meters: Vec<SinkMeters>,
+    bells: &Arc<Bells>,
+    diagnostics: &Arc<Diagnostics>,
+) -> Equipped {
+    let equipped = sinks.into_iter().zip(&plan.accounts).zip(meters).map(|(((name, pipeline), &limit), meters)| {
+        let mut pipeline = pipeline;
+        let fallbacks = pipeline.take_links();
+        let Pipeline { sink, level, timeout, when_full, retry, breaker, on_breaker, .. } = pipeline;
+        let config = StationConfig {
+            name,
+            level,
+            timeout,
+            breaker,
+            on_breaker,
+            links: fallbacks.len(),
+            when_full,
+            limit,
+            meters,
+            bells: bells.clone(),
+            diagnostics: diagnostics.clone(),
+        };
+        (Arc::new(Station::new(config)), Line { sink, retry, fallbacks })
+    });
+    let (stations, lines): (Vec<_>, Vec<_>) = equipped.unzip();
+    (stations.into(), lines)
+}
+
+#[cfg(feature = "prometheus")]
+fn register_server(
+    exporter: Option<Exporter>,
+    runtime: &Handle,
+) -> Result<(Option<SocketAddr>, Option<Server>), BuildError> {
+    let Some(exporter) = exporter else { return Ok((None, None)) };
+    let _inside = runtime.enter();
+    let listen = |source| BuildError(Problem::Listen { addr: ([0, 0, 0, 0], 0).into(), source });
+    let addr = exporter.addr().map_err(listen)?;
+    // Tokio has no way to ask for its drivers; it panics without them.
+    let registered = catch_unwind(AssertUnwindSafe(|| exporter.register()));
+    let server = registered.map_err(|_| BuildError(Problem::Runtime("I/O (`enable_io`)")))?;
+    let server = server.map_err(|source| BuildError(Problem::Listen { addr, source }))?;
+    Ok((Some(addr), Some(server)))
+}
+
+#[cfg(feature = "prometheus")]
+fn companion(server: Server, shared: Weak<Shared>) -> BoxFuture<'static, ()> {
+    Box::pin(server.run(shared))
+}
+
+fn check_timers(runtime: &Handle) -> Result<(), BuildError> {
+    let _inside = runtime.enter();
+    let made = catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO)));
+    made.map_err(|_| BuildError(Problem::Runtime("timers (`enable_time`)")))
+}
+
+/// Has the timer thread look whether the flush task is polled.
+fn watch(shared: &Arc<Shared>) -> io::Result<()> {
+    let shared = Arc::downgrade(shared);
+    let (mut seen, mut periods) = (u64::MAX, 0_u32);
+    deadline::every(WATCH, move || {
+        let Some(shared) = Weak::upgrade(&shared).filter(|shared| shared.shutdown.requested().is_none()) else {
+            return false;
+        };
+        let turns = shared.turns.load(Ordering::Relaxed);
+        periods = if turns == seen { periods + 1 } else { 0 };
+        seen = turns;
+        // Asked to take a turn one period ago, it has not.
+        if periods == 1 {
+            shared.diagnostics.report(Diagnostic::Stalled { since: WATCH });
+        }
+        // It still has not: a handler that would be called where it runs hears nothing either.
+        if periods == 2 {
+            shared.diagnostics.pass_over();
+        }
+        shared.watched.notify_one();
+        true
+    })
+}
