@@ -1,0 +1,280 @@
+//! The caller's thread: an event on its way into its lane, at once or not at all.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::lane::Lane;
+use super::{Overflow, Queue};
+use crate::clock;
+use crate::event::{Event, Level};
+use crate::stats::DropReason;
+
+/// Why [`Logger::try_emit`](crate::Logger::try_emit) did not take the event; it is handed back.
+#[derive(Debug)]
+pub enum TryEmitError {
+    /// There is no room now, for the event or for its bytes.
+    Full(Event),
+    /// The logger was shut down, or one of its tasks is gone.
+    Closed(Event),
+}
+
+impl TryEmitError {
+    /// The event that was not taken.
+    pub fn into_event(self) -> Event {
+        match self {
+            TryEmitError::Full(event) | TryEmitError::Closed(event) => event,
+        }
+    }
+}
+
+impl std::fmt::Display for TryEmitError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            TryEmitError::Full(_) => "the queue has no room for the event",
+            TryEmitError::Closed(_) => "the logger takes no more events",
+        })
+    }
+}
+
+impl std::error::Error for TryEmitError {}
+
+impl Queue {
+    /// Takes the event in, or counts why not. Waits only under [`Overflow::Block`].
+    #[inline]
+    pub(crate) fn push(&self, mut event: Event) {
+        let lane = self.lane();
+        let level = event.level();
+        if self.is_restricted(level) && self.has_no_open_place(lane) {
+            return self.shed(lane);
+        }
+        if self.is_heavy(&event) {
+            return self.push_heavy(lane, event);
+        }
+        event.stamp(clock::now_nanos());
+        match lane.tx.try_send(event) {
+            Ok(()) => self.after_send(lane, level),
+            Err(error) => self.overflowed(lane, error),
+        }
+    }
+
+    /// As [`Queue::push`]; no policy waits longer than this.
+    pub(crate) fn push_within(&self, event: Event, most: Duration) {
+        match self.config.overflow {
+            Overflow::Block(wait) if wait > most && self.may_block() => self.push_blocking(self.lane(), event, most),
+            _ => self.push(event),
+        }
+    }
+
+    /// Takes the event in if there is room; evicts nothing, counts nothing.
+    pub(crate) fn try_push(&self, mut event: Event) -> Result<(), TryEmitError> {
+        // What is handed back is whole.
+        let whole = event.exceeds(self.config.max_event_bytes).then(|| event.clone());
+        let is_cut = self.limit(&mut event);
+        match (self.try_push_cut(event), whole) {
+            (Ok(()), _) => {
+                self.count_cut(is_cut);
+                Ok(())
+            }
+            (Err(TryEmitError::Full(_)), Some(whole)) => Err(TryEmitError::Full(whole)),
+            (Err(TryEmitError::Closed(_)), Some(whole)) => Err(TryEmitError::Closed(whole)),
+            (refused, None) => refused,
+        }
+    }
+
+    fn try_push_cut(&self, mut event: Event) -> Result<(), TryEmitError> {
+        let lane = self.lane();
+        let level = event.level();
+        let bytes = event.spilled_bytes();
+        if lane.tx.is_closed() {
+            return Err(TryEmitError::Closed(event));
+        }
+        let is_shed = self.is_restricted(level) && self.has_no_open_place(lane);
+        if is_shed || !has_charged_context(&event) || !self.account.try_charge(bytes) {
+            self.signal.raise();
+            return Err(TryEmitError::Full(event));
+        }
+        self.after_charge(bytes);
+        event.stamp(clock::now_nanos());
+        lane.add_bytes(bytes);
+        lane.tx.try_send(event).map_err(|error| {
+            lane.sub_bytes(bytes);
+            self.account.release(bytes);
+            match error {
+                TrySendError::Full(event) => {
+                    self.signal.raise();
+                    TryEmitError::Full(event)
+                }
+                TrySendError::Closed(event) => TryEmitError::Closed(event),
+            }
+        })?;
+        self.after_send(lane, level);
+        Ok(())
+    }
+
+    /// Counts an event that one of our own tasks logged.
+    #[cold]
+    pub(crate) fn suppress(&self) {
+        self.suppressed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn lane(&self) -> &Lane {
+        thread_local! {
+            /// A thread keeps its lane: within it, what the thread emits stays in order by itself.
+            static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
+        }
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+        let mut number = NUMBER.get();
+        if number == usize::MAX {
+            number = NEXT.fetch_add(1, Ordering::Relaxed);
+            NUMBER.set(number);
+        }
+        // The branch spares the division for the first threads.
+        let index = if number < self.lanes.len() { number } else { number % self.lanes.len() };
+        &self.lanes[index]
+    }
+
+    /// Whether events of this level may not use the reserve.
+    #[inline]
+    pub(super) fn is_restricted(&self, level: Level) -> bool {
+        !self.config.reserve.level.allows(level)
+    }
+
+    /// Looked at before the event is sent: callers that look at the same moment may all find the last open place.
+    pub(super) fn has_no_open_place(&self, lane: &Lane) -> bool {
+        lane.depth() >= self.open_places
+    }
+
+    #[cold]
+    fn shed(&self, lane: &Lane) {
+        self.signal.raise();
+        lane.refuse(self.closed_or(lane, DropReason::Shed));
+    }
+
+    #[inline]
+    pub(super) fn after_send(&self, lane: &Lane, level: Level) {
+        if lane.depth() >= self.mark {
+            self.signal.raise_if_down();
+        }
+        if self.config.flush_at.allows(level) {
+            self.signal.raise();
+        }
+    }
+
+    /// Whether the event touches the byte account, or carries a context that it had no room for.
+    #[inline]
+    fn is_heavy(&self, event: &Event) -> bool {
+        event.spilled_bytes() > 0 || !has_charged_context(event)
+    }
+
+    /// Half of the bytes in use wake the flush task, as half of the places do.
+    pub(super) fn after_charge(&self, bytes: usize) {
+        if bytes > 0 && self.account.used() >= self.account.limit() / 2 {
+            self.signal.raise_if_down();
+        }
+    }
+
+    #[cold]
+    fn push_heavy(&self, lane: &Lane, mut event: Event) {
+        let level = event.level();
+        let is_cut = self.limit(&mut event);
+        self.count_cut(is_cut);
+        let bytes = event.spilled_bytes();
+        if !has_charged_context(&event) {
+            return lane.refuse(self.closed_or(lane, DropReason::Bytes));
+        }
+        if !self.account.try_charge(bytes) && !self.make_room(lane, bytes) {
+            self.signal.raise();
+            return match self.config.overflow {
+                Overflow::Block(wait) if self.may_block() => self.push_blocking(lane, event, wait),
+                _ => lane.refuse(self.closed_or(lane, DropReason::Bytes)),
+            };
+        }
+        self.after_charge(bytes);
+        lane.add_bytes(bytes);
+        event.stamp(clock::now_nanos());
+        match lane.tx.try_send(event) {
+            Ok(()) => self.after_send(lane, level),
+            Err(error) => self.overflowed(lane, error),
+        }
+    }
+
+    /// Evicts the lane's oldest events for `bytes`, if the policy allows it and that can free enough.
+    fn make_room(&self, lane: &Lane, bytes: usize) -> bool {
+        let free = self.account.limit().saturating_sub(self.account.used());
+        self.config.overflow == Overflow::DropOldest
+            && !lane.tx.is_closed()
+            && free + lane.bytes() >= bytes
+            && lane.evict_for_bytes(|| self.account.try_charge(bytes), |freed| self.account.release(freed))
+    }
+
+    /// Brings a spilled event down to the size limit; returns whether a value was cut.
+    pub(super) fn limit(&self, event: &mut Event) -> bool {
+        event.spilled_bytes() > 0 && event.limit(self.config.max_event_bytes)
+    }
+
+    pub(super) fn count_cut(&self, is_cut: bool) {
+        if is_cut {
+            self.truncated.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The lane had no room for an event whose bytes are charged.
+    #[cold]
+    fn overflowed(&self, lane: &Lane, error: TrySendError<Event>) {
+        let event = match error {
+            TrySendError::Closed(event) => return self.refuse_charged(lane, event, DropReason::Closed),
+            TrySendError::Full(event) => event,
+        };
+        let level = event.level();
+        self.signal.raise();
+        match self.config.overflow {
+            // The reserve was used up since it was looked at: nothing makes room for this event.
+            _ if self.is_restricted(level) => self.refuse_charged(lane, event, DropReason::Shed),
+            Overflow::DropOldest => {
+                let (trash, sent) = lane.replace_oldest(event);
+                self.account.release(trash.spilled_bytes());
+                match sent {
+                    Ok(()) => self.after_send(lane, level),
+                    Err((event, reason)) => self.refuse_charged(lane, event, reason),
+                }
+            }
+            Overflow::Block(wait) if self.may_block() => {
+                self.uncharge(lane, &event);
+                self.push_blocking(lane, event, wait);
+            }
+            Overflow::DropNewest | Overflow::Block(_) => self.refuse_charged(lane, event, DropReason::OverflowNewest),
+        }
+    }
+
+    fn refuse_charged(&self, lane: &Lane, event: Event, reason: DropReason) {
+        self.uncharge(lane, &event);
+        lane.refuse(self.closed_or(lane, reason));
+    }
+
+    fn uncharge(&self, lane: &Lane, event: &Event) {
+        let bytes = event.spilled_bytes();
+        lane.sub_bytes(bytes);
+        self.account.release(bytes);
+    }
+
+    /// The reason to count: a closed lane goes before every other.
+    pub(super) fn closed_or(&self, lane: &Lane, reason: DropReason) -> DropReason {
+        if !lane.tx.is_closed() {
+            reason
+        } else if self.worker_gone.load(Ordering::Relaxed) {
+            DropReason::WorkerGone
+        } else {
+            DropReason::Closed
+        }
+    }
+}
+
+#[inline]
+pub(super) fn has_charged_context(event: &Event) -> bool {
+    event.context().is_none_or(|context| context.is_charged())
+}

@@ -1,0 +1,61 @@
+//! Any thread raises it, the flush task sleeps on it.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
+
+/// What wakes the flush task. It sleeps here, not in a lane.
+#[derive(Default)]
+pub(crate) struct Signal {
+    raised: AtomicBool,
+    notify: Notify,
+}
+
+impl Signal {
+    /// Wakes the flush task, unless a wake-up is on its way.
+    ///
+    /// A read-modify-write on both sides: if ours finds the flag raised, the flush task's [`Signal::lower`] comes later
+    /// and sees what we sent before.
+    pub(crate) fn raise(&self) {
+        if !self.raised.swap(true, Ordering::AcqRel) {
+            self.notify.notify_one();
+        }
+    }
+
+    /// As [`Signal::raise`] for wake-ups that may be missed (the interval makes good for them): a load where it is up.
+    #[inline]
+    pub(super) fn raise_if_down(&self) {
+        if !self.raised.load(Ordering::Relaxed) {
+            self.raise();
+        }
+    }
+
+    /// Lowers the flag; to be called before the drain that answers it.
+    pub(crate) fn lower(&self) {
+        self.raised.swap(false, Ordering::AcqRel);
+    }
+
+    /// Wakes the flush task for something that is not in a lane.
+    pub(crate) fn nudge(&self) {
+        self.notify.notify_one();
+    }
+
+    /// Sleeps until raised or nudged. Cancel-safe.
+    pub(crate) async fn wait(&self) {
+        self.notify.notified().await;
+    }
+}
+
+thread_local! {
+    static LOGGER_THREAD: Cell<bool> = const { Cell::new(false) };
+}
+
+pub(crate) fn is_logger_thread() -> bool {
+    LOGGER_THREAD.get()
+}
+
+/// Says that this thread is a logger's own: it never waits for room that only it can make.
+pub(crate) fn mark_logger_thread() {
+    LOGGER_THREAD.set(true);
+}
