@@ -9,7 +9,7 @@ use logweir::stats::SinkReport;
 use logweir::{DropReason, Overflow, ShutdownReport, Stats};
 
 use super::link::{Log, Write, locked};
-use super::program::{End, Outcome, SinkPlan};
+use super::program::{Delay, End, Outcome, SinkPlan};
 use super::world::{Logged, World, Wrong, ensure};
 
 /// An event, its share of a context and what surrounds them, over `max_event_bytes`.
@@ -206,6 +206,9 @@ impl Facts {
         let timeouts = sink.errors_of(ErrorKind::Timeout);
         let troubles = timeouts + self.answers("temporary") + self.answers("permanent") + self.answers("panic");
         let has_links = plan.links.len() > 1;
+        // Behind a flush or a close that outlives its timeout the fallback has the backlog, and may fail.
+        let is_long = |delay: &Delay| !matches!(delay, Delay::None | Delay::InTime);
+        let may_be_stuck = has_links && plan.links[0].outlives && plan.links[0].calls.iter().any(is_long);
         let poisoned = sink.dropped.get(DropReason::Rejected) + sink.dropped.get(DropReason::Panicked);
         let alone = self.poison.len() as u64;
         ensure!(poisoned <= alone || alone >= 3, "{poisoned} were not accepted, of which {alone} were found alone");
@@ -217,7 +220,7 @@ impl Facts {
                 DropReason::Panicked if self.answers("panic") > 0 => lost(&self.not_accepted),
                 DropReason::SinkFailed if self.answers("permanent") > 0 => lost(&self.attempted),
                 DropReason::RetriesExhausted if self.answers("temporary") + timeouts > 0 => lost(&self.attempted),
-                DropReason::BreakerOpen if troubles > 0 => sink.routed,
+                DropReason::BreakerOpen if troubles > 0 || may_be_stuck => sink.routed,
                 DropReason::Deadline if report.timed_out => sink.routed,
                 // The last fifth of the time, which is the fallback's: it had them and failed.
                 DropReason::Deadline if has_links && world.is_closing => lost(&self.attempted),
