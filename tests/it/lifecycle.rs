@@ -818,10 +818,11 @@ fn a_deadline_of_zero_is_now() {
     let logger = quiet().sink("probe", probe.clone()).start().unwrap();
     emit(&logger, 100);
     let report = logger.shutdown(Duration::ZERO).now_or_never().expect("it does not wait for anybody");
-    assert!(report.timed_out);
     report.check().unwrap();
     let sink = &report.sinks[0];
     assert_eq!(sink.delivered + sink.unconfirmed + dropped(&report, DropReason::Deadline), 100);
+    // The logger's thread may have been faster.
+    assert!(report.timed_out || sink.delivered == 100, "{report}");
     assert!(matches!(logger.health(), Health::Gone { .. }));
 }
 
