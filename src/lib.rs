@@ -171,3 +171,8 @@ pub mod __private {
     pub use crate::macros::FeatureSerde;
     pub use crate::macros::{debug, display, json, value};
 }
+
+/// The README's program compiles.
+#[cfg(all(doctest, feature = "prometheus"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
