@@ -113,9 +113,9 @@ impl Station {
         self.book_error(answer.as_ref().err());
     }
 
-    /// A write of the sink itself was given up.
-    pub(super) fn timed_out(&self) {
-        self.book_error(Some(&Arc::new(SinkError::timed_out("write", self.config.timeout))));
+    /// A call of the sink itself did not answer in time.
+    pub(super) fn timed_out(&self, call: &str) {
+        self.book_error(Some(&Arc::new(SinkError::timed_out(call, self.config.timeout))));
     }
 
     /// Events in hand end here. `uncertain` of those that stay in hand may have been delivered although nobody said so.

@@ -222,7 +222,7 @@ impl Courier<'_> {
                 None if outlives_timeout => {
                     // It goes on behind our back: its answer settles the events after all, and is the probe. A second
                     // write before it would mix the two.
-                    self.station.timed_out();
+                    self.station.timed_out("write");
                     self.station.settle(len, Fate::Unconfirmed, others);
                     self.station.circuit(|circuit, now| circuit.trip(now));
                     let late = self.chain.meanwhile(write).await;
@@ -230,7 +230,7 @@ impl Courier<'_> {
                     Some(late)
                 }
                 None => {
-                    self.station.timed_out();
+                    self.station.timed_out("write");
                     piece.is_doubtful = true;
                     None
                 }
@@ -250,6 +250,7 @@ impl Courier<'_> {
                 Ok(answer) => answer,
                 // As with a write: the next call would have to wait for this one's answer anyway.
                 Err(_) if outlives_timeout => {
+                    self.station.timed_out(call.name());
                     self.station.circuit(|circuit, now| circuit.trip(now));
                     let late = self.chain.meanwhile(made).await;
                     self.station.circuit(|circuit, now| match &late {

@@ -489,6 +489,8 @@ async fn behind_a_flush_that_outlives_its_timeout_the_backlog_goes_to_the_fallba
     let logger = start(one_by_one().flush_at(Level::Trace).sink("sink", pipeline)).await;
     emit_numbers(&logger, [0]);
     assert!(!logger.flush(2 * SECOND).await.complete);
+    let last = logger.stats().sinks[0].last_error.clone().map(|last| last.message).unwrap_or_default();
+    assert!(last.contains("`flush`"), "it is said while the sink hangs, not when it has answered: {last}");
     emit_numbers(&logger, 1..4);
     settle().await;
     assert_eq!((sink.numbers(), fallback.numbers()), (vec![0], vec![1, 2, 3]));
