@@ -48,7 +48,7 @@ fn describe(recorder: &dyn Recorder) {
         ("logweir_events_evicted_total", "Accepted events that left the queue for a newer one."),
         ("logweir_events_truncated_total", "Events that had a value cut to fit the size limit."),
         ("logweir_events_suppressed_total", "Events logged by the logger's own tasks and sinks, which never enter."),
-        ("logweir_notices_total", "Notices of losses written in band."),
+        ("logweir_notices_total", "Notices of losses, and of a sink's recovery, written in band."),
         ("logweir_sink_delivered_events_total", "Events the sink said it has."),
         ("logweir_sink_dropped_events_total", "Events lost on the way to the sink."),
         ("logweir_sink_fallback_events_total", "Events the fallback delivered instead."),
@@ -91,6 +91,7 @@ pub(crate) struct Meters {
     evicted: [Counter; DropReason::EVICTED.len()],
     truncated: Counter,
     suppressed: Counter,
+    notices: Counter,
     queue_depth: Gauge,
     queue_bytes: Gauge,
     shutdown_seconds: Gauge,
@@ -136,7 +137,6 @@ impl Meters {
         on.gauge("logweir_queue_capacity", &[]).set(limits.queue_capacity as f64);
         on.gauge("logweir_memory_limit_bytes", &[]).set(limits.memory_bytes as f64);
         on.gauge("logweir_build_info", &[("version", env!("CARGO_PKG_VERSION"))]).set(1.0);
-        drop(on.counter("logweir_notices_total", &[]));
         let by_reason = |name, reason: DropReason| on.counter(name, &[("reason", reason.as_str())]);
         let meters = Meters {
             accepted: Level::ALL.map(|level| on.counter("logweir_events_accepted_total", &[("level", level.as_str())])),
@@ -144,6 +144,7 @@ impl Meters {
             evicted: DropReason::EVICTED.map(|reason| by_reason("logweir_events_evicted_total", reason)),
             truncated: on.counter("logweir_events_truncated_total", &[]),
             suppressed: on.counter("logweir_events_suppressed_total", &[]),
+            notices: on.counter("logweir_notices_total", &[]),
             queue_depth: on.gauge("logweir_queue_depth", &[]),
             queue_bytes: on.gauge("logweir_queue_bytes", &[]),
             shutdown_seconds: on.gauge("logweir_shutdown_seconds", &[]),
@@ -170,6 +171,8 @@ impl Meters {
         }
         self.truncated.absolute(stats.truncated);
         self.suppressed.absolute(stats.suppressed);
+        let of_links = |sink: &SinkReport| sink.links.iter().map(|link| link.notices).sum::<u64>();
+        self.notices.absolute(stats.sinks.iter().map(|sink| sink.notices + of_links(sink)).sum());
         self.queue_depth.set(stats.queued as f64);
         self.queue_bytes.set(stats.queued_bytes as f64);
         for (counts, report) in self.sinks.iter().zip(&stats.sinks) {

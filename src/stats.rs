@@ -131,6 +131,15 @@ impl Drops {
         self.0[reason as usize] += count;
     }
 
+    /// What was lost since these were `before`.
+    pub(crate) fn since(&self, before: &Drops) -> Drops {
+        let mut since = *self;
+        for (mine, theirs) in since.0.iter_mut().zip(before.0) {
+            *mine -= theirs;
+        }
+        since
+    }
+
     pub(crate) fn merge(&mut self, other: &Drops) {
         for (mine, theirs) in self.0.iter_mut().zip(other.0) {
             *mine += theirs;
@@ -228,6 +237,8 @@ pub struct SinkReport {
     pub maybe_duplicated: u64,
     /// Writes that were tried again.
     pub retries: u64,
+    /// Lines the sink was given that are no events: notices of losses and of its recovery. They are in no book.
+    pub notices: u64,
     /// Bytes written, as the sink counts them.
     pub bytes: u64,
     /// Failed calls of the sink.
@@ -257,6 +268,8 @@ pub struct LinkReport {
     pub name: String,
     /// Events it delivered instead of the sink.
     pub delivered: u64,
+    /// Notices it was given, as [`SinkReport::notices`].
+    pub notices: u64,
     /// Failed writes.
     pub errors: u64,
 }
@@ -460,9 +473,8 @@ impl fmt::Display for SinkReport {
         ];
         rest.iter().filter(|(_, count)| *count > 0).try_for_each(|(what, count)| write!(f, " + {what} {count}"))?;
         write!(f, " + dropped {} ({dropped}); {} bytes", dropped.total(), self.bytes)?;
-        if self.filtered > 0 {
-            write!(f, ", filtered {}", self.filtered)?;
-        }
+        let apart = [("filtered", self.filtered), ("notices", self.notices)];
+        apart.iter().filter(|(_, count)| *count > 0).try_for_each(|(what, count)| write!(f, ", {what} {count}"))?;
         match &self.last_error {
             Some(last) => write!(f, ", {} errors, the last: {} ({})", self.errors, last.message, last.kind),
             None => Ok(()),

@@ -41,6 +41,7 @@ pub struct Builder<'r> {
     batch_size: usize,
     flush_interval: Duration,
     flush_at: LevelFilter,
+    notice_interval: Duration,
     overflow: Overflow,
     reserve: Reserve,
     gauges: Vec<Gauge>,
@@ -67,6 +68,7 @@ impl<'r> Builder<'r> {
             batch_size: 512,
             flush_interval: Duration::from_millis(100),
             flush_at: Level::Error.into(),
+            notice_interval: Duration::from_secs(1),
             overflow: Overflow::default(),
             reserve: Reserve::NONE,
             gauges: Vec::new(),
@@ -191,6 +193,19 @@ impl<'r> Builder<'r> {
     /// Runs on the logger's runtime; it must not block, and what it logs is suppressed.
     pub fn on_error(mut self, handler: impl Fn(&Diagnostic) + Send + Sync + 'static) -> Self {
         self.on_error = Some(Box::new(handler));
+        self
+    }
+
+    /// The least time from one notice in a sink to the next. Default: 1 s; more than zero; `Duration::MAX` for none.
+    ///
+    /// Losses are announced where people read: each sink gets a line (target `logweir`, level `Warn`) that says how many
+    /// events the queue lost since the last one and why, and how many were lost on the way to this sink. A sink's own
+    /// losses are announced to its fallback too, and both are told when a sink is available again whose circuit breaker
+    /// had opened. Notices are made in the pipeline: no filter or level keeps them out, the queue cannot lose them, and
+    /// they are in no book but [`SinkReport::notices`](crate::stats::SinkReport::notices). One that cannot be written is
+    /// made up for by the next; the last one comes before the sink closes.
+    pub fn notice_interval(mut self, interval: Duration) -> Self {
+        self.notice_interval = interval;
         self
     }
 

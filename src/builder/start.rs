@@ -26,7 +26,7 @@ use crate::event::Level;
 use crate::filter::{Filter, FilterCell};
 use crate::logger::Logger;
 use crate::metrics::{Limits, Meters, SinkMeters};
-use crate::pipeline::{Bells, Line, Pipeline, Station, StationConfig};
+use crate::pipeline::{Bells, House, Line, Pipeline, Station, StationConfig};
 #[cfg(feature = "prometheus")]
 use crate::prometheus::{Exporter, Server};
 use crate::queue::{MayBlock, Queue, QueueConfig, Reserve, mark_logger_thread};
@@ -105,7 +105,14 @@ impl Builder<'_> {
 
         let bells = Arc::new(Bells::default());
         let diagnostics = Arc::new(Diagnostics::new(name.clone(), self.on_error.take()));
-        let (stations, lines) = stations(self.sinks, &plan, sink_meters, &bells, &diagnostics);
+        let enrichment = self.enrichment.map(Arc::new);
+        let house = House {
+            bells: bells.clone(),
+            diagnostics: diagnostics.clone(),
+            notice_interval: self.notice_interval,
+            enrichment: enrichment.clone(),
+        };
+        let (stations, lines) = stations(self.sinks, &plan, sink_meters, &house);
         let may_block = match home {
             Home::OwnThread => MayBlock::Anywhere,
             Home::Runtime { .. } => MayBlock::OutsideRuntimes,
@@ -120,7 +127,7 @@ impl Builder<'_> {
             reserve: if self.reserve.percent == 0 { Reserve::NONE } else { self.reserve },
             may_block,
         });
-        let desk = Desk::new(self.lanes, self.batch_size, plan.batch_bytes, self.enrichment.map(Arc::new));
+        let desk = Desk::new(self.lanes, self.batch_size, plan.batch_bytes, enrichment);
         let shared = Arc::new(Shared {
             name,
             queue,
@@ -212,13 +219,7 @@ fn run_thread(runtime: OwnRuntime, shared: Arc<Shared>, kit: Kit) {
 /// The shared half of each pipeline, and the half its task owns.
 type Equipped = (Box<[Arc<Station>]>, Vec<Line>);
 
-fn stations(
-    sinks: Vec<(String, Pipeline)>,
-    plan: &Plan,
-    meters: Vec<SinkMeters>,
-    bells: &Arc<Bells>,
-    diagnostics: &Arc<Diagnostics>,
-) -> Equipped {
+fn stations(sinks: Vec<(String, Pipeline)>, plan: &Plan, meters: Vec<SinkMeters>, house: &House) -> Equipped {
     let equipped = sinks.into_iter().zip(&plan.accounts).zip(meters).map(|(((name, pipeline), &limit), meters)| {
         let mut pipeline = pipeline;
         let fallbacks = pipeline.take_links();
@@ -233,8 +234,7 @@ fn stations(
             when_full,
             limit,
             meters,
-            bells: bells.clone(),
-            diagnostics: diagnostics.clone(),
+            house: house.clone(),
         };
         (Arc::new(Station::new(config)), Line { sink, retry, fallbacks })
     });

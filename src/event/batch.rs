@@ -9,7 +9,7 @@ use super::{Event, Record};
 /// Events for one [`Sink::write`](crate::Sink::write), oldest first.
 ///
 /// A batch is a view: the events are shared with the other sinks, cloning copies no event.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Batch {
     events: Arc<[Event]>,
     /// Which of the events this sink wants, by index; all of them if absent.

@@ -7,20 +7,32 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, sleep_until};
 
 use super::backlog::Entry;
-use super::breaker::Circuit;
-use super::ledger::{Fate, last_error};
+use super::breaker::{BreakerState, Circuit};
+use super::ledger::{Fate, Outlet, last_error};
+use super::load::Piece;
+use super::notice::{Audience, Notice, Writer};
 use super::station::{Barrier, State, Station};
 use crate::clock;
 use crate::diagnostics::Diagnostic;
 use crate::event::Batch;
 use crate::sink::SinkError;
 
+const EVERYBODY: [Audience; 2] = [Audience::Sink, Audience::Fallback];
+const THE_FALLBACK: [Audience; 1] = [Audience::Fallback];
+
 /// What the sink task does next.
 pub(super) enum Step {
     Write(Taken),
+    Tell(Box<Notice>),
     Flush(Barrier),
     Reopen(u64),
     Close,
+}
+
+/// What the fallback has to do while the sink keeps a call to itself.
+pub(super) enum Around {
+    Write(Taken),
+    Tell(Box<Notice>),
 }
 
 /// A batch that was taken out of the backlog; its memory is charged until it is released.
@@ -36,17 +48,34 @@ impl Station {
             if let Some(step) = self.take_step() {
                 return step;
             }
-            self.work.notified().await;
+            self.something_to_do(&EVERYBODY).await;
         }
     }
 
-    /// The next batch, whatever else there is to do. Cancel-safe.
-    pub(super) async fn next_batch(&self) -> Taken {
+    /// The next batch or notice for the fallback, whatever else there is to do. Cancel-safe.
+    pub(super) async fn next_around(&self) -> Around {
         loop {
-            if let Some(taken) = self.state().take_batch() {
-                return taken;
+            if let Some(around) = self.take_around() {
+                return around;
             }
-            self.work.notified().await;
+            self.something_to_do(&THE_FALLBACK).await;
+        }
+    }
+
+    /// Waits for work, or for the time of a notice to one of these.
+    async fn something_to_do(&self, audiences: &[Audience]) {
+        let notice_due = self.notice_due(audiences);
+        tokio::select! {
+            () = self.work.notified() => {}
+            () = sleep_until(notice_due.unwrap_or_else(Instant::now)), if notice_due.is_some() => {}
+        }
+    }
+
+    fn take_around(&self) -> Option<Around> {
+        let mut state = self.state();
+        match self.take_notice(&mut state, &THE_FALLBACK, false) {
+            Some(notice) => Some(Around::Tell(notice)),
+            None => state.take_batch().map(Around::Write),
         }
     }
 
@@ -65,16 +94,24 @@ impl Station {
             state.barriers.pop_front();
             return Some(Step::Flush(barrier));
         }
+        if let Some(notice) = self.take_notice(&mut state, &EVERYBODY, false) {
+            return Some(Step::Tell(notice));
+        }
         if let Some(taken) = state.take_batch() {
             return Some(Step::Write(taken));
         }
-        (state.closing && !state.closed).then_some(Step::Close)
+        if !state.closing || state.closed {
+            return None;
+        }
+        // What nobody was told of yet is said before the close, however soon after the last notice.
+        let last = self.take_notice(&mut state, &EVERYBODY, true);
+        Some(last.map_or(Step::Close, Step::Tell))
     }
 
     /// The batch is no longer pinned.
     pub(super) fn release(&self, taken: &Taken) {
         self.state().backlog.release(taken.charge);
-        self.config.bells.room.notify_one();
+        self.config.house.bells.room.notify_one();
     }
 
     /// A write begins: how many events in hand are uncertain while it has not answered, and what it repeats.
@@ -97,17 +134,21 @@ impl Station {
     }
 
     /// A write of the sink itself answered, in time or late.
-    pub(super) fn answered(&self, batch: &Batch, answer: &Result<(), Arc<SinkError>>, took: Duration, bytes: u64) {
-        self.config.meters.write_seconds.record(took.as_secs_f64());
-        if let (Ok(()), Some(oldest)) = (answer, batch.get(0)) {
-            let lag = clock::now_nanos().saturating_sub(oldest.timestamp_nanos());
-            self.config.meters.delivery_lag.record(Duration::from_nanos(lag).as_secs_f64());
+    pub(super) fn answered(&self, piece: &Piece, answer: &Result<(), Arc<SinkError>>, took: Duration, bytes: u64) {
+        if !piece.is_notice {
+            self.config.meters.write_seconds.record(took.as_secs_f64());
+            if let (Ok(()), Some(oldest)) = (answer, piece.batch.get(0)) {
+                let lag = clock::now_nanos().saturating_sub(oldest.timestamp_nanos());
+                self.config.meters.delivery_lag.record(Duration::from_nanos(lag).as_secs_f64());
+            }
         }
         self.book(|state| {
             state.ledger.set_bytes(bytes);
-            state.ledger.add_latency(took);
-            if answer.is_ok() {
-                state.ledger.succeed();
+            if !piece.is_notice {
+                state.ledger.add_latency(took);
+                if answer.is_ok() {
+                    state.ledger.succeed();
+                }
             }
         });
         self.book_error(answer.as_ref().err());
@@ -136,6 +177,14 @@ impl Station {
         });
     }
 
+    /// Events that were settled as unconfirmed end here after all.
+    pub(super) fn settle_late(&self, events: usize, fate: Fate) {
+        self.book(|state| {
+            state.ledger.reclaim(events as u64);
+            state.ledger.settle(events as u64, fate);
+        });
+    }
+
     /// A fallback link answered.
     pub(super) fn link_answered(&self, link: usize, answer: &Result<(), Arc<SinkError>>) {
         let mut is_news = false;
@@ -154,7 +203,7 @@ impl Station {
             state.flush_error = result.as_ref().err().map(|error| last_error(error, SystemTime::now()));
         });
         self.book_error(result.as_ref().err());
-        self.config.bells.progress.notify_waiters();
+        self.config.house.bells.progress.notify_waiters();
     }
 
     pub(super) fn reopened(&self, ticket: u64, result: Result<(), Arc<SinkError>>) {
@@ -163,7 +212,7 @@ impl Station {
             state.reopen_error = result.as_ref().err().map(|error| last_error(error, SystemTime::now()));
         });
         self.book_error(result.as_ref().err());
-        self.config.bells.progress.notify_waiters();
+        self.config.house.bells.progress.notify_waiters();
     }
 
     pub(super) fn closed(&self, result: Result<(), Arc<SinkError>>, bytes: u64) {
@@ -174,7 +223,7 @@ impl Station {
             state.flush_error = result.as_ref().err().map(|error| last_error(error, SystemTime::now()));
         });
         self.book_error(result.as_ref().err());
-        self.config.bells.progress.notify_waiters();
+        self.config.house.bells.progress.notify_waiters();
     }
 
     /// Changes the book, unless it is sealed.
@@ -196,7 +245,47 @@ impl Station {
     }
 
     fn diagnose(&self, sink: String, error: Arc<SinkError>) {
-        self.config.diagnostics.report(Diagnostic::SinkFailed { sink, error });
+        self.config.house.diagnostics.report(Diagnostic::SinkFailed { sink, error });
+    }
+}
+
+/// Notices.
+impl Station {
+    /// Whether anything said to it now would be written. A sink is not asked while its breaker is open, nor in the time
+    /// that is the fallback's.
+    fn hears(&self, audience: Audience, circuit: &Circuit) -> bool {
+        match audience {
+            Audience::Fallback => true,
+            Audience::Sink => circuit.state() == BreakerState::Closed && !(self.config.links > 0 && self.is_endgame()),
+        }
+    }
+
+    fn take_notice(&self, state: &mut State, audiences: &[Audience], is_last: bool) -> Option<Box<Notice>> {
+        let State { notices, ledger, circuit, .. } = state;
+        let writer = Writer { sink: &self.config.name, enrichment: self.config.house.enrichment.as_ref() };
+        let audience = |audience: &&Audience| self.hears(**audience, circuit);
+        let mut hearing = audiences.iter().filter(audience);
+        hearing
+            .find_map(|audience| notices.take(*audience, ledger.dropped(), Instant::now(), is_last, &writer))
+            .map(Box::new)
+    }
+
+    /// When the next notice to one of these is due.
+    fn notice_due(&self, audiences: &[Audience]) -> Option<Instant> {
+        let State { notices, ledger, circuit, .. } = &mut *self.state();
+        let hearing = audiences.iter().filter(|audience| self.hears(**audience, circuit));
+        let due = hearing.filter_map(|audience| notices.due(*audience, ledger.dropped()));
+        due.map(|due| due.unwrap_or_else(Instant::now)).min()
+    }
+
+    /// A notice was written by the sink or a link, or by nobody.
+    pub(super) fn told(&self, notice: &Notice, by: Option<Outlet>) {
+        self.book(|state| {
+            state.notices.told(notice, by.is_some(), Instant::now());
+            if let Some(by) = by {
+                state.ledger.add_notices(by, notice.batch.len() as u64);
+            }
+        });
     }
 }
 
@@ -205,15 +294,19 @@ impl Station {
     /// Asks or tells the breaker something, and says a change of its state.
     pub(super) fn circuit<T>(&self, ask: impl FnOnce(&mut Circuit, Instant) -> T) -> T {
         let mut state = self.state();
-        let answer = ask(&mut state.circuit, Instant::now());
+        let at = Instant::now();
+        let answer = ask(&mut state.circuit, at);
         let now = state.circuit.state();
         let is_change = std::mem::replace(&mut state.breaker_said, now) != now;
+        if is_change && !state.sealed {
+            state.note_outage(now, at);
+        }
         drop(state);
         if is_change
             && let Some(callback) = &self.config.on_breaker
             && catch_unwind(AssertUnwindSafe(|| callback(now))).is_err()
         {
-            self.config.diagnostics.report(Diagnostic::CallbackPanicked { callback: "on_breaker" });
+            self.config.house.diagnostics.report(Diagnostic::CallbackPanicked { callback: "on_breaker" });
         }
         answer
     }
@@ -250,6 +343,18 @@ impl Station {
 }
 
 impl State {
+    /// The breaker came to this: the sink is unavailable from here on, or it is back.
+    fn note_outage(&mut self, breaker: BreakerState, now: Instant) {
+        match breaker {
+            BreakerState::Open if self.outage.is_none() => self.outage = Some(self.ledger.trouble_began(now)),
+            BreakerState::Closed => {
+                let recovery = self.outage.take().map(|since| self.ledger.recovery(since, now));
+                recovery.into_iter().for_each(|recovery| self.notices.recovered(recovery));
+            }
+            BreakerState::Open | BreakerState::HalfOpen => {}
+        }
+    }
+
     fn take_batch(&mut self) -> Option<Taken> {
         if self.sealed {
             return None;

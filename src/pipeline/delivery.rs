@@ -15,10 +15,12 @@ use tokio::time::{Instant, timeout};
 
 use super::booking::{Step, Taken};
 use super::fallback::{Chain, Link};
-use super::ledger::Fate;
+use super::ledger::{Fate, Outlet};
 use super::load::{Bisected, Load};
+use super::notice::{Audience, Notice};
 use super::retry::{Backoff, Retry};
 use super::station::Station;
+use crate::event::Batch;
 use crate::sink::{ErrorKind, Sink, SinkError};
 use crate::stats::DropReason;
 use crate::suppress::suppress;
@@ -34,11 +36,17 @@ pub(crate) struct Line {
 /// Delivers until the station is closed.
 pub(crate) async fn deliver(station: Arc<Station>, line: Line) {
     let Line { sink, retry, fallbacks } = line;
-    let chain = Chain { station: &station, links: fallbacks };
+    let chain = Chain::new(&station, fallbacks);
     let mut courier = Courier { station: &station, sink, chain, backoff: Backoff::new(retry), is_dead: false };
     loop {
-        match station.next().await {
+        let step = tokio::select! {
+            biased;
+            () = courier.chain.late_answer() => continue,
+            step = station.next() => step,
+        };
+        match step {
             Step::Write(taken) => courier.carry(&taken).await,
+            Step::Tell(notice) => courier.tell(&notice).await,
             Step::Flush(barrier) => station.flushed(barrier, courier.call_all(Call::Flush).await),
             Step::Reopen(ticket) => station.reopened(ticket, courier.call_all(Call::Reopen).await),
             Step::Close => {
@@ -65,9 +73,10 @@ enum Way {
     Around(DropReason),
 }
 
-/// A call that carries no events.
+/// A call of a sink.
 #[derive(Clone, Copy)]
-enum Call {
+pub(super) enum Call {
+    Write,
     Flush,
     Reopen,
     Close,
@@ -174,6 +183,30 @@ impl Courier<'_> {
         }
     }
 
+    /// Has a notice written, once: what is not written is made up for by the next.
+    async fn tell(&mut self, notice: &Notice) {
+        let by = match notice.audience {
+            Audience::Sink => self.tell_by_sink(notice.batch.clone()).await.then_some(Outlet::Sink),
+            Audience::Fallback => self.chain.tell(notice).await,
+        };
+        self.station.told(notice, by);
+    }
+
+    async fn tell_by_sink(&mut self, lines: Batch) -> bool {
+        let len = lines.len();
+        let answer = self.ask_sink(&mut Load::notice(lines)).await;
+        // What becomes of a notice says little of the next batch. But if its own timeout has opened the breaker, its late
+        // answer is the probe.
+        if self.station.circuit(|circuit, _| circuit.is_open()) {
+            match &answer {
+                Some(Ok(())) => self.answered(),
+                Some(Err(_)) => drop(self.station.circuit(|circuit, now| circuit.fail(now))),
+                None => {}
+            }
+        }
+        answer.is_some_and(|answer| answer.map_or_else(|error| error.delivered_count() >= len, |()| true))
+    }
+
     /// Halves what the sink does not accept, down to the event it is about.
     async fn bisect(&mut self, load: &mut Load, reason: DropReason) {
         match load.rejected() {
@@ -205,7 +238,7 @@ impl Courier<'_> {
     async fn ask_sink(&mut self, load: &mut Load) -> Option<Result<(), Arc<SinkError>>> {
         let others = load.doubtful_others();
         let piece = load.first()?;
-        let len = piece.batch.len();
+        let len = piece.events();
         let maybe_duplicated = if piece.is_doubtful { len as u64 } else { 0 };
         self.station.begin_write(others + len as u64, piece.is_retry, maybe_duplicated).await;
         let started = Instant::now();
@@ -237,15 +270,16 @@ impl Courier<'_> {
             }
         };
         let answer = answer?.map_err(Arc::new);
-        self.station.answered(&piece.batch, &answer, started.elapsed(), self.sink.written_bytes());
+        self.station.answered(piece, &answer, started.elapsed(), self.sink.written_bytes());
         Some(answer)
     }
 
     /// Makes a call of the sink and of every link. The first error counts.
     async fn call_all(&mut self, call: Call) -> Result<(), Arc<SinkError>> {
-        let mut result = {
+        let result = {
             let outlives_timeout = self.sink.outlives_timeout();
-            let mut made = pin!(guarded(call.make(&mut *self.sink)));
+            let nothing = Batch::default();
+            let mut made = pin!(guarded(call.make(&mut *self.sink, &nothing)));
             match timeout(self.station.timeout(), &mut made).await {
                 Ok(answer) => answer,
                 // As with a write: the next call would have to wait for this one's answer anyway.
@@ -262,25 +296,25 @@ impl Courier<'_> {
                 Err(_) => Err(SinkError::timed_out(call.name(), self.station.timeout())),
             }
         };
-        for link in &mut self.chain.links {
-            let made = timeout(link.timeout, guarded(call.make(&mut *link.sink))).await;
-            result = result.and(made.unwrap_or_else(|_| Err(SinkError::timed_out(call.name(), link.timeout))));
-        }
-        result.map_err(Arc::new)
+        let links = self.chain.call_all(call).await;
+        result.and(links).map_err(Arc::new)
     }
 }
 
 impl Call {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
+            Call::Write => "write",
             Call::Flush => "flush",
             Call::Reopen => "reopen",
             Call::Close => "close",
         }
     }
 
-    async fn make(self, sink: &mut dyn Sink) -> Result<(), SinkError> {
+    /// Makes it; `batch` is what a write writes.
+    pub(super) async fn make(self, sink: &mut dyn Sink, batch: &Batch) -> Result<(), SinkError> {
         match self {
+            Call::Write => sink.write(batch).await,
             Call::Flush => sink.flush().await,
             Call::Reopen => sink.reopen().await,
             Call::Close => sink.close().await,

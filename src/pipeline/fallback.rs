@@ -1,32 +1,89 @@
 //! A sink task: the chain of sinks that take what the first one does not.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::booking::Taken;
-use super::delivery::guarded;
-use super::ledger::Fate;
+use super::booking::{Around, Taken};
+use super::delivery::{Call, guarded};
+use super::ledger::{Fate, Outlet};
 use super::load::{Load, Piece};
+use super::notice::Notice;
 use super::station::Station;
+use crate::event::Batch;
 use crate::sink::{Sink, SinkError};
 use crate::stats::DropReason;
 
+type Answer = Result<(), SinkError>;
+
 /// One link of the chain.
 pub(crate) struct Link {
-    pub(crate) sink: Box<dyn Sink>,
-    pub(crate) timeout: Duration,
+    // A tokio lock: a call owns its sink for as long as it takes, also behind its timeout. Nobody ever waits for it.
+    sink: Arc<Mutex<Box<dyn Sink>>>,
+    timeout: Duration,
+    outlives_timeout: bool,
+    /// A call that goes on behind its timeout. No other is made before it has answered.
+    late: Option<Late>,
+}
+
+struct Late {
+    call: BoxFuture<'static, Answer>,
+    /// How many events it writes.
+    len: usize,
+}
+
+/// Events that are booked as unconfirmed, and may be settled yet by what these links answer.
+struct Claim {
+    links: Vec<usize>,
+    /// How many: the last ones of what each of the links writes.
+    events: usize,
+    /// Writes of them that have not answered, or never will.
+    doubts: usize,
+    /// What they are dropped for if nobody has them.
+    reason: DropReason,
+}
+
+impl Link {
+    pub(crate) fn new(sink: Box<dyn Sink>, timeout: Duration) -> Self {
+        let outlives_timeout = sink.outlives_timeout();
+        Link { sink: Arc::new(Mutex::new(sink)), timeout, outlives_timeout, late: None }
+    }
+
+    /// Makes a call within the link's time. `None`: it was given up, or goes on behind our back.
+    async fn call(&mut self, call: Call, batch: Batch) -> Option<Answer> {
+        let (sink, len) = (self.sink.clone(), batch.len());
+        let mut call = async move {
+            let mut sink = sink.lock().await;
+            guarded(call.make(&mut **sink, &batch)).await
+        }
+        .boxed();
+        let in_time = timeout(self.timeout, &mut call).await.ok();
+        if in_time.is_none() && self.outlives_timeout {
+            self.late = Some(Late { call, len });
+        }
+        in_time
+    }
 }
 
 /// The links, asked in their order.
 pub(super) struct Chain<'a> {
-    pub(super) station: &'a Station,
-    pub(super) links: Vec<Link>,
+    station: &'a Station,
+    links: Vec<Link>,
+    claims: Vec<Claim>,
 }
 
-impl Chain<'_> {
+impl<'a> Chain<'a> {
+    pub(super) fn new(station: &'a Station, links: Vec<Link>) -> Self {
+        Chain { station, links, claims: Vec::new() }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.links.is_empty()
     }
@@ -41,51 +98,146 @@ impl Chain<'_> {
     /// Has the first link that can deliver a piece. If none can, the loss is counted once: for this reason, or as
     /// unconfirmed if a write of it was given up. `others` are the doubtful events in hand beside it.
     pub(super) async fn take(&mut self, piece: Piece, others: u64, reason: DropReason) {
-        let Piece { mut batch, mut is_doubtful, .. } = piece;
+        self.hear_late_answers();
+        let Piece { mut batch, is_doubtful, .. } = piece;
+        // Writes of it that were given up, and the links whose answer may come yet.
+        let (mut doubts, mut late) = (usize::from(is_doubtful), Vec::new());
         for (index, link) in self.links.iter_mut().enumerate() {
+            if link.late.is_some() {
+                continue;
+            }
             let len = batch.len();
-            self.station.begin_write(others + len as u64, false, if is_doubtful { len as u64 } else { 0 }).await;
-            let answer = match timeout(link.timeout, guarded(async { link.sink.write(&batch).await })).await {
-                Ok(answer) => answer.map_err(Arc::new),
-                Err(_) => {
-                    is_doubtful = true;
-                    Err(Arc::new(SinkError::timed_out("write", link.timeout)))
-                }
-            };
+            self.station.begin_write(others + len as u64, false, if doubts > 0 { len as u64 } else { 0 }).await;
+            let answer = link.call(Call::Write, batch.clone()).await.unwrap_or_else(|| {
+                doubts += 1;
+                late.extend(link.late.is_some().then_some(index));
+                Err(SinkError::timed_out("write", link.timeout))
+            });
+            let answer = answer.map_err(Arc::new);
             self.station.link_answered(index, &answer);
             let delivered = answer.map_or_else(|error| error.delivered_count().min(len), |()| len);
             batch = batch.skip(delivered);
-            self.station.settle(
-                delivered,
-                Fate::Fallback(index),
-                others + if is_doubtful { batch.len() as u64 } else { 0 },
-            );
+            let uncertain = if doubts > 0 { batch.len() as u64 } else { 0 };
+            self.station.settle(delivered, Fate::Fallback(index), others + uncertain);
             if batch.is_empty() {
-                break;
+                return;
             }
         }
-        let fate = if is_doubtful { Fate::Unconfirmed } else { Fate::Dropped(reason) };
+        let fate = if doubts > 0 { Fate::Unconfirmed } else { Fate::Dropped(reason) };
         self.station.settle(batch.len(), fate, others);
+        if !late.is_empty() {
+            self.claims.push(Claim { links: late, events: batch.len(), doubts, reason });
+        }
+    }
+
+    /// Has the first link that can write a notice; says which did.
+    pub(super) async fn tell(&mut self, notice: &Notice) -> Option<Outlet> {
+        self.hear_late_answers();
+        for (index, link) in self.links.iter_mut().enumerate() {
+            if link.late.is_some() {
+                continue;
+            }
+            self.station.begin_write(0, false, 0).await;
+            let answer = link.call(Call::Write, notice.batch.clone()).await;
+            let answer = answer.unwrap_or_else(|| Err(SinkError::timed_out("write", link.timeout))).map_err(Arc::new);
+            self.station.link_answered(index, &answer);
+            if answer.is_ok() {
+                return Some(Outlet::Link(index));
+            }
+        }
+        None
+    }
+
+    /// Makes a call of every link; the first error counts.
+    pub(super) async fn call_all(&mut self, call: Call) -> Answer {
+        let mut result = Ok(());
+        for index in 0..self.links.len() {
+            let limit = self.links[index].timeout;
+            let in_time = timeout(limit, self.late_answer_of(index)).await;
+            let answer = match in_time {
+                Ok(()) => self.links[index].call(call, Batch::default()).await,
+                Err(_) => None,
+            };
+            result = result.and(answer.unwrap_or_else(|| Err(SinkError::timed_out(call.name(), limit))));
+        }
+        result
     }
 
     /// Waits for the late answer of a write that outlives its timeout. Meanwhile what comes in goes down the chain; what
     /// the write has in hand does not: it may be delivered yet.
-    pub(super) async fn meanwhile(
-        &mut self,
-        mut write: Pin<&mut impl Future<Output = Result<(), SinkError>>>,
-    ) -> Result<(), SinkError> {
+    pub(super) async fn meanwhile(&mut self, mut write: Pin<&mut impl Future<Output = Answer>>) -> Answer {
+        let (station, has_links) = (self.station, !self.is_empty());
         loop {
-            let taken = tokio::select! {
+            let around = tokio::select! {
                 biased;
                 answer = &mut write => return answer,
-                taken = self.station.next_batch(), if !self.is_empty() => taken,
+                () = self.late_answer() => continue,
+                around = station.next_around(), if has_links => around,
             };
-            self.divert(&taken).await;
+            match around {
+                Around::Write(taken) => self.divert(&taken).await,
+                Around::Tell(notice) => {
+                    let by = self.tell(&notice).await;
+                    self.station.told(&notice, by);
+                }
+            }
         }
     }
 
     async fn divert(&mut self, taken: &Taken) {
         self.take_all(&mut Load::new(taken.batch.clone()), DropReason::BreakerOpen).await;
         self.station.release(taken);
+    }
+}
+
+/// Answers behind a timeout.
+impl Chain<'_> {
+    /// Books the next late answer of a link; never ends if none is late. Cancel-safe.
+    pub(super) async fn late_answer(&mut self) {
+        let (index, answer) = poll_fn(|cx| {
+            let mut links = self.links.iter_mut().enumerate();
+            let answered = links.find_map(|(index, link)| match link.late.as_mut()?.call.poll_unpin(cx) {
+                Poll::Ready(answer) => Some((index, answer)),
+                Poll::Pending => None,
+            });
+            answered.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await;
+        self.book_late(index, answer);
+    }
+
+    /// Books those that are there.
+    fn hear_late_answers(&mut self) {
+        while self.late_answer().now_or_never().is_some() {}
+    }
+
+    /// Waits until this link's call has answered, if one is late.
+    async fn late_answer_of(&mut self, index: usize) {
+        if let Some(late) = &mut self.links[index].late {
+            let answer = (&mut late.call).await;
+            self.book_late(index, answer);
+        }
+    }
+
+    fn book_late(&mut self, index: usize, answer: Answer) {
+        let Some(Late { len, .. }) = self.links[index].late.take() else { return };
+        let answer = answer.map_err(Arc::new);
+        self.station.link_answered(index, &answer);
+        // Without a claim another link has them all.
+        let Some(at) = self.claims.iter().position(|claim| claim.links.contains(&index)) else { return };
+        let claim = &mut self.claims[at];
+        let delivered = answer.map_or_else(|error| error.delivered_count().min(len), |()| len);
+        // Another link may have delivered the first of them.
+        let delivered = delivered.saturating_sub(len - claim.events);
+        self.station.settle_late(delivered, Fate::Fallback(index));
+        claim.events -= delivered;
+        claim.doubts -= 1;
+        claim.links.retain(|link| *link != index);
+        if claim.doubts == 0 {
+            self.station.settle_late(claim.events, Fate::Dropped(claim.reason));
+        }
+        if claim.links.is_empty() {
+            self.claims.swap_remove(at);
+        }
     }
 }

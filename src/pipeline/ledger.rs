@@ -3,9 +3,11 @@
 use std::time::{Duration, SystemTime};
 
 use sketches_ddsketch::{Config, DDSketch};
+use tokio::time::Instant;
 
 use super::backlog::BacklogQueue;
 use super::breaker::Circuit;
+use super::notice::Recovery;
 use crate::sink::{ErrorKind, SinkError};
 use crate::stats::{DropReason, Drops, LastError, LinkReport, SinkReport};
 
@@ -23,20 +25,45 @@ pub(super) struct Ledger {
     unconfirmed: u64,
     maybe_duplicated: u64,
     retries: u64,
+    notices: u64,
     bytes: u64,
     errors: [u64; ErrorKind::ALL.len()],
     last_error: Option<LastError>,
-    /// Of what kind the trouble is that the sink has not come out of yet.
-    trouble: Option<ErrorKind>,
+    /// The trouble that the sink has not come out of yet.
+    trouble: Option<Trouble>,
     latency: DDSketch,
+}
+
+/// Failures in a row.
+struct Trouble {
+    /// Of the latest.
+    kind: ErrorKind,
+    began: Moment,
+}
+
+/// What an outage is measured from: the time, and the accounts then.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    at: Instant,
+    fallback: u64,
+    lost: u64,
 }
 
 /// One link of the fallback chain.
 #[derive(Default)]
 struct LinkBook {
     delivered: u64,
+    notices: u64,
     errors: u64,
     trouble: Option<ErrorKind>,
+}
+
+/// Who writes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Outlet {
+    Sink,
+    /// This link of the fallback chain.
+    Link(usize),
 }
 
 /// Where events end.
@@ -63,6 +90,7 @@ impl Ledger {
             unconfirmed: 0,
             maybe_duplicated: 0,
             retries: 0,
+            notices: 0,
             bytes: 0,
             errors: [0; ErrorKind::ALL.len()],
             last_error: None,
@@ -143,15 +171,47 @@ impl Ledger {
         self.latency = DDSketch::new(Config::defaults());
     }
 
+    pub(super) fn dropped(&self) -> Drops {
+        self.dropped
+    }
+
+    fn fallback(&self) -> u64 {
+        self.links.iter().map(|book| book.delivered).sum()
+    }
+
+    /// Lines that are no events were written.
+    pub(super) fn add_notices(&mut self, by: Outlet, lines: u64) {
+        match by {
+            Outlet::Sink => self.notices += lines,
+            Outlet::Link(link) => self.links[link].notices += lines,
+        }
+    }
+
     pub(super) fn succeed(&mut self) {
         self.trouble = None;
+    }
+
+    /// When the trouble began that the sink is in; now, if it is in none.
+    pub(super) fn trouble_began(&self, now: Instant) -> Moment {
+        let moment = || Moment { at: now, fallback: self.fallback(), lost: self.dropped.total() };
+        self.trouble.as_ref().map_or_else(moment, |trouble| trouble.began)
+    }
+
+    /// What an outage since then came to.
+    pub(super) fn recovery(&self, since: Moment, now: Instant) -> Recovery {
+        Recovery {
+            lasted: now - since.at,
+            fallback: self.fallback() - since.fallback,
+            lost: self.dropped.total() - since.lost,
+        }
     }
 
     /// Notes a failed call; returns whether it is news.
     pub(super) fn fail(&mut self, error: &SinkError, at: SystemTime) -> bool {
         self.errors[error.kind() as usize] += 1;
         self.last_error = Some(last_error(error, at));
-        self.trouble.replace(error.kind()) != Some(error.kind())
+        let trouble = Trouble { kind: error.kind(), began: self.trouble_began(Instant::now()) };
+        self.trouble.replace(trouble).is_none_or(|before| before.kind != error.kind())
     }
 
     pub(super) fn link_succeeded(&mut self, link: usize) {
@@ -170,6 +230,7 @@ impl Ledger {
         let links = self.links.iter().enumerate().map(|(index, book)| LinkReport {
             name: format!("{name}/{}", index + 1),
             delivered: book.delivered,
+            notices: book.notices,
             errors: book.errors,
         });
         SinkReport {
@@ -177,7 +238,7 @@ impl Ledger {
             filtered: self.filtered,
             routed: self.routed,
             delivered: self.delivered,
-            fallback: self.links.iter().map(|book| book.delivered).sum(),
+            fallback: self.fallback(),
             links: links.collect(),
             dropped: self.dropped,
             backlog: backlog.events(),
@@ -186,6 +247,7 @@ impl Ledger {
             unconfirmed: self.unconfirmed,
             maybe_duplicated: self.maybe_duplicated,
             retries: self.retries,
+            notices: self.notices,
             bytes: self.bytes,
             errors: self.errors.iter().sum(),
             errors_by_kind: self.errors,

@@ -11,10 +11,19 @@ const REJECTIONS: u32 = 3;
 /// A stretch of a batch that is written at once.
 pub(super) struct Piece {
     pub(super) batch: Batch,
+    /// Of a notice, which is in no book.
+    pub(super) is_notice: bool,
     /// A write of it was given up without an answer.
     pub(super) is_doubtful: bool,
     /// It was written before, and failed.
     pub(super) is_retry: bool,
+}
+
+impl Piece {
+    /// How many events of it the books know.
+    pub(super) fn events(&self) -> usize {
+        if self.is_notice { 0 } else { self.batch.len() }
+    }
 }
 
 /// The pieces of one batch that are not settled.
@@ -39,8 +48,15 @@ pub(super) enum Bisected {
 
 impl Load {
     pub(super) fn new(batch: Batch) -> Self {
-        let pieces = VecDeque::from([Piece { batch, is_doubtful: false, is_retry: false }]);
-        Load { pieces, rejections: 0, any_delivered: false, has_panicked: false }
+        Load::of(Piece { batch, is_notice: false, is_doubtful: false, is_retry: false })
+    }
+
+    pub(super) fn notice(batch: Batch) -> Self {
+        Load::of(Piece { batch, is_notice: true, is_doubtful: false, is_retry: false })
+    }
+
+    fn of(piece: Piece) -> Self {
+        Load { pieces: VecDeque::from([piece]), rejections: 0, any_delivered: false, has_panicked: false }
     }
 
     pub(super) fn first(&mut self) -> Option<&mut Piece> {
@@ -79,7 +95,8 @@ impl Load {
         let len = first.batch.len();
         if len > 1 {
             let (older, newer) = first.batch.split_at(len / 2);
-            let piece = |batch| Piece { batch, is_doubtful: first.is_doubtful, is_retry: false };
+            let Piece { is_notice, is_doubtful, .. } = first;
+            let piece = |batch| Piece { batch, is_notice, is_doubtful, is_retry: false };
             self.pieces.push_front(piece(newer));
             self.pieces.push_front(piece(older));
             return Bisected::Halved;

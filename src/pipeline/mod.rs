@@ -7,6 +7,7 @@ mod delivery;
 mod fallback;
 mod ledger;
 mod load;
+mod notice;
 mod retry;
 mod station;
 
@@ -18,7 +19,7 @@ pub use breaker::{Breaker, BreakerState};
 pub(crate) use delivery::{Line, deliver};
 pub(crate) use fallback::Link;
 pub use retry::Retry;
-pub(crate) use station::{Barrier, Bells, Station, StationConfig, weigh};
+pub(crate) use station::{Barrier, Bells, House, Station, StationConfig, weigh};
 
 use crate::event::{Level, LevelFilter};
 use crate::sink::Sink;
@@ -134,7 +135,7 @@ impl Pipeline {
         let mut next = self.fallback.take();
         while let Some(mut link) = next {
             next = link.fallback.take();
-            links.push(Link { sink: link.sink, timeout: link.timeout });
+            links.push(Link::new(link.sink, link.timeout));
         }
         links
     }

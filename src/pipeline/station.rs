@@ -12,11 +12,12 @@ use tokio::sync::{Notify, watch};
 
 use super::backlog::{Backlog, BacklogQueue, Entry};
 use super::breaker::{Breaker, BreakerCallback, BreakerState, Circuit};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Moment};
+use super::notice::Notices;
 use crate::diagnostics::Diagnostics;
 use crate::event::{Batch, Context, Event, LevelFilter};
 use crate::metrics::SinkMeters;
-use crate::stats::{DropReason, LastError, SinkFlush, SinkReport};
+use crate::stats::{DropReason, Drops, LastError, SinkFlush, SinkReport};
 
 /// A sink that wants less than this part of a batch gets copies: a view would pin all the rest.
 const COPY_BELOW: usize = 4;
@@ -41,8 +42,17 @@ pub(crate) struct StationConfig {
     pub(crate) when_full: Backlog,
     pub(crate) limit: usize,
     pub(crate) meters: SinkMeters,
+    pub(crate) house: House,
+}
+
+/// What the stations of one logger have in common.
+#[derive(Clone)]
+pub(crate) struct House {
     pub(crate) bells: Arc<Bells>,
     pub(crate) diagnostics: Arc<Diagnostics>,
+    pub(crate) notice_interval: Duration,
+    /// What notices carry, as every event does.
+    pub(crate) enrichment: Option<Arc<Context>>,
 }
 
 /// One sink's backlog and book.
@@ -64,6 +74,9 @@ pub(super) struct State {
     pub(super) circuit: Circuit,
     /// What the callback was told last.
     pub(super) breaker_said: BreakerState,
+    /// Since when the sink is unavailable: its breaker is not closed.
+    pub(super) outage: Option<Moment>,
+    pub(super) notices: Notices,
     /// Where the sink is to be flushed, in the order of their tickets and positions.
     pub(super) barriers: VecDeque<Barrier>,
     /// The last ticket given out, and the last one whose flush was answered.
@@ -105,6 +118,8 @@ impl Station {
             ledger: Ledger::new(config.links),
             circuit: Circuit::new(config.breaker.clone()),
             breaker_said: BreakerState::Closed,
+            outage: None,
+            notices: Notices::new(config.house.notice_interval, config.links > 0),
             barriers: VecDeque::new(),
             barrier_ticket: 0,
             flushed: 0,
@@ -158,6 +173,13 @@ impl Station {
             let dropped = state.backlog.push(Entry { batch, charge, upto });
             state.ledger.drop_waiting(DropReason::BacklogFull, dropped);
             drop(state);
+            self.work.notify_one();
+        }
+    }
+
+    /// Takes in what the queue has lost so far, for the sink's readers to be told.
+    pub(crate) fn hear_of_losses(&self, queue: Drops) {
+        if self.state().notices.hear(queue) {
             self.work.notify_one();
         }
     }

@@ -186,6 +186,7 @@ impl Worker<'_> {
         shared.queue.close();
         let closed = async {
             drain_closed(shared).await;
+            tell_losses(shared);
             shared.stations.iter().for_each(|station| station.begin_close());
             while let Some(ended) = pipelines.join_next().await {
                 // With all of its events settled it had only itself left to drop.
@@ -255,7 +256,9 @@ impl Worker<'_> {
         }
         let cut = cut_now();
         let goal = self.shared.queue.accepted_positions();
-        self.hand_out(cut, Some(&goal)).await
+        let progress = self.hand_out(cut, Some(&goal)).await;
+        tell_losses(self.shared);
+        progress
     }
 
     /// Hands out batches up to `cut` until nothing is left or a sink has no room, taking events out of each lane until
@@ -408,6 +411,14 @@ async fn drain_closed(shared: &Shared) {
     }
     let open = shared.open_flushes();
     shared.set_barriers(open.iter());
+}
+
+/// Has the sinks' readers told what the queue has lost so far.
+fn tell_losses(shared: &Shared) {
+    let book = shared.queue.book();
+    let mut losses = book.refused;
+    losses.merge(&book.evicted);
+    shared.stations.iter().for_each(|station| station.hear_of_losses(losses));
 }
 
 /// Tells the sinks when the last fifth of a shutdown's time begins; never ends.

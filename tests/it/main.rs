@@ -16,6 +16,7 @@ mod macros;
 mod memory;
 #[cfg(feature = "prometheus")]
 mod metrics;
+mod notices;
 mod queue;
 mod retry;
 mod sinks;

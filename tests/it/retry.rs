@@ -501,3 +501,48 @@ async fn behind_a_flush_that_outlives_its_timeout_the_backlog_goes_to_the_fallba
     assert_eq!((ends(&report.sinks[0]), sink.numbers()), ([2, 3, 0, 0], vec![0, 4]));
     assert_eq!(told.states(), [BreakerState::Open, BreakerState::Closed]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_outlives_its_timeout_takes_no_second_write_before_it_has_answered() {
+    let sink = ScriptedSink::always(Answer::Temporary);
+    let first = ScriptedSink::new().writes([Answer::Gate]).outliving();
+    let second = ScriptedSink::new().writes([Answer::Rejected]);
+    let chain = Pipeline::to(first.clone()).timeout(SECOND).fallback(second.clone());
+    let logger = start(one_by_one().flush_at(Level::Trace).sink("sink", once(sink.clone()).fallback(chain))).await;
+    emit_numbers(&logger, 0..4);
+    tokio::time::sleep(100 * SECOND).await;
+    // Nobody knows of the first event; the others go past the link that is busy.
+    let stats = logger.stats();
+    balance_stats(&stats, &[("sink", 0)]);
+    assert_eq!(ends(&stats.sinks[0]), [0, 3, 0, 1]);
+    assert_eq!((first.attempted(), second.numbers()), (vec![vec![0]], vec![1, 2, 3]));
+
+    // Its late answer settles the first event, and it takes the next.
+    first.release(1);
+    first.has(1).await;
+    settle().await;
+    emit_numbers(&logger, [4]);
+    let report = end(&logger, &[("sink", &sink)]).await;
+    let links: Vec<_> = report.sinks[0].links.iter().map(|link| (link.delivered, link.errors)).collect();
+    assert_eq!((ends(&report.sinks[0]), links), ([0, 5, 0, 0], vec![(2, 1), (3, 1)]));
+    assert_eq!(first.numbers(), [0, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_answers_late_that_it_failed_turns_the_unconfirmed_into_a_loss_with_its_reason() {
+    let sink = ScriptedSink::always(Answer::Permanent);
+    let link = || ScriptedSink::new().writes([Answer::GateThenTemporary]).outliving();
+    let (first, second) = (link(), link());
+    let chain = Pipeline::to(first.clone()).timeout(SECOND).fallback(Pipeline::to(second.clone()).timeout(SECOND));
+    let logger = start(builder().flush_at(Level::Trace).sink("sink", once(sink.clone()).fallback(chain))).await;
+    emit_numbers(&logger, 0..3);
+    tokio::time::sleep(10 * SECOND).await;
+    assert_eq!(ends(&logger.stats().sinks[0]), [0, 0, 0, 3]);
+    first.release(1);
+    settle().await;
+    assert_eq!(ends(&logger.stats().sinks[0]), [0, 0, 0, 3], "the second may have them yet");
+    second.release(1);
+    settle().await;
+    let report = end(&logger, &[("sink", &sink)]).await;
+    assert_eq!((ends(&report.sinks[0]), report.sinks[0].dropped.get(DropReason::SinkFailed)), ([0, 0, 3, 0], 3));
+}

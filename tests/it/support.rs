@@ -116,6 +116,10 @@ struct State {
     begun_at: Vec<Instant>,
     /// What the sink said it has.
     taken: Vec<Seen>,
+    /// The answers to the next notices; all is well after these.
+    notice_answers: VecDeque<Answer>,
+    /// Notices it has, and when they came; they are in none of the others.
+    notices: Vec<(Instant, Seen)>,
     answered: usize,
     flushed: usize,
     reopened: usize,
@@ -138,6 +142,8 @@ impl ScriptedSink {
             attempts: Vec::new(),
             begun_at: Vec::new(),
             taken: Vec::new(),
+            notice_answers: VecDeque::new(),
+            notices: Vec::new(),
             answered: 0,
             flushed: 0,
             reopened: 0,
@@ -151,6 +157,11 @@ impl ScriptedSink {
     /// Answers the next writes in this way.
     pub(crate) fn writes<const N: usize>(self, answers: [Answer; N]) -> Self {
         self.state().writes.extend(answers);
+        self
+    }
+
+    pub(crate) fn notice_answers<const N: usize>(self, answers: [Answer; N]) -> Self {
+        self.state().notice_answers.extend(answers);
         self
     }
 
@@ -200,6 +211,16 @@ impl ScriptedSink {
 
     pub(crate) fn messages(&self) -> Vec<String> {
         self.state().taken.iter().map(|seen| seen.message.clone()).collect()
+    }
+
+    /// What the notices say.
+    pub(crate) fn notices(&self) -> Vec<String> {
+        self.state().notices.iter().map(|(_, notice)| notice.message.clone()).collect()
+    }
+
+    /// When the notices came, and how they are made up.
+    pub(crate) fn notices_at(&self) -> Vec<(Instant, Seen)> {
+        self.state().notices.clone()
     }
 
     /// The messages as numbers.
@@ -306,6 +327,16 @@ impl ScriptedSink {
         }
     }
 
+    async fn write_notice(&self, lines: Vec<Seen>) -> Result<(), SinkError> {
+        let answer = self.state().notice_answers.pop_front().unwrap_or(Answer::Ok);
+        let (delivered, result) = self.act(answer, lines.len()).await;
+        self.change(|state| {
+            let now = Instant::now();
+            state.notices.extend(lines.into_iter().take(delivered).map(|line| (now, line)));
+        });
+        result
+    }
+
     fn make_noise(&self) {
         let noise = self.state().noise.clone();
         if let Some(logger) = noise {
@@ -318,6 +349,9 @@ impl ScriptedSink {
 impl Sink for ScriptedSink {
     async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
         let events: Vec<Seen> = batch.iter().map(Seen::of).collect();
+        if is_notice(batch) {
+            return self.write_notice(events).await;
+        }
         let mut answer = Answer::Ok;
         self.change(|state| {
             state.attempts.push(events.clone());
@@ -380,6 +414,11 @@ pub(crate) fn heavy(message: u64, bytes: usize) -> Event {
 
 pub(crate) fn emit_numbers(logger: &Logger, numbers: impl IntoIterator<Item = u64>) {
     numbers.into_iter().for_each(|n| logger.emit(number(n)));
+}
+
+/// Whether this is a notice of the pipeline's own, which is in no book.
+pub(crate) fn is_notice(batch: &Batch) -> bool {
+    batch.iter().all(|record| record.target() == "logweir")
 }
 
 /// Lets the tasks of this runtime run until all of them wait. For a current-thread runtime with a paused clock, which
@@ -455,6 +494,9 @@ impl OrderSink {
 #[async_trait]
 impl Sink for OrderSink {
     async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        if is_notice(batch) {
+            return Ok(());
+        }
         let mut orders = self.0.lock().unwrap();
         for record in batch.iter() {
             let field = |name| match record.field(name) {

@@ -5,6 +5,7 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use logweir::event::{Record, Value};
 use logweir::{Batch, Health, Level, Logger, Sink, SinkError, async_trait};
 
 use super::program::{Answer, Delay, LinkPlan, Outcome, ms};
@@ -13,6 +14,10 @@ use super::program::{Answer, Delay, LinkPlan, Outcome, ms};
 #[derive(Default)]
 pub(super) struct Log {
     pub(super) writes: Vec<Write>,
+    /// Which of them have answered, in this order.
+    pub(super) answers: Vec<usize>,
+    /// Notices that a sink has, which are in no book.
+    pub(super) notices: Vec<Told>,
     /// To see whether the books are closed.
     pub(super) logger: Option<Logger>,
 }
@@ -27,8 +32,19 @@ pub(super) struct Write {
     /// 0 is the sink itself.
     pub(super) link: usize,
     pub(super) events: Vec<u64>,
+    /// It takes longer than its timeout.
+    pub(super) is_late: bool,
     /// `None`: it was given up, or the books were closed before.
     pub(super) answer: Option<Said>,
+}
+
+/// A line of a notice.
+pub(super) struct Told {
+    /// As in [`Write`].
+    pub(super) link: usize,
+    /// Whose loss it is: of the sink, or of the queue.
+    pub(super) is_sinks: bool,
+    pub(super) lost: u64,
 }
 
 /// What the sink said before the books were closed.
@@ -91,6 +107,20 @@ impl ScriptedLink {
     }
 }
 
+/// The lines of a notice; `None` if it is none.
+fn notice(batch: &Batch, link: usize) -> Option<Vec<Told>> {
+    let told = |record: Record<'_>| {
+        let lost = match record.field("lost") {
+            Some(Value::U64(lost)) => lost,
+            // Of a recovery.
+            _ => 0,
+        };
+        Told { link, is_sinks: record.field("sink").is_some(), lost }
+    };
+    let is_notice = batch.iter().all(|record| record.target() == "logweir");
+    is_notice.then(|| batch.iter().map(told).collect())
+}
+
 fn number(batch: &Batch) -> Vec<u64> {
     let parse = |message: String| message.parse().expect("a number");
     batch.iter().map(|record| parse(record.message().to_string())).collect()
@@ -99,17 +129,28 @@ fn number(batch: &Batch) -> Vec<u64> {
 #[async_trait]
 impl Sink for ScriptedLink {
     async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
-        let (events, answer) = (number(batch), self.script.pop_front().unwrap_or(self.plan.always));
-        let said = self.say(answer.outcome, &events);
+        let answer = self.script.pop_front().unwrap_or(self.plan.always);
+        let is_late = !matches!(answer.delay, Delay::None | Delay::InTime);
+        let told = notice(batch, self.number);
+        let events = if told.is_some() { Vec::new() } else { number(batch) };
+        let mut said = self.say(answer.outcome, &events);
+        if told.is_some() {
+            said.outcome = said.outcome.with_nothing_delivered();
+        }
         let index = {
             let mut log = locked(&self.log);
-            log.writes.push(Write { link: self.number, events, answer: None });
+            log.writes.push(Write { link: self.number, events, is_late, answer: None });
             log.writes.len() - 1
         };
         self.wait(answer.delay).await;
         let mut log = locked(&self.log);
         if log.logger.as_ref().is_some_and(|logger| !matches!(logger.health(), Health::Gone { .. })) {
             log.writes[index].answer = Some(said);
+            log.answers.push(index);
+            // What a link writes behind its timeout, the next notice says again.
+            if said.outcome == Outcome::Ok && !(is_late && self.number > 0) {
+                log.notices.extend(told.into_iter().flatten());
+            }
         }
         drop(log);
         match said.outcome {

@@ -120,6 +120,17 @@ pub(super) enum Outcome {
     Panic,
 }
 
+impl Outcome {
+    pub(super) fn with_nothing_delivered(self) -> Self {
+        match self {
+            Outcome::Temporary { retry_after, .. } => Outcome::Temporary { delivered: 0, retry_after },
+            Outcome::Rejected { .. } => Outcome::Rejected { delivered: 0 },
+            Outcome::Permanent { .. } => Outcome::Permanent { delivered: 0 },
+            Outcome::Ok | Outcome::Panic => self,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     /// Several events in a row, by one of the handles.

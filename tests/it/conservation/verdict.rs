@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use logweir::sink::ErrorKind;
 use logweir::stats::SinkReport;
-use logweir::{DropReason, Overflow, ShutdownReport, Stats};
+use logweir::{BreakerState, DropReason, Overflow, ShutdownReport, Stats};
 
 use super::link::{Log, Write, locked};
 use super::program::{Delay, End, Outcome, SinkPlan};
@@ -43,13 +43,14 @@ pub(super) fn on_the_end(world: &mut World<'_>, report: &ShutdownReport) -> Resu
     let logged = world.calls.logged.lock().unwrap_or_else(PoisonError::into_inner);
     for (index, sink) in report.sinks.iter().enumerate() {
         let (plan, log) = (&world.program.sinks[index], locked(&world.logs[index]));
-        let facts = Facts::of(&log);
+        let facts = Facts::of(&log, plan);
         let told = |wrong: Wrong| format!("{wrong}\n{report}");
         deliveries(&log, sink).map_err(told)?;
         routes(&logged, plan, sink, report).map_err(told)?;
         facts.compare(sink).map_err(told)?;
         facts.reasons(world, plan, sink, report).map_err(told)?;
         order(&logged, plan, &log).map_err(told)?;
+        notices(world, plan, &log, sink, report).map_err(told)?;
         let is_idle = !report.timed_out && world.program.end != End::RuntimeGone;
         ensure!(!is_idle || sink.backlog_bytes == 0, "{} bytes are still pinned: {sink}", sink.backlog_bytes);
     }
@@ -81,8 +82,14 @@ fn intake(world: &World<'_>, stats: &Stats) -> Result<(), Wrong> {
 
 /// What is booked as delivered is what each link said it has.
 fn deliveries(log: &Log, sink: &SinkReport) -> Result<(), Wrong> {
-    let taken =
-        |link| log.writes.iter().filter(|write| write.link == link).map(|w| w.taken().len() as u64).sum::<u64>();
+    // What a link took late, and another had taken before it answered, is the other's.
+    let mut takers = HashMap::new();
+    for write in log.answers.iter().map(|index| &log.writes[*index]) {
+        for id in write.taken() {
+            takers.entry(*id).or_insert(write.link);
+        }
+    }
+    let taken = |link| takers.values().filter(|taker| **taker == link).count() as u64;
     ensure!(sink.delivered == taken(0), "the sink has {}: {sink}", taken(0));
     for (index, link) in sink.links.iter().enumerate() {
         let has = taken(index + 1);
@@ -112,9 +119,12 @@ struct Facts {
     attempted: HashSet<u64>,
     /// In a write that nobody answered.
     doubtful: HashSet<u64>,
-    taken: HashSet<u64>,
+    /// And by whom.
+    taken: HashMap<u64, usize>,
     taken_twice: Option<u64>,
-    /// Written again after a write that nobody answered.
+    /// In a write that goes on behind its timeout.
+    late: HashSet<u64>,
+    /// Written again after a write that nobody answered, or has not answered yet.
     maybe_duplicated: u64,
     /// In a write that the sink itself rejected, or that panicked, and not in the part it took: what is not accepted is
     /// searched for in the same way, and given up as a whole for what was said last.
@@ -127,13 +137,19 @@ struct Facts {
 }
 
 impl Facts {
-    fn of(log: &Log) -> Self {
+    fn of(log: &Log, plan: &SinkPlan) -> Self {
         let mut facts = Facts::default();
         for write in &log.writes {
             facts.attempted.extend(&write.events);
-            facts.maybe_duplicated += write.events.iter().filter(|id| facts.doubtful.contains(id)).count() as u64;
+            facts.maybe_duplicated +=
+                write.events.iter().filter(|id| facts.doubtful.contains(id) || facts.late.contains(id)).count() as u64;
+            if write.is_late && write.link > 0 {
+                facts.late.extend(&write.events);
+            }
             for id in write.taken() {
-                if !facts.taken.insert(*id) {
+                let before = facts.taken.insert(*id, write.link);
+                // A link that outlives its timeout may answer when another has been asked already.
+                if before.is_some_and(|link| link == 0 || link >= write.link || !plan.links[link].outlives) {
                     facts.taken_twice = Some(*id);
                 }
             }
@@ -177,7 +193,7 @@ impl Facts {
 
     fn compare(&self, sink: &SinkReport) -> Result<(), Wrong> {
         ensure!(self.taken_twice.is_none(), "taken twice: {:?}", self.taken_twice);
-        let unconfirmed = self.doubtful.difference(&self.taken).count() as u64;
+        let unconfirmed = self.doubtful.iter().filter(|id| !self.taken.contains_key(id)).count() as u64;
         ensure!(sink.unconfirmed == unconfirmed, "{unconfirmed} were never answered, {} are booked", sink.unconfirmed);
         let (seen, booked) = (self.maybe_duplicated, sink.maybe_duplicated);
         ensure!(seen == booked, "{seen} were written again that may be there, {booked} are booked");
@@ -202,7 +218,7 @@ impl Facts {
         sink: &SinkReport,
         report: &ShutdownReport,
     ) -> Result<(), Wrong> {
-        let lost = |of: &HashSet<u64>| of.difference(&self.taken).count() as u64;
+        let lost = |of: &HashSet<u64>| of.iter().filter(|id| !self.taken.contains_key(id)).count() as u64;
         let timeouts = sink.errors_of(ErrorKind::Timeout);
         let troubles = timeouts + self.answers("temporary") + self.answers("permanent") + self.answers("panic");
         let has_links = plan.links.len() > 1;
@@ -231,6 +247,47 @@ impl Facts {
         }
         Ok(())
     }
+}
+
+/// The readers were told of no more than was lost; of all of it, if the sink had the last word.
+fn notices(
+    world: &World<'_>,
+    plan: &SinkPlan,
+    log: &Log,
+    sink: &SinkReport,
+    report: &ShutdownReport,
+) -> Result<(), Wrong> {
+    let told = |link: Option<usize>, is_sinks| -> u64 {
+        let of =
+            log.notices.iter().filter(|told| link.is_none_or(|link| told.link == link) && told.is_sinks == is_sinks);
+        of.map(|told| told.lost).sum()
+    };
+    let lines = |of: &dyn Fn(usize) -> bool| log.notices.iter().filter(|told| of(told.link)).count() as u64;
+    ensure!(sink.notices == lines(&|link| link == 0), "{} lines of notices are booked", sink.notices);
+    for (index, link) in sink.links.iter().enumerate() {
+        ensure!(link.notices == lines(&|number| number == index + 1), "{} lines of notices are booked", link.notices);
+    }
+    let (queue, own) = (report.refused.total() + report.evicted.total(), sink.dropped.total());
+    let (told_queue, told_own) = (told(Some(0), false), told(Some(0), true));
+    ensure!(told_queue <= queue && told_own <= own, "{told_queue} of {queue} and {told_own} of {own} lost are told of");
+    let told_fallback: u64 = (1..plan.links.len()).map(|link| told(Some(link), true)).sum();
+    ensure!(told_fallback <= own, "the fallback's readers are told of {told_fallback} of {own} lost");
+    ensure!(
+        (1..plan.links.len()).all(|link| told(Some(link), false) == 0),
+        "the fallback is told of the queue's losses"
+    );
+    let has_last_word = log
+        .writes
+        .iter()
+        .rfind(|write| write.link == 0)
+        .is_none_or(|last| last.answer.is_some_and(|said| said.outcome == Outcome::Ok));
+    let is_orderly = !report.timed_out && world.program.end != End::RuntimeGone && plan.links.len() == 1;
+    if has_last_word && is_orderly && sink.breaker == BreakerState::Closed {
+        let after = report.refused.get(DropReason::Closed);
+        ensure!(told_queue + after >= queue, "{told_queue} of {queue} lost in the queue are told of");
+        ensure!(told_own == own, "{told_own} of {own} lost are told of");
+    }
+    Ok(())
 }
 
 /// The main task's events are first written, and delivered, in the order they were logged.

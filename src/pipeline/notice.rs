@@ -1,0 +1,310 @@
+//! Anywhere (pure): what the readers of a sink are told of losses, and when.
+//!
+//! A reader is whoever reads what a sink, or its fallback, has written. What it was told is kept as totals, so that a
+//! notice that could not be written gives its counts back by itself: the next one says the difference.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::clock;
+use crate::event::{Batch, Context, Event, Level, Value};
+use crate::stats::Drops;
+
+const TARGET: &str = "logweir";
+
+/// Whose reader.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Audience {
+    Sink,
+    /// Of the sink's own losses.
+    Fallback,
+}
+
+/// All that was lost so far.
+#[derive(Clone, Copy, Default, PartialEq)]
+pub(super) struct Losses {
+    /// On the way to every sink.
+    pub(super) queue: Drops,
+    /// On the way to this one.
+    pub(super) sink: Drops,
+}
+
+/// A sink that was unavailable is back.
+#[derive(Clone, Copy)]
+pub(super) struct Recovery {
+    pub(super) lasted: Duration,
+    pub(super) fallback: u64,
+    pub(super) lost: u64,
+}
+
+/// What one reader is to be told, and what is then known to it.
+pub(super) struct Notice {
+    pub(super) audience: Audience,
+    pub(super) batch: Batch,
+    losses: Losses,
+    recovery: Option<Recovery>,
+}
+
+/// What both readers of a sink know.
+pub(super) struct Notices {
+    /// From one notice to the next; `Duration::MAX`: there are none.
+    interval: Duration,
+    has_fallback: bool,
+    /// The queue's losses so far.
+    queue: Drops,
+    sink: Reader,
+    fallback: Reader,
+}
+
+#[derive(Default)]
+struct Reader {
+    told: Losses,
+    recovery: Option<Recovery>,
+    not_before: Option<Instant>,
+    /// The notice before the sink's close was made.
+    is_last_made: bool,
+}
+
+impl Notices {
+    pub(super) fn new(interval: Duration, has_fallback: bool) -> Self {
+        let (sink, fallback) = (Reader::default(), Reader::default());
+        Notices { interval, has_fallback, queue: Drops::default(), sink, fallback }
+    }
+
+    /// Takes in what the queue has lost so far; returns whether that is news.
+    pub(super) fn hear(&mut self, queue: Drops) -> bool {
+        std::mem::replace(&mut self.queue, queue) != queue
+    }
+
+    /// The sink is back.
+    pub(super) fn recovered(&mut self, recovery: Recovery) {
+        self.sink.recovered(recovery);
+        self.fallback.recovered(recovery);
+    }
+
+    fn reader(&mut self, audience: Audience) -> &mut Reader {
+        match audience {
+            Audience::Sink => &mut self.sink,
+            Audience::Fallback => &mut self.fallback,
+        }
+    }
+
+    /// What this audience could be told of.
+    fn losses(&self, audience: Audience, sink: Drops) -> Losses {
+        match audience {
+            Audience::Sink => Losses { queue: self.queue, sink },
+            Audience::Fallback => Losses { queue: Drops::default(), sink },
+        }
+    }
+
+    /// When there will be something to tell; `None`: there is no news.
+    pub(super) fn due(&mut self, audience: Audience, sink: Drops) -> Option<Option<Instant>> {
+        if self.interval == Duration::MAX || (audience == Audience::Fallback && !self.has_fallback) {
+            return None;
+        }
+        let losses = self.losses(audience, sink);
+        let reader = self.reader(audience);
+        (reader.told != losses || reader.recovery.is_some()).then_some(reader.not_before)
+    }
+
+    /// The notice that is due, if one is; before the sink's close also one that is not.
+    pub(super) fn take(
+        &mut self,
+        audience: Audience,
+        sink: Drops,
+        now: Instant,
+        is_last: bool,
+        writer: &Writer<'_>,
+    ) -> Option<Notice> {
+        let not_before = self.due(audience, sink)?;
+        let losses = self.losses(audience, sink);
+        let has_fallback = self.has_fallback;
+        let reader = self.reader(audience);
+        let is_due = not_before.is_none_or(|not_before| not_before <= now);
+        if is_last && std::mem::replace(&mut reader.is_last_made, true) || !is_last && !is_due {
+            return None;
+        }
+        let recovery = reader.recovery.take();
+        let mut events = Vec::new();
+        events.extend(recovery.map(|recovery| writer.back(&recovery, has_fallback)));
+        events.extend(writer.lost(&losses.queue.since(&reader.told.queue), None));
+        events.extend(writer.lost(&losses.sink.since(&reader.told.sink), Some(writer.sink)));
+        let batch = Batch::new(events.into(), writer.enrichment.cloned());
+        Some(Notice { audience, batch, losses, recovery })
+    }
+
+    /// The notice was written, or was not. The interval to the next begins here: a sink that takes that long to fail
+    /// is to write something else in between.
+    pub(super) fn told(&mut self, notice: &Notice, is_written: bool, now: Instant) {
+        let next = now.checked_add(self.interval);
+        let reader = self.reader(notice.audience);
+        reader.not_before = next;
+        if is_written {
+            reader.told = notice.losses;
+        } else if let Some(recovery) = notice.recovery {
+            reader.recovered(recovery);
+        }
+    }
+}
+
+impl Reader {
+    fn recovered(&mut self, recovery: Recovery) {
+        let before = self.recovery.unwrap_or(Recovery { lasted: Duration::ZERO, fallback: 0, lost: 0 });
+        self.recovery = Some(Recovery {
+            lasted: before.lasted + recovery.lasted,
+            fallback: before.fallback + recovery.fallback,
+            lost: before.lost + recovery.lost,
+        });
+    }
+}
+
+/// Words the notices of a sink.
+pub(super) struct Writer<'a> {
+    pub(super) sink: &'a str,
+    pub(super) enrichment: Option<&'a Arc<Context>>,
+}
+
+impl Writer<'_> {
+    fn lost(&self, drops: &Drops, sink: Option<&str>) -> Option<Event> {
+        let lost = drops.total();
+        if lost == 0 {
+            return None;
+        }
+        let reasons = drops.to_string();
+        let notice = match sink {
+            None => {
+                crate::event!(Level::Warn, target: TARGET, "{lost} events lost in the queue: {reasons}", lost, reasons)
+            }
+            Some(sink) => crate::event!(
+                Level::Warn,
+                target: TARGET,
+                "{lost} events lost on the way to the sink {sink}: {reasons}",
+                lost,
+                sink,
+                reasons
+            ),
+        };
+        let counted = drops.iter().fold(notice, |notice, (reason, count)| notice.with(reason.as_str(), count));
+        Some(stamped(counted))
+    }
+
+    fn back(&self, recovery: &Recovery, has_fallback: bool) -> Event {
+        let Recovery { lasted, fallback, lost: dropped } = *recovery;
+        let sink = self.sink;
+        // Whole seconds, as people say it; parts of one where they matter.
+        let seconds = match lasted.as_secs() {
+            0..10 => Value::F64((lasted.as_secs_f64() * 1000.0).round() / 1000.0),
+            seconds => Value::U64(seconds),
+        };
+        stamped(if has_fallback {
+            crate::event!(
+                Level::Warn,
+                target: TARGET,
+                "sink {sink} was unavailable for {seconds} s: {fallback} events to the fallback, {dropped} lost",
+                sink,
+                seconds,
+                fallback,
+                dropped
+            )
+        } else {
+            crate::event!(
+                Level::Warn,
+                target: TARGET,
+                "sink {sink} was unavailable for {seconds} s: {dropped} events lost",
+                sink,
+                seconds,
+                dropped
+            )
+        })
+    }
+}
+
+fn stamped(mut event: Event) -> Event {
+    event.stamp(clock::now_nanos());
+    event
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::DropReason;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const WRITER: Writer<'static> = Writer { sink: "http", enrichment: None };
+
+    fn drops(reason: DropReason, count: u64) -> Drops {
+        let mut drops = Drops::default();
+        drops.add(reason, count);
+        drops
+    }
+
+    fn messages(notice: Option<Notice>) -> Vec<String> {
+        notice.iter().flat_map(|notice| notice.batch.iter()).map(|record| record.message().to_string()).collect()
+    }
+
+    #[test]
+    fn losses_are_told_once_and_at_most_once_an_interval() {
+        let mut notices = Notices::new(SECOND, false);
+        let now = Instant::now();
+        let mut take = |lost, now| {
+            let notice = notices.take(Audience::Sink, drops(DropReason::BacklogFull, lost), now, false, &WRITER);
+            notice.iter().for_each(|notice| notices.told(notice, true, now));
+            messages(notice)
+        };
+        assert_eq!(take(0, now), [""; 0]);
+        assert_eq!(take(3, now), ["3 events lost on the way to the sink http: backlog_full 3"]);
+        assert_eq!(take(3, now + SECOND), [""; 0], "no news");
+        assert_eq!(take(8, now + SECOND / 2), [""; 0], "too soon");
+        assert_eq!(take(8, now + SECOND), ["5 events lost on the way to the sink http: backlog_full 5"]);
+    }
+
+    #[test]
+    fn a_notice_that_is_not_written_gives_its_counts_to_the_next() {
+        let mut notices = Notices::new(SECOND, true);
+        let now = Instant::now();
+        assert!(
+            notices.hear(drops(DropReason::OverflowOldest, 2)) && !notices.hear(drops(DropReason::OverflowOldest, 2))
+        );
+        notices.recovered(Recovery { lasted: 42 * SECOND, fallback: 1204, lost: 0 });
+        let said = [
+            "sink http was unavailable for 42 s: 1204 events to the fallback, 0 lost",
+            "2 events lost in the queue: overflow_oldest 2",
+        ];
+        for attempt in 0..3 {
+            let notice = notices.take(Audience::Sink, Drops::default(), now + attempt * SECOND, false, &WRITER);
+            let notice = notice.expect("there is news");
+            notices.told(&notice, attempt == 2, now + attempt * SECOND);
+            assert_eq!(messages(Some(notice)), said);
+        }
+        assert_eq!(notices.due(Audience::Sink, Drops::default()), None);
+    }
+
+    #[test]
+    fn the_fallbacks_readers_hear_of_the_sinks_losses_alone() {
+        let mut notices = Notices::new(SECOND, true);
+        notices.hear(drops(DropReason::OverflowOldest, 2));
+        assert_eq!(notices.due(Audience::Fallback, Drops::default()), None);
+        let lost = drops(DropReason::BreakerOpen, 1);
+        let notice = notices.take(Audience::Fallback, lost, Instant::now(), false, &WRITER);
+        assert_eq!(messages(notice), ["1 events lost on the way to the sink http: breaker_open 1"]);
+    }
+
+    #[test]
+    fn before_the_close_the_rest_is_told_at_once_and_once() {
+        let mut notices = Notices::new(SECOND, false);
+        let now = Instant::now();
+        let first = notices.take(Audience::Sink, drops(DropReason::Rejected, 1), now, false, &WRITER);
+        notices.told(&first.expect("there is news"), true, now);
+        let mut last = |lost| notices.take(Audience::Sink, drops(DropReason::Rejected, lost), now, true, &WRITER);
+        assert_eq!(messages(last(4)), ["3 events lost on the way to the sink http: rejected 3"]);
+        assert!(last(9).is_none());
+    }
+
+    #[test]
+    fn an_interval_beyond_all_time_means_no_notices() {
+        let mut notices = Notices::new(Duration::MAX, false);
+        assert_eq!(notices.due(Audience::Sink, drops(DropReason::Rejected, 1)), None);
+    }
+}
