@@ -73,6 +73,20 @@ impl FromStr for Filter {
     }
 }
 
+/// As it is parsed: the default first, then each target with its level.
+///
+/// ```
+/// let filter: logweir::filter::Filter = "hyper=WARN, info, checkout".parse()?;
+/// assert_eq!(filter.to_string(), "info,checkout=trace,hyper=warn");
+/// # Ok::<(), logweir::filter::ParseFilterError>(())
+/// ```
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.default.as_str())?;
+        self.directives.iter().try_for_each(|(target, threshold)| write!(f, ",{target}={threshold}"))
+    }
+}
+
 fn parse_directive(text: &str) -> Result<Option<(Option<&str>, LevelFilter)>, Reason> {
     if text.is_empty() {
         return Ok(None);

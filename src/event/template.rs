@@ -416,3 +416,6 @@ impl HoleFormat {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

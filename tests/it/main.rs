@@ -17,6 +17,7 @@ mod memory;
 #[cfg(feature = "prometheus")]
 mod metrics;
 mod notices;
+mod parsers;
 mod queue;
 mod retry;
 mod sinks;
