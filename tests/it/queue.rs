@@ -98,18 +98,6 @@ async fn the_flush_task_hands_out_by_interval() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn emit_wait_that_finds_room_leaves_the_flush_task_asleep() {
-    let sink = ScriptedSink::new();
-    let logger = start(builder().queue_capacity(16).sink("sink", sink.clone())).await;
-    for value in 0..7 {
-        logger.emit_wait(number(value)).await.unwrap();
-        settle().await;
-    }
-    assert_eq!(logger.stats().queued, 7, "one batch for the interval, not one for each event");
-    end(&logger, &[("sink", &sink)]).await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn the_flush_task_hands_out_when_a_lane_is_half_full() {
     let sink = ScriptedSink::new();
     let logger = start(builder().queue_capacity(16).sink("sink", sink.clone())).await;
