@@ -8,7 +8,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -1426,29 +1426,25 @@ fn a_runtime_without_timers_is_refused() {
 
 #[test]
 fn a_logger_that_is_not_polled_for_a_second_says_so() {
-    let (sink, began, hold) = BlocksInPoll::new();
-    let (said, says) = mpsc::channel();
-    let builder = quiet().on_error(move |trouble| {
+    let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (probe, (said, says), (hold, release)) = (Probe::new(), mpsc::channel(), mpsc::channel::<()>());
+    let release = Mutex::new(release);
+    // The flush task calls it, and stands still in it; the handler is called on the other worker meanwhile.
+    let builder = quiet().lanes(1).queue_capacity(10).on_pressure(50, move |_| {
+        release.lock().unwrap().recv().unwrap_or_default();
+    });
+    let builder = builder.on_error(move |trouble| {
         if let Diagnostic::Stalled { since } = trouble {
             said.send(*since).unwrap_or_default();
         }
     });
-    let logger = builder.sink("blocks", sink).start().unwrap();
-    emit(&logger, 1);
-    assert!(!logger.flush_blocking(Duration::from_millis(1)).unwrap().complete);
-    began.recv().unwrap();
-    // The handler runs where the logger runs: it hears of the stall when that is over.
-    let stalled = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            thread::sleep(Duration::from_millis(2500));
-            drop(hold);
-        });
-        let since = says.recv_timeout(LONG).unwrap();
-        stalled.fetch_add(1, Ordering::Relaxed);
-        assert!(since >= SECOND);
-    });
+    let logger = builder.sink("probe", probe.clone()).start_on(runtime.handle()).unwrap();
+    emit(&logger, 10);
+    let since = says.recv_timeout(LONG).unwrap();
+    assert!(since >= SECOND);
+    assert_eq!((logger.stats().queued, probe.memory.total()), (10, 0), "it still stands");
+    drop(hold);
     let report = logger.shutdown_blocking(LONG).unwrap();
-    report.check().unwrap();
-    assert_eq!((stalled.into_inner(), report.sinks[0].delivered), (1, 1));
+    assert_eq!((balanced(&report, &probe).delivered, report.timed_out), (10, false));
+    assert!(says.try_recv().is_err(), "once");
 }
