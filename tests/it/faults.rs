@@ -3,11 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 #![allow(clippy::print_stdout, reason = "a row that fails is to be known")]
 
+mod blocked;
+mod half_written;
+
 use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use logweir::{Backlog, Breaker, Builder, DropReason, Logger, Overflow, Pipeline, Retry, ShutdownReport};
-use tokio::runtime::{self, Handle};
+use tokio::runtime::{self, Handle, Runtime};
+use tokio::sync::oneshot;
 
 use crate::support::{Answer, PATIENCE, ScriptedSink, balance, balance_stats, builder, emit_numbers};
 
@@ -172,33 +178,78 @@ impl Fault {
 type Losses = std::collections::HashMap<DropReason, u64>;
 
 /// Where the logger runs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Home {
     Own,
     /// A current-thread runtime with a paused clock.
     Paused,
+    /// The same in real time.
+    Single,
     Workers,
 }
 
 impl Home {
-    /// Starts it there, logs and shuts down.
-    fn run(self, builder: Builder<'_>, events: u64) -> (Logger, ShutdownReport) {
-        let runtime = match self {
-            Home::Own => {
-                let logger = builder.start().unwrap();
-                emit_numbers(&logger, 0..events);
-                let report = logger.shutdown_blocking(PATIENCE).unwrap();
-                return (logger, report);
-            }
+    fn runtime(self) -> Option<Runtime> {
+        let built = match self {
+            Home::Own => return None,
             Home::Paused => runtime::Builder::new_current_thread().enable_all().start_paused(true).build(),
+            Home::Single => runtime::Builder::new_current_thread().enable_all().build(),
             Home::Workers => runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build(),
         };
-        runtime.unwrap().block_on(async {
+        Some(built.unwrap())
+    }
+
+    /// Starts it there, and runs it on threads other than the test's, which is outside every runtime.
+    fn start(self, builder: Builder<'_>) -> Driven {
+        let (logger, runtime) = match self.runtime() {
+            None => (builder.start().unwrap(), None),
+            Some(runtime) => (builder.start_on(runtime.handle()).unwrap(), Some(runtime)),
+        };
+        let driver = runtime.map(|runtime| {
+            let (stop, stopped) = oneshot::channel::<()>();
+            (stop, std::thread::spawn(move || drop(runtime.block_on(stopped))))
+        });
+        Driven { logger, driver }
+    }
+
+    /// Starts it there, logs and shuts down.
+    fn run(self, builder: Builder<'_>, events: u64) -> (Logger, ShutdownReport) {
+        let Some(runtime) = self.runtime() else {
+            let logger = builder.start().unwrap();
+            emit_numbers(&logger, 0..events);
+            let report = logger.shutdown_blocking(PATIENCE).unwrap();
+            return (logger, report);
+        };
+        runtime.block_on(async {
             let logger = builder.start_on(&Handle::current()).unwrap();
             emit_numbers(&logger, 0..events);
             let report = logger.shutdown(PATIENCE).await;
             (logger, report)
         })
+    }
+}
+
+/// A logger, and who runs its runtime if it has none of its own.
+struct Driven {
+    logger: Logger,
+    driver: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+impl Deref for Driven {
+    type Target = Logger;
+
+    fn deref(&self) -> &Logger {
+        &self.logger
+    }
+}
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        if let Some((stop, thread)) = self.driver.take() {
+            drop(stop);
+            // What failed in it has failed the test already.
+            thread.join().unwrap_or_default();
+        }
     }
 }
 

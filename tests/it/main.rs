@@ -22,5 +22,6 @@ mod queue;
 mod retry;
 mod sinks;
 mod start;
+mod stopped;
 mod stress;
 mod support;

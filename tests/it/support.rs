@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use logweir::event::Record;
@@ -461,6 +461,52 @@ pub(crate) async fn start(builder: Builder<'_>) -> Logger {
     let logger = builder.start_on(&tokio::runtime::Handle::current()).unwrap();
     settle().await;
     logger
+}
+
+/// What a sink without a script was given, for tests outside every runtime. Clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct Told(Arc<(Mutex<Vec<u64>>, Condvar)>);
+
+impl Told {
+    pub(crate) fn sink(&self) -> ToldSink {
+        ToldSink(self.clone())
+    }
+
+    pub(crate) fn tell(&self, batch: &Batch) {
+        self.0
+            .0
+            .lock()
+            .unwrap()
+            .extend(batch.iter().map(|record| record.message().to_string().parse::<u64>().unwrap()));
+        self.0.1.notify_all();
+    }
+
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        self.0.0.lock().unwrap().clone()
+    }
+
+    pub(crate) fn seen(&self) -> u64 {
+        self.numbers().len() as u64
+    }
+
+    /// Blocks until it has so many, and returns what it has.
+    pub(crate) fn wait_for(&self, events: usize) -> Vec<u64> {
+        let numbers = self.0.0.lock().unwrap();
+        let (numbers, _) = self.0.1.wait_timeout_while(numbers, PATIENCE, |numbers| numbers.len() < events).unwrap();
+        assert!(numbers.len() >= events, "waited for {events}: {numbers:?}");
+        numbers.clone()
+    }
+}
+
+/// Takes everything and tells it.
+pub(crate) struct ToldSink(Told);
+
+#[async_trait]
+impl Sink for ToldSink {
+    async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        self.0.tell(batch);
+        Ok(())
+    }
 }
 
 /// Checks the order of events that carry their producer and its running number, without keeping them.
