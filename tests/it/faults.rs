@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "a row that fails is to be known")]
 
 mod blocked;
+mod format;
 mod half_written;
 
 use std::collections::BTreeSet;

@@ -4,7 +4,8 @@
 //! before the event is written. An allocator that holds up this one thread stops it exactly there, as a debugger or the
 //! system's scheduler may, without a hook in the library.
 
-#![allow(unsafe_code, reason = "an allocator is told so")]
+#![allow(unsafe_code, reason = "there is no other way to be an allocator")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
