@@ -2,15 +2,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
-use logweir::sink::{BlockingSink, FileSink, MemorySink, NullSink};
+use logweir::sink::{BlockingSink, ConsoleSink, Durability, FileSink, MemorySink, NullSink};
 use logweir::testing::conformance;
-use logweir::{Batch, Blocking, Sink, SinkError, async_trait};
+use logweir::{Batch, Blocking, Level, Sink, SinkError, async_trait};
 
+use crate::children::{Plain, ROLE, child_of, folder};
 use crate::support::{Answer, ScriptedSink};
+
+/// What arrives of all the courses' writes at a sink that outlives timeouts, whose writes are not cancelled.
+fn courses() -> Vec<String> {
+    [1, 100, 2, 1, 10, 10, 1].iter().flat_map(|events| (0..*events).map(|n| format!("event {n}"))).collect()
+}
 
 /// What a check says of a sink that breaks a rule.
 async fn complaint<S: Sink>(make: impl FnMut() -> S) -> String {
@@ -22,11 +29,15 @@ async fn complaint<S: Sink>(make: impl FnMut() -> S) -> String {
 async fn our_sinks_keep_the_rules_of_sinks() {
     conformance(MemorySink::new).await;
     conformance(|| NullSink).await;
-    let dir = std::env::temp_dir().join(format!("logweir-conformance-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).unwrap();
+    let dir = folder("conformance");
+    for durability in [Durability::Buffered, Durability::Flushed, Durability::Synced] {
+        let path = dir.join(format!("{durability:?}.log"));
+        // One after the other to the same file.
+        conformance(|| FileSink::new(&path).durability(durability).format(Plain)).await;
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().collect::<Vec<_>>(), courses());
+    }
     let files = AtomicU64::new(0);
     conformance(|| FileSink::new(dir.join(format!("{}.log", files.fetch_add(1, Ordering::Relaxed))))).await;
-    std::fs::remove_dir_all(&dir).unwrap();
 
     struct Sync;
     impl BlockingSink for Sync {
@@ -35,6 +46,37 @@ async fn our_sinks_keep_the_rules_of_sinks() {
         }
     }
     conformance(|| Blocking::new(Sync)).await;
+}
+
+/// Where the console is a pipe.
+#[tokio::test]
+async fn the_child() {
+    match std::env::var(ROLE).ok().as_deref() {
+        None => return,
+        Some("stdout") => conformance(|| ConsoleSink::stdout().format(Plain)).await,
+        Some("stderr") => conformance(|| ConsoleSink::stderr().format(Plain)).await,
+        Some("below") => conformance(|| ConsoleSink::stdout().stderr_from(Level::Warn).format(Plain)).await,
+        Some("above") => conformance(|| ConsoleSink::stdout().stderr_from(Level::Info).format(Plain)).await,
+        Some("text") => conformance(ConsoleSink::stderr).await,
+        Some(role) => panic!("no such role: {role}"),
+    }
+    std::process::exit(0);
+}
+
+#[test]
+fn the_console_keeps_the_rules_of_sinks() {
+    for (role, is_stdout) in [("stdout", true), ("below", true), ("stderr", false), ("above", false), ("text", false)] {
+        let output = child_of("conformance::the_child", role).output().unwrap();
+        let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert!(output.status.success(), "{role}: {}: {stderr}", output.status);
+        // The test harness writes to standard output, too.
+        let (there, elsewhere) = if is_stdout { (&stdout, &stderr) } else { (&stderr, &stdout) };
+        let events = there.lines().filter_map(|line| Some(line[line.find("event ")?..].trim_end()));
+        // Text has the field behind the message.
+        let events: Vec<_> = events.map(|event| event.split(" n=").next().unwrap().trim_end()).collect();
+        assert_eq!(events, courses(), "{role}");
+        assert!(!elsewhere.contains("event "), "{role}: {elsewhere}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
