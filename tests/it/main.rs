@@ -19,6 +19,7 @@ mod metrics;
 mod notices;
 mod parsers;
 mod queue;
+mod readme;
 mod retry;
 mod sinks;
 mod start;
