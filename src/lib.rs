@@ -92,6 +92,9 @@
 //! the shutdown (`closed`); a loss, in [`Logger::stats`] or the metrics by reason; a pipeline's level (`filtered`); a
 //! sink that logs, whose events are suppressed. The books have them all but the first two.
 //!
+//! Losses are announced in the log itself: a line with the target `logweir`, at most one a second for each sink, says how
+//! many were lost and why, and how long a sink was unavailable that is back. [`Builder::notice_interval`] says more.
+//!
 //! # Where does it run?
 //! [`Builder::start`] gives the logger a thread of its own, with a runtime of its own; [`Builder::start_on`] runs it on
 //! yours. Console and file block threads that they own and that never keep the process alive.

@@ -123,7 +123,8 @@ impl Pipeline {
     /// fifth of a shutdown's time. Default: none.
     ///
     /// Of a pipeline its sink, its timeout and its own fallback count, the next link of the chain; the rest is this
-    /// pipeline's. A link is asked once for each batch. Links are named `sink/1`, `sink/2` in reports.
+    /// pipeline's. A link is asked once for each batch. One that [outlives timeouts](Sink::outlives_timeout) is passed over
+    /// while a write of it has not answered; its late answer settles what was unconfirmed meanwhile. Links are named `sink/1`, `sink/2` in reports.
     pub fn fallback(mut self, fallback: impl Into<Pipeline>) -> Self {
         self.fallback = Some(Box::new(fallback.into()));
         self

@@ -172,19 +172,11 @@ impl Writer<'_> {
         if lost == 0 {
             return None;
         }
-        let reasons = drops.to_string();
         let notice = match sink {
-            None => {
-                crate::event!(Level::Warn, target: TARGET, "{lost} events lost in the queue: {reasons}", lost, reasons)
+            None => crate::event!(Level::Warn, target: TARGET, "{lost} events lost in the queue", lost),
+            Some(sink) => {
+                crate::event!(Level::Warn, target: TARGET, "{lost} events lost on the way to sink {sink}", lost, sink)
             }
-            Some(sink) => crate::event!(
-                Level::Warn,
-                target: TARGET,
-                "{lost} events lost on the way to the sink {sink}: {reasons}",
-                lost,
-                sink,
-                reasons
-            ),
         };
         let counted = drops.iter().fold(notice, |notice, (reason, count)| notice.with(reason.as_str(), count));
         Some(stamped(counted))
@@ -254,10 +246,10 @@ mod tests {
             messages(notice)
         };
         assert_eq!(take(0, now), [""; 0]);
-        assert_eq!(take(3, now), ["3 events lost on the way to the sink http: backlog_full 3"]);
+        assert_eq!(take(3, now), ["3 events lost on the way to sink http"]);
         assert_eq!(take(3, now + SECOND), [""; 0], "no news");
         assert_eq!(take(8, now + SECOND / 2), [""; 0], "too soon");
-        assert_eq!(take(8, now + SECOND), ["5 events lost on the way to the sink http: backlog_full 5"]);
+        assert_eq!(take(8, now + SECOND), ["5 events lost on the way to sink http"]);
     }
 
     #[test]
@@ -268,10 +260,8 @@ mod tests {
             notices.hear(drops(DropReason::OverflowOldest, 2)) && !notices.hear(drops(DropReason::OverflowOldest, 2))
         );
         notices.recovered(Recovery { lasted: 42 * SECOND, fallback: 1204, lost: 0 });
-        let said = [
-            "sink http was unavailable for 42 s: 1204 events to the fallback, 0 lost",
-            "2 events lost in the queue: overflow_oldest 2",
-        ];
+        let said =
+            ["sink http was unavailable for 42 s: 1204 events to the fallback, 0 lost", "2 events lost in the queue"];
         for attempt in 0..3 {
             let notice = notices.take(Audience::Sink, Drops::default(), now + attempt * SECOND, false, &WRITER);
             let notice = notice.expect("there is news");
@@ -288,7 +278,7 @@ mod tests {
         assert_eq!(notices.due(Audience::Fallback, Drops::default()), None);
         let lost = drops(DropReason::BreakerOpen, 1);
         let notice = notices.take(Audience::Fallback, lost, Instant::now(), false, &WRITER);
-        assert_eq!(messages(notice), ["1 events lost on the way to the sink http: breaker_open 1"]);
+        assert_eq!(messages(notice), ["1 events lost on the way to sink http"]);
     }
 
     #[test]
@@ -298,7 +288,7 @@ mod tests {
         let first = notices.take(Audience::Sink, drops(DropReason::Rejected, 1), now, false, &WRITER);
         notices.told(&first.expect("there is news"), true, now);
         let mut last = |lost| notices.take(Audience::Sink, drops(DropReason::Rejected, lost), now, true, &WRITER);
-        assert_eq!(messages(last(4)), ["3 events lost on the way to the sink http: rejected 3"]);
+        assert_eq!(messages(last(4)), ["3 events lost on the way to sink http"]);
         assert!(last(9).is_none());
     }
 
