@@ -504,7 +504,9 @@ pub(crate) struct ToldSink(Told);
 #[async_trait]
 impl Sink for ToldSink {
     async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
-        self.0.tell(batch);
+        if !is_notice(batch) {
+            self.0.tell(batch);
+        }
         Ok(())
     }
 }

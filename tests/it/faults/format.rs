@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::time::Duration;
 
 use logweir::event::Record;
 use logweir::sink::{ConsoleSink, ErrorKind, FileSink};
@@ -33,7 +34,9 @@ fn whole(events: u64) -> Vec<u64> {
 
 /// Twenty events in two batches, each with a poison in it; then, to see that it goes on, ten more.
 fn run(home: Home, pipeline: impl Into<Pipeline>) -> ShutdownReport {
-    let logger = home.start(builder().batch_size(BATCH).sink("sink", pipeline.into().timeout(10 * PATIENCE)));
+    // Without notices: what is read back is numbers.
+    let builder = builder().batch_size(BATCH).notice_interval(Duration::MAX);
+    let logger = home.start(builder.sink("sink", pipeline.into().timeout(10 * PATIENCE)));
     emit_numbers(&logger, 0..EVENTS);
     assert!(logger.flush_blocking(PATIENCE).unwrap().complete);
     emit_numbers(&logger, EVENTS..EVENTS + 10);
