@@ -10,7 +10,7 @@ mod half_written;
 use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use logweir::{Backlog, Breaker, Builder, DropReason, Logger, Overflow, Pipeline, Retry, ShutdownReport};
 use tokio::runtime::{self, Handle, Runtime};
@@ -241,6 +241,25 @@ impl Deref for Driven {
 
     fn deref(&self) -> &Logger {
         &self.logger
+    }
+}
+
+impl Driven {
+    /// Shuts down with a short deadline that begins when so many events are booked as delivered by this sink: what can be
+    /// delivered is, however busy the machine.
+    fn shutdown_late(&self, sink: usize, delivered: u64, deadline: Duration) -> ShutdownReport {
+        std::thread::scope(|scope| {
+            let whole = scope.spawn(|| self.shutdown_blocking(PATIENCE).unwrap());
+            let began = Instant::now();
+            while self.stats().sinks[sink].delivered < delivered && began.elapsed() < PATIENCE / 2 {
+                std::thread::yield_now();
+            }
+            let began = Instant::now();
+            let report = self.shutdown_blocking(deadline).unwrap();
+            assert!(began.elapsed() >= deadline && began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
+            assert_eq!(whole.join().unwrap(), report, "the earliest deadline counts for all");
+            report
+        })
     }
 }
 
