@@ -1,0 +1,91 @@
+use std::thread;
+use std::time::Duration;
+
+use logweir::format::Json;
+use logweir::sink::FileSink;
+use logweir::{Backlog, Logger, Overflow, Pipeline, info};
+
+use super::{About, Error, Format, Peer, Queue, Request, Role, Setup};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What the builder takes by itself, the number of cores, but no more than this.
+const MOST_LANES: usize = 4;
+/// From here on events are kept for one thread, in one lane, as 100,000 would not fit in a part of them.
+const ONE_LANE: usize = 100_000;
+
+pub struct Lossless(Logger);
+
+impl Peer for Lossless {
+    const ABOUT: About = About {
+        name: "logweir",
+        crates: &["logweir"],
+        format: Format::Json,
+        setting: "Overflow::Block and Backlog::Wait make it lossless; the capacity is divided among its lanes",
+        queue: Queue::Set,
+        pipe: true,
+        role: Role::Ours,
+    };
+
+    fn start(setup: &Setup) -> Result<Self, Error> {
+        let lanes = match setup.capacity {
+            ONE_LANE.. => 1,
+            _ => thread::available_parallelism().map_or(MOST_LANES, |cores| cores.get().min(MOST_LANES)),
+        };
+        let file = Pipeline::to(FileSink::new(&setup.path).format(Json::new())).when_full(Backlog::Wait);
+        let builder = Logger::builder().lanes(lanes).queue_capacity(setup.capacity / lanes);
+        // Half of half the budget is what the empty lanes may take.
+        let builder = builder.memory((64 << 20).max(setup.capacity * 128 * 4));
+        Ok(Lossless(builder.overflow(Overflow::Block(PATIENCE)).sink("file", file).start()?))
+    }
+
+    fn log(&self, request: &Request<'_>) {
+        log(&self.0, request);
+    }
+
+    fn shutdown(self) -> Result<(), Error> {
+        shutdown(&self.0)
+    }
+}
+
+pub struct AsItComes(Logger);
+
+impl Peer for AsItComes {
+    const ABOUT: About = About {
+        name: "logweir-default",
+        crates: &["logweir"],
+        format: Format::Json,
+        setting: "as it comes: when it is full the oldest event makes room, and is counted",
+        queue: Queue::Fixed,
+        pipe: true,
+        role: Role::OursByDefault,
+    };
+
+    fn start(setup: &Setup) -> Result<Self, Error> {
+        Ok(AsItComes(Logger::builder().sink("file", FileSink::new(&setup.path).format(Json::new())).start()?))
+    }
+
+    fn log(&self, request: &Request<'_>) {
+        log(&self.0, request);
+    }
+
+    fn shutdown(self) -> Result<(), Error> {
+        shutdown(&self.0)
+    }
+}
+
+fn log(logger: &Logger, request: &Request<'_>) {
+    info!(
+        logger: logger,
+        "request served",
+        user_id = request.user_id,
+        path = request.path,
+        status = request.status,
+        elapsed_ms = request.elapsed_ms,
+    );
+}
+
+fn shutdown(logger: &Logger) -> Result<(), Error> {
+    let report = logger.shutdown_blocking(PATIENCE)?;
+    report.check()?;
+    Ok(())
+}
