@@ -138,7 +138,7 @@ impl Effort {
     }
 
     pub fn bursts(self) -> usize {
-        self.of(10, 20)
+        self.of(8, 20)
     }
 
     /// Of each thread.
@@ -147,7 +147,7 @@ impl Effort {
     }
 
     pub fn paced(self) -> usize {
-        self.of(5_000, 20_000)
+        self.of(4_000, 20_000)
     }
 
     pub fn throughput(self) -> u64 {
@@ -159,6 +159,6 @@ impl Effort {
     }
 
     pub fn arrivals(self) -> Duration {
-        self.of(Duration::from_millis(200), Duration::from_millis(500))
+        self.of(Duration::from_millis(100), Duration::from_millis(500))
     }
 }

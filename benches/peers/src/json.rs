@@ -26,7 +26,19 @@ pub fn text(arguments: &Arguments, machine: &Machine, results: &Results) -> Resu
         "cases": cases.collect::<Vec<_>>(),
         "targets": targets(results).iter().map(target).collect::<Vec<_>>(),
     });
-    Ok(serde_json::to_string_pretty(&all)? + "\n")
+    Ok(serde_json::to_string_pretty(&without_nulls(all))? + "\n")
+}
+
+/// What was not measured in a case is not there.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(entries) => {
+            let entries = entries.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(entries.map(|(name, value)| (name, without_nulls(value))).collect())
+        }
+        Value::Array(values) => Value::Array(values.into_iter().map(without_nulls).collect()),
+        value => value,
+    }
 }
 
 fn peer(about: &About) -> Value {

@@ -10,6 +10,8 @@ use super::{About, Error, Format, Peer, Queue, Request, Role, Setup};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What the builder takes by itself, the number of cores, but no more than this.
 const MOST_LANES: usize = 4;
+/// Bytes an event takes in the queue.
+const EVENT: usize = 128;
 /// From here on events are kept for one thread, in one lane, as 100,000 would not fit in a part of them.
 const ONE_LANE: usize = 100_000;
 
@@ -20,7 +22,7 @@ impl Peer for Lossless {
         name: "logweir",
         crates: &["logweir"],
         format: Format::Json,
-        setting: "Overflow::Block and Backlog::Wait make it lossless; the capacity is divided among its lanes",
+        setting: "Overflow::Block and Backlog::Wait make it lossless; the capacity is divided among its lanes, and the rest is its default",
         queue: Queue::Set,
         pipe: true,
         role: Role::Ours,
@@ -32,10 +34,18 @@ impl Peer for Lossless {
             _ => thread::available_parallelism().map_or(MOST_LANES, |cores| cores.get().min(MOST_LANES)),
         };
         let file = Pipeline::to(FileSink::new(&setup.path).format(Json::new())).when_full(Backlog::Wait);
-        let builder = Logger::builder().lanes(lanes).queue_capacity(setup.capacity / lanes);
-        // Half of half the budget is what the empty lanes may take.
-        let builder = builder.memory((64 << 20).max(setup.capacity * 128 * 4));
-        Ok(Lossless(builder.overflow(Overflow::Block(PATIENCE)).sink("file", file).start()?))
+        let builder = Logger::builder().lanes(lanes).overflow(Overflow::Block(PATIENCE));
+        let builder = if setup.no_more {
+            // What the queue is drained into counts, too.
+            let backlog = setup.capacity / 4;
+            let queue = (setup.capacity - backlog) / lanes;
+            builder.queue_capacity(queue).max_event_bytes(64 << 10).sink("file", file.backlog(backlog * EVENT))
+        } else {
+            // Half of half the budget is what the empty lanes may take.
+            let memory = (64 << 20).max(setup.capacity * EVENT * 4);
+            builder.queue_capacity(setup.capacity / lanes).memory(memory).sink("file", file)
+        };
+        Ok(Lossless(builder.start()?))
     }
 
     fn log(&self, request: &Request<'_>) {

@@ -31,6 +31,8 @@ pub struct Setup {
     pub path: PathBuf,
     /// How many events the queue is to hold in all, where that can be set.
     pub capacity: usize,
+    /// Nothing is to be kept beyond that, as nearly as it can be set.
+    pub no_more: bool,
 }
 
 /// A logger under measurement.

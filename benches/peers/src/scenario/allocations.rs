@@ -14,13 +14,13 @@ pub fn run<P: Peer>(stage: &Stage<'_>) -> Result<Outcome, Error> {
     let peer = P::start(&stage.setup())?;
     let bursts = stage.effort.allocations() as u64;
     let warm = warm_up(&peer, 10_000);
-    thread::sleep(2 * SETTLE);
+    thread::sleep(SETTLE);
     let count = Count::begin();
     for _ in 0..bursts {
         (0..BURST).for_each(|number| call(&peer, number));
         thread::sleep(Duration::from_millis(5));
     }
-    thread::sleep(2 * SETTLE);
+    thread::sleep(SETTLE);
     let allocations = count.end() as f64 / (bursts * BURST) as f64;
     let (outcome, _) = finish(peer, stage.folder, warm + bursts * BURST)?;
     Ok(Outcome { allocations: Some(allocations), ..outcome })

@@ -65,7 +65,7 @@ pub struct Stage<'a> {
 
 impl Stage<'_> {
     fn setup(&self) -> Setup {
-        Setup { path: self.folder.join("app.log"), capacity: self.case.capacity() }
+        Setup { path: self.folder.join("app.log"), capacity: self.case.capacity(), no_more: self.case == Case::Stall }
     }
 }
 
