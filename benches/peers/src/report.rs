@@ -32,8 +32,7 @@ pub fn text(arguments: &Arguments, machine: &Machine, results: &Results) -> Stri
     if arguments.peers.iter().any(|about| about.format == Format::Plain) {
         text.push_str("\n* no fields: they are part of the message\n");
     }
-    text.push('\n');
-    text.push_str(&against_targets(results));
+    text.extend(against_targets(results).map(|targets| format!("\n{targets}")));
     if let Some(caveat) = caveat(arguments.effort, &arguments.peers) {
         writeln!(text, "{caveat}").expect("a string takes everything");
     }
@@ -182,9 +181,14 @@ fn failed(line: &Line) -> String {
     format!("failed: {short}")
 }
 
-fn against_targets(results: &Results) -> String {
+/// Those for which something was measured.
+fn against_targets(results: &Results) -> Option<String> {
+    let targets: Vec<Target> = targets(results).into_iter().filter(|target| target.ours.is_some()).collect();
+    if targets.is_empty() {
+        return None;
+    }
     let mut table = Table::new(["", "logweir", "held against", "", "measured", "target", "stretch", ""]);
-    for target in targets(results) {
+    for target in targets {
         let (against, figure) = target.against.as_ref().map_or((String::new(), String::new()), |against| {
             (against.name.clone(), amount(Some(against.figure), target.unit))
         });
@@ -199,7 +203,7 @@ fn against_targets(results: &Results) -> String {
         let ours = amount(target.ours, target.unit);
         table.row([target.what.to_owned(), ours, against, figure, measured, bound, stretch, verdict.to_owned()]);
     }
-    format!("{TARGETS}\n{}{HELD_AGAINST}", table.text())
+    Some(format!("{TARGETS}\n{}{HELD_AGAINST}", table.text()))
 }
 
 const TARGETS: &str = "logweir's targets; figures are medians of the rounds";
@@ -268,10 +272,11 @@ fn lost(line: &Line) -> String {
 
 fn lost_of(lost: u64, calls: u64, late: u64) -> String {
     let percent = lost as f64 * 100.0 / calls.max(1) as f64;
+    let percent = if percent < 0.1 { "under 0.1 %".to_owned() } else { format!("{percent:.1} %") };
     match (lost, late) {
         (0, _) => "0".to_owned(),
-        (lost, 0) => format!("{} ({percent:.1} %)", grouped(lost)),
-        (lost, late) => format!("{} ({percent:.1} %; {} came late)", grouped(lost), grouped(late)),
+        (lost, 0) => format!("{} ({percent})", grouped(lost)),
+        (lost, late) => format!("{} ({percent}; {} came late)", grouped(lost), grouped(late)),
     }
 }
 

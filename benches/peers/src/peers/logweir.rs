@@ -38,8 +38,9 @@ impl Peer for Lossless {
         let builder = if setup.no_more {
             // What the queue is drained into counts, too.
             let backlog = setup.capacity / 4;
-            let queue = (setup.capacity - backlog) / lanes;
-            builder.queue_capacity(queue).max_event_bytes(64 << 10).sink("file", file.backlog(backlog * EVENT))
+            let queue = setup.capacity - backlog;
+            // The others have one queue, so it is one lane here.
+            builder.lanes(1).queue_capacity(queue).max_event_bytes(64 << 10).sink("file", file.backlog(backlog * EVENT))
         } else {
             // Half of half the budget is what the empty lanes may take.
             let memory = (64 << 20).max(setup.capacity * EVENT * 4);

@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use super::pipe::Pipe;
+use super::pipe::{Lines, Pipe};
 use super::{Outcome, Stage, call};
 use crate::peers::{Error, Peer};
 
@@ -17,7 +17,6 @@ pub fn run<P: Peer>(stage: &Stage<'_>) -> Result<Outcome, Error> {
     let started = Instant::now();
     peer.shutdown()?;
     let seconds = started.elapsed().as_secs_f64();
-    let lines = pipe.lines();
-    let all = pipe.finish(QUEUED)?;
-    Ok(Outcome { calls: QUEUED, lines, late: all - lines, seconds: Some(seconds), ..Outcome::default() })
+    let Lines { in_time, late } = pipe.finish(QUEUED)?;
+    Ok(Outcome { calls: QUEUED, lines: in_time, late, seconds: Some(seconds), ..Outcome::default() })
 }

@@ -1,7 +1,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::pipe::Pipe;
+use super::pipe::{Lines, Pipe};
 use super::{Outcome, SETTLE, Stage, call, spin_until, warm_up};
 use crate::peers::{Error, Peer};
 
@@ -44,8 +44,7 @@ pub fn run<P: Peer>(stage: &Stage<'_>) -> Result<Outcome, Error> {
     });
     peer.shutdown()?;
     let calls = warm + u64::from(CALLS);
-    let lines = pipe.lines();
-    let all = pipe.finish(calls)?;
+    let Lines { in_time, late } = pipe.finish(calls)?;
     let (nanos, response) = (nanos.into_iter().collect(), response.into_iter().collect());
-    Ok(Outcome { calls, lines, late: all - lines, nanos, response, ..Outcome::default() })
+    Ok(Outcome { calls, lines: in_time, late, nanos, response, ..Outcome::default() })
 }
