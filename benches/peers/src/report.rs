@@ -3,12 +3,11 @@
 use std::fmt::Write as _;
 
 use crate::arguments::Arguments;
-use crate::case::{ARRIVALS, Case, THREADS};
+use crate::case::{ARRIVALS, Case, Effort, THREADS};
 use crate::lock::version;
 use crate::machine::Machine;
-use crate::peers::{ALL, Format};
+use crate::peers::{ALL, About, Format, Role};
 use crate::results::{CALL, Line, RESPONSE, Results, label};
-use crate::run::caveat;
 use crate::table::{Table, grouped};
 use crate::targets::{Target, Unit, Verdict, targets};
 
@@ -204,6 +203,14 @@ fn against_targets(results: &Results) -> Option<String> {
         table.row([target.what.to_owned(), ours, against, figure, measured, bound, stretch, verdict.to_owned()]);
     }
     Some(format!("{TARGETS}\n{}{HELD_AGAINST}", table.text()))
+}
+
+/// What the tables are to be read with.
+fn caveat(effort: Effort, peers: &[&About]) -> Option<&'static str> {
+    if !peers.iter().any(|about| about.role == Role::Ours) {
+        return Some("logweir was not measured: there is nothing to hold against the targets.");
+    }
+    (effort == Effort::Short).then_some("A short run is a look: what is to be quoted, or judged, needs --full.")
 }
 
 const TARGETS: &str = "logweir's targets; figures are medians of the rounds";

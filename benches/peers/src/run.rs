@@ -6,9 +6,9 @@ use std::io::{IsTerminal, Write as _};
 use std::time::Instant;
 
 use crate::arguments::Arguments;
-use crate::case::{Case, Effort};
+use crate::case::Case;
 use crate::child;
-use crate::peers::{About, Error, Role};
+use crate::peers::{About, Error};
 use crate::results::{Line, Results};
 
 pub fn run(arguments: &Arguments) -> Result<Results, Error> {
@@ -92,12 +92,4 @@ impl Progress {
             false => eprintln!("{ending}"),
         }
     }
-}
-
-/// What the tables are to be read with.
-pub fn caveat(effort: Effort, peers: &[&About]) -> Option<&'static str> {
-    if !peers.iter().any(|about| about.role == Role::Ours) {
-        return Some("logweir was not measured: there is nothing to hold against the targets.");
-    }
-    (effort == Effort::Short).then_some("A short run is a look: what is to be quoted, or judged, needs --full.")
 }
