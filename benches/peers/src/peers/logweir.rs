@@ -1,0 +1,102 @@
+use std::thread;
+use std::time::Duration;
+
+use logweir::format::Json;
+use logweir::sink::FileSink;
+use logweir::{Backlog, Logger, Overflow, Pipeline, info};
+
+use super::{About, Error, Format, Peer, Queue, Request, Role, Setup};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What the builder takes by itself, the number of cores, but no more than this.
+const MOST_LANES: usize = 4;
+/// Bytes an event takes in the queue.
+const EVENT: usize = 128;
+/// From here on events are kept for one thread, in one lane, as 100,000 would not fit in a part of them.
+const ONE_LANE: usize = 100_000;
+
+pub struct Lossless(Logger);
+
+impl Peer for Lossless {
+    const ABOUT: About = About {
+        name: "logweir",
+        crates: &["logweir"],
+        format: Format::Json,
+        setting: "Overflow::Block and Backlog::Wait make it lossless; the capacity is divided among its lanes, and the rest is its default",
+        queue: Queue::Set,
+        pipe: true,
+        role: Role::Ours,
+    };
+
+    fn start(setup: &Setup) -> Result<Self, Error> {
+        let lanes = match setup.capacity {
+            ONE_LANE.. => 1,
+            _ => thread::available_parallelism().map_or(MOST_LANES, |cores| cores.get().min(MOST_LANES)),
+        };
+        let file = Pipeline::to(FileSink::new(&setup.path).format(Json::new())).when_full(Backlog::Wait);
+        let builder = Logger::builder().lanes(lanes).overflow(Overflow::Block(PATIENCE));
+        let builder = if setup.no_more {
+            // What the queue is drained into counts, too.
+            let backlog = setup.capacity / 4;
+            let queue = setup.capacity - backlog;
+            // The others have one queue, so it is one lane here.
+            builder.lanes(1).queue_capacity(queue).max_event_bytes(64 << 10).sink("file", file.backlog(backlog * EVENT))
+        } else {
+            // Half of half the budget is what the empty lanes may take.
+            let memory = (64 << 20).max(setup.capacity * EVENT * 4);
+            builder.queue_capacity(setup.capacity / lanes).memory(memory).sink("file", file)
+        };
+        Ok(Lossless(builder.start()?))
+    }
+
+    fn log(&self, request: &Request<'_>) {
+        log(&self.0, request);
+    }
+
+    fn shutdown(self) -> Result<(), Error> {
+        shutdown(&self.0)
+    }
+}
+
+pub struct AsItComes(Logger);
+
+impl Peer for AsItComes {
+    const ABOUT: About = About {
+        name: "logweir-default",
+        crates: &["logweir"],
+        format: Format::Json,
+        setting: "as it comes: when it is full the oldest event makes room, and is counted",
+        queue: Queue::Fixed,
+        pipe: true,
+        role: Role::OursByDefault,
+    };
+
+    fn start(setup: &Setup) -> Result<Self, Error> {
+        Ok(AsItComes(Logger::builder().sink("file", FileSink::new(&setup.path).format(Json::new())).start()?))
+    }
+
+    fn log(&self, request: &Request<'_>) {
+        log(&self.0, request);
+    }
+
+    fn shutdown(self) -> Result<(), Error> {
+        shutdown(&self.0)
+    }
+}
+
+fn log(logger: &Logger, request: &Request<'_>) {
+    info!(
+        logger: logger,
+        "request served",
+        user_id = request.user_id,
+        path = request.path,
+        status = request.status,
+        elapsed_ms = request.elapsed_ms,
+    );
+}
+
+fn shutdown(logger: &Logger) -> Result<(), Error> {
+    let report = logger.shutdown_blocking(PATIENCE)?;
+    report.check()?;
+    Ok(())
+}

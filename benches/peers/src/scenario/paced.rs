@@ -1,0 +1,24 @@
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::lines::finish;
+use super::{Outcome, SETTLE, Stage, spin_until, timed, warm_up};
+use crate::peers::{Error, Peer};
+
+const PACE: Duration = Duration::from_micros(50);
+
+/// One call per 50 µs. A call that takes longer does not make the next ones come sooner after each other.
+pub fn run<P: Peer>(stage: &Stage<'_>) -> Result<Outcome, Error> {
+    let peer = P::start(&stage.setup())?;
+    let timed_calls = stage.effort.paced();
+    let mut nanos = Vec::with_capacity(timed_calls);
+    let warm = warm_up(&peer, 200);
+    thread::sleep(SETTLE);
+    let mut next = Instant::now();
+    for number in 0..timed_calls as u64 {
+        next = spin_until(next) + PACE;
+        nanos.push(timed(&peer, number));
+    }
+    let (outcome, _) = finish(peer, stage.folder, warm + timed_calls as u64)?;
+    Ok(Outcome { nanos: nanos.into_iter().collect(), ..outcome })
+}
