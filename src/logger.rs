@@ -18,7 +18,6 @@ use crate::queue::TryEmitError;
 use crate::shared::{Home, Shared};
 use crate::shutdown::{BoxError, Ending, Health};
 use crate::stats::{DropReason, FlushReport, LastError, ShutdownReport, Stats};
-use crate::suppress;
 
 /// A handle to a logger: clones are cheap and log to the same queue.
 ///
@@ -101,12 +100,11 @@ impl Logger {
     ///
     /// # Errors
     /// Hands the event back, which is then counted nowhere.
-    pub fn try_emit(&self, event: Event) -> Result<(), TryEmitError> {
-        if !self.shared.filter.allows_event(&event) {
+    pub fn try_emit(&self, mut event: Event) -> Result<(), TryEmitError> {
+        let context = event.context().cloned();
+        if !self.shared.filter.allows_event(&event) || !self.prepare(&mut event) {
             return Ok(());
         }
-        let context = event.context().cloned();
-        let Some(event) = self.prepare(event) else { return Ok(()) };
         self.shared.queue.try_push(event).map_err(|refused| match refused {
             TryEmitError::Full(event) => TryEmitError::Full(event.in_context(context)),
             TryEmitError::Closed(event) => TryEmitError::Closed(event.in_context(context)),
@@ -123,27 +121,16 @@ impl Logger {
     ///
     /// # Cancel safety
     /// Dropped before it is ready, the event is not accepted and counted nowhere.
-    pub async fn emit_wait(&self, event: Event) -> Result<(), EmitError> {
-        if !self.shared.filter.allows_event(&event) {
+    pub async fn emit_wait(&self, mut event: Event) -> Result<(), EmitError> {
+        if !self.shared.filter.allows_event(&event) || !self.prepare(&mut event) {
             return Ok(());
         }
-        match self.prepare(event) {
-            Some(event) => self.shared.queue.push_wait(event).await.map_err(|reason| EmitError { reason }),
-            None => Ok(()),
-        }
+        self.shared.queue.push_wait(event).await.map_err(|reason| EmitError { reason })
     }
 
-    /// The event with this handle's context; none if it must not enter.
-    #[inline]
-    fn prepare(&self, mut event: Event) -> Option<Event> {
-        if suppress::is_active() {
-            self.shared.queue.suppress();
-            return None;
-        }
-        if let Some(context) = &self.context {
-            event.set_context(Some(context.clone()));
-        }
-        Some(event)
+    #[inline(always)]
+    fn prepare(&self, event: &mut Event) -> bool {
+        self.shared.queue.prepare(event, self.context.as_ref())
     }
 
     #[doc(hidden)]
@@ -153,11 +140,17 @@ impl Logger {
     }
 
     /// For an event that has passed the filter.
+    // One copy in the program, not one at each call site, which passes the event by its address.
     #[doc(hidden)]
-    #[inline]
-    pub fn __emit(&self, event: Event) {
-        if let Some(event) = self.prepare(event) {
-            self.shared.queue.push(event);
+    #[inline(never)]
+    pub fn __emit(&self, mut event: Event) {
+        if !self.prepare(&mut event) {
+            return;
+        }
+        let queue = &self.shared.queue;
+        match queue.claim(&mut event) {
+            Ok(place) => queue.fill(place, event),
+            Err(miss) => queue.missed(event, miss),
         }
     }
 
@@ -317,10 +310,8 @@ impl Logger {
     }
 
     /// Emits an event that must not keep its thread longer than this, whatever the overflow policy.
-    pub(crate) fn emit_within(&self, event: Event, most: Duration) {
-        if self.shared.filter.allows_event(&event)
-            && let Some(event) = self.prepare(event)
-        {
+    pub(crate) fn emit_within(&self, mut event: Event, most: Duration) {
+        if self.shared.filter.allows_event(&event) && self.prepare(&mut event) {
             self.shared.queue.push_within(event, most);
         }
     }

@@ -1,16 +1,19 @@
 //! The caller's thread: an event on its way into its lane, at once or not at all.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::sync::mpsc::Permit;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::lane::Lane;
 use super::{Overflow, Queue};
 use crate::clock;
-use crate::event::{Event, Level};
+use crate::event::{Context, Event, Level};
 use crate::stats::DropReason;
+use crate::suppress;
 
 /// Why [`Logger::try_emit`](crate::Logger::try_emit) did not take the event; it is handed back.
 #[derive(Debug)]
@@ -41,22 +44,97 @@ impl std::fmt::Display for TryEmitError {
 
 impl std::error::Error for TryEmitError {}
 
+/// A place in a lane, for one event.
+pub(crate) struct Place<'a> {
+    lane: &'a Lane,
+    level: Level,
+    permit: Permit<'a, Event>,
+}
+
+/// No place was to be had at once.
+pub(crate) struct Miss<'a> {
+    lane: &'a Lane,
+    why: Why,
+}
+
+enum Why {
+    /// Only the reserve is left.
+    Shed,
+    /// It has bytes to be charged, or a context that was not.
+    Heavy,
+    Full,
+    Closed,
+}
+
+impl From<TrySendError<()>> for Why {
+    fn from(error: TrySendError<()>) -> Self {
+        match error {
+            TrySendError::Full(()) => Why::Full,
+            TrySendError::Closed(()) => Why::Closed,
+        }
+    }
+}
+
 impl Queue {
-    /// Takes the event in, or counts why not. Waits only under [`Overflow::Block`].
+    /// Gives an event the context of the handle that logs it. Whether it may enter at all: what our own tasks log is
+    /// counted instead.
     #[inline]
-    pub(crate) fn push(&self, mut event: Event) {
+    pub(crate) fn prepare(&self, event: &mut Event, context: Option<&Arc<Context>>) -> bool {
+        if suppress::is_active() {
+            self.suppress();
+            return false;
+        }
+        if let Some(context) = context {
+            event.set_context(Some(context.clone()));
+        }
+        true
+    }
+
+    /// A place for a prepared event, which is stamped. The event stays where it is until then: it is two cache lines, and
+    /// to copy what was written a moment ago stalls the processor.
+    #[inline(always)]
+    pub(crate) fn claim(&self, event: &mut Event) -> Result<Place<'_>, Miss<'_>> {
         let lane = self.lane();
         let level = event.level();
+        let miss = |why| Miss { lane, why };
         if self.is_restricted(level) && self.has_no_open_place(lane) {
-            return self.shed(lane);
+            return Err(miss(Why::Shed));
         }
-        if self.is_heavy(&event) {
-            return self.push_heavy(lane, event);
+        if self.is_heavy(event) {
+            return Err(miss(Why::Heavy));
         }
         event.stamp(clock::now_nanos());
-        match lane.tx.try_send(event) {
-            Ok(()) => self.after_send(lane, level),
-            Err(error) => self.overflowed(lane, error),
+        match lane.tx.try_reserve() {
+            Ok(permit) => Ok(Place { lane, level, permit }),
+            Err(full) => Err(miss(full.into())),
+        }
+    }
+
+    /// Puts an event in its place.
+    #[inline(always)]
+    pub(crate) fn fill(&self, place: Place<'_>, event: Event) {
+        place.permit.send(event);
+        self.after_send(place.lane, place.level);
+    }
+
+    /// Deals with an event that has no place, as the policy says, or counts why not. Waits only under
+    /// [`Overflow::Block`].
+    #[cold]
+    pub(crate) fn missed(&self, event: Event, miss: Miss<'_>) {
+        let Miss { lane, why } = miss;
+        match why {
+            Why::Shed => self.shed(lane),
+            Why::Heavy => self.push_heavy(lane, event),
+            Why::Closed => self.refuse_charged(lane, event, DropReason::Closed),
+            Why::Full => self.overflowed(lane, event),
+        }
+    }
+
+    /// Takes a prepared event in, or counts why not.
+    fn push(&self, mut event: Event) {
+        match self.claim(&mut event) {
+            Ok(place) => self.fill(place, event),
+            Err(miss) => self.missed(event, miss),
         }
     }
 
@@ -149,7 +227,6 @@ impl Queue {
         lane.depth() >= self.open_places
     }
 
-    #[cold]
     fn shed(&self, lane: &Lane) {
         self.signal.raise();
         lane.refuse(self.closed_or(lane, DropReason::Shed));
@@ -178,7 +255,6 @@ impl Queue {
         }
     }
 
-    #[cold]
     fn push_heavy(&self, lane: &Lane, mut event: Event) {
         let level = event.level();
         let is_cut = self.limit(&mut event);
@@ -197,9 +273,12 @@ impl Queue {
         self.after_charge(bytes);
         lane.add_bytes(bytes);
         event.stamp(clock::now_nanos());
-        match lane.tx.try_send(event) {
-            Ok(()) => self.after_send(lane, level),
-            Err(error) => self.overflowed(lane, error),
+        match lane.tx.try_reserve() {
+            Ok(place) => {
+                place.send(event);
+                self.after_send(lane, level);
+            }
+            Err(full) => self.missed(event, Miss { lane, why: full.into() }),
         }
     }
 
@@ -224,12 +303,7 @@ impl Queue {
     }
 
     /// The lane had no room for an event whose bytes are charged.
-    #[cold]
-    fn overflowed(&self, lane: &Lane, error: TrySendError<Event>) {
-        let event = match error {
-            TrySendError::Closed(event) => return self.refuse_charged(lane, event, DropReason::Closed),
-            TrySendError::Full(event) => event,
-        };
+    fn overflowed(&self, lane: &Lane, event: Event) {
         let level = event.level();
         self.signal.raise();
         match self.config.overflow {

@@ -8,7 +8,8 @@
 use std::collections::VecDeque;
 use std::slice;
 
-use crate::event::{Event, nanos};
+use crate::clock;
+use crate::event::Event;
 use crate::pipeline::weigh;
 
 /// No cut: for a flush and the end, which want everything.
@@ -105,7 +106,7 @@ impl Batcher {
 
 /// The cut of a drain that begins now.
 pub(super) fn cut_now() -> u64 {
-    nanos(std::time::SystemTime::now())
+    clock::now_nanos()
 }
 
 #[cfg(test)]
