@@ -15,9 +15,14 @@ use crate::pipeline::weigh;
 /// No cut: for a flush and the end, which want everything.
 pub(super) const NO_CUT: u64 = u64::MAX;
 
+/// Room in the batch that is kept from one drain to the next.
+const KEPT: usize = 512;
+
 pub(super) struct Batcher {
     stages: Box<[Stage]>,
     scratch: Vec<Event>,
+    /// Where a batch is put together: what is made of it is then allocated once, in its size.
+    batch: Vec<Event>,
     max_events: usize,
     max_bytes: usize,
 }
@@ -35,7 +40,7 @@ struct Stage {
 impl Batcher {
     pub(super) fn new(lanes: usize, max_events: usize, max_bytes: usize) -> Self {
         let stages = (0..lanes).map(|_| Stage::default()).collect();
-        Batcher { stages, scratch: Vec::new(), max_events, max_bytes }
+        Batcher { stages, scratch: Vec::new(), batch: Vec::new(), max_events, max_bytes }
     }
 
     /// Events taken out of the lanes that are in no batch yet.
@@ -51,14 +56,15 @@ impl Batcher {
         }
     }
 
-    /// The drain's next batch: full, or the rest up to the cut; empty when the drain is over. `refill` takes more events
-    /// out of a lane and says how many.
+    /// The drain's next batch, to be taken out: full, or the rest up to the cut; empty when the drain is over. `refill`
+    /// takes more events out of a lane and says how many.
     pub(super) fn next_batch(
         &mut self,
         cut: u64,
         mut refill: impl FnMut(usize, &mut Vec<Event>) -> usize,
-    ) -> Vec<Event> {
-        let mut batch = Vec::new();
+    ) -> &mut Vec<Event> {
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.clear();
         let mut bytes = 0;
         while batch.len() < self.max_events
             && let Some(lane) = self.oldest(cut, &mut refill)
@@ -73,7 +79,11 @@ impl Batcher {
             stage.held = stage.held.saturating_sub(1);
             batch.extend(stage.events.pop_front());
         }
-        batch
+        if batch.is_empty() {
+            batch.shrink_to(KEPT);
+        }
+        self.batch = batch;
+        &mut self.batch
     }
 
     /// The lane whose next event is the oldest that may pass.

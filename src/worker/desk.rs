@@ -77,14 +77,15 @@ impl Desk {
             return Progress::Idle;
         }
         if self.ready.is_none() {
-            let mut events = self.batcher.next_batch(cut, refill);
+            let events = self.batcher.next_batch(cut, refill);
             if events.is_empty() {
                 return Progress::Idle;
             }
             events.iter_mut().for_each(Event::leave_queue);
             let spilled = events.iter().map(Event::spilled_bytes).sum();
-            let charge = weigh(&events);
-            self.ready = Some(Ready { batch: Batch::new(events.into(), self.enrichment.clone()), charge, spilled });
+            let charge = weigh(events);
+            let batch = Batch::new(events.drain(..).collect(), self.enrichment.clone());
+            self.ready = Some(Ready { batch, charge, spilled });
         }
         let has_room = |ready: &mut Ready| stations.iter().all(|station| station.has_room(ready.charge));
         let Some(Ready { batch, charge, spilled }) = self.ready.take_if(has_room) else { return Progress::Blocked };
@@ -123,7 +124,7 @@ impl Desk {
             if events.is_empty() {
                 break;
             }
-            events.iter().for_each(|event| drop_one(event, &mut spilled));
+            events.drain(..).for_each(|event| drop_one(&event, &mut spilled));
         }
         queue.account().release(spilled);
         is_empty
