@@ -33,6 +33,7 @@
 
 mod embedded;
 mod escape;
+mod fragments;
 mod json;
 mod text;
 mod timestamp;
