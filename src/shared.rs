@@ -2,6 +2,7 @@
 //!
 //! Locks are taken in this order: desk, lane, station. None is held across an await.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -189,13 +190,19 @@ impl Shared {
         self.stations.iter().for_each(|station| station.seal(why));
         let (stats, intake) = self.books(&mut desk);
         let elapsed = self.shutdown.requested().map_or(Duration::ZERO, |request| request.since.elapsed());
-        self.meters.refresh(&stats, &intake.passed_by_level);
-        self.meters.ended(elapsed.as_secs_f64());
+        // A recorder of the user's may panic: whoever ends the logger gets his report all the same.
+        let refreshed = catch_unwind(AssertUnwindSafe(|| {
+            self.meters.refresh(&stats, &intake.passed_by_level);
+            self.meters.ended(elapsed.as_secs_f64());
+        }));
         let timed_out = ending == Ending::Deadline;
         let report = Arc::new(ShutdownReport::new(stats, self.hooks.failed(), timed_out, elapsed));
         desk.end = Some((report.clone(), why));
         drop(desk);
         self.ended.get_or_init(SystemTime::now);
+        if refreshed.is_err() {
+            self.diagnostics.report(Diagnostic::CallbackPanicked { callback: "metrics recorder" });
+        }
         self.say_what_was_lost(ending, why, &report);
         self.shutdown.set_done();
         self.bells.progress.notify_waiters();
