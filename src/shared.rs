@@ -17,6 +17,7 @@ use crate::pipeline::{Barrier, Bells, Station};
 use crate::queue::{IntakeBook, Queue};
 use crate::shutdown::{Ending, Health, Hook, ShutdownCell};
 use crate::stats::{DropReason, FlushReport, ShutdownReport, SinkReport, Stats};
+use crate::suppress::Scope;
 use crate::worker::Desk;
 
 /// How long the end of the books waits for callers in the middle of a send: a time slice or a few.
@@ -190,23 +191,28 @@ impl Shared {
         self.stations.iter().for_each(|station| station.seal(why));
         let (stats, intake) = self.books(&mut desk);
         let elapsed = self.shutdown.requested().map_or(Duration::ZERO, |request| request.since.elapsed());
-        // A recorder of the user's may panic: whoever ends the logger gets his report all the same.
-        let refreshed = catch_unwind(AssertUnwindSafe(|| {
-            self.meters.refresh(&stats, &intake.passed_by_level);
-            self.meters.ended(elapsed.as_secs_f64());
-        }));
         let timed_out = ending == Ending::Deadline;
-        let report = Arc::new(ShutdownReport::new(stats, self.hooks.failed(), timed_out, elapsed));
+        let report = Arc::new(ShutdownReport::new(stats.clone(), self.hooks.failed(), timed_out, elapsed));
         desk.end = Some((report.clone(), why));
         drop(desk);
         self.ended.get_or_init(SystemTime::now);
-        if refreshed.is_err() {
-            self.diagnostics.report(Diagnostic::CallbackPanicked { callback: "metrics recorder" });
-        }
+        self.tell_recorder(&stats, &intake, elapsed);
         self.say_what_was_lost(ending, why, &report);
         self.shutdown.set_done();
         self.bells.progress.notify_waiters();
         report
+    }
+
+    /// A recorder of the user's may panic, and may log: whoever ends the logger gets his report all the same.
+    fn tell_recorder(&self, stats: &Stats, intake: &IntakeBook, elapsed: Duration) {
+        let _scope = Scope::enter();
+        let told = catch_unwind(AssertUnwindSafe(|| {
+            self.meters.refresh(stats, &intake.passed_by_level);
+            self.meters.ended(elapsed.as_secs_f64());
+        }));
+        if told.is_err() {
+            self.diagnostics.report(Diagnostic::CallbackPanicked { callback: "metrics recorder" });
+        }
     }
 
     /// Before the end is made known, so that those who wait for it can wait for this too.

@@ -196,14 +196,15 @@ impl<'r> Builder<'r> {
         self
     }
 
-    /// The least time from one notice in a sink to the next. Default: 1 s; more than zero; `Duration::MAX` for none.
+    /// The least time from one notice in a sink to the next. Default: 1 s; 1 ms or more; `Duration::MAX` for none.
     ///
     /// Losses are announced where people read: each sink gets a line (target `logweir`, level `Warn`) that says how many
     /// events the queue lost since the last one and why, and how many were lost on the way to this sink. A sink's own
     /// losses are announced to its fallback too, and both are told when a sink is available again whose circuit breaker
     /// had opened. Notices are made in the pipeline: no filter or level keeps them out, the queue cannot lose them, and
     /// they are in no book but [`SinkReport::notices`](crate::stats::SinkReport::notices). One that cannot be written is
-    /// made up for by the next; the last one comes before the sink closes.
+    /// made up for by the next, after twice the time, and again twice, up to 1024 times. The last one comes as the sink
+    /// closes. A sink is told nothing while its breaker is open, nor in the last fifth of a shutdown if it has a fallback.
     pub fn notice_interval(mut self, interval: Duration) -> Self {
         self.notice_interval = interval;
         self

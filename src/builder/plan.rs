@@ -39,8 +39,9 @@ impl Plan {
         marks.try_for_each(|mark| within("on_pressure", mark.into(), 1, 100))?;
         within("batch_size", builder.batch_size, 1, MAX_BATCH)?;
         within_time("flush_interval", builder.flush_interval, Duration::from_millis(1), MAX_INTERVAL)?;
-        if builder.notice_interval.is_zero() {
-            return Err(knob("notice_interval", "0", "more than zero; `Duration::MAX` for no notices"));
+        if builder.notice_interval < Duration::from_millis(1) {
+            let allowed = "1ms or more; `Duration::MAX` for no notices";
+            return Err(knob("notice_interval", format!("{:?}", builder.notice_interval), allowed));
         }
         if builder.name.as_ref().is_some_and(String::is_empty) {
             return Err(knob("name", "empty", "any text that is not empty"));

@@ -358,8 +358,10 @@ impl<'a> Record<'a> {
     pub fn fields_beside_message(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + use<'a> {
         let callsite = self.event.callsite;
         let fields = self.fields().enumerate();
+        // An event that was cut may lack the last fields of its call site.
+        let is_own = move |index: usize, name| callsite.names.get(index).is_some_and(|own| std::ptr::eq(*own, name));
         fields
-            .filter(move |(index, _)| *index >= callsite.names.len() || !template::shows(&callsite.template, *index))
+            .filter(move |(index, (name, _))| !is_own(*index, *name) || !template::shows(&callsite.template, *index))
             .map(|(_, field)| field)
     }
 

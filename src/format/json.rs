@@ -78,8 +78,9 @@ impl Format for Json {
         if record.is_truncated() {
             out.extend_from_slice(b",\"truncated\":true");
         }
-        // An event's own fields come first, and of these the ones that its call site names.
+        // An event's own fields come first, and of these the ones that its call site names: all of them, unless it was cut.
         for (index, (name, value)) in record.fields().enumerate() {
+            let known = known.filter(|(site, _)| site.names().get(index).is_some_and(|own| std::ptr::eq(*own, name)));
             match known.map_or(&[][..], |(_, fragments)| fragments.get(1 + index)) {
                 [] => write_name(name, record, out),
                 known => out.extend_from_slice(known),

@@ -120,6 +120,18 @@ mod tests {
     }
 
     #[test]
+    fn the_fields_of_a_context_keep_their_names_beside_an_event_that_lost_its_last() {
+        let mut event = Event::__new(&SITE, Level::Info);
+        // The others went, as numbers go that alone are over the limit.
+        event.push(Value::Str("ada"));
+        event.set_context(Some(context(&[("service", "shop")])));
+        let json = write(&mut Json::new(), &Record::from(&event));
+        assert!(json.ends_with("\"user\":\"ada\",\"service\":\"shop\"}\n"), "{json}");
+        let text = write(&mut Text::new(), &Record::from(&event));
+        assert!(text.ends_with(" service=shop\n"), "{text}");
+    }
+
+    #[test]
     fn an_event_that_was_cut_says_so() {
         let mut event = Event::dynamic(Level::Info, "t", "m").with("k", "x".repeat(1000)).with("truncated", "mine");
         assert!(event.limit(200));

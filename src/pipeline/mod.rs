@@ -124,7 +124,8 @@ impl Pipeline {
     ///
     /// Of a pipeline its sink, its timeout and its own fallback count, the next link of the chain; the rest is this
     /// pipeline's. A link is asked once for each batch. One that [outlives timeouts](Sink::outlives_timeout) is passed over
-    /// while a write of it has not answered; its late answer settles what was unconfirmed meanwhile. Links are named `sink/1`, `sink/2` in reports.
+    /// while a write of it has not answered (that batch's memory is then in no account); its late answer settles what was
+    /// unconfirmed meanwhile. If all are busy, batches wait as if there were none. Links are named `sink/1`, `sink/2` in reports.
     pub fn fallback(mut self, fallback: impl Into<Pipeline>) -> Self {
         self.fallback = Some(Box::new(fallback.into()));
         self

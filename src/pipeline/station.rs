@@ -74,8 +74,8 @@ pub(super) struct State {
     pub(super) circuit: Circuit,
     /// What the callback was told last.
     pub(super) breaker_said: BreakerState,
-    /// Since when the sink is unavailable: its breaker is not closed.
-    pub(super) outage: Option<Moment>,
+    /// Since when its writes fail.
+    pub(super) failing_since: Option<Moment>,
     pub(super) notices: Notices,
     /// Where the sink is to be flushed, in the order of their tickets and positions.
     pub(super) barriers: VecDeque<Barrier>,
@@ -118,7 +118,7 @@ impl Station {
             ledger: Ledger::new(config.links),
             circuit: Circuit::new(config.breaker.clone()),
             breaker_said: BreakerState::Closed,
-            outage: None,
+            failing_since: None,
             notices: Notices::new(config.house.notice_interval, config.links > 0),
             barriers: VecDeque::new(),
             barrier_ticket: 0,
