@@ -135,6 +135,7 @@ mod shutdown;
 mod panic_hook;
 #[cfg(all(unix, feature = "signal"))]
 mod signal;
+mod bridge;
 mod builder;
 mod clock;
 mod deadline;
@@ -161,7 +162,9 @@ pub use worker::Pressure;
 /// What goes wrong, besides [`BuildError`] and [`SinkError`]: refusals of calls, and trouble of the logger's own.
 pub mod error {
     pub use crate::diagnostics::Diagnostic;
-    pub use crate::logger::{EmitError, InsideRuntime, ReopenError};
+    #[cfg(feature = "log")]
+    pub use crate::bridge::InstallLogError;
+    pub use crate::logger::{EmitError, InsideRuntime, ReopenError, SinkFilterError};
     pub use crate::queue::TryEmitError;
 }
 
