@@ -161,9 +161,9 @@ pub use worker::Pressure;
 
 /// What goes wrong, besides [`BuildError`] and [`SinkError`]: refusals of calls, and trouble of the logger's own.
 pub mod error {
-    pub use crate::diagnostics::Diagnostic;
     #[cfg(feature = "log")]
     pub use crate::bridge::InstallLogError;
+    pub use crate::diagnostics::Diagnostic;
     pub use crate::logger::{EmitError, InsideRuntime, ReopenError, SinkFilterError};
     pub use crate::queue::TryEmitError;
 }

@@ -190,6 +190,11 @@ impl<'v> VisitValue<'v> for Field<'_> {
     fn visit_error(&mut self, error: &(dyn Error + 'static)) -> KvResult {
         self.add(err(error))
     }
+
+    fn visit_borrowed_error(&mut self, error: &'v (dyn Error + 'static)) -> KvResult {
+        // By default this is `visit_any`.
+        self.add(err(error))
+    }
 }
 
 /// The `log` crate has a logger already; see [`Logger::install_log`].

@@ -144,7 +144,8 @@ impl<'r> Builder<'r> {
     }
 
     /// The most bytes an event's fields may take. Default: 256 KiB; 256 at the least. Of a longer event the longest
-    /// text value is cut; the event is flagged and counted as `truncated`.
+    /// text value is cut, and a field whose name takes over a quarter of them is left out; the event is flagged and counted as
+    /// `truncated`.
     pub fn max_event_bytes(mut self, bytes: usize) -> Self {
         self.max_event_bytes = bytes;
         self
