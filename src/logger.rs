@@ -636,6 +636,25 @@ mod tests {
         assert_delivered(&report, &memory);
     }
 
+    #[cfg(feature = "log")]
+    #[tokio::test(start_paused = true)]
+    async fn flushes_that_nobody_waits_for_take_the_room_of_one() {
+        let memory = MemorySink::new();
+        let builder = Logger::builder().lanes(1).sink("memory", memory.clone());
+        let logger = builder.start_on(&Handle::current()).expect("a good configuration");
+        let known = || logger.shared.flushes.lock().expect("no panic").len();
+        for _ in 0..100 {
+            logger.emit(event());
+            logger.begin_flush();
+        }
+        assert_eq!((known(), memory.total()), (1, 0));
+        memory.wait_for(100, PATIENCE).await.expect("the flush brings them");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!((known(), logger.shared.open_flushes().len()), (0, 0));
+        let report = logger.shutdown(PATIENCE).await;
+        assert_eq!((report.check(), report.sinks[0].delivered), (Ok(()), 100));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_event_published_after_the_deadline_is_in_no_report_and_the_books_still_balance() {
         let memory = MemorySink::new();

@@ -24,6 +24,15 @@ fn on_its_own_thread() -> Logger {
     builder().sink("null", NullSink).start().unwrap()
 }
 
+/// Raises its flag when dropped.
+struct Raised<'a>(&'a AtomicBool);
+
+impl Drop for Raised<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_replaced_filter_decides_from_the_next_call_on_and_no_call_is_decided_by_a_mixture() {
     let logger = on_its_own_thread();
@@ -44,6 +53,8 @@ fn a_replaced_filter_decides_from_the_next_call_on_and_no_call_is_decided_by_a_m
                 }
             });
         }
+        // Also when this thread fails: the others would go on for ever.
+        let _over = Raised(&over);
         together.wait();
         for round in 0..20_000 {
             let (filter, db) = if round % 2 == 0 { (one, false) } else { (other, true) };
@@ -53,7 +64,6 @@ fn a_replaced_filter_decides_from_the_next_call_on_and_no_call_is_decided_by_a_m
             let asked = logger.enabled(Level::Info, "db");
             assert_eq!((called, asked, logger.filter()), (db, db, filter.parse().unwrap()), "round {round}");
         }
-        over.store(true, Ordering::Relaxed);
     });
 }
 
@@ -76,7 +86,7 @@ fn another_thread_that_hears_of_the_new_filter_is_decided_by_it() {
             let on = round % 2 == 0;
             logger.set_filter(if on { "info,db=trace" } else { "info,db=off" }).unwrap();
             heard.send(on).unwrap();
-            wait.recv().unwrap();
+            wait.recv_timeout(PATIENCE).unwrap();
         }
         drop(heard);
     });
