@@ -42,12 +42,22 @@ impl Logger {
     /// # Flush
     /// `log::logger().flush()` never deadlocks. On a thread of a tokio runtime, one of `spawn_blocking` too, it asks for a
     /// flush and returns; await [`Logger::flush`] to know how it went. In sinks and the logger's own tasks, which a flush
-    /// would wait for, it does nothing. On any other thread it waits like [`Logger::flush_blocking`], 5 s at the most.
+    /// would wait for, it does nothing. On any other thread it waits like [`Logger::flush_blocking`], 5 s at the most, all
+    /// of them if the logger runs on a runtime that nobody drives meanwhile.
     ///
     /// # Beside `tracing`
     /// `tracing_subscriber`'s `init()` and `try_init()` install a bridge of their own from `log` to `tracing` (unless its
     /// feature `tracing-log` is off), and there can be one: after it this is an error; after this `init()` panics. To have
     /// both, make the subscriber the default with `tracing::subscriber::set_global_default`.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let logger = logweir::Logger::builder().sink("null", logweir::sink::NullSink).start()?;
+    /// logger.install_log()?;
+    /// log::info!(user = "ada", attempts = 2; "logged in");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// `log` has a logger already, which stays; it takes one in the life of the process. Nothing has changed then.

@@ -175,6 +175,22 @@ async fn a_filter_for_a_time_ends_also_while_the_queue_waits_for_a_sink_that_han
     assert_eq!(logger.filter().to_string(), "info");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_filter_for_a_time_ends_also_while_the_logger_closes() {
+    let sink = ScriptedSink::always(Answer::Hang);
+    let logger = start(builder().sink("hung", Pipeline::to(sink.clone()).timeout(60 * SECOND))).await;
+    logger.emit(number(0));
+    let ending = tokio::spawn({
+        let logger = logger.clone();
+        async move { logger.shutdown(30 * SECOND).await }
+    });
+    sink.begun(1).await;
+    logger.set_filter_for("off", 5 * SECOND).unwrap();
+    sleep(6 * SECOND).await;
+    assert_eq!((logger.filter().to_string().as_str(), ending.is_finished()), ("trace", false));
+    assert!(ending.await.unwrap().timed_out);
+}
+
 #[test]
 fn a_logger_on_its_own_thread_keeps_the_time_of_a_filter_by_itself() {
     let logger = on_its_own_thread();
