@@ -1,5 +1,7 @@
 //! The caller's side: any thread, any executor or none.
 
+mod filters;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
@@ -9,13 +11,12 @@ use std::time::{Duration, Instant};
 use futures::future::{BoxFuture, select};
 use tokio::runtime::Handle;
 
+pub use filters::SinkFilterError;
+
 use crate::builder::Builder;
 use crate::deadline;
 use crate::diagnostics::{self, Diagnostic};
-#[cfg(feature = "log")]
-use crate::event::LevelFilter;
 use crate::event::{Callsite, Context, Event, Level, ToValue};
-use crate::filter::{Filter, ParseFilterError};
 use crate::queue::TryEmitError;
 use crate::shared::{Home, Shared};
 use crate::shutdown::{BoxError, Ending, Health};
@@ -78,56 +79,6 @@ impl Logger {
     /// Whether an event of this level and target would pass the filter.
     pub fn enabled(&self, level: Level, target: &str) -> bool {
         self.shared.filter.allows_target(target, level)
-    }
-
-    /// The filter in force.
-    pub fn filter(&self) -> Filter {
-        Filter::clone(&self.shared.filter.current())
-    }
-
-    /// Replaces the filter, for every handle, from the next call on. The grammar is [`Filter`]'s.
-    ///
-    /// Each call on another thread is decided by the old filter or the new one, never by a mixture. It ends what
-    /// [`Logger::set_filter_for`] began.
-    ///
-    /// # Errors
-    /// Names the directive that is wrong and its column; the old filter stays.
-    pub fn set_filter(&self, filter: &str) -> Result<(), ParseFilterError> {
-        filter.parse::<Filter>().map(|filter| self.shared.filter.set(filter))
-    }
-
-    /// Replaces the filter for a time: `debug` for ten minutes, say, and nobody has to remember to turn it off.
-    ///
-    /// When the time is over, the filter that was last set for good is in force again: the builder's or
-    /// [`Logger::set_filter`]'s. Of several calls the latest counts, with its filter and its time; they do not pile up.
-    /// A `set_filter` meanwhile counts at once and for good.
-    ///
-    /// The flush task keeps the time, by the clock of the runtime that the logger runs on, from when it learns of it,
-    /// which is at once unless something blocks that runtime. [`Duration::MAX`] has no end. Once the logger has ended
-    /// nothing comes back.
-    ///
-    /// # Errors
-    /// As [`Logger::set_filter`].
-    pub fn set_filter_for(&self, filter: &str, time: Duration) -> Result<(), ParseFilterError> {
-        let filter = filter.parse()?;
-        self.shared.filter.set_for(filter, time);
-        self.shared.queue.signal().nudge();
-        Ok(())
-    }
-
-    /// Replaces the filter of one sink, see [`Pipeline::filter`](crate::Pipeline::filter), for every event that is not
-    /// handed out to the sinks yet: those in the queue are chosen by the new one.
-    ///
-    /// # Errors
-    /// There is no sink of this name, or a directive is wrong; the old filter stays.
-    pub fn set_sink_filter(&self, sink: &str, filter: &str) -> Result<(), SinkFilterError> {
-        let fail = |problem| SinkFilterError { sink: sink.to_owned(), problem };
-        let station = self.shared.stations.iter().find(|station| station.name() == sink);
-        let station = station.ok_or_else(|| {
-            fail(SinkFilterProblem::Unknown(self.shared.stations.iter().map(|known| known.name().to_owned()).collect()))
-        })?;
-        station.set_filter(filter.parse().map_err(|error| fail(SinkFilterProblem::Directive(error)))?);
-        Ok(())
     }
 
     /// Logs an event. It never waits for I/O, a sink or room (unless the policy is
@@ -377,12 +328,6 @@ impl Logger {
         self.shared.diagnostics.settle();
     }
 
-    /// Tells `follower` the lowest threshold of the filter, now and of each new one. It must not log or block.
-    #[cfg(feature = "log")]
-    pub(crate) fn follow_filter(&self, follower: fn(LevelFilter)) {
-        self.shared.filter.follow(follower);
-    }
-
     /// As [`Logger::flush`], without waiting for it.
     #[cfg(feature = "log")]
     pub(crate) fn begin_flush(&self) {
@@ -511,55 +456,6 @@ impl std::fmt::Display for InsideRuntime {
 }
 
 impl std::error::Error for InsideRuntime {}
-
-/// Why [`Logger::set_sink_filter`] has set nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SinkFilterError {
-    sink: String,
-    problem: SinkFilterProblem,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum SinkFilterProblem {
-    /// The names there are.
-    Unknown(Vec<String>),
-    Directive(ParseFilterError),
-}
-
-impl SinkFilterError {
-    /// The name that was given.
-    pub fn sink(&self) -> &str {
-        &self.sink
-    }
-
-    /// What is wrong with the filter; none if there is no sink of this name.
-    pub fn parse_error(&self) -> Option<&ParseFilterError> {
-        match &self.problem {
-            SinkFilterProblem::Directive(error) => Some(error),
-            SinkFilterProblem::Unknown(_) => None,
-        }
-    }
-}
-
-impl std::fmt::Display for SinkFilterError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.problem {
-            SinkFilterProblem::Unknown(names) => {
-                write!(f, "there is no sink `{}`; the logger has `{}`", self.sink, names.join("`, `"))
-            }
-            SinkFilterProblem::Directive(error) => write!(f, "sink `{}`: {error}", self.sink),
-        }
-    }
-}
-
-impl std::error::Error for SinkFilterError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.problem {
-            SinkFilterProblem::Directive(error) => Some(error),
-            SinkFilterProblem::Unknown(_) => None,
-        }
-    }
-}
 
 /// Which sinks did not reopen; see [`Logger::reopen`].
 #[derive(Clone, Debug)]
