@@ -45,6 +45,10 @@
 //! No I/O, no lock, no formatting (a `%` or `?` field apart, which exists only as text) and no allocation while the
 //! fields fit about 94 bytes. `cargo bench --bench caller` prints the figures for your machine.
 //!
+//! # How is it told to log more, or less?
+//! [`Logger::set_filter`] replaces the filter while it runs, [`Logger::set_filter_for`] for a time,
+//! [`Logger::set_sink_filter`] for one sink; [`Builder::filter_from_env`] takes it from the environment.
+//!
 //! # What happens when the queue is full?
 //! What [`Overflow`] says: by default the oldest event of the caller's lane makes room, and is counted
 //! (`overflow_oldest`). `DropNewest` refuses the new event, `Block` waits on threads that may. In a task,
@@ -89,7 +93,7 @@
 //!
 //! # Why are some of my logs missing?
 //! In this order: the filter ([`Logger::enabled`]); macros before [`Logger::set_global`], which do nothing; a call after
-//! the shutdown (`closed`); a loss, in [`Logger::stats`] or the metrics by reason; a pipeline's level (`filtered`); a
+//! the shutdown (`closed`); a loss, in [`Logger::stats`] or the metrics by reason; a pipeline's filter (`filtered`); a
 //! sink that logs, whose events are suppressed. The books have them all but the first two.
 //!
 //! Losses are announced in the log itself: a line with the target `logweir`, at most one a second for each sink, says how
@@ -107,6 +111,7 @@
 //! * `prometheus` (default): [`Builder::prometheus`] serves the metrics over HTTP.
 //! * `signal` (default): [`Logger::shutdown_on_signal`] and [`Logger::reopen_on_sighup`], on Unix.
 //! * `serde`: fields `k = @value` as JSON, and `Serialize` for [`Stats`] and the reports.
+//! * `log`: `Logger::install_log`, which takes the records of the `log` crate.
 //! * `testing`: `testing::conformance`, which checks a sink of your own.
 //!
 //! # Limits
@@ -135,6 +140,7 @@ mod shutdown;
 mod panic_hook;
 #[cfg(all(unix, feature = "signal"))]
 mod signal;
+mod bridge;
 mod builder;
 mod clock;
 mod deadline;
@@ -160,8 +166,10 @@ pub use worker::Pressure;
 
 /// What goes wrong, besides [`BuildError`] and [`SinkError`]: refusals of calls, and trouble of the logger's own.
 pub mod error {
+    #[cfg(feature = "log")]
+    pub use crate::bridge::InstallLogError;
     pub use crate::diagnostics::Diagnostic;
-    pub use crate::logger::{EmitError, InsideRuntime, ReopenError};
+    pub use crate::logger::{EmitError, InsideRuntime, ReopenError, SinkFilterError};
     pub use crate::queue::TryEmitError;
 }
 

@@ -98,6 +98,8 @@ pub(crate) struct FlushRequest {
     /// What each lane had accepted when it was asked for.
     pub(crate) positions: Box<[u64]>,
     pub(crate) timeout: Duration,
+    /// Somebody waits for it. Otherwise it has done its work once the sinks have their barriers.
+    is_awaited: bool,
     /// One for each sink, once everything before it is handed out.
     barriers: OnceLock<Box<[Barrier]>>,
     /// Its time passed on the runtime's clock.
@@ -248,12 +250,7 @@ impl Shared {
 impl Shared {
     /// Asks the flush task for a flush of everything accepted so far.
     pub(crate) fn ask_flush(&self, timeout: Duration) -> Arc<FlushRequest> {
-        let request = Arc::new(FlushRequest {
-            positions: self.queue.accepted_positions(),
-            timeout,
-            barriers: OnceLock::new(),
-            expired: OnceLock::new(),
-        });
+        let request = Arc::new(self.request(timeout, true));
         if !self.shutdown.is_done() {
             self.flushes.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
             self.queue.signal().nudge();
@@ -261,10 +258,39 @@ impl Shared {
         request
     }
 
+    /// As [`Shared::ask_flush`], for a caller that does not wait.
+    #[cfg(feature = "log")]
+    pub(crate) fn begin_flush(&self) {
+        if self.shutdown.is_done() {
+            return;
+        }
+        let request = Arc::new(self.request(Duration::MAX, false));
+        {
+            let mut flushes = self.flushes.lock().unwrap_or_else(PoisonError::into_inner);
+            // It covers the one before: callers may ask faster than the flush task answers.
+            flushes.retain(|other| other.is_awaited);
+            flushes.push(request);
+        }
+        self.queue.signal().nudge();
+    }
+
+    fn request(&self, timeout: Duration, is_awaited: bool) -> FlushRequest {
+        FlushRequest {
+            positions: self.queue.accepted_positions(),
+            timeout,
+            is_awaited,
+            barriers: OnceLock::new(),
+            expired: OnceLock::new(),
+        }
+    }
+
     /// The flushes that are still on their way; those that are over, or that nobody waits for any more, are forgotten.
     pub(crate) fn open_flushes(&self) -> Vec<Arc<FlushRequest>> {
         let mut flushes = self.flushes.lock().unwrap_or_else(PoisonError::into_inner);
-        flushes.retain(|request| Arc::strong_count(request) > 1 && !request.is_over(&self.stations));
+        flushes.retain(|request| match request.is_awaited {
+            true => Arc::strong_count(request) > 1 && !request.is_over(&self.stations),
+            false => !request.has_barriers(),
+        });
         flushes.clone()
     }
 

@@ -81,9 +81,7 @@ impl Event {
     /// Adds a field. A name the event already has keeps the value it has.
     #[must_use = "returns the event with the field"]
     pub fn with(mut self, name: &str, value: impl ToValue) -> Self {
-        if !self.layer().has(name) {
-            self.fields.push_named(name, value.to_value());
-        }
+        self.add(name, value.to_value());
         self
     }
 
@@ -190,6 +188,44 @@ impl Event {
 
     pub(crate) fn push_format(&mut self, kind: TextKind, write: impl FnOnce(&mut dyn Write) -> fmt::Result) {
         self.fields.push_format(kind, write);
+    }
+
+    /// As [`Event::with`].
+    pub(crate) fn add(&mut self, name: &str, value: Value<'_>) {
+        if !self.layer().has(name) {
+            self.fields.push_named(name, value);
+        }
+    }
+
+    /// As [`Event::dynamic_at`], without a message made before: it is written straight into the event.
+    #[cfg(feature = "log")]
+    pub(crate) fn dynamic_format(
+        level: Level,
+        target: &str,
+        message: fmt::Arguments<'_>,
+        module: Option<&str>,
+        file: Option<&str>,
+        line: Option<u32>,
+    ) -> Self {
+        if let Some(message) = message.as_str() {
+            return Event::dynamic_at(level, target, message, module, file, line);
+        }
+        let mut fields = Encoded::new(level as u8 | DYNAMIC);
+        fields.push(target.to_value());
+        fields.push_format(TextKind::Str, |out| out.write_fmt(message));
+        for value in [module.to_value(), file.to_value(), line.to_value()] {
+            fields.push(value);
+        }
+        Event { callsite: &DYNAMIC_SITE, timestamp: 0, context: None, fields }
+    }
+
+    /// As [`Event::add`], for what exists as text alone.
+    #[cfg(feature = "log")]
+    pub(crate) fn add_display(&mut self, name: &str, value: &dyn fmt::Display) {
+        if !self.layer().has(name) {
+            self.fields.push(Value::Str(name));
+            self.fields.push_format(TextKind::Str, |out| write!(out, "{value}"));
+        }
     }
 
     #[inline]

@@ -10,8 +10,11 @@ mod emission;
 mod encoding;
 mod ends;
 mod faults;
+mod filters;
 mod formats;
 mod lifecycle;
+#[cfg(feature = "log")]
+mod log_bridge;
 mod macros;
 mod memory;
 #[cfg(feature = "prometheus")]
