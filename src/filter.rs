@@ -213,6 +213,12 @@ impl FilterCell {
         (level as u8) >= self.lowest.load(Ordering::Relaxed) && self.current().threshold(target).allows(level)
     }
 
+    /// Whether events of this level pass for some target.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn may_allow(&self, level: Level) -> bool {
+        level as u8 >= self.lowest.load(Ordering::Relaxed)
+    }
+
     #[cold]
     fn ask(&self, callsite: &'static Callsite, level: Level, generation: u64) -> bool {
         // The generation was read before the filter: a newer filter's answer under an older generation is asked again.

@@ -119,6 +119,7 @@
 
 pub mod event;
 mod macros;
+pub mod bridge;
 mod logger;
 mod queue;
 mod worker;

@@ -1,8 +1,11 @@
 //! Anywhere (pure): fields that many events share.
 
 use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 
+#[cfg(feature = "tracing")]
+use super::fields::TextKind;
 use super::fields::{Encoded, Layer, Reader};
 use super::value::Value;
 
@@ -37,6 +40,10 @@ impl Context {
             }
         }
         fields.push_named(name, value);
+        Context::of(fields)
+    }
+
+    fn of(mut fields: Encoded) -> Self {
         fields.shrink(0);
         Context { fields: Arc::new(fields), account: Account::Nobody }
     }
@@ -70,8 +77,67 @@ impl Context {
     }
 }
 
-impl std::fmt::Debug for Context {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// Named values that are not yet a context.
+#[cfg(feature = "tracing")]
+#[derive(Clone)]
+pub(crate) struct Pairs(Encoded);
+
+#[cfg(feature = "tracing")]
+impl Pairs {
+    pub(crate) const fn new() -> Self {
+        Pairs(Encoded::new(0))
+    }
+
+    /// What the context has.
+    pub(crate) fn of(context: Option<&Context>) -> Self {
+        context.map_or(Pairs::new(), |context| Pairs((*context.fields).clone()))
+    }
+
+    /// Sets a field: a name that is there already gets the new value.
+    pub(crate) fn set(&mut self, name: &str, value: Value<'_>) {
+        self.remove(name);
+        self.0.push_named(name, value);
+    }
+
+    /// As [`Pairs::set`], for a value that exists only as a formatting.
+    pub(crate) fn set_format(
+        &mut self,
+        name: &str,
+        kind: TextKind,
+        write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result,
+    ) {
+        self.remove(name);
+        self.0.push(Value::Str(name));
+        self.0.push_format(kind, write);
+    }
+
+    /// Sets every field that `nearer` has.
+    pub(crate) fn set_all(&mut self, nearer: &Pairs) {
+        nearer.layer().for_each(|(name, value)| self.set(name, value));
+    }
+
+    fn remove(&mut self, name: &str) {
+        if self.layer().has(name) {
+            let mut rest = Encoded::new(0);
+            self.layer().filter(|(other, _)| *other != name).for_each(|(other, value)| rest.push_named(other, value));
+            self.0 = rest;
+        }
+    }
+
+    fn layer(&self) -> Layer<'_> {
+        Layer { names: &[], values: Reader::new(self.0.bytes()) }
+    }
+}
+
+#[cfg(feature = "tracing")]
+impl From<Pairs> for Context {
+    fn from(pairs: Pairs) -> Self {
+        Context::of(pairs.0)
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.layer()).finish()
     }
 }

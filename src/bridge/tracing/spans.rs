@@ -1,0 +1,188 @@
+//! The caller's thread: what the layer keeps of a span, among the span's extensions.
+//!
+//! Invariants:
+//! * No value is formatted while extensions are locked: its `Debug` may log, and would wait for that lock.
+//! * The epoch of a tree of spans rises after fields of one of them were recorded, so a context that was built from older
+//!   fields has an older epoch and is built again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing_subscriber::registry::{LookupSpan, SpanRef};
+
+use crate::event::{Context, Pairs, TextKind, Value};
+
+/// Which layer a span's data is of: several loggers may listen to one registry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct LayerId(u64);
+
+impl LayerId {
+    pub(super) fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        LayerId(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// How often fields were recorded in a tree of spans.
+#[derive(Clone, Default)]
+pub(super) struct Tree(Arc<AtomicU64>);
+
+impl Tree {
+    fn epoch(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Contexts built so far are out of date.
+    pub(super) fn turn(&self) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// What one layer keeps of one span.
+pub(super) struct SpanData {
+    pub(super) layer: LayerId,
+    pub(super) tree: Tree,
+    /// The span's own fields.
+    pub(super) fields: Pairs,
+    /// The context of events in this span, and the epoch whose fields it has.
+    context: Option<(u64, Arc<Context>)>,
+    pub(super) times: Option<Times>,
+}
+
+impl SpanData {
+    pub(super) fn new(layer: LayerId, tree: Tree, fields: Pairs, times: Option<Times>) -> Self {
+        SpanData { layer, tree, fields, context: None, times }
+    }
+}
+
+/// The data of every layer of ours: nearly always of one.
+struct Kept {
+    first: SpanData,
+    others: Vec<SpanData>,
+}
+
+/// Runs `look` on what the layer keeps of the span, under the lock of the span's extensions.
+pub(super) fn look<S, R>(span: &SpanRef<'_, S>, layer: LayerId, look: impl FnOnce(&SpanData) -> R) -> Option<R>
+where
+    S: for<'a> LookupSpan<'a>,
+{
+    let extensions = span.extensions();
+    let kept = extensions.get::<Kept>()?;
+    let data = if kept.first.layer == layer { Some(&kept.first) } else { kept.others.iter().find(|d| d.layer == layer) };
+    data.map(look)
+}
+
+/// As [`look`], to change it.
+pub(super) fn change<S, R>(span: &SpanRef<'_, S>, layer: LayerId, change: impl FnOnce(&mut SpanData) -> R) -> Option<R>
+where
+    S: for<'a> LookupSpan<'a>,
+{
+    let mut extensions = span.extensions_mut();
+    let kept = extensions.get_mut::<Kept>()?;
+    let mut all = std::iter::once(&mut kept.first).chain(&mut kept.others);
+    all.find(|data| data.layer == layer).map(change)
+}
+
+pub(super) fn keep<S>(span: &SpanRef<'_, S>, data: SpanData)
+where
+    S: for<'a> LookupSpan<'a>,
+{
+    let mut extensions = span.extensions_mut();
+    match extensions.get_mut::<Kept>() {
+        Some(kept) => kept.others.push(data),
+        None => extensions.insert(Kept { first: data, others: Vec::new() }),
+    }
+}
+
+/// The context of events in this span, if it is there and as new as the fields.
+pub(super) fn cached<S>(span: &SpanRef<'_, S>, layer: LayerId) -> Option<Arc<Context>>
+where
+    S: for<'a> LookupSpan<'a>,
+{
+    look(span, layer, |data| match &data.context {
+        // One that the account had no room for is tried again: there may be room by now.
+        Some((epoch, context)) if *epoch == data.tree.epoch() && context.is_charged() => Some(context.clone()),
+        _ => None,
+    })
+    .flatten()
+}
+
+/// The fields of events in this span: of the logger, then of the spans from the root to this one; of equal names the
+/// nearest counts. With the epoch from which on they are out of date.
+pub(super) fn flatten<S>(span: &SpanRef<'_, S>, layer: LayerId, base: Option<&Context>, ids: bool) -> (u64, Pairs)
+where
+    S: for<'a> LookupSpan<'a>,
+{
+    // Before the fields are read: what is recorded from here on makes them out of date, read or not.
+    let epoch = look(span, layer, |data| data.tree.epoch()).unwrap_or_default();
+    let mut fields = Pairs::of(base);
+    fields.set("span", Value::Str(span.name()));
+    if span.parent().is_some() {
+        fields.set_format("spans", TextKind::Str, |out| {
+            span.scope().from_root().enumerate().try_for_each(|(depth, span)| {
+                if depth > 0 {
+                    out.write_char(':')?;
+                }
+                out.write_str(span.name())
+            })
+        });
+    }
+    if ids {
+        fields.set("span.id", Value::U64(span.id().into_u64()));
+    }
+    for span in span.scope().from_root() {
+        look(&span, layer, |data| fields.set_all(&data.fields));
+    }
+    (epoch, fields)
+}
+
+/// Keeps the context for the next event in this span.
+pub(super) fn cache<S>(span: &SpanRef<'_, S>, layer: LayerId, epoch: u64, context: &Arc<Context>)
+where
+    S: for<'a> LookupSpan<'a>,
+{
+    let before = change(span, layer, |data| data.context.replace((epoch, context.clone())));
+    // Here, not under the lock: the last holder gives the bytes back, which wakes who waits for them.
+    drop(before);
+}
+
+/// How long a span was entered, and how long it was not.
+pub(super) struct Times {
+    busy: Duration,
+    idle: Duration,
+    since: Instant,
+    /// By how many threads (or how many times by one).
+    entered: usize,
+}
+
+impl Times {
+    pub(super) fn new() -> Self {
+        Times { busy: Duration::ZERO, idle: Duration::ZERO, since: Instant::now(), entered: 0 }
+    }
+
+    pub(super) fn enter(&mut self) {
+        self.lap();
+        self.entered += 1;
+    }
+
+    pub(super) fn exit(&mut self) {
+        self.lap();
+        self.entered = self.entered.saturating_sub(1);
+    }
+
+    /// Busy and idle time until now, in milliseconds.
+    pub(super) fn totals(&mut self) -> [f64; 2] {
+        self.lap();
+        [self.busy, self.idle].map(|time| time.as_nanos() as f64 / 1e6)
+    }
+
+    /// Books the time since the last look.
+    fn lap(&mut self) {
+        let now = Instant::now();
+        let lap = now.saturating_duration_since(self.since);
+        self.since = now;
+        *(if self.entered == 0 { &mut self.idle } else { &mut self.busy }) += lap;
+    }
+}
