@@ -26,3 +26,5 @@ mod start;
 mod stopped;
 mod stress;
 mod support;
+#[cfg(feature = "tracing")]
+mod tracing;
