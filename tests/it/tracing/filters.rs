@@ -125,18 +125,6 @@ async fn what_is_kept_out_is_not_formatted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn enabled_asks_the_filter() {
-    let weir = Weir::filter("info,app=debug").await;
-    let guard = weir.listen();
-    assert!(tracing::enabled!(tracing::Level::INFO));
-    assert!(!tracing::enabled!(tracing::Level::DEBUG));
-    assert!(tracing::enabled!(target: "app", tracing::Level::DEBUG));
-    assert!(tracing::event_enabled!(tracing::Level::INFO, a));
-    assert!(!tracing::span_enabled!(tracing::Level::TRACE, "step"));
-    drop(guard);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_layer_without_the_filter_keeps_events_out_all_the_same() {
     let weir = Weir::filter("info,noisy=warn").await;
     let guard = registry().with(TracingLayer::new(&weir.logger)).set_default();
