@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 #[cfg(feature = "tracing")]
 use super::fields::TextKind;
@@ -23,8 +23,9 @@ enum Account {
     Queue {
         /// Gives the bytes back when dropped.
         _charge: Box<dyn Any + Send + Sync>,
-        /// The same fields for events that leave the queue: a sink that hangs must not hold the queue's bytes.
-        outside: Arc<Context>,
+        /// The same fields for events that leave the queue: a sink that hangs must not hold the queue's bytes. Made by
+        /// the flush task for the first such event, so that no caller pays for it.
+        outside: OnceLock<Arc<Context>>,
     },
     /// The sinks that hold events with it, each in its own account.
     Sinks,
@@ -55,8 +56,7 @@ impl Context {
 
     /// The queue pays; dropping `charge` gives the bytes back.
     pub(crate) fn hold(&mut self, charge: Box<dyn Any + Send + Sync>) {
-        let outside = Arc::new(Context { fields: self.fields.clone(), account: Account::Sinks });
-        self.account = Account::Queue { _charge: charge, outside };
+        self.account = Account::Queue { _charge: charge, outside: OnceLock::new() };
     }
 
     #[inline]
@@ -67,7 +67,9 @@ impl Context {
     /// The context of events that have left the queue, if it is another one.
     pub(super) fn outside(&self) -> Option<&Arc<Context>> {
         match &self.account {
-            Account::Queue { outside, .. } => Some(outside),
+            Account::Queue { outside, .. } => Some(outside.get_or_init(|| {
+                Arc::new(Context { fields: self.fields.clone(), account: Account::Sinks })
+            })),
             Account::Nobody | Account::Sinks => None,
         }
     }
@@ -113,11 +115,17 @@ impl Pairs {
 
     /// Sets every field that `nearer` has.
     pub(crate) fn set_all(&mut self, nearer: &Pairs) {
-        nearer.layer().for_each(|(name, value)| self.set(name, value));
+        let mut names = Reader::new(nearer.0.bytes());
+        while let Some(name) = names.name() {
+            self.remove(name);
+            names.skip_value();
+        }
+        self.0.append(nearer.0.bytes());
     }
 
+    #[inline]
     fn remove(&mut self, name: &str) {
-        if self.layer().has(name) {
+        if !self.0.bytes().is_empty() && self.layer().has(name) {
             let mut rest = Encoded::new(0);
             self.layer().filter(|(other, _)| *other != name).for_each(|(other, value)| rest.push_named(other, value));
             self.0 = rest;

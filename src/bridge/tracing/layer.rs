@@ -10,7 +10,7 @@ use tracing_subscriber::layer::Context as Cx;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use super::site::{Kind, Site, SpanSite};
-use super::spans::{self, SpanData, Times, Tree};
+use super::spans::{self, SpanData, Times};
 use super::{SpanEvents, TracingLayer, visit};
 use crate::event::{Callsite, Context, Event, Value};
 
@@ -58,9 +58,9 @@ where
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, cx: Cx<'_, S>) {
         let Some(span) = cx.span(id) else { return };
         let fields = visit::attributes(attributes);
-        let tree = span.parent().and_then(|parent| spans::look(&parent, self.id, |data| data.tree.clone()));
+        let tree = span.parent().and_then(|parent| spans::tree(&parent, self.id));
         let times = self.tells_of_closing().then(Times::new);
-        spans::keep(&span, SpanData::new(self.id, tree.unwrap_or_default(), fields, times));
+        spans::keep(&span, SpanData::new(self.id, tree, fields, times));
         if matches!(self.span_events, SpanEvents::Open | SpanEvents::OpenAndClose) {
             self.tell(&span, |site| &site.opened, &[]);
         }
@@ -69,11 +69,7 @@ where
     fn on_record(&self, id: &Id, values: &Record<'_>, cx: Cx<'_, S>) {
         let Some(span) = cx.span(id) else { return };
         let recorded = visit::recorded(values);
-        let tree = spans::change(&span, self.id, |data| {
-            data.fields.set_all(&recorded);
-            data.tree.clone()
-        });
-        tree.iter().for_each(Tree::turn);
+        spans::change(&span, self.id, |data| data.record(&recorded));
     }
 
     fn on_enter(&self, id: &Id, cx: Cx<'_, S>) {

@@ -25,35 +25,56 @@ impl LayerId {
     }
 }
 
-/// How often fields were recorded in a tree of spans.
-#[derive(Clone, Default)]
-pub(super) struct Tree(Arc<AtomicU64>);
-
-impl Tree {
-    fn epoch(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
-    }
-
-    /// Contexts built so far are out of date.
-    pub(super) fn turn(&self) {
-        self.0.fetch_add(1, Ordering::Release);
-    }
+/// How often fields were recorded in a tree of spans. A span without children counts for itself.
+enum Epoch {
+    Alone(u64),
+    InTree(Tree),
 }
+
+#[derive(Clone)]
+pub(super) struct Tree(Arc<AtomicU64>);
 
 /// What one layer keeps of one span.
 pub(super) struct SpanData {
-    pub(super) layer: LayerId,
-    pub(super) tree: Tree,
+    layer: LayerId,
+    epoch: Epoch,
     /// The span's own fields.
-    pub(super) fields: Pairs,
+    fields: Pairs,
     /// The context of events in this span, and the epoch whose fields it has.
     context: Option<(u64, Arc<Context>)>,
     pub(super) times: Option<Times>,
 }
 
 impl SpanData {
-    pub(super) fn new(layer: LayerId, tree: Tree, fields: Pairs, times: Option<Times>) -> Self {
-        SpanData { layer, tree, fields, context: None, times }
+    pub(super) fn new(layer: LayerId, tree: Option<Tree>, fields: Pairs, times: Option<Times>) -> Self {
+        let epoch = tree.map_or(Epoch::Alone(0), Epoch::InTree);
+        SpanData { layer, epoch, fields, context: None, times }
+    }
+
+    pub(super) fn record(&mut self, recorded: &Pairs) {
+        self.fields.set_all(recorded);
+        // After the fields: who finds the new epoch finds them.
+        match &mut self.epoch {
+            Epoch::Alone(epoch) => *epoch += 1,
+            Epoch::InTree(tree) => drop(tree.0.fetch_add(1, Ordering::Release)),
+        }
+    }
+
+    fn epoch(&self) -> u64 {
+        match &self.epoch {
+            Epoch::Alone(epoch) => *epoch,
+            Epoch::InTree(tree) => tree.0.load(Ordering::Acquire),
+        }
+    }
+
+    /// From here on it counts with its children.
+    fn tree(&mut self) -> Tree {
+        let tree = match &self.epoch {
+            Epoch::Alone(epoch) => Tree(Arc::new(AtomicU64::new(*epoch))),
+            Epoch::InTree(tree) => return tree.clone(),
+        };
+        self.epoch = Epoch::InTree(tree.clone());
+        tree
     }
 }
 
@@ -96,6 +117,14 @@ where
     }
 }
 
+/// The tree that children of this span are in.
+pub(super) fn tree<S>(span: &SpanRef<'_, S>, layer: LayerId) -> Option<Tree>
+where
+    S: for<'a> LookupSpan<'a>,
+{
+    change(span, layer, SpanData::tree)
+}
+
 /// The context of events in this span, if it is there and as new as the fields.
 pub(super) fn cached<S>(span: &SpanRef<'_, S>, layer: LayerId) -> Option<Arc<Context>>
 where
@@ -103,7 +132,7 @@ where
 {
     look(span, layer, |data| match &data.context {
         // One that the account had no room for is tried again: there may be room by now.
-        Some((epoch, context)) if *epoch == data.tree.epoch() && context.is_charged() => Some(context.clone()),
+        Some((epoch, context)) if *epoch == data.epoch() && context.is_charged() => Some(context.clone()),
         _ => None,
     })
     .flatten()
@@ -116,10 +145,11 @@ where
     S: for<'a> LookupSpan<'a>,
 {
     // Before the fields are read: what is recorded from here on makes them out of date, read or not.
-    let epoch = look(span, layer, |data| data.tree.epoch()).unwrap_or_default();
+    let epoch = look(span, layer, SpanData::epoch).unwrap_or_default();
     let mut fields = Pairs::of(base);
     fields.set("span", Value::Str(span.name()));
-    if span.parent().is_some() {
+    let is_root = span.parent().is_none();
+    if !is_root {
         fields.set_format("spans", TextKind::Str, |out| {
             span.scope().from_root().enumerate().try_for_each(|(depth, span)| {
                 if depth > 0 {
@@ -132,8 +162,13 @@ where
     if ids {
         fields.set("span.id", Value::U64(span.id().into_u64()));
     }
-    for span in span.scope().from_root() {
-        look(&span, layer, |data| fields.set_all(&data.fields));
+    let mut add = |span: &SpanRef<'_, S>| look(span, layer, |data| fields.set_all(&data.fields));
+    if is_root {
+        add(span);
+    } else {
+        span.scope().from_root().for_each(|span| {
+            add(&span);
+        });
     }
     (epoch, fields)
 }
