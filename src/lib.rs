@@ -103,9 +103,14 @@
 //! [`trace!`], [`debug!`], [`info!`], [`warn!`], [`error!`], [`fatal!`] and [`log!`] emit, [`event!`] gives the event to
 //! you. A template that does not parse, or a hole without its field, does not compile.
 //!
+//! # From `tracing`
+//! With the feature `tracing`, `tracing_subscriber::registry().with(logger.tracing_layer())` sends what a program and its
+//! libraries log through `tracing` to the logger: events with their types, spans as context, under the logger's filter.
+//!
 //! # Features
 //! * `prometheus` (default): [`Builder::prometheus`] serves the metrics over HTTP.
 //! * `signal` (default): [`Logger::shutdown_on_signal`] and [`Logger::reopen_on_sighup`], on Unix.
+//! * `tracing`: `Logger::tracing_layer`, a layer by which call sites of `tracing` log here; see `bridge::tracing`.
 //! * `serde`: fields `k = @value` as JSON, and `Serialize` for [`Stats`] and the reports.
 //! * `testing`: `testing::conformance`, which checks a sink of your own.
 //!
@@ -176,7 +181,7 @@ pub mod __private {
     pub use crate::macros::{debug, display, json, value};
 }
 
-/// The README's program compiles.
-#[cfg(all(doctest, feature = "prometheus"))]
+/// The README's programs compile.
+#[cfg(all(doctest, feature = "prometheus", feature = "tracing"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -67,9 +67,9 @@ impl Context {
     /// The context of events that have left the queue, if it is another one.
     pub(super) fn outside(&self) -> Option<&Arc<Context>> {
         match &self.account {
-            Account::Queue { outside, .. } => Some(outside.get_or_init(|| {
-                Arc::new(Context { fields: self.fields.clone(), account: Account::Sinks })
-            })),
+            Account::Queue { outside, .. } => {
+                Some(outside.get_or_init(|| Arc::new(Context { fields: self.fields.clone(), account: Account::Sinks })))
+            }
             Account::Nobody | Account::Sinks => None,
         }
     }

@@ -19,7 +19,7 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        // Built before it is needed; the answer is the filter's business.
+        // Built before the first event; whether it is wanted is the filter's business.
         Site::of(metadata);
         Interest::always()
     }
@@ -108,12 +108,8 @@ impl TracingLayer {
     }
 
     /// Emits an event about the span itself, in the span.
-    fn tell<S>(
-        &self,
-        span: &SpanRef<'_, S>,
-        callsite: fn(&'static SpanSite) -> &'static Callsite,
-        values: &[Value<'_>],
-    ) where
+    fn tell<S>(&self, span: &SpanRef<'_, S>, callsite: fn(&'static SpanSite) -> &'static Callsite, values: &[Value<'_>])
+    where
         S: for<'a> LookupSpan<'a>,
     {
         let site = Site::of(span.metadata());

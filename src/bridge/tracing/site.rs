@@ -192,3 +192,57 @@ fn callsite(metadata: &'static Metadata<'static>, template: Template, names: &'s
     let (module, file) = (metadata.module_path().unwrap_or_default(), metadata.file().unwrap_or_default());
     Callsite::new(metadata.target(), module, file, metadata.line().unwrap_or_default(), template, names)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Metadata of call sites, without a subscriber.
+    fn sites() -> Vec<&'static Metadata<'static>> {
+        let spans = [tracing::info_span!("a"), tracing::info_span!("b"), tracing::info_span!("c", field = 1)];
+        spans.iter().filter_map(tracing::Span::metadata).collect()
+    }
+
+    #[test]
+    fn a_site_is_built_once_for_all_threads_and_never_another_call_sites() {
+        let _listening = tracing::subscriber::set_default(tracing_subscriber::registry());
+        let look = || sites().into_iter().map(|site| ptr::from_ref(Site::of(site)).addr()).collect::<Vec<_>>();
+        let dispatch = tracing::dispatcher::get_default(tracing::Dispatch::clone);
+        let found: Vec<usize> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| tracing::dispatcher::with_default(&dispatch, || [look(), look()].concat())))
+                .collect();
+            threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+        });
+        assert_eq!(found.len(), 4 * 2 * 3);
+        let mut distinct = found;
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(distinct.len(), 3);
+    }
+
+    #[test]
+    fn sites_that_share_a_place_are_told_apart() {
+        let _listening = tracing::subscriber::set_default(tracing_subscriber::registry());
+        let sites = sites();
+        for metadata in sites.iter().chain(&sites) {
+            let site = Site::of(metadata);
+            assert!(ptr::eq(site.metadata, *metadata));
+            // As if another site had pushed it out of its place, and stood there.
+            RECENT.with(|recent| recent.iter().for_each(|place| place.set(Some(site))));
+            assert!(sites.iter().all(|other| ptr::eq(Site::of(other).metadata, *other)));
+        }
+    }
+
+    #[test]
+    fn metadata_that_is_not_static_finds_nobodys_site() {
+        let _listening = tracing::subscriber::set_default(tracing_subscriber::registry());
+        let metadata = sites()[0];
+        Site::of(metadata);
+        let fields = tracing_core::field::FieldSet::new(&[], metadata.callsite());
+        let (name, level) = (metadata.name(), *metadata.level());
+        let copy =
+            Metadata::new(name, "elsewhere", level, None, None, None, fields, tracing_core::metadata::Kind::SPAN);
+        assert!(Site::known(metadata).is_some() && Site::known(&copy).is_none());
+    }
+}

@@ -91,7 +91,8 @@ where
 {
     let extensions = span.extensions();
     let kept = extensions.get::<Kept>()?;
-    let data = if kept.first.layer == layer { Some(&kept.first) } else { kept.others.iter().find(|d| d.layer == layer) };
+    let data =
+        if kept.first.layer == layer { Some(&kept.first) } else { kept.others.iter().find(|d| d.layer == layer) };
     data.map(look)
 }
 

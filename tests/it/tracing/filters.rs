@@ -38,8 +38,7 @@ async fn the_loggers_filter_decides_for_its_own_layer_alone() {
 async fn a_filter_beside_does_not_decide_for_this_layer() {
     let (weir, beside) = (Weir::filter("trace").await, Beside::default());
     let changing = filter_fn(|metadata| metadata.target() == "app");
-    let guard =
-        registry().with(beside.clone().with_filter(changing)).with(weir.logger.tracing_layer()).set_default();
+    let guard = registry().with(beside.clone().with_filter(changing)).with(weir.logger.tracing_layer()).set_default();
     log_all();
     drop(guard);
     assert_eq!(beside.told(), ["app", "app"]);

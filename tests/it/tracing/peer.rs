@@ -148,8 +148,12 @@ async fn events_are_in_the_spans_in_which_the_fmt_layer_finds_them() {
     for seed in 0..200 {
         let (weir, buffer) = (Weir::filter("info").await, Buffer::default());
         let writer = buffer.clone();
-        let theirs_layer = fmt::layer().fmt_fields(JsonFields::new()).event_format(Scope).with_writer(move || writer.clone());
-        let guard = registry().with(theirs_layer.with_filter(LevelFilter::INFO)).with(weir.logger.tracing_layer()).set_default();
+        let theirs_layer =
+            fmt::layer().fmt_fields(JsonFields::new()).event_format(Scope).with_writer(move || writer.clone());
+        let guard = registry()
+            .with(theirs_layer.with_filter(LevelFilter::INFO))
+            .with(weir.logger.tracing_layer())
+            .set_default();
         Program::run(seed);
         drop(guard);
         let ours: Vec<_> = weir.end().await.iter().map(ours).collect();

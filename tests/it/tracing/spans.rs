@@ -248,7 +248,7 @@ async fn ids_tell_spans_of_one_name_apart_on_request() {
     let weir = Weir::new().await;
     let guard = weir.listen_as(|layer| layer.span_ids(true));
     let spans = [info_span!("s"), info_span!("s")];
-    spans.each_ref().map(|span| span.in_scope(|| info!("m")));
+    spans.iter().for_each(|span| span.in_scope(|| info!("m")));
     let ids = spans.each_ref().map(|span| span.id().unwrap().into_u64());
     drop(guard);
     assert_eq!(weir.lines().await, ids.map(|id| format!("m span=s span.id={id}")));
