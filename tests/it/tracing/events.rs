@@ -174,6 +174,25 @@ async fn an_event_longer_than_its_inline_bytes_is_whole() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_over_the_size_limit_is_cut_in_its_longest_text_and_says_so() {
+    let weir = Weir::with(crate::support::builder().max_event_bytes(1000)).await;
+    let guard = weir.listen();
+    let (long, longer) = ("y".repeat(600), "x".repeat(2000));
+    info!(longer, n = 1, "{long}");
+    info!(n = 2, long, "{longer}");
+    info!(longer, absent = None::<u8>, n = 3, "{long}");
+    drop(guard);
+    let events = weir.end().await;
+    for (event, n) in events.iter().zip(1_i64..) {
+        assert!(event.is_truncated() && event.field("n") == Some(Value::I64(n)), "{event:?}");
+        let cut = if n == 2 { event.message() } else { event.field("longer").unwrap().to_string() };
+        let kept = if n == 2 { event.field("long").unwrap().to_string() } else { event.message() };
+        assert!((300..400).contains(&cut.len()) && longer.starts_with(&cut) && kept == long, "{event:?}");
+    }
+    assert_eq!((events.len(), weir.logger.stats().truncated), (3, 3));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_formatting_that_fails_leaves_a_mark_and_the_fields_after_it() {
     struct Fails;
     impl fmt::Debug for Fails {

@@ -3,7 +3,7 @@
 use tracing::{debug, debug_span, info, info_span, trace, warn};
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::prelude::*;
-use tracing_subscriber::{Layer, registry};
+use tracing_subscriber::{Layer, Registry, registry};
 
 use super::{Beside, Weir};
 use crate::support;
@@ -131,6 +131,19 @@ async fn a_layer_without_the_filter_keeps_events_out_all_the_same() {
     drop(guard);
     // The span is carried: no filter of `tracing` keeps it out.
     assert_eq!(weir.lines().await, ["3 span=step n=1", "5 span=step n=1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_layer_may_be_optional_boxed_and_one_of_many() {
+    let weir = Weir::filter("info").await;
+    let boxed: Vec<Box<dyn Layer<Registry> + Send + Sync>> = vec![weir.logger.tracing_layer().boxed()];
+    let guard = registry().with(boxed).with(None::<Beside>).set_default();
+    log_all();
+    drop(guard);
+    let guard = registry().with(Some(weir.logger.tracing_layer())).set_default();
+    log_all();
+    drop(guard);
+    assert_eq!(weir.lines().await, ["3", "5", "3", "5"]);
 }
 
 #[tokio::test(start_paused = true)]
