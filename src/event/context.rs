@@ -132,7 +132,7 @@ impl Pairs {
         }
     }
 
-    fn layer(&self) -> Layer<'_> {
+    pub(super) fn layer(&self) -> Layer<'_> {
         Layer { names: &[], values: Reader::new(self.0.bytes()) }
     }
 }

@@ -217,6 +217,15 @@ impl Event {
         Event { callsite: &DYNAMIC_SITE, timestamp: 0, context: None, fields: Encoded::new(level as u8 | DYNAMIC) }
     }
 
+    /// Adds the fields whose names the event does not have.
+    pub(crate) fn push_all(&mut self, fields: &Pairs) {
+        for (name, value) in fields.layer() {
+            if self.push_name(name) {
+                self.fields.push(value);
+            }
+        }
+    }
+
     /// Adds a name, whose value is to be pushed next, unless the event has a field of that name.
     pub(crate) fn push_name(&mut self, name: &str) -> bool {
         let is_new = !self.layer().has(name);

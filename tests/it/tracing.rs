@@ -5,6 +5,8 @@
 mod events;
 mod filters;
 mod memory;
+#[cfg(feature = "opentelemetry")]
+mod otel;
 mod peer;
 mod spans;
 

@@ -9,8 +9,9 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context as Cx;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
+use super::otel::{Active, Ids};
 use super::site::{Kind, Site, SpanSite};
-use super::spans::{self, SpanData, Times};
+use super::spans::{self, Cached, SpanData, Times};
 use super::{SpanEvents, TracingLayer, visit};
 use crate::event::{Callsite, Context, Event, Value};
 
@@ -26,7 +27,7 @@ where
 
     fn on_event(&self, event: &tracing_core::Event<'_>, cx: Cx<'_, S>) {
         let site = Site::of(event.metadata());
-        let ours = match &site.kind {
+        let mut ours = match &site.kind {
             Kind::Event(known) => {
                 // A filter that was replaced holds from here on, whatever call sites remember.
                 if !self.logger.__enabled(&known.in_order, site.level) {
@@ -48,11 +49,14 @@ where
                 visit::encode_span_event(event, site.level)
             }
         };
-        let context = match cx.event_span(event) {
-            Some(span) => Some(self.context(&span)),
-            None => self.base.clone(),
-        };
-        self.emit(ours, context);
+        let active = Active::for_event(event);
+        match cx.event_span(event) {
+            Some(span) => self.emit(ours, Some(self.context(&span, active))),
+            None => {
+                active.add_to(&mut ours);
+                self.emit(ours, self.base.clone());
+            }
+        }
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, cx: Cx<'_, S>) {
@@ -118,26 +122,27 @@ impl TracingLayer {
         if self.logger.__enabled(callsite, site.level) {
             let mut event = Event::__new(callsite, site.level);
             values.iter().for_each(|value| event.push(*value));
-            self.emit(event, Some(self.context(span)));
+            self.emit(event, Some(self.context(span, Active::Unknown)));
         }
     }
 
     /// The context of events in this span.
-    fn context<S>(&self, span: &SpanRef<'_, S>) -> Arc<Context>
+    fn context<S>(&self, span: &SpanRef<'_, S>, active: Active) -> Arc<Context>
     where
         S: for<'a> LookupSpan<'a>,
     {
-        spans::cached(span, self.id).unwrap_or_else(|| self.build_context(span))
+        spans::cached(span, self.id, active).unwrap_or_else(|| self.build_context(span, active.ids()))
     }
 
     #[cold]
-    fn build_context<S>(&self, span: &SpanRef<'_, S>) -> Arc<Context>
+    fn build_context<S>(&self, span: &SpanRef<'_, S>, ids: Option<Ids>) -> Arc<Context>
     where
         S: for<'a> LookupSpan<'a>,
     {
-        let (epoch, fields) = spans::flatten(span, self.id, self.base.as_deref(), self.span_ids);
+        let (epoch, mut fields) = spans::flatten(span, self.id, self.base.as_deref(), self.span_ids);
+        ids.iter().for_each(|ids| ids.set_in(&mut fields));
         let context = self.logger.charged(fields.into());
-        spans::cache(span, self.id, epoch, &context);
+        spans::cache(span, self.id, Cached { epoch, ids, context: context.clone() });
         context
     }
 

@@ -59,6 +59,13 @@
 //! later does not change it. That memory is the [context](Logger::with)'s: it counts in the queue's account, and if that
 //! is used up the events are refused (`bytes`).
 //!
+//! # Traces of OpenTelemetry
+//! With the feature `opentelemetry`, an event carries `trace_id` and `span_id` (hexadecimal text) of the OpenTelemetry span
+//! that is active where it is logged: that of `tracing-opentelemetry`'s layer for the span that was entered, or any other
+//! that was attached. An event with an explicit parent carries those with which events were logged in that span before, if
+//! there are any; asking would start a span whose own parent is perhaps not set yet. For the same reason opening a span
+//! tells none.
+//!
 //! # Which filter decides?
 //! The logger's, which [`Logger::set_filter`] replaces: as a [per-layer filter](LoggerFilter) for this layer alone. A
 //! filter you add (`.with_filter(..)`) decides too. Other layers keep what theirs let through. A span that is kept out is
@@ -80,6 +87,7 @@
 
 mod filter;
 mod layer;
+mod otel;
 mod site;
 mod spans;
 mod visit;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
+use super::otel::{Active, Ids};
 use crate::event::{Context, Pairs, TextKind, Value};
 
 /// Which layer a span's data is of: several loggers may listen to one registry.
@@ -34,14 +35,23 @@ enum Epoch {
 #[derive(Clone)]
 pub(super) struct Tree(Arc<AtomicU64>);
 
+/// The context of events in a span.
+#[derive(Clone)]
+pub(super) struct Cached {
+    /// The epoch whose fields it has.
+    pub(super) epoch: u64,
+    /// The ids it carries.
+    pub(super) ids: Option<Ids>,
+    pub(super) context: Arc<Context>,
+}
+
 /// What one layer keeps of one span.
 pub(super) struct SpanData {
     layer: LayerId,
     epoch: Epoch,
     /// The span's own fields.
     fields: Pairs,
-    /// The context of events in this span, and the epoch whose fields it has.
-    context: Option<(u64, Arc<Context>)>,
+    context: Option<Cached>,
     pub(super) times: Option<Times>,
 }
 
@@ -126,15 +136,16 @@ where
     change(span, layer, SpanData::tree)
 }
 
-/// The context of events in this span, if it is there and as new as the fields.
-pub(super) fn cached<S>(span: &SpanRef<'_, S>, layer: LayerId) -> Option<Arc<Context>>
+/// The context of events in this span, if it is there, as new as the fields, and has these ids.
+pub(super) fn cached<S>(span: &SpanRef<'_, S>, layer: LayerId, active: Active) -> Option<Arc<Context>>
 where
     S: for<'a> LookupSpan<'a>,
 {
-    look(span, layer, |data| match &data.context {
+    look(span, layer, |data| {
+        let cached = data.context.as_ref()?;
+        let is_right = cached.epoch == data.epoch() && active.is(cached.ids);
         // One that the account had no room for is tried again: there may be room by now.
-        Some((epoch, context)) if *epoch == data.epoch() && context.is_charged() => Some(context.clone()),
-        _ => None,
+        (is_right && cached.context.is_charged()).then(|| cached.context.clone())
     })
     .flatten()
 }
@@ -175,11 +186,11 @@ where
 }
 
 /// Keeps the context for the next event in this span.
-pub(super) fn cache<S>(span: &SpanRef<'_, S>, layer: LayerId, epoch: u64, context: &Arc<Context>)
+pub(super) fn cache<S>(span: &SpanRef<'_, S>, layer: LayerId, cached: Cached)
 where
     S: for<'a> LookupSpan<'a>,
 {
-    let before = change(span, layer, |data| data.context.replace((epoch, context.clone())));
+    let before = change(span, layer, |data| data.context.replace(cached));
     // Here, not under the lock: the last holder gives the bytes back, which wakes who waits for them.
     drop(before);
 }
