@@ -107,9 +107,15 @@
 //! [`trace!`], [`debug!`], [`info!`], [`warn!`], [`error!`], [`fatal!`] and [`log!`] emit, [`event!`] gives the event to
 //! you. A template that does not parse, or a hole without its field, does not compile.
 //!
+//! # From `tracing`
+//! With the feature `tracing`, `tracing_subscriber::registry().with(logger.tracing_layer())` sends what a program and its
+//! libraries log through `tracing` to the logger: events with their types, spans as context, under the logger's filter.
+//!
 //! # Features
 //! * `prometheus` (default): [`Builder::prometheus`] serves the metrics over HTTP.
 //! * `signal` (default): [`Logger::shutdown_on_signal`] and [`Logger::reopen_on_sighup`], on Unix.
+//! * `tracing`: `Logger::tracing_layer`, a layer by which call sites of `tracing` log here; see `bridge::tracing`.
+//! * `opentelemetry`: trace and span ids of OpenTelemetry on events that come through that layer.
 //! * `serde`: fields `k = @value` as JSON, and `Serialize` for [`Stats`] and the reports.
 //! * `log`: `Logger::install_log`, which takes the records of the `log` crate.
 //! * `testing`: `testing::conformance`, which checks a sink of your own.
@@ -124,6 +130,8 @@
 
 pub mod event;
 mod macros;
+#[cfg(any(feature = "log", feature = "tracing"))]
+pub mod bridge;
 mod logger;
 mod queue;
 mod worker;
@@ -140,7 +148,6 @@ mod shutdown;
 mod panic_hook;
 #[cfg(all(unix, feature = "signal"))]
 mod signal;
-mod bridge;
 mod builder;
 mod clock;
 mod deadline;
@@ -183,7 +190,7 @@ pub mod __private {
     pub use crate::macros::{debug, display, json, value};
 }
 
-/// The README's program compiles.
-#[cfg(all(doctest, feature = "prometheus"))]
+/// The README's programs compile.
+#[cfg(all(doctest, feature = "prometheus", feature = "tracing"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

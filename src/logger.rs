@@ -66,13 +66,18 @@ impl Logger {
     /// The fields are encoded once, here. A name that is there already gets the new value. If the memory for contexts
     /// (at most half of the queue's byte account) is used up, events of the new logger are refused (`bytes`).
     pub fn with(&self, key: &str, value: impl ToValue) -> Logger {
-        let mut context = Context::extend(self.context.as_deref(), key, value.to_value());
+        let context = Context::extend(self.context.as_deref(), key, value.to_value());
+        let mut child = self.clone();
+        child.context = Some(self.charged(context));
+        child
+    }
+
+    /// The context, paid for by the queue's account if that has room.
+    pub(crate) fn charged(&self, mut context: Context) -> Arc<Context> {
         if let Some(charge) = self.shared.queue.account().charge_context(context.bytes()) {
             context.hold(Box::new(charge));
         }
-        let mut child = self.clone();
-        child.context = Some(Arc::new(context));
-        child
+        Arc::new(context)
     }
 
     /// Whether an event of this level and target would pass the filter.
@@ -298,6 +303,20 @@ impl WeakLogger {
 impl Logger {
     pub(crate) fn downgrade(&self) -> WeakLogger {
         WeakLogger { shared: Arc::downgrade(&self.shared), context: self.context.clone() }
+    }
+
+    /// The logger without its context, and the context.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn split(&self) -> (Logger, Option<Arc<Context>>) {
+        let mut bare = self.clone();
+        let context = bare.context.take();
+        (bare, context)
+    }
+
+    /// The least important level that passes the filter for some target, if any does.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn lowest_level(&self) -> Option<Level> {
+        Level::ALL.into_iter().find(|level| self.shared.filter.may_allow(*level))
     }
 
     pub(crate) fn home(&self) -> Home {

@@ -236,7 +236,7 @@ impl Encoded {
     }
 
     #[inline]
-    fn append(&mut self, bytes: &[u8]) {
+    pub(super) fn append(&mut self, bytes: &[u8]) {
         let at = self.len as usize;
         match self.inline.get_mut(at..at + bytes.len()) {
             Some(slot) => {

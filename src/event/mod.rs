@@ -16,6 +16,8 @@ pub use batch::Batch;
 #[doc(hidden)]
 pub use callsite::Callsite;
 pub(crate) use context::Context;
+#[cfg(feature = "tracing")]
+pub(crate) use context::Pairs;
 pub use fields::Fields;
 pub(crate) use fields::TextKind;
 use fields::{Encoded, Layer, Reader};
@@ -29,6 +31,9 @@ const TRUNCATED: u8 = 1 << 3;
 const FIXED_TIME: u8 = 1 << 4;
 /// The event's fields begin with its target, message, module, file and line.
 const DYNAMIC: u8 = 1 << 5;
+
+/// The event's fields begin with its message, which is text and not a template. Not together with `DYNAMIC`.
+const MESSAGE: u8 = 1 << 6;
 
 const DYNAMIC_HEADER: usize = 5;
 
@@ -131,9 +136,10 @@ impl Event {
         }
     }
 
-    /// The message template, as written in the call; none for an [`Event::dynamic`].
+    /// The message template, as written in the call; none for an [`Event::dynamic`] and where a library's call site
+    /// gives only the finished message.
     pub fn template(&self) -> Option<&'static str> {
-        (!self.is_dynamic()).then_some(self.callsite.template.text)
+        (self.header_len() == 0).then_some(self.callsite.template.text)
     }
 
     /// The message: the template with its holes filled.
@@ -155,6 +161,24 @@ impl Event {
         self.fields.flags & DYNAMIC != 0
     }
 
+    /// The values before those of the static names.
+    fn header_len(&self) -> usize {
+        match self.fields.flags & (DYNAMIC | MESSAGE) {
+            0 => 0,
+            MESSAGE => 1,
+            _ => DYNAMIC_HEADER,
+        }
+    }
+
+    /// The message of an event whose template is not it.
+    fn message_text(&self) -> Option<&str> {
+        match self.fields.flags & (DYNAMIC | MESSAGE) {
+            0 => None,
+            MESSAGE => Reader::new(self.fields.bytes()).name(),
+            _ => self.header(1),
+        }
+    }
+
     fn header(&self, index: usize) -> Option<&str> {
         if !self.is_dynamic() {
             return None;
@@ -170,12 +194,43 @@ impl Event {
     /// The event's own fields.
     fn layer(&self) -> Layer<'_> {
         let mut values = Reader::new(self.fields.bytes());
-        if self.is_dynamic() {
-            for _ in 0..DYNAMIC_HEADER {
-                values.skip_value();
-            }
+        for _ in 0..self.header_len() {
+            values.skip_value();
         }
         Layer { names: self.callsite.names, values }
+    }
+}
+
+/// What the bridges build events from.
+#[cfg(feature = "tracing")]
+impl Event {
+    /// An event of a static call site whose first value will be its message: text, not a template.
+    #[inline]
+    pub(crate) const fn with_message(callsite: &'static Callsite, level: Level) -> Self {
+        Event { callsite, timestamp: 0, context: None, fields: Encoded::new(level as u8 | MESSAGE) }
+    }
+
+    /// An event whose first five values will be target, message, module, file and line.
+    pub(crate) const fn with_header(level: Level) -> Self {
+        Event { callsite: &DYNAMIC_SITE, timestamp: 0, context: None, fields: Encoded::new(level as u8 | DYNAMIC) }
+    }
+
+    /// Adds the fields whose names the event does not have.
+    pub(crate) fn push_all(&mut self, fields: &Pairs) {
+        for (name, value) in fields.layer() {
+            if self.push_name(name) {
+                self.fields.push(value);
+            }
+        }
+    }
+
+    /// Adds a name, whose value is to be pushed next, unless the event has a field of that name.
+    pub(crate) fn push_name(&mut self, name: &str) -> bool {
+        let is_new = !self.layer().has(name);
+        if is_new {
+            self.fields.push(Value::Str(name));
+        }
+        is_new
     }
 }
 
@@ -288,7 +343,7 @@ impl Event {
             self.fields.shrink(max);
             return false;
         }
-        let names = self.callsite.names.len() + if self.is_dynamic() { DYNAMIC_HEADER } else { 0 };
+        let names = self.callsite.names.len() + self.header_len();
         self.fields.cut_to(max, names);
         self.fields.flags |= TRUNCATED;
         true
@@ -324,7 +379,7 @@ impl Message<'_> {
     /// # Errors
     /// Those of `out`.
     pub fn write_to(&self, out: &mut dyn Write) -> fmt::Result {
-        match self.0.header(1) {
+        match self.0.message_text() {
             Some(message) => out.write_str(message),
             None => template::render(&self.0.callsite.template, self.0.layer().values, out),
         }

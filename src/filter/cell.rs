@@ -91,6 +91,12 @@ impl FilterCell {
         kept.unwrap_or_else(|_| self.current().allows(level, target))
     }
 
+    /// Whether events of this level pass for some target.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn may_allow(&self, level: Level) -> bool {
+        level as u8 >= self.lowest.load(Ordering::Relaxed)
+    }
+
     #[cold]
     fn ask(&self, callsite: &'static Callsite, level: Level, generation: u64) -> bool {
         // The generation was read before the filter: a newer filter's answer under an older generation is asked again.
@@ -110,7 +116,7 @@ impl FilterCell {
     pub(crate) fn set(&self, filter: Filter) {
         let mut settings = self.settings();
         settings.lease = None;
-        self.install(&mut settings, Arc::new(filter));
+        self.install(settings, Arc::new(filter));
     }
 
     /// For a time, counted from when the flush task learns of it; the last one for good comes back then.
@@ -118,7 +124,7 @@ impl FilterCell {
         let mut settings = self.settings();
         let permanent = settings.lease.take().map_or_else(|| settings.current.clone(), |(permanent, _)| permanent);
         settings.lease = Some((permanent, time));
-        self.install(&mut settings, Arc::new(filter));
+        self.install(settings, Arc::new(filter));
     }
 
     /// The generation of the filter in force, if that is a temporary one, and its time.
@@ -133,7 +139,7 @@ impl FilterCell {
         if self.generation.load(Ordering::Relaxed) == generation
             && let Some((permanent, _)) = settings.lease.take()
         {
-            self.install(&mut settings, permanent);
+            self.install(settings, permanent);
         }
     }
 
@@ -146,13 +152,17 @@ impl FilterCell {
     }
 
     /// Under the lock, so that two replacements leave one filter's numbers, not a mixture.
-    fn install(&self, settings: &mut Settings, filter: Arc<Filter>) {
+    fn install(&self, mut settings: MutexGuard<'_, Settings>, filter: Arc<Filter>) {
         let lowest = filter.lowest();
         self.lowest.store(lowest as u8, Ordering::Relaxed);
         settings.current = filter;
         self.generation.store(GENERATION.fetch_add(1, Ordering::Relaxed), Ordering::Release);
         #[cfg(feature = "log")]
         settings.follower.iter().for_each(|follower| follower(lowest));
+        // Not before: what is asked again takes this lock.
+        drop(settings);
+        #[cfg(feature = "tracing")]
+        crate::bridge::tracing::filter_changed();
     }
 
     fn settings(&self) -> MutexGuard<'_, Settings> {

@@ -29,3 +29,5 @@ mod start;
 mod stopped;
 mod stress;
 mod support;
+#[cfg(feature = "tracing")]
+mod tracing;
