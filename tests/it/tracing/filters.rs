@@ -1,5 +1,7 @@
 //! Which events and spans the layer takes, and what that means for the layers beside it.
 
+use std::time::Duration;
+
 use tracing::{debug, debug_span, info, info_span, trace, warn};
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::prelude::*;
@@ -68,6 +70,20 @@ async fn a_global_filter_decides_for_all() {
     drop(guard);
     assert_eq!(beside.told(), ["noisy"]);
     assert_eq!(weir.lines().await, ["3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_filter_for_a_time_reaches_call_sites_that_were_kept_out_and_leaves_them_again() {
+    let weir = Weir::filter("warn").await;
+    let guard = weir.listen();
+    let log = |n: u64| info!("info {n}");
+    log(1);
+    weir.logger.set_filter_for("info", Duration::from_secs(60)).unwrap();
+    log(2);
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    log(3);
+    drop(guard);
+    assert_eq!(weir.lines().await, ["info 2"]);
 }
 
 #[tokio::test(start_paused = true)]
