@@ -219,7 +219,7 @@ impl fmt::Display for InstallLogError {
             "the `log` crate has a logger already, and takes one in the life of a process: install this one first, or \
              leave the other out. If it came with tracing_subscriber's `init()` or `try_init()`, `log` records go to \
              `tracing`: set the subscriber with `tracing::subscriber::set_global_default` instead, which leaves `log` to \
-             `install_log`; or leave `install_log` out, and let a layer of that subscriber bring the records here",
+             `install_log`; or leave `install_log` out, and let `Logger::tracing_layer` in that subscriber bring the records here",
         )
     }
 }
