@@ -140,18 +140,26 @@ mod clock;
 mod deadline;
 mod diagnostics;
 mod suppress;
+mod here;
+mod scope;
+mod sample;
+mod correlation;
+mod sensitive;
 
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use async_trait::async_trait;
 pub use builder::{BuildError, Builder};
+pub use correlation::{CorrelationId, correlation_id};
 pub use event::{Batch, Event, Level, LevelFilter, Value, err};
 pub use format::Format;
 pub use logger::{Logger, ShutdownGuard};
 pub use panic_hook::{PanicHook, panic_hook};
 pub use pipeline::{Backlog, Breaker, BreakerState, Pipeline, Retry};
 pub use queue::Overflow;
+pub use scope::{Scope, current_scope, in_scope, scope};
+pub use sensitive::Sensitive;
 pub use shutdown::Health;
 pub use sink::{Blocking, Sink, SinkError};
 pub use stats::{DropReason, FlushReport, ShutdownReport, Stats};
@@ -173,6 +181,7 @@ pub mod __private {
     #[cfg(not(feature = "serde"))]
     pub use crate::macros::FeatureSerde;
     pub use crate::macros::{debug, display, json, value};
+    pub use crate::sample::Sampler;
 }
 
 /// The README's program compiles.

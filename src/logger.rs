@@ -12,9 +12,10 @@ use tokio::runtime::Handle;
 use crate::builder::Builder;
 use crate::deadline;
 use crate::diagnostics::{self, Diagnostic};
-use crate::event::{Callsite, Context, Event, Level, ToValue};
+use crate::event::{Callsite, Context, Event, FieldSet, Level, ToValue};
 use crate::filter::{Filter, ParseFilterError};
 use crate::queue::TryEmitError;
+use crate::sample::Sampler;
 use crate::shared::{Home, Shared};
 use crate::shutdown::{BoxError, Ending, Health};
 use crate::stats::{DropReason, FlushReport, LastError, ShutdownReport, Stats};
@@ -63,12 +64,17 @@ impl Logger {
     /// The fields are encoded once, here. A name that is there already gets the new value. If the memory for contexts
     /// (at most half of the queue's byte account) is used up, events of the new logger are refused (`bytes`).
     pub fn with(&self, key: &str, value: impl ToValue) -> Logger {
-        let mut context = Context::extend(self.context.as_deref(), key, value.to_value());
-        if let Some(charge) = self.shared.queue.account().charge_context(context.bytes()) {
-            context.hold(Box::new(charge));
-        }
+        self.in_context(Context::extend(self.context.as_deref(), key, value.to_value()))
+    }
+
+    /// As [`Logger::with`], with several fields at once: `logger.with_fields(fields![user = name, attempt])`.
+    pub fn with_fields(&self, fields: FieldSet) -> Logger {
+        self.in_context(Context::over(&fields, self.context.as_deref()))
+    }
+
+    fn in_context(&self, context: Context) -> Logger {
         let mut child = self.clone();
-        child.context = Some(Arc::new(context));
+        child.context = Some(self.shared.queue.admit_context(context));
         child
     }
 
@@ -102,12 +108,18 @@ impl Logger {
     /// Hands the event back, which is then counted nowhere.
     pub fn try_emit(&self, mut event: Event) -> Result<(), TryEmitError> {
         let context = event.context().cloned();
-        if !self.shared.filter.allows_event(&event) || !self.prepare(&mut event) {
+        if !self.shared.filter.allows_event(&event) {
             return Ok(());
         }
+        // What is handed back is whole, and shows what it showed.
+        let whole = self.shared.queue.hides_some_of(&event).then(|| event.clone());
+        if !self.prepare(&mut event) {
+            return Ok(());
+        }
+        let as_it_was = |event: Event| whole.unwrap_or(event).in_context(context);
         self.shared.queue.try_push(event).map_err(|refused| match refused {
-            TryEmitError::Full(event) => TryEmitError::Full(event.in_context(context)),
-            TryEmitError::Closed(event) => TryEmitError::Closed(event.in_context(context)),
+            TryEmitError::Full(event) => TryEmitError::Full(as_it_was(event)),
+            TryEmitError::Closed(event) => TryEmitError::Closed(as_it_was(event)),
         })
     }
 
@@ -137,6 +149,17 @@ impl Logger {
     #[inline]
     pub fn __enabled(&self, callsite: &'static Callsite, level: Level) -> bool {
         self.shared.filter.allows(callsite, level)
+    }
+
+    /// For a call that is sampled and has passed the filter: how many events the sampling left out since the last that
+    /// passed, if this one does.
+    #[doc(hidden)]
+    pub fn __sampled(&self, sampler: &'static Sampler) -> Option<u64> {
+        let left_out = sampler.admit();
+        if left_out.is_none() {
+            self.shared.queue.count_sampled();
+        }
+        left_out
     }
 
     /// For an event that has passed the filter.
@@ -325,8 +348,8 @@ impl Logger {
     }
 
     /// As [`Logger::flush`], on this thread: the caller answers for blocking it.
-    pub(crate) fn flush_here(&self, timeout: Duration) {
-        drop(block_on(self.flush(timeout)));
+    pub(crate) fn flush_here(&self, timeout: Duration) -> FlushReport {
+        block_on(self.flush(timeout))
     }
 }
 

@@ -236,7 +236,7 @@ impl Encoded {
     }
 
     #[inline]
-    fn append(&mut self, bytes: &[u8]) {
+    pub(super) fn append(&mut self, bytes: &[u8]) {
         let at = self.len as usize;
         match self.inline.get_mut(at..at + bytes.len()) {
             Some(slot) => {
@@ -350,15 +350,15 @@ impl Write for TextWriter<'_> {
 }
 
 /// Where a value stands in the bytes, from its tag to its end.
-struct Span {
-    start: usize,
-    end: usize,
+pub(super) struct Span {
+    pub(super) start: usize,
+    pub(super) end: usize,
     /// 0 for a value that is no text.
     text_len: usize,
 }
 
 /// The values (not the names of pairs) in encoded bytes.
-fn values(bytes: &[u8], names: usize) -> impl Iterator<Item = Span> {
+pub(super) fn values(bytes: &[u8], names: usize) -> impl Iterator<Item = Span> {
     let mut reader = Reader { rest: bytes };
     let mut index = 0;
     std::iter::from_fn(move || {

@@ -3,8 +3,10 @@
 mod batch;
 mod callsite;
 mod context;
+mod field_set;
 mod fields;
 mod level;
+mod redact;
 mod template;
 mod value;
 
@@ -16,10 +18,12 @@ pub use batch::Batch;
 #[doc(hidden)]
 pub use callsite::Callsite;
 pub(crate) use context::Context;
+pub use field_set::FieldSet;
 pub use fields::Fields;
 pub(crate) use fields::TextKind;
 use fields::{Encoded, Layer, Reader};
 pub use level::{Level, LevelFilter, ParseLevelError};
+pub(crate) use redact::{MASK, Pattern, Redactor};
 #[doc(hidden)]
 pub use template::{Hole, Piece, Template, count, dotted, dotted_len, field_name, parse, text};
 pub use value::{ErrorChain, ToValue, Value, err};
@@ -31,6 +35,9 @@ const FIXED_TIME: u8 = 1 << 4;
 const DYNAMIC: u8 = 1 << 5;
 
 const DYNAMIC_HEADER: usize = 5;
+
+/// The field that says how many events a call site's sampling left out.
+const LEFT_OUT: &str = "sampled_out";
 
 /// The call site of every event that has none of its own.
 static DYNAMIC_SITE: Callsite = Callsite::new("", "", "", 0, Template::new("", &[]), &[]);
@@ -55,6 +62,13 @@ impl Event {
     #[inline]
     pub const fn __new(callsite: &'static Callsite, level: Level) -> Self {
         Event { callsite, timestamp: 0, context: None, fields: Encoded::new(level as u8) }
+    }
+
+    #[doc(hidden)]
+    pub fn __left_out(&mut self, events: u64) {
+        if events > 0 && !self.layer().has(LEFT_OUT) {
+            self.fields.push_named(LEFT_OUT, Value::U64(events));
+        }
     }
 
     /// An event whose target and message are not known when the program compiles. The message is text, not a template.
@@ -157,6 +171,11 @@ impl Event {
         self.fields.flags & DYNAMIC != 0
     }
 
+    /// The values before those of the static names.
+    fn header_len(&self) -> usize {
+        if self.is_dynamic() { DYNAMIC_HEADER } else { 0 }
+    }
+
     fn header(&self, index: usize) -> Option<&str> {
         if !self.is_dynamic() {
             return None;
@@ -172,10 +191,8 @@ impl Event {
     /// The event's own fields.
     fn layer(&self) -> Layer<'_> {
         let mut values = Reader::new(self.fields.bytes());
-        if self.is_dynamic() {
-            for _ in 0..DYNAMIC_HEADER {
-                values.skip_value();
-            }
+        for _ in 0..self.header_len() {
+            values.skip_value();
         }
         Layer { names: self.callsite.names, values }
     }
@@ -245,6 +262,12 @@ impl Event {
         self.fields.bytes().len() > max
     }
 
+    /// Puts a mask in place of the values of the event's own fields that the redactor hides; returns whether there were any.
+    pub(crate) fn redact(&mut self, redactor: &Redactor) -> bool {
+        let masked = redact::event(&self.fields, self.header_len(), self.callsite, redactor);
+        masked.map(|masked| self.fields = masked).is_some()
+    }
+
     /// Brings a spilled event down to `max` bytes on the heap, spare room included; returns whether a value was cut.
     #[cold]
     pub(crate) fn limit(&mut self, max: usize) -> bool {
@@ -252,7 +275,7 @@ impl Event {
             self.fields.shrink(max);
             return false;
         }
-        let names = self.callsite.names.len() + if self.is_dynamic() { DYNAMIC_HEADER } else { 0 };
+        let names = self.callsite.names.len() + self.header_len();
         self.fields.cut_to(max, names);
         self.fields.flags |= TRUNCATED;
         true

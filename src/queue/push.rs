@@ -12,6 +12,8 @@ use super::lane::Lane;
 use super::{Overflow, Queue};
 use crate::clock;
 use crate::event::{Context, Event, Level};
+use crate::here;
+use crate::scope;
 use crate::stats::DropReason;
 use crate::suppress;
 
@@ -80,14 +82,49 @@ impl Queue {
     /// counted instead.
     #[inline]
     pub(crate) fn prepare(&self, event: &mut Event, context: Option<&Arc<Context>>) -> bool {
-        if suppress::is_active() {
-            self.suppress();
-            return false;
+        if here::is_special() || self.config.redactor.is_some() {
+            return self.prepare_specially(event, context);
         }
         if let Some(context) = context {
             event.set_context(Some(context.clone()));
         }
         true
+    }
+
+    /// As [`Queue::prepare`], in a scope, in a task of our own, or with something to hide.
+    // Cold, which says where it is put: who is not here keeps the registers.
+    #[cold]
+    fn prepare_specially(&self, event: &mut Event, context: Option<&Arc<Context>>) -> bool {
+        if suppress::is_active() {
+            self.suppress();
+            return false;
+        }
+        if let Some(redactor) = &self.config.redactor {
+            event.redact(redactor);
+        }
+        if let Some(context) = context {
+            event.set_context(Some(context.clone()));
+        }
+        if let Some(context) = scope::dress(self.id, event.context(), |context| self.admit_context(context)) {
+            event.set_context(Some(context));
+        }
+        true
+    }
+
+    /// Masks what is to be hidden in a context and charges it; if there is no room, events that carry it are refused.
+    pub(crate) fn admit_context(&self, mut context: Context) -> Arc<Context> {
+        if let Some(redactor) = &self.config.redactor {
+            context = context.redacted(redactor);
+        }
+        if let Some(charge) = self.account.charge_context(context.bytes()) {
+            context.hold(Box::new(charge));
+        }
+        Arc::new(context)
+    }
+
+    /// Whether something of the event itself would be masked.
+    pub(crate) fn hides_some_of(&self, event: &Event) -> bool {
+        self.config.redactor.as_ref().is_some_and(|redactor| event.clone().redact(redactor))
     }
 
     /// A place for a prepared event, which is stamped. The event stays where it is until then: it is two cache lines, and
@@ -196,6 +233,12 @@ impl Queue {
     #[cold]
     pub(crate) fn suppress(&self) {
         self.suppressed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts an event that its call site's sampling left out.
+    #[cold]
+    pub(crate) fn count_sampled(&self) {
+        self.sampled.fetch_add(1, Ordering::Relaxed);
     }
 
     #[inline]
