@@ -140,8 +140,21 @@ impl Logger {
         self.shared.queue.push_wait(event).await.map_err(|reason| EmitError { reason })
     }
 
+    /// Gives the event its context; whether it may enter at all.
     #[inline(always)]
     fn prepare(&self, event: &mut Event) -> bool {
+        if self.shared.queue.is_special_here() {
+            return self.prepare_specially(event);
+        }
+        if let Some(context) = &self.context {
+            event.set_context(Some(context.clone()));
+        }
+        true
+    }
+
+    // Cold, which says where it is put: who is not here keeps the registers.
+    #[cold]
+    fn prepare_specially(&self, event: &mut Event) -> bool {
         self.shared.queue.prepare(event, self.context.as_ref())
     }
 

@@ -78,23 +78,15 @@ impl From<TrySendError<()>> for Why {
 }
 
 impl Queue {
-    /// Gives an event the context of the handle that logs it. Whether it may enter at all: what our own tasks log is
-    /// counted instead.
-    #[inline]
-    pub(crate) fn prepare(&self, event: &mut Event, context: Option<&Arc<Context>>) -> bool {
-        if here::is_special() || self.config.redactor.is_some() {
-            return self.prepare_specially(event, context);
-        }
-        if let Some(context) = context {
-            event.set_context(Some(context.clone()));
-        }
-        true
+    /// Whether an event that is logged here needs more than the context of the handle that logs it.
+    #[inline(always)]
+    pub(crate) fn is_special_here(&self) -> bool {
+        here::is_special() || self.config.redactor.is_some()
     }
 
-    /// As [`Queue::prepare`], in a scope, in a task of our own, or with something to hide.
-    // Cold, which says where it is put: who is not here keeps the registers.
-    #[cold]
-    fn prepare_specially(&self, event: &mut Event, context: Option<&Arc<Context>>) -> bool {
+    /// Gives an event the context it is to have, in a scope too, and masks what is to be hidden. Whether it may enter at
+    /// all: what our own tasks log is counted instead.
+    pub(crate) fn prepare(&self, event: &mut Event, context: Option<&Arc<Context>>) -> bool {
         if suppress::is_active() {
             self.suppress();
             return false;

@@ -124,7 +124,7 @@ impl IntoIterator for Selection {
     }
 }
 
-/// One event a line: `WARN app::db: the message {"name": Str("value")}`.
+/// One event a line: `warn app::db: the message {"name": Str("value")}`.
 impl fmt::Debug for Selection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[")?;

@@ -12,8 +12,10 @@ use crate::sink::{Captured, MemorySink, Selection, WaitError};
 
 /// How long a look may take on a machine that is busy with something else.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// From one look to the next of [`Capture::wait_for`].
+/// From the first look of [`Capture::wait_for`] to the next, doubling up to the longest: with a paused clock an hour is
+/// looked through in no time.
 const LOOK: Duration = Duration::from_millis(1);
+const LONGEST_LOOK: Duration = Duration::from_millis(128);
 
 /// A logger for one test, and what it was given: every level, nothing lost, in the order it was emitted.
 ///
@@ -122,8 +124,10 @@ impl Capture {
     /// Nothing is taken out.
     pub async fn wait_for(&self, count: usize, timeout: Duration) -> Result<Selection, WaitError> {
         let all_there = async {
+            let mut pause = LOOK;
             while self.events().len() < count {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(pause).await;
+                pause = LONGEST_LOOK.min(2 * pause);
             }
         };
         let in_time = tokio::time::timeout(timeout, all_there).await.is_ok();

@@ -78,8 +78,8 @@ fn a_selection_narrows_down_and_says_what_there_is_instead() {
     let selection = logs.select().level(Level::Warn);
     assert_eq!(
         why(catch_unwind(AssertUnwindSafe(|| selection.one())).unwrap_err()),
-        "not one event but 2 with level WARN: [\n    WARN app::db: slow {\"took\": F64(1.5), \"amount\": I64(5)}\n    \
-         WARN apple: slow {}\n]"
+        "not one event but 2 with level warn: [\n    warn app::db: slow {\"took\": F64(1.5), \"amount\": I64(5)}\n    \
+         warn apple: slow {}\n]"
     );
     let selection = logs.select().target("app").message("paid");
     assert!(

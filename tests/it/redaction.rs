@@ -151,7 +151,7 @@ fn a_wrong_pattern_is_named_with_what_is_allowed() {
 
 #[derive(Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[expect(dead_code, reason = "read by Debug")]
+#[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "read by Debug"))]
 struct Login {
     user: &'static str,
     password: Sensitive<String>,
