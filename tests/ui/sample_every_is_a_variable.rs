@@ -1,0 +1,3 @@
+fn main() {
+    let n = 3; logweir::info!(every: n, "user");
+}
