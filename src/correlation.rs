@@ -52,6 +52,7 @@ impl CorrelationId {
     }
 
     /// The 26 characters.
+    #[expect(clippy::missing_panics_doc, reason = "the alphabet is ASCII")]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("the alphabet is ASCII")
     }

@@ -89,7 +89,7 @@
 //!
 //! # Why are some of my logs missing?
 //! In this order: the filter ([`Logger::enabled`]); macros before [`Logger::set_global`], which do nothing; a call after
-//! the shutdown (`closed`); a loss, in [`Logger::stats`] or the metrics by reason; a pipeline's level (`filtered`); a
+//! the shutdown (`closed`); `every:` or `at_most:` of the call (`sampled`); a loss, in [`Logger::stats`] or the metrics by reason; a pipeline's level (`filtered`); a
 //! sink that logs, whose events are suppressed. The books have them all but the first two.
 //!
 //! Losses are announced in the log itself: a line with the target `logweir`, at most one a second for each sink, says how
@@ -103,11 +103,26 @@
 //! [`trace!`], [`debug!`], [`info!`], [`warn!`], [`error!`], [`fatal!`] and [`log!`] emit, [`event!`] gives the event to
 //! you. A template that does not parse, or a hole without its field, does not compile.
 //!
+//! # What belongs together?
+//! [`scope`](scope()) gives its fields to everything that a task logs, [`Logger::with`] to what goes through a handle,
+//! [`Builder::enrich`] and [`Builder::enrich_with`] to everything. [`correlation_id`] names a request.
+//!
+//! # What must not be in a log?
+//! [`Builder::redact`] hides fields by name, [`Sensitive`] values by type, both before the queue.
+//!
+//! # Too much of one thing?
+//! `every: n` and `at_most: n, per: time` before the template [thin a call out](info#sampling); what they left out is
+//! counted and said.
+//!
+//! # Where do I come from?
+//! From `tracing-appender`, `env_logger`, `log4rs` or `slog`: `logweir::adopting` in this documentation shows what changes.
+//!
 //! # Features
 //! * `prometheus` (default): [`Builder::prometheus`] serves the metrics over HTTP.
 //! * `signal` (default): [`Logger::shutdown_on_signal`] and [`Logger::reopen_on_sighup`], on Unix.
 //! * `serde`: fields `k = @value` as JSON, and `Serialize` for [`Stats`] and the reports.
-//! * `testing`: `testing::conformance`, which checks a sink of your own.
+//! * `testing`: `testing::capture`, a logger whose events a test looks at, and `testing::conformance`, which checks a sink
+//!   of your own.
 //!
 //! # Limits
 //! * Linux is what it is tested on; macOS and Windows are expected to work and are not tested.
@@ -148,6 +163,10 @@ mod sensitive;
 
 #[cfg(feature = "testing")]
 pub mod testing;
+
+// A page, not code: it is there where documentation is made or tested.
+#[cfg(any(doc, doctest))]
+pub mod adopting;
 
 pub use async_trait::async_trait;
 pub use builder::{BuildError, Builder};

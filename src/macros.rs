@@ -309,10 +309,10 @@ macro_rules! __logweir {
         $crate::__logweir!(@prefix $($($rest)*)?)
     };
     ({$what:ident $level:tt $logger:tt $target:tt $sample:tt} every: $value:expr $(, $($rest:tt)*)?) => {
-        $crate::__logweir!(@prefix $($($rest)*)?)
+        $crate::__logweir!(@sampling $($($rest)*)?)
     };
     ({$what:ident $level:tt $logger:tt $target:tt $sample:tt} at_most: $value:expr $(, $($rest:tt)*)?) => {
-        $crate::__logweir!(@prefix $($($rest)*)?)
+        $crate::__logweir!(@sampling $($($rest)*)?)
     };
     ({$what:ident $level:tt $logger:tt $target:tt $sample:tt} $prefix:ident : $($rest:tt)*) => {
         ::core::compile_error!(::core::concat!(
@@ -324,7 +324,13 @@ macro_rules! __logweir {
         ::core::compile_error!("the message template is missing: a string, before any fields")
     };
     (@prefix $($rest:tt)+) => {
-        ::core::compile_error!("a prefix (`logger:`, `target:`, `every:` or `at_most:`) stands twice")
+        ::core::compile_error!("a prefix (`logger:`, `target:`) stands twice")
+    };
+    (@sampling) => {
+        ::core::compile_error!("the message template is missing: a string, before any fields")
+    };
+    (@sampling $($rest:tt)+) => {
+        ::core::compile_error!("one of `every:` and `at_most:` stands before the template, once")
     };
 
     // What should be the level or the template is none.

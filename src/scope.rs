@@ -149,18 +149,16 @@ impl Scope {
     ///
     /// # Cancel safety
     /// As the future's own.
-    pub fn run<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
-        async move {
-            // Dropped in the opposite order: the scope is entered, the future dropped, the scope left.
-            let _last = LeaveWhenDropped;
-            let mut future = pin!(future);
-            let _first = EnterWhenDropped(&self);
-            poll_fn(|cx| {
-                let _entry = Entry::new(&self);
-                future.as_mut().poll(cx)
-            })
-            .await
-        }
+    pub async fn run<F: Future>(self, future: F) -> F::Output {
+        // Dropped in the opposite order: the scope is entered, the future dropped, the scope left.
+        let _last = LeaveWhenDropped;
+        let mut future = pin!(future);
+        let _first = EnterWhenDropped(&self);
+        poll_fn(|cx| {
+            let _entry = Entry::new(&self);
+            future.as_mut().poll(cx)
+        })
+        .await
     }
 
     /// Calls `f` in this scope.

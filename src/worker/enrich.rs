@@ -8,10 +8,12 @@ use crate::event::{Context, ToValue};
 use crate::shared::Shared;
 use crate::suppress;
 
+/// Gives what is there and one field more.
+type Extend = Box<dyn FnMut(Option<&Context>) -> Context + Send>;
+
 /// A field and who says its value. See [`Builder::enrich_with`](crate::Builder::enrich_with).
 pub(crate) struct Enricher {
-    /// What is given, and the field.
-    extend: Box<dyn FnMut(Option<&Context>) -> Context + Send>,
+    extend: Extend,
 }
 
 impl Enricher {

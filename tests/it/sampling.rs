@@ -1,5 +1,7 @@
 //! A call that is thinned out says how much it left out, in the log and in the books.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 use std::cell::Cell;
 use std::time::Duration;
 

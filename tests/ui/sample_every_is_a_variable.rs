@@ -1,3 +1,0 @@
-fn main() {
-    let n = 3; logweir::info!(every: n, "user");
-}
