@@ -181,31 +181,37 @@ impl fmt::Debug for Scope {
 }
 
 impl Node {
-    /// The context of an event in this scope; `base` is what it would have outside, and `make` masks and charges.
-    fn dress(
+    /// The context that most events have: no lock, and nothing that could run somebody's code.
+    fn first(&self, queue: QueueId, base: Option<&Arc<Context>>) -> Option<Arc<Context>> {
+        let first = self.first.get().filter(|first| first.suits(queue, base))?;
+        Some(first.context.clone())
+    }
+
+    fn other(
         &self,
         queue: QueueId,
         base: Option<&Arc<Context>>,
         make: impl FnOnce(Context) -> Arc<Context>,
     ) -> Arc<Context> {
-        if let Some(first) = self.first.get()
-            && first.suits(queue, base)
-        {
-            return first.context.clone();
-        }
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = others.iter().find(|known| known.suits(queue, base)) {
-            return known.context.clone();
+        // Another thread may have made it while this one waited.
+        let made = || others.iter().find(|known| known.suits(queue, base)).map(|known| known.context.clone());
+        if let Some(context) = self.first(queue, base).or_else(made) {
+            return context;
         }
         let context = make(base.map_or_else(|| self.fields.share(), |base| base.within(&self.fields)));
         // One that nobody pays for is made again: there may be room next time.
         if context.is_charged() {
             let dressed = Dressed { queue, base: base.map(Arc::downgrade), context: context.clone() };
             if let Err(dressed) = self.first.set(dressed) {
-                others.truncate(KEPT - 1);
                 others.push_front(dressed);
             }
         }
+        let kept = others.len().min(KEPT);
+        let forgotten = others.split_off(kept);
+        drop(others);
+        // Behind the lock: bytes that are given back wake who waits for them.
+        drop(forgotten);
         context
     }
 }
@@ -216,7 +222,8 @@ impl Dressed {
     }
 }
 
-/// The context of an event that is logged here now; none outside every scope. See [`Node::dress`].
+/// The context of an event that is logged here now; none outside every scope. `base` is what it would have outside, and
+/// `make` masks and charges.
 pub(crate) fn dress(
     queue: QueueId,
     base: Option<&Arc<Context>>,
@@ -225,12 +232,16 @@ pub(crate) fn dress(
     if !here::is(SCOPED) {
         return None;
     }
-    let dressed = ENTERED.try_with(|entered| {
+    let found = ENTERED.try_with(|entered| {
         let entered = entered.borrow();
         let node = entered.last()?.0.as_ref()?;
-        Some(node.dress(queue, base, make))
+        Some(node.first(queue, base).ok_or_else(|| node.clone()))
     });
-    dressed.ok().flatten()
+    match found.ok().flatten()? {
+        Ok(context) => Some(context),
+        // With nothing borrowed.
+        Err(node) => Some(node.other(queue, base, make)),
+    }
 }
 
 /// In the scope until it is dropped.

@@ -225,8 +225,7 @@ impl<'r> Builder<'r> {
     /// of those events carry the answer. So it is the value at the hand-out, and not of the moment each was logged in.
     /// [Notices](Builder::notice_interval) go without.
     ///
-    /// Of a key that is given twice the last of these counts, and before it any of `enrich`. The order of other fields is
-    /// theirs.
+    /// It goes before an `enrich` of the same key, and before an earlier `enrich_with`.
     ///
     /// Runs on the logger's runtime: it must not block, what it logs is suppressed, and a panic is caught and reported;
     /// the field is then left out.
