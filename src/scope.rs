@@ -106,6 +106,7 @@ pub fn current_scope() -> Scope {
 /// A scope that can be entered often, and carried about: what [`scope`](scope()) makes for one future. Clones are the same
 /// scope.
 #[derive(Clone)]
+#[must_use = "nothing is in a scope until it runs in it"]
 pub struct Scope(Option<Arc<Node>>);
 
 struct Node {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use crate::diagnostics::Diagnostic;
 use crate::event::{Context, ToValue};
 use crate::shared::Shared;
-use crate::suppress;
 
 /// Gives what is there and one field more.
 type Extend = Box<dyn FnMut(Option<&Context>) -> Context + Send>;
@@ -35,12 +34,12 @@ impl Enrichers {
         Enrichers { enrichers, fixed }
     }
 
-    /// Asks each, and has the desk give what is handed out the answers. With no lock held: they may ask the logger.
+    /// Asks each, and has the desk give what is handed out the answers. With no lock held: they may ask the logger. What
+    /// they log is suppressed with all that the flush task logs.
     pub(super) fn ask(&mut self, shared: &Shared) {
         if self.enrichers.is_empty() {
             return;
         }
-        let _scope = suppress::Scope::enter();
         let mut enrichment: Option<Context> = None;
         for enricher in &mut self.enrichers {
             let before = enrichment.as_ref().or(self.fixed.as_deref());
