@@ -31,6 +31,7 @@ fn main() {
     match way.as_str() {
         "disabled" => disabled(events),
         "emit" => emit(events),
+        "scoped" => logweir::in_scope(logweir::fields![request = 7], || emit(events)),
         "json" => json(events),
         "deliver" => deliver(events),
         way => println!("no such way: {way}"),

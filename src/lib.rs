@@ -93,8 +93,9 @@
 //!
 //! # Why are some of my logs missing?
 //! In this order: the filter ([`Logger::enabled`]); macros before [`Logger::set_global`], which do nothing; a call after
-//! the shutdown (`closed`); a loss, in [`Logger::stats`] or the metrics by reason; a pipeline's filter (`filtered`); a
-//! sink that logs, whose events are suppressed. The books have them all but the first two.
+//! the shutdown (`closed`); `every:` or `at_most:` of the call (`sampled`); a loss, in [`Logger::stats`] or the metrics by
+//! reason; a pipeline's filter (`filtered`); a sink that logs, whose events are suppressed. The books have them all but the
+//! first two.
 //!
 //! Losses are announced in the log itself: a line with the target `logweir`, at most one a second for each sink, says how
 //! many were lost and why, and how long a sink was unavailable that is back. [`Builder::notice_interval`] says more.
@@ -111,6 +112,20 @@
 //! With the feature `tracing`, `tracing_subscriber::registry().with(logger.tracing_layer())` sends what a program and its
 //! libraries log through `tracing` to the logger: events with their types, spans as context, under the logger's filter.
 //!
+//! # What belongs together?
+//! [`scope`](scope()) gives its fields to everything that a task logs, [`Logger::with`] to what goes through a handle,
+//! [`Builder::enrich`] and [`Builder::enrich_with`] to everything. [`correlation_id`] names a request.
+//!
+//! # What must not be in a log?
+//! [`Builder::redact`] hides fields by name, [`Sensitive`] values by type, both before the queue.
+//!
+//! # Too much of one thing?
+//! `every: n` and `at_most: n, per: time` before the template [thin a call out](info#sampling); what they left out is
+//! counted and said.
+//!
+//! # Where do I come from?
+//! From `tracing-appender`, `env_logger`, `log4rs` or `slog`: `logweir::adopting` in this documentation shows what changes.
+//!
 //! # Features
 //! * `prometheus` (default): [`Builder::prometheus`] serves the metrics over HTTP.
 //! * `signal` (default): [`Logger::shutdown_on_signal`] and [`Logger::reopen_on_sighup`], on Unix.
@@ -118,7 +133,8 @@
 //! * `opentelemetry`: trace and span ids of OpenTelemetry on events that come through that layer.
 //! * `serde`: fields `k = @value` as JSON, and `Serialize` for [`Stats`] and the reports.
 //! * `log`: `Logger::install_log`, which takes the records of the `log` crate.
-//! * `testing`: `testing::conformance`, which checks a sink of your own.
+//! * `testing`: `testing::capture`, a logger whose events a test looks at, and `testing::conformance`, which checks a sink
+//!   of your own.
 //!
 //! # Limits
 //! * Linux is what it is tested on; macOS and Windows are expected to work and are not tested.
@@ -153,18 +169,30 @@ mod clock;
 mod deadline;
 mod diagnostics;
 mod suppress;
+mod here;
+mod scope;
+mod sample;
+mod correlation;
+mod sensitive;
 
 #[cfg(feature = "testing")]
 pub mod testing;
 
+// A page, not code: it is there where documentation is made or tested.
+#[cfg(any(doc, doctest))]
+pub mod adopting;
+
 pub use async_trait::async_trait;
 pub use builder::{BuildError, Builder};
+pub use correlation::{CorrelationId, correlation_id};
 pub use event::{Batch, Event, Level, LevelFilter, Value, err};
 pub use format::Format;
 pub use logger::{Logger, ShutdownGuard};
 pub use panic_hook::{PanicHook, panic_hook};
 pub use pipeline::{Backlog, Breaker, BreakerState, Pipeline, Retry};
 pub use queue::Overflow;
+pub use scope::{Scope, current_scope, in_scope, scope};
+pub use sensitive::Sensitive;
 pub use shutdown::Health;
 pub use sink::{Blocking, Sink, SinkError};
 pub use stats::{DropReason, FlushReport, ShutdownReport, Stats};
@@ -188,6 +216,7 @@ pub mod __private {
     #[cfg(not(feature = "serde"))]
     pub use crate::macros::FeatureSerde;
     pub use crate::macros::{debug, display, json, value};
+    pub use crate::sample::Sampler;
 }
 
 /// The README's programs compile.

@@ -16,8 +16,9 @@ pub use filters::SinkFilterError;
 use crate::builder::Builder;
 use crate::deadline;
 use crate::diagnostics::{self, Diagnostic};
-use crate::event::{Callsite, Context, Event, Level, ToValue};
+use crate::event::{Callsite, Context, Event, FieldSet, Level, ToValue};
 use crate::queue::TryEmitError;
+use crate::sample::Sampler;
 use crate::shared::{Home, Shared};
 use crate::shutdown::{BoxError, Ending, Health};
 use crate::stats::{DropReason, FlushReport, LastError, ShutdownReport, Stats};
@@ -66,18 +67,23 @@ impl Logger {
     /// The fields are encoded once, here. A name that is there already gets the new value. If the memory for contexts
     /// (at most half of the queue's byte account) is used up, events of the new logger are refused (`bytes`).
     pub fn with(&self, key: &str, value: impl ToValue) -> Logger {
-        let context = Context::extend(self.context.as_deref(), key, value.to_value());
+        self.in_context(Context::extend(self.context.as_deref(), key, value.to_value()))
+    }
+
+    /// As [`Logger::with`], with several fields at once: `logger.with_fields(fields![user = name, attempt])`.
+    pub fn with_fields(&self, fields: FieldSet) -> Logger {
+        self.in_context(Context::over(&fields, self.context.as_deref()))
+    }
+
+    fn in_context(&self, context: Context) -> Logger {
         let mut child = self.clone();
-        child.context = Some(self.charged(context));
+        child.context = Some(self.admit_context(context));
         child
     }
 
-    /// The context, paid for by the queue's account if that has room.
-    pub(crate) fn charged(&self, mut context: Context) -> Arc<Context> {
-        if let Some(charge) = self.shared.queue.account().charge_context(context.bytes()) {
-            context.hold(Box::new(charge));
-        }
-        Arc::new(context)
+    /// The context with what is to be hidden masked, paid for by the queue's account if that has room.
+    pub(crate) fn admit_context(&self, context: Context) -> Arc<Context> {
+        self.shared.queue.admit_context(context)
     }
 
     /// Whether an event of this level and target would pass the filter.
@@ -102,12 +108,18 @@ impl Logger {
     /// Hands the event back, which is then counted nowhere.
     pub fn try_emit(&self, mut event: Event) -> Result<(), TryEmitError> {
         let context = event.context().cloned();
-        if !self.shared.filter.allows_event(&event) || !self.prepare(&mut event) {
+        if !self.shared.filter.allows_event(&event) {
             return Ok(());
         }
+        // What is handed back is whole, and shows what it showed.
+        let whole = self.shared.queue.hides_some_of(&event).then(|| event.clone());
+        if !self.prepare(&mut event) {
+            return Ok(());
+        }
+        let as_it_was = |event: Event| whole.unwrap_or(event).in_context(context);
         self.shared.queue.try_push(event).map_err(|refused| match refused {
-            TryEmitError::Full(event) => TryEmitError::Full(event.in_context(context)),
-            TryEmitError::Closed(event) => TryEmitError::Closed(event.in_context(context)),
+            TryEmitError::Full(event) => TryEmitError::Full(as_it_was(event)),
+            TryEmitError::Closed(event) => TryEmitError::Closed(as_it_was(event)),
         })
     }
 
@@ -128,8 +140,21 @@ impl Logger {
         self.shared.queue.push_wait(event).await.map_err(|reason| EmitError { reason })
     }
 
+    /// Gives the event its context; whether it may enter at all.
     #[inline(always)]
     fn prepare(&self, event: &mut Event) -> bool {
+        if self.shared.queue.is_special_here() {
+            return self.prepare_specially(event);
+        }
+        if let Some(context) = &self.context {
+            event.set_context(Some(context.clone()));
+        }
+        true
+    }
+
+    // Cold, which says where it is put: who is not here keeps the registers.
+    #[cold]
+    fn prepare_specially(&self, event: &mut Event) -> bool {
         self.shared.queue.prepare(event, self.context.as_ref())
     }
 
@@ -137,6 +162,17 @@ impl Logger {
     #[inline]
     pub fn __enabled(&self, callsite: &'static Callsite, level: Level) -> bool {
         self.shared.filter.allows(callsite, level)
+    }
+
+    /// For a call that is sampled and has passed the filter: how many events the sampling left out since the last that
+    /// passed, if this one does.
+    #[doc(hidden)]
+    pub fn __sampled(&self, sampler: &'static Sampler) -> Option<u64> {
+        let left_out = sampler.admit();
+        if left_out.is_none() {
+            self.shared.queue.count_sampled();
+        }
+        left_out
     }
 
     /// For an event that has passed the filter.
@@ -345,8 +381,8 @@ impl Logger {
     }
 
     /// As [`Logger::flush`], on this thread: the caller answers for blocking it.
-    pub(crate) fn flush_here(&self, timeout: Duration) {
-        drop(block_on(self.flush(timeout)));
+    pub(crate) fn flush_here(&self, timeout: Duration) -> FlushReport {
+        block_on(self.flush(timeout))
     }
 }
 

@@ -106,6 +106,8 @@ pub fn json<T: FeatureSerde + ?Sized>(_: &mut Event, _: &T) {}
 ///
 /// * `target: "payments",` what filters go by: a constant, by default the path of the module.
 /// * `logger: expr,` where the event goes; not for `event!`, which emits nothing.
+/// * `every: n,` or `at_most: n, per: time,` thin out what is logged here; not for `event!`. See
+///   [`info!`](crate::info#sampling).
 ///
 /// # Templates
 /// A constant `&str` in the [message templates](https://messagetemplates.org) syntax, checked when the call compiles:
@@ -159,7 +161,7 @@ pub fn json<T: FeatureSerde + ?Sized>(_: &mut Event, _: &T) {}
 /// A `Display` or `Debug` that fails leaves what it wrote and a mark. One that panics panics here.
 #[macro_export]
 macro_rules! event {
-    ($($call:tt)*) => { $crate::__logweir!({event [] [] []} $($call)*) };
+    ($($call:tt)*) => { $crate::__logweir!({event [] [] [] []} $($call)*) };
 }
 
 /// Emits an event whose level is known only when it happens: `log!(level, "..")`. Otherwise as [`info!`](crate::info).
@@ -176,19 +178,19 @@ macro_rules! event {
 /// ```
 #[macro_export]
 macro_rules! log {
-    ($($call:tt)*) => { $crate::__logweir!({emit [] [] []} $($call)*) };
+    ($($call:tt)*) => { $crate::__logweir!({emit [] [] [] []} $($call)*) };
 }
 
 /// Emits an event of [`Level::Trace`](crate::Level::Trace). As [`info!`](crate::info) otherwise.
 #[macro_export]
 macro_rules! trace {
-    ($($call:tt)*) => { $crate::__logweir!({emit [$crate::Level::Trace] [] []} $($call)*) };
+    ($($call:tt)*) => { $crate::__logweir!({emit [$crate::Level::Trace] [] [] []} $($call)*) };
 }
 
 /// Emits an event of [`Level::Debug`](crate::Level::Debug). As [`info!`](crate::info) otherwise.
 #[macro_export]
 macro_rules! debug {
-    ($($call:tt)*) => { $crate::__logweir!({emit [$crate::Level::Debug] [] []} $($call)*) };
+    ($($call:tt)*) => { $crate::__logweir!({emit [$crate::Level::Debug] [] [] []} $($call)*) };
 }
 
 /// Emits an event of [`Level::Info`](crate::Level::Info), to the global logger or the one after `logger:`.
@@ -209,52 +211,113 @@ macro_rules! debug {
 ///     error!("no state", error = err(&error));
 /// }
 /// ```
+///
+/// # Sampling
+/// Of the calls that pass the filter, `every: n` lets the first and then every `n`th pass; `at_most: n, per: time` the
+/// first `n` from the first on until that time is over, and then again. Both are of this call alone, for all threads and
+/// loggers together; numbers and time are constants, more than zero, which is checked when the call compiles. The fields
+/// of what is left out are not evaluated.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use logweir::{info, warn};
+///
+/// # let (size, peer) = (1, "");
+/// info!(every: 1000, "packet of {size} bytes", size);
+/// warn!(at_most: 5, per: Duration::from_secs(60), "no answer from {peer}", peer);
+/// ```
+///
+/// What is left out is counted ([`Stats::sampled`](crate::Stats::sampled), `logweir_events_sampled_total`) and is no loss:
+/// it was never emitted. The next event that passes says in a field `sampled_out` how many there were since the one before
+/// it. `at_most` takes a lock of its own, for a few instructions.
 #[macro_export]
 macro_rules! info {
-    ($($call:tt)*) => { $crate::__logweir!({emit [$crate::Level::Info] [] []} $($call)*) };
+    ($($call:tt)*) => { $crate::__logweir!({emit [$crate::Level::Info] [] [] []} $($call)*) };
 }
 
 /// Emits an event of [`Level::Warn`](crate::Level::Warn). As [`info!`](crate::info) otherwise.
 #[macro_export]
 macro_rules! warn {
-    ($($call:tt)*) => { $crate::__logweir!({emit [$crate::Level::Warn] [] []} $($call)*) };
+    ($($call:tt)*) => { $crate::__logweir!({emit [$crate::Level::Warn] [] [] []} $($call)*) };
 }
 
 /// Emits an event of [`Level::Error`](crate::Level::Error). As [`info!`](crate::info) otherwise.
 #[macro_export]
 macro_rules! error {
-    ($($call:tt)*) => { $crate::__logweir!({emit [$crate::Level::Error] [] []} $($call)*) };
+    ($($call:tt)*) => { $crate::__logweir!({emit [$crate::Level::Error] [] [] []} $($call)*) };
 }
 
 /// Emits an event of [`Level::Fatal`](crate::Level::Fatal). As [`info!`](crate::info) otherwise: the process goes on.
 #[macro_export]
 macro_rules! fatal {
-    ($($call:tt)*) => { $crate::__logweir!({emit [$crate::Level::Fatal] [] []} $($call)*) };
+    ($($call:tt)*) => { $crate::__logweir!({emit [$crate::Level::Fatal] [] [] []} $($call)*) };
 }
 
-/// The muncher. Its state is `{what [level] [logger] [target]}`, with the fields also `[template] [names] [values]`.
+/// Named values, in the grammar of a log call's [fields](macro@crate::event#fields), for a [`scope`](crate::scope()) or
+/// [`Logger::with_fields`](crate::Logger::with_fields): a [`FieldSet`](crate::event::FieldSet).
+///
+/// ```
+/// use logweir::{Value, fields};
+///
+/// let (user, addr) = ("ada", std::net::Ipv4Addr::LOCALHOST);
+/// let set = fields![user, attempt = 2, %addr, http.route = "/pay"];
+/// assert_eq!(set.fields().nth(1), Some(("attempt", Value::I64(2))));
+/// assert_eq!(set.fields().count(), 4);
+/// ```
+#[macro_export]
+macro_rules! fields {
+    ($($fields:tt)*) => { $crate::__logweir!(@field {fields} [] [] $($fields)* ,) };
+}
+
+/// The muncher. Its state is `{what [level] [logger] [target] [sampling]}`, with the fields also `[template] [names]
+/// [values]`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __logweir {
     // Prefixes.
-    ({event $level:tt $logger:tt $target:tt} logger: $($rest:tt)*) => {
+    ({event $level:tt $logger:tt $target:tt $sample:tt} logger: $($rest:tt)*) => {
         ::core::compile_error!("`event!` emits nothing, so it takes no `logger:`")
     };
-    ({$what:ident $level:tt [] $target:tt} logger: $logger:expr, $($rest:tt)*) => {
-        $crate::__logweir!({$what $level [$logger] $target} $($rest)*)
+    ({event $level:tt $logger:tt $target:tt $sample:tt} every: $($rest:tt)*) => {
+        ::core::compile_error!("`event!` emits nothing, so it takes no `every:`")
     };
-    ({$what:ident $level:tt $logger:tt []} target: $target:expr, $($rest:tt)*) => {
-        $crate::__logweir!({$what $level $logger [$target]} $($rest)*)
+    ({event $level:tt $logger:tt $target:tt $sample:tt} at_most: $($rest:tt)*) => {
+        ::core::compile_error!("`event!` emits nothing, so it takes no `at_most:`")
     };
-    ({$what:ident $level:tt $logger:tt $target:tt} logger: $value:expr $(, $($rest:tt)*)?) => {
+    ({$what:ident $level:tt [] $target:tt $sample:tt} logger: $logger:expr, $($rest:tt)*) => {
+        $crate::__logweir!({$what $level [$logger] $target $sample} $($rest)*)
+    };
+    ({$what:ident $level:tt $logger:tt [] $sample:tt} target: $target:expr, $($rest:tt)*) => {
+        $crate::__logweir!({$what $level $logger [$target] $sample} $($rest)*)
+    };
+    ({$what:ident $level:tt $logger:tt $target:tt []} every: $nth:expr, $($rest:tt)*) => {
+        $crate::__logweir!({$what $level $logger $target [every $nth]} $($rest)*)
+    };
+    ({$what:ident $level:tt $logger:tt $target:tt []} at_most: $most:expr, per: $time:expr, $($rest:tt)*) => {
+        $crate::__logweir!({$what $level $logger $target [at_most $most, $time]} $($rest)*)
+    };
+    ({$what:ident $level:tt $logger:tt $target:tt []} at_most: $most:expr, $next:ident $($rest:tt)*) => {
+        ::core::compile_error!("behind `at_most: n,` stands `per: time,`: `at_most: 5, per: Duration::from_secs(1),`")
+    };
+    ({$what:ident $level:tt $logger:tt $target:tt []} at_most: $most:expr, $next:literal $($rest:tt)*) => {
+        ::core::compile_error!("behind `at_most: n,` stands `per: time,`: `at_most: 5, per: Duration::from_secs(1),`")
+    };
+    ({$what:ident $level:tt $logger:tt $target:tt $sample:tt} logger: $value:expr $(, $($rest:tt)*)?) => {
         $crate::__logweir!(@prefix $($($rest)*)?)
     };
-    ({$what:ident $level:tt $logger:tt $target:tt} target: $value:expr $(, $($rest:tt)*)?) => {
+    ({$what:ident $level:tt $logger:tt $target:tt $sample:tt} target: $value:expr $(, $($rest:tt)*)?) => {
         $crate::__logweir!(@prefix $($($rest)*)?)
     };
-    ({$what:ident $level:tt $logger:tt $target:tt} $prefix:ident : $($rest:tt)*) => {
+    ({$what:ident $level:tt $logger:tt $target:tt $sample:tt} every: $value:expr $(, $($rest:tt)*)?) => {
+        $crate::__logweir!(@sampling $($($rest)*)?)
+    };
+    ({$what:ident $level:tt $logger:tt $target:tt $sample:tt} at_most: $value:expr $(, $($rest:tt)*)?) => {
+        $crate::__logweir!(@sampling $($($rest)*)?)
+    };
+    ({$what:ident $level:tt $logger:tt $target:tt $sample:tt} $prefix:ident : $($rest:tt)*) => {
         ::core::compile_error!(::core::concat!(
-            "unknown prefix `", ::core::stringify!($prefix), ":`: before the template stand `logger:` and `target:`"
+            "unknown prefix `", ::core::stringify!($prefix), ":`: before the template stand `logger:`, `target:`, ",
+            "`every:`, and `at_most:` with `per:`"
         ))
     };
     (@prefix) => {
@@ -262,6 +325,12 @@ macro_rules! __logweir {
     };
     (@prefix $($rest:tt)+) => {
         ::core::compile_error!("a prefix (`logger:`, `target:`) stands twice")
+    };
+    (@sampling) => {
+        ::core::compile_error!("the message template is missing: a string, before any fields")
+    };
+    (@sampling $($rest:tt)+) => {
+        ::core::compile_error!("one of `every:` and `at_most:` stands before the template, once")
     };
 
     // What should be the level or the template is none.
@@ -282,8 +351,8 @@ macro_rules! __logweir {
     };
 
     // The level where the macro's name does not say it, then the template.
-    ({$what:ident [] $logger:tt $target:tt} $level:expr $(, $($rest:tt)*)?) => {
-        $crate::__logweir!({$what [$level] $logger $target} $($($rest)*)?)
+    ({$what:ident [] $logger:tt $target:tt $sample:tt} $level:expr $(, $($rest:tt)*)?) => {
+        $crate::__logweir!({$what [$level] $logger $target $sample} $($($rest)*)?)
     };
     ({$($state:tt)*} $template:expr $(, $($fields:tt)*)?) => {
         $crate::__logweir!(@field {$($state)* [$template]} [] [] $($($fields)*)? ,)
@@ -337,30 +406,30 @@ macro_rules! __logweir {
     };
 
     // What it all becomes.
-    (@event [$level:expr] [] $target:tt $template:tt $names:tt [$(($how:ident $($value:tt)+))*]) => {{
+    (@event [$level:expr] [] $target:tt [] $template:tt $names:tt [$(($how:ident $($value:tt)+))*]) => {{
         $crate::__logweir!(@site $target $template $names);
         let mut __logweir_event = $crate::Event::__new(&__LOGWEIR_SITE, $level);
         let __logweir_to = &mut __logweir_event;
         $($crate::__private::$how(__logweir_to, &$($value)+);)*
         __logweir_event
     }};
-    (@emit $level:tt [] $target:tt $template:tt $names:tt $values:tt) => {{
+    (@emit $level:tt [] $target:tt $sample:tt $template:tt $names:tt $values:tt) => {{
         $crate::__logweir!(@site $target $template $names);
         if let ::core::option::Option::Some(__logweir_logger) = $crate::__private::global() {
-            $crate::__logweir!(@send __logweir_logger $level $values);
+            $crate::__logweir!(@send __logweir_logger $level $sample $values);
         }
     }};
-    (@emit $level:tt [$logger:expr] $target:tt $template:tt $names:tt $values:tt) => {{
+    (@emit $level:tt [$logger:expr] $target:tt $sample:tt $template:tt $names:tt $values:tt) => {{
         $crate::__logweir!(@site $target $template $names);
         // A `match` keeps what the expression borrows from; the coercion says "expected `&Logger`" if it is none.
         match &$logger {
             __logweir_logger => {
                 let __logweir_logger: &$crate::Logger = __logweir_logger;
-                $crate::__logweir!(@send __logweir_logger $level $values);
+                $crate::__logweir!(@send __logweir_logger $level $sample $values);
             }
         };
     }};
-    (@send $logger:ident [$level:expr] [$(($how:ident $($value:tt)+))*]) => {
+    (@send $logger:ident [$level:expr] [] [$(($how:ident $($value:tt)+))*]) => {
         let __logweir_level: $crate::Level = $level;
         if $logger.__enabled(&__LOGWEIR_SITE, __logweir_level) {
             let mut __logweir_event = $crate::Event::__new(&__LOGWEIR_SITE, __logweir_level);
@@ -369,6 +438,26 @@ macro_rules! __logweir {
             $logger.__emit(__logweir_event);
         }
     };
+    (@send $logger:ident [$level:expr] [$rule:ident $($rate:expr),+] [$(($how:ident $($value:tt)+))*]) => {
+        static __LOGWEIR_SAMPLER: $crate::__private::Sampler = $crate::__private::Sampler::$rule($($rate),+);
+        let __logweir_level: $crate::Level = $level;
+        if $logger.__enabled(&__LOGWEIR_SITE, __logweir_level) {
+            if let ::core::option::Option::Some(__logweir_left_out) = $logger.__sampled(&__LOGWEIR_SAMPLER) {
+                let mut __logweir_event = $crate::Event::__new(&__LOGWEIR_SITE, __logweir_level);
+                let __logweir_to = &mut __logweir_event;
+                $($crate::__private::$how(__logweir_to, &$($value)+);)*
+                __logweir_event.__left_out(__logweir_left_out);
+                $logger.__emit(__logweir_event);
+            }
+        }
+    };
+    (@fields $names:tt [$(($how:ident $($value:tt)+))*]) => {{
+        $crate::__logweir!(@site [] [""] $names);
+        let mut __logweir_event = $crate::Event::__new(&__LOGWEIR_SITE, $crate::Level::Info);
+        let __logweir_to = &mut __logweir_event;
+        $($crate::__private::$how(__logweir_to, &$($value)+);)*
+        $crate::event::FieldSet::__of(__logweir_event)
+    }};
     (@site [] $template:tt $names:tt) => {
         $crate::__logweir!(@site [::core::module_path!()] $template $names);
     };

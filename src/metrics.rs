@@ -42,12 +42,13 @@ impl Registrar<'_> {
 
 /// What the metrics mean, as `# HELP` says it.
 fn describe(recorder: &dyn Recorder) {
-    let counters: [(&'static str, &'static str); 12] = [
+    let counters: [(&'static str, &'static str); 13] = [
         ("logweir_events_accepted_total", "Events accepted, counted when they leave the queue."),
         ("logweir_events_refused_total", "Events that did not enter the queue."),
         ("logweir_events_evicted_total", "Accepted events that left the queue for a newer one."),
         ("logweir_events_truncated_total", "Events that had a value cut to fit the size limit."),
         ("logweir_events_suppressed_total", "Events logged by the logger's own tasks and sinks, which never enter."),
+        ("logweir_events_sampled_total", "Events that `every:` or `at_most:` of their call left out."),
         ("logweir_notices_total", "Notices of losses, and of a sink's recovery, written in band."),
         ("logweir_sink_delivered_events_total", "Events the sink said it has."),
         ("logweir_sink_dropped_events_total", "Events lost on the way to the sink."),
@@ -91,6 +92,7 @@ pub(crate) struct Meters {
     evicted: [Counter; DropReason::EVICTED.len()],
     truncated: Counter,
     suppressed: Counter,
+    sampled: Counter,
     notices: Counter,
     queue_depth: Gauge,
     queue_bytes: Gauge,
@@ -144,6 +146,7 @@ impl Meters {
             evicted: DropReason::EVICTED.map(|reason| by_reason("logweir_events_evicted_total", reason)),
             truncated: on.counter("logweir_events_truncated_total", &[]),
             suppressed: on.counter("logweir_events_suppressed_total", &[]),
+            sampled: on.counter("logweir_events_sampled_total", &[]),
             notices: on.counter("logweir_notices_total", &[]),
             queue_depth: on.gauge("logweir_queue_depth", &[]),
             queue_bytes: on.gauge("logweir_queue_bytes", &[]),
@@ -171,6 +174,7 @@ impl Meters {
         }
         self.truncated.absolute(stats.truncated);
         self.suppressed.absolute(stats.suppressed);
+        self.sampled.absolute(stats.sampled);
         let of_links = |sink: &SinkReport| sink.links.iter().map(|link| link.notices).sum::<u64>();
         self.notices.absolute(stats.sinks.iter().map(|sink| sink.notices + of_links(sink)).sum());
         self.queue_depth.set(stats.queued as f64);

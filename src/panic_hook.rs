@@ -127,7 +127,7 @@ impl Installed {
             Place::Here if self.is_due() => {
                 let until = Instant::now() + self.wait;
                 logger.emit_within(event, self.wait);
-                logger.flush_here(until.saturating_duration_since(Instant::now()));
+                drop(logger.flush_here(until.saturating_duration_since(Instant::now())));
             }
             Place::OnItsRuntime if self.is_due() => self.wait_elsewhere(logger, event),
             _ => logger.emit_within(event, Duration::ZERO),
@@ -150,7 +150,7 @@ impl Installed {
         let (there, for_there, time) = (logger.clone(), event.clone(), self.wait);
         let spawned = thread::Builder::new().name("logweir-panic".into()).spawn(move || {
             there.emit_within(for_there, time);
-            there.flush_here(time);
+            drop(there.flush_here(time));
             drop(done);
         });
         match spawned {

@@ -156,6 +156,7 @@ impl Shared {
             queued_bytes: self.queue.account().used() as u64,
             truncated: self.queue.truncated(),
             suppressed: self.queue.suppressed(),
+            sampled: self.queue.sampled(),
             sinks: self.stations.iter().map(|station| station.report()).collect(),
         };
         (stats, intake)

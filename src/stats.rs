@@ -183,7 +183,7 @@ impl serde::Serialize for Drops {
 pub struct Stats {
     /// The logger's name.
     pub logger: String,
-    /// Calls that passed the filter, suppressed ones apart.
+    /// Calls that passed the filter, suppressed and sampled ones apart.
     pub emitted: u64,
     /// Events that entered the queue.
     pub accepted: u64,
@@ -201,6 +201,8 @@ pub struct Stats {
     pub truncated: u64,
     /// Events that our own tasks and sinks logged, which never enter.
     pub suppressed: u64,
+    /// Calls that `every:` or `at_most:` left out.
+    pub sampled: u64,
     /// One for each sink, in the order they were added.
     pub sinks: Vec<SinkReport>,
 }
@@ -295,7 +297,7 @@ pub struct LastError {
 pub struct ShutdownReport {
     /// The logger's name.
     pub logger: String,
-    /// Calls that passed the filter, suppressed ones apart.
+    /// Calls that passed the filter, suppressed and sampled ones apart.
     pub emitted: u64,
     /// Events that entered the queue.
     pub accepted: u64,
@@ -312,6 +314,8 @@ pub struct ShutdownReport {
     pub truncated: u64,
     /// Events that our own tasks and sinks logged, which never enter.
     pub suppressed: u64,
+    /// Calls that `every:` or `at_most:` left out.
+    pub sampled: u64,
     /// One for each sink, in the order they were added.
     pub sinks: Vec<SinkReport>,
     /// Shutdown hooks that failed, panicked or did not end in time.
@@ -401,7 +405,7 @@ impl SinkReport {
 impl ShutdownReport {
     pub(crate) fn new(stats: Stats, failed_hooks: u64, timed_out: bool, elapsed: Duration) -> Self {
         let Stats { logger, emitted, accepted, refused, evicted, dispatched, queued, .. } = stats;
-        let Stats { truncated, suppressed, sinks, .. } = stats;
+        let Stats { truncated, suppressed, sampled, sinks, .. } = stats;
         ShutdownReport {
             logger,
             emitted,
@@ -412,6 +416,7 @@ impl ShutdownReport {
             queued,
             truncated,
             suppressed,
+            sampled,
             sinks,
             failed_hooks,
             timed_out,
@@ -454,8 +459,12 @@ impl fmt::Display for ShutdownReport {
         for sink in &self.sinks {
             write!(f, "\n  {sink}")?;
         }
-        let apart =
-            [("truncated", self.truncated), ("suppressed", self.suppressed), ("failed hooks", self.failed_hooks)];
+        let apart = [
+            ("truncated", self.truncated),
+            ("suppressed", self.suppressed),
+            ("sampled", self.sampled),
+            ("failed hooks", self.failed_hooks),
+        ];
         apart.iter().filter(|(_, count)| *count > 0).try_for_each(|(what, count)| write!(f, "\n  {what} {count}"))
     }
 }

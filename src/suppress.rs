@@ -1,22 +1,19 @@
 //! Anywhere: keeps what our own tasks and threads log from re-entering the queue (promise 11).
 
-use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 
-thread_local! {
-    static ACTIVE: Cell<bool> = const { Cell::new(false) };
-}
+use crate::here::{self, SUPPRESSED};
 
 /// Whether events emitted by this thread now are suppressed.
 #[inline]
 pub(crate) fn is_active() -> bool {
-    ACTIVE.get()
+    here::is(SUPPRESSED)
 }
 
 /// Suppresses what this thread logs for the rest of its life.
 pub(crate) fn mark_thread() {
-    ACTIVE.set(true);
+    here::set(SUPPRESSED, true);
 }
 
 /// Suppresses what this thread logs until the scope ends.
@@ -26,13 +23,13 @@ pub(crate) struct Scope {
 
 impl Scope {
     pub(crate) fn enter() -> Self {
-        Scope { before: ACTIVE.replace(true) }
+        Scope { before: here::set(SUPPRESSED, true) }
     }
 }
 
 impl Drop for Scope {
     fn drop(&mut self) {
-        ACTIVE.set(self.before);
+        here::set(SUPPRESSED, self.before);
     }
 }
 

@@ -1,4 +1,6 @@
-//! Anywhere: what a sink of your own is tested with.
+//! Anywhere: what an application's log calls, and a sink of one's own, are tested with.
+
+mod capture;
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -6,6 +8,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::time::timeout;
+
+pub use capture::{Capture, capture, capture_with};
 
 use crate::event::{Batch, Event, Level};
 use crate::sink::Sink;

@@ -94,7 +94,7 @@ impl Log for Bridge {
         }
         match Handle::try_current() {
             Ok(_) => self.logger.begin_flush(),
-            Err(_) => self.logger.flush_here(FLUSH),
+            Err(_) => drop(self.logger.flush_here(FLUSH)),
         }
     }
 }

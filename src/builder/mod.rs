@@ -18,11 +18,11 @@ use error::NoFilter;
 pub(crate) use start::OwnRuntime;
 
 use crate::diagnostics::{Diagnostic, Handler};
-use crate::event::{Context, Level, LevelFilter, ToValue};
+use crate::event::{Context, Level, LevelFilter, Pattern, ToValue};
 use crate::filter::Filter;
 use crate::pipeline::Pipeline;
 use crate::queue::{Overflow, Reserve};
-use crate::worker::{Gauge, Pressure};
+use crate::worker::{Enricher, Gauge, Pressure};
 #[cfg(doc)]
 use crate::{Logger, Sink};
 
@@ -48,6 +48,8 @@ pub struct Builder<'r> {
     gauges: Vec<Gauge>,
     on_error: Option<Handler>,
     enrichment: Option<Context>,
+    enrichers: Vec<Enricher>,
+    redacted: Result<Vec<Pattern>, String>,
     sinks: Vec<(String, Pipeline)>,
     cancel: Option<CancellationToken>,
     grace: Duration,
@@ -75,6 +77,8 @@ impl<'r> Builder<'r> {
             gauges: Vec::new(),
             on_error: None,
             enrichment: None,
+            enrichers: Vec::new(),
+            redacted: Ok(Vec::new()),
             sinks: Vec::new(),
             cancel: None,
             grace: Duration::from_secs(10),
@@ -228,6 +232,56 @@ impl<'r> Builder<'r> {
     /// added when sinks read.
     pub fn enrich(mut self, key: &str, value: impl ToValue) -> Self {
         self.enrichment = Some(Context::extend(self.enrichment.as_ref(), key, value.to_value()));
+        self
+    }
+
+    /// As [`enrich`](Builder::enrich), with a value that changes: `value` is asked on the flush side, once each time events
+    /// are handed out (at the [`flush_interval`](Builder::flush_interval), or sooner when the flush task is woken), and all
+    /// of those events carry the answer. So it is the value at the hand-out, and not of the moment each was logged in.
+    /// [Notices](Builder::notice_interval) go without.
+    ///
+    /// It goes before an `enrich` of the same key, and before an earlier `enrich_with`.
+    ///
+    /// Runs on the logger's runtime: it must not block, what it logs is suppressed, and a panic is caught and reported;
+    /// the field is then left out.
+    pub fn enrich_with<V: ToValue>(mut self, key: &str, value: impl FnMut() -> V + Send + 'static) -> Self {
+        self.enrichers.push(Enricher::new(key, value));
+        self
+    }
+
+    /// Hides the values of fields by name: in their place stands `***`, in the field and where the message shows it.
+    /// Default: nothing is hidden. Each call adds to what the others said.
+    ///
+    /// A pattern is a name, with `*` for anything at its beginning, its end or both: `password`, `auth*`, `*_token`,
+    /// `*secret*`. It is compared with the whole name and, of a dotted one, with the last part (`password` hides
+    /// `user.password` too), in any ASCII case. A pattern without a name, or with a `*` elsewhere, is an error of
+    /// [`start`](Builder::start).
+    ///
+    /// It holds for every field of every event, whoever named it: a log call, [`Event::with`](crate::Event::with), a
+    /// [`scope`](crate::scope()), [`Logger::with`], [`enrich`](Builder::enrich). The values are replaced on the caller's
+    /// side, before the queue, so that no sink, no fallback and no copy of the memory has them. Names that are known when a
+    /// log call compiles are looked at once for each call site, the others for each event.
+    ///
+    /// It does not search texts: neither a message that was formatted before it was logged, nor a value, nor the keys
+    /// inside a JSON value. There [`Sensitive`](crate::Sensitive) hides what its type says.
+    ///
+    /// ```
+    /// # use logweir::{Logger, info, sink::MemorySink};
+    /// # let memory = MemorySink::new();
+    /// let logger = Logger::builder().redact(["password", "authorization", "*_token"]).sink("memory", memory.clone()).start()?;
+    /// info!(logger: logger, "{user} with {password}", user = "ada", password = "hunter2", api_token = 7);
+    /// # logger.shutdown_blocking(std::time::Duration::from_secs(5))?;
+    /// assert_eq!(memory.events()[0].message(), "ada with ***");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn redact<P: AsRef<str>>(mut self, names: impl IntoIterator<Item = P>) -> Self {
+        for name in names {
+            let Ok(patterns) = &mut self.redacted else { break };
+            match Pattern::parse(name.as_ref()) {
+                Some(pattern) => patterns.push(pattern),
+                None => self.redacted = Err(name.as_ref().to_owned()),
+            }
+        }
         self
     }
 

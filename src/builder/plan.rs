@@ -57,6 +57,10 @@ impl Plan {
         if builder.recorder.is_some() && builder.prometheus.is_some() {
             return Err(knob("metrics", "set beside `prometheus`", "one of the two: each is a recorder"));
         }
+        if let Err(pattern) = &builder.redacted {
+            let allowed = "a name, with `*` at its beginning, its end or both: `password`, `auth*`, `*_token`";
+            return Err(knob("redact", format!("`{pattern}`"), allowed));
+        }
         let half = memory / 2;
         let lanes_bytes = lanes * queue_capacity * EVENT_BYTES;
         if lanes_bytes > half / 2 {

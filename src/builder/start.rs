@@ -22,6 +22,7 @@ use super::error::{BuildError, Problem};
 use super::plan::Plan;
 use crate::deadline;
 use crate::diagnostics::{Diagnostic, Diagnostics};
+use crate::event::Redactor;
 use crate::filter::FilterCell;
 use crate::logger::Logger;
 use crate::metrics::{Limits, Meters, SinkMeters};
@@ -31,7 +32,7 @@ use crate::prometheus::{Exporter, Server};
 use crate::queue::{MayBlock, Queue, QueueConfig, Reserve, mark_logger_thread};
 use crate::shared::{Home, Hooks, Shared};
 use crate::shutdown::ShutdownCell;
-use crate::worker::{self, Cancel, Desk, Kit};
+use crate::worker::{self, Cancel, Desk, Enrichers, Kit};
 
 /// The flush task is watched this often, and reported if it was not polled in between.
 const WATCH: Duration = Duration::from_secs(1);
@@ -102,7 +103,11 @@ impl Builder<'_> {
 
         let bells = Arc::new(Bells::default());
         let diagnostics = Arc::new(Diagnostics::new(name.clone(), self.on_error.take()));
-        let enrichment = self.enrichment.map(Arc::new);
+        let redactor = self.redacted.ok().filter(|patterns| !patterns.is_empty()).map(Redactor::new);
+        let enrichment = self.enrichment.map(|enrichment| match &redactor {
+            Some(redactor) => Arc::new(enrichment.redacted(redactor)),
+            None => Arc::new(enrichment),
+        });
         let house = House {
             bells: bells.clone(),
             diagnostics: diagnostics.clone(),
@@ -123,7 +128,9 @@ impl Builder<'_> {
             overflow: self.overflow,
             reserve: if self.reserve.percent == 0 { Reserve::NONE } else { self.reserve },
             may_block,
+            redactor: redactor.map(Box::new),
         });
+        let enrichers = Enrichers::new(self.enrichers, enrichment.clone());
         let desk = Desk::new(self.lanes, self.batch_size, plan.batch_bytes, enrichment);
         let shared = Arc::new(Shared {
             name,
@@ -154,7 +161,9 @@ impl Builder<'_> {
         #[cfg(not(feature = "prometheus"))]
         let companions = Vec::new();
         let cancel = self.cancel.map(|token| Cancel { token, grace: self.grace });
-        Ok((shared, Kit { lines, flush_interval: self.flush_interval, cancel, gauges: self.gauges, companions }))
+        let kit =
+            Kit { lines, flush_interval: self.flush_interval, cancel, gauges: self.gauges, enrichers, companions };
+        Ok((shared, kit))
     }
 
     #[cfg(feature = "prometheus")]

@@ -19,6 +19,8 @@ pub struct Callsite {
     pub(super) names: &'static [&'static str],
     /// The filter's last answer: its generation above the low byte, the threshold for this target in it.
     answer: AtomicU64,
+    /// The redactor's last answer: its generation in the upper half, a bit for each name it hides in the lower.
+    hidden: AtomicU64,
 }
 
 impl Callsite {
@@ -31,7 +33,8 @@ impl Callsite {
         template: Template,
         names: &'static [&'static str],
     ) -> Self {
-        Callsite { target, module, file, line, template, names, answer: AtomicU64::new(0) }
+        let (answer, hidden) = (AtomicU64::new(0), AtomicU64::new(0));
+        Callsite { target, module, file, line, template, names, answer, hidden }
     }
 
     /// The target, by which filters decide.
@@ -55,6 +58,16 @@ impl Callsite {
         // Relaxed: the word is complete in itself, and a stale one only asks the filter again.
         let answer = self.answer.load(Ordering::Relaxed);
         (answer >> 8 == generation).then_some(answer as u8)
+    }
+
+    /// The answer kept for this generation of a redactor.
+    pub(super) fn cached_hidden(&self, generation: u32) -> Option<u32> {
+        let hidden = self.hidden.load(Ordering::Relaxed);
+        (hidden >> 32 == u64::from(generation)).then_some(hidden as u32)
+    }
+
+    pub(super) fn cache_hidden(&self, generation: u32, names: u32) {
+        self.hidden.store(u64::from(generation) << 32 | u64::from(names), Ordering::Relaxed);
     }
 
     pub(crate) fn cache_threshold(&self, generation: u64, threshold: LevelFilter) {

@@ -4,9 +4,11 @@ use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use super::field_set::FieldSet;
 #[cfg(feature = "tracing")]
 use super::fields::TextKind;
 use super::fields::{Encoded, Layer, Reader};
+use super::redact::{self, Redactor};
 use super::value::Value;
 
 /// Named fields, encoded once and shared by every event that carries them.
@@ -44,9 +46,44 @@ impl Context {
         Context::of(fields)
     }
 
+    /// The set's fields and, for names it does not have, the outer ones.
+    pub(crate) fn over(set: &FieldSet, outer: Option<&Context>) -> Self {
+        Context::nested(set.layer(), outer)
+    }
+
+    /// These fields and, for names that are not among them, the outer ones.
+    pub(crate) fn within(&self, outer: &Context) -> Self {
+        Context::nested(self.layer(), Some(outer))
+    }
+
+    fn nested(own: Layer<'_>, outer: Option<&Context>) -> Self {
+        let mut fields = Encoded::new(0);
+        own.for_each(|(name, value)| fields.push_named(name, value));
+        let inherited = outer.into_iter().flat_map(Context::layer).filter(|(name, _)| !own.has(name));
+        inherited.for_each(|(name, value)| fields.push_named(name, value));
+        Context::of(fields)
+    }
+
+    /// The same fields, for somebody else to pay for.
+    pub(crate) fn share(&self) -> Self {
+        Context { fields: self.fields.clone(), account: Account::Nobody }
+    }
+
+    /// The same without what the redactor hides, for nobody to pay for yet.
+    pub(crate) fn redacted(self, redactor: &Redactor) -> Self {
+        match redact::pairs(&self.fields, redactor) {
+            Some(masked) => Context::of(masked),
+            None => self,
+        }
+    }
+
     fn of(mut fields: Encoded) -> Self {
         fields.shrink(0);
         Context { fields: Arc::new(fields), account: Account::Nobody }
+    }
+
+    pub(crate) fn field(&self, name: &str) -> Option<Value<'_>> {
+        self.layer().find(|(other, _)| *other == name).map(|(_, value)| value)
     }
 
     /// Memory this context holds, as the accounts charge it.

@@ -368,9 +368,9 @@ impl Write for TextWriter<'_> {
 }
 
 /// Where a value stands in the bytes, from its tag to its end.
-struct Span {
-    start: usize,
-    end: usize,
+pub(super) struct Span {
+    pub(super) start: usize,
+    pub(super) end: usize,
     /// 0 for a value that is no text.
     text_len: usize,
     /// 0 for a value of a static name.
@@ -378,7 +378,7 @@ struct Span {
 }
 
 /// The values (not the names of pairs) in encoded bytes.
-fn values(bytes: &[u8], names: usize) -> impl Iterator<Item = Span> {
+pub(super) fn values(bytes: &[u8], names: usize) -> impl Iterator<Item = Span> {
     let mut reader = Reader { rest: bytes };
     let mut index = 0;
     std::iter::from_fn(move || {

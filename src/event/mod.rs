@@ -3,8 +3,10 @@
 mod batch;
 mod callsite;
 mod context;
+mod field_set;
 mod fields;
 mod level;
+mod redact;
 mod template;
 mod value;
 
@@ -18,10 +20,12 @@ pub use callsite::Callsite;
 pub(crate) use context::Context;
 #[cfg(feature = "tracing")]
 pub(crate) use context::Pairs;
+pub use field_set::FieldSet;
 pub use fields::Fields;
 pub(crate) use fields::TextKind;
 use fields::{Encoded, Layer, Reader};
 pub use level::{Level, LevelFilter, ParseLevelError};
+pub(crate) use redact::{MASK, Pattern, Redactor};
 #[doc(hidden)]
 pub use template::{Hole, Piece, Template, count, dotted, dotted_len, field_name, parse, text};
 pub use value::{ErrorChain, ToValue, Value, err};
@@ -36,6 +40,9 @@ const DYNAMIC: u8 = 1 << 5;
 const MESSAGE: u8 = 1 << 6;
 
 const DYNAMIC_HEADER: usize = 5;
+
+/// The field that says how many events a call site's sampling left out.
+const LEFT_OUT: &str = "sampled_out";
 
 /// The call site of every event that has none of its own.
 static DYNAMIC_SITE: Callsite = Callsite::new("", "", "", 0, Template::new("", &[]), &[]);
@@ -60,6 +67,13 @@ impl Event {
     #[inline]
     pub const fn __new(callsite: &'static Callsite, level: Level) -> Self {
         Event { callsite, timestamp: 0, context: None, fields: Encoded::new(level as u8) }
+    }
+
+    #[doc(hidden)]
+    pub fn __left_out(&mut self, events: u64) {
+        if events > 0 && !self.layer().has(LEFT_OUT) {
+            self.fields.push_named(LEFT_OUT, Value::U64(events));
+        }
     }
 
     /// An event whose target and message are not known when the program compiles. The message is text, not a template.
@@ -283,6 +297,11 @@ impl Event {
         }
     }
 
+    /// Whether every event of its call site has the same message.
+    pub(crate) fn has_constant_message(&self) -> bool {
+        self.fields.flags & (DYNAMIC | MESSAGE) == 0 && self.callsite.constant_message().is_some()
+    }
+
     #[inline]
     pub(crate) fn callsite(&self) -> Option<&'static Callsite> {
         (!self.is_dynamic()).then_some(self.callsite)
@@ -334,6 +353,12 @@ impl Event {
     /// Whether [`Event::limit`] would cut it.
     pub(crate) fn exceeds(&self, max: usize) -> bool {
         self.fields.bytes().len() > max
+    }
+
+    /// Puts a mask in place of the values of the event's own fields that the redactor hides; returns whether there were any.
+    pub(crate) fn redact(&mut self, redactor: &Redactor) -> bool {
+        let masked = redact::event(&self.fields, self.header_len(), self.callsite, redactor);
+        masked.map(|masked| self.fields = masked).is_some()
     }
 
     /// Brings a spilled event down to `max` bytes on the heap, spare room included; returns whether a value was cut.

@@ -63,9 +63,9 @@ impl Format for Json {
         let site = record.event().callsite();
         let known = site.map(|site| (site, self.sites.of(site, |fragments| write_site(site, fragments))));
         match known {
-            Some((site, fragments)) => {
+            Some((_, fragments)) => {
                 out.extend_from_slice(fragments.get(0));
-                if site.constant_message().is_none() {
+                if !record.event().has_constant_message() {
                     escape_message::<InString>(record.message(), out);
                 }
             }

@@ -18,7 +18,8 @@ pub use overflow::Overflow;
 pub use push::TryEmitError;
 pub(crate) use signal::{Signal, is_logger_thread, mark_logger_thread};
 
-use crate::event::{Event, Level, LevelFilter};
+use crate::event::{Event, Level, LevelFilter, Redactor};
+use crate::scope::QueueId;
 use crate::stats::Drops;
 
 /// What one event costs while it waits.
@@ -35,6 +36,8 @@ pub(crate) struct QueueConfig {
     pub(crate) overflow: Overflow,
     pub(crate) reserve: Reserve,
     pub(crate) may_block: MayBlock,
+    /// Boxed, so that to have none is told by a null.
+    pub(crate) redactor: Option<Box<Redactor>>,
 }
 
 /// The part of each lane that is kept for important events.
@@ -65,6 +68,7 @@ pub(crate) enum MayBlock {
 
 /// The bounded queue between the callers and the flush task.
 pub(crate) struct Queue {
+    id: QueueId,
     lanes: Box<[Lane]>,
     config: QueueConfig,
     /// Depth from which on events below the reserve's level are shed.
@@ -76,6 +80,7 @@ pub(crate) struct Queue {
     signal: Signal,
     truncated: AtomicU64,
     suppressed: AtomicU64,
+    sampled: AtomicU64,
     /// Refusals say `worker_gone` instead of `closed`.
     worker_gone: AtomicBool,
 }
@@ -95,6 +100,7 @@ impl Queue {
     pub(crate) fn new(config: QueueConfig) -> Self {
         let open_places = config.reserve.open_places(config.capacity);
         Queue {
+            id: QueueId::next(),
             lanes: (0..config.lanes).map(|_| Lane::new(config.capacity)).collect(),
             open_places,
             mark: (open_places / 2).max(1),
@@ -103,6 +109,7 @@ impl Queue {
             signal: Signal::default(),
             truncated: AtomicU64::new(0),
             suppressed: AtomicU64::new(0),
+            sampled: AtomicU64::new(0),
             worker_gone: AtomicBool::new(false),
         }
     }
@@ -188,6 +195,14 @@ impl Queue {
 
     pub(crate) fn suppressed(&self) -> u64 {
         self.suppressed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn sampled(&self) -> u64 {
+        self.sampled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn redactor(&self) -> Option<&Redactor> {
+        self.config.redactor.as_deref()
     }
 }
 

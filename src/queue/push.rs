@@ -12,6 +12,8 @@ use super::lane::Lane;
 use super::{Overflow, Queue};
 use crate::clock;
 use crate::event::{Context, Event, Level};
+use crate::here;
+use crate::scope;
 use crate::stats::DropReason;
 use crate::suppress;
 
@@ -76,18 +78,45 @@ impl From<TrySendError<()>> for Why {
 }
 
 impl Queue {
-    /// Gives an event the context of the handle that logs it. Whether it may enter at all: what our own tasks log is
-    /// counted instead.
-    #[inline]
+    /// Whether an event that is logged here needs more than the context of the handle that logs it.
+    #[inline(always)]
+    pub(crate) fn is_special_here(&self) -> bool {
+        here::is_special() || self.config.redactor.is_some()
+    }
+
+    /// Gives an event the context it is to have, in a scope too, and masks what is to be hidden. Whether it may enter at
+    /// all: what our own tasks log is counted instead.
     pub(crate) fn prepare(&self, event: &mut Event, context: Option<&Arc<Context>>) -> bool {
         if suppress::is_active() {
             self.suppress();
             return false;
         }
+        if let Some(redactor) = &self.config.redactor {
+            event.redact(redactor);
+        }
         if let Some(context) = context {
             event.set_context(Some(context.clone()));
         }
+        if let Some(context) = scope::dress(self.id, event.context(), |context| self.admit_context(context)) {
+            event.set_context(Some(context));
+        }
         true
+    }
+
+    /// Masks what is to be hidden in a context and charges it; if there is no room, events that carry it are refused.
+    pub(crate) fn admit_context(&self, mut context: Context) -> Arc<Context> {
+        if let Some(redactor) = &self.config.redactor {
+            context = context.redacted(redactor);
+        }
+        if let Some(charge) = self.account.charge_context(context.bytes()) {
+            context.hold(Box::new(charge));
+        }
+        Arc::new(context)
+    }
+
+    /// Whether something of the event itself would be masked.
+    pub(crate) fn hides_some_of(&self, event: &Event) -> bool {
+        self.config.redactor.as_ref().is_some_and(|redactor| event.clone().redact(redactor))
     }
 
     /// A place for a prepared event, which is stamped. The event stays where it is until then: it is two cache lines, and
@@ -196,6 +225,12 @@ impl Queue {
     #[cold]
     pub(crate) fn suppress(&self) {
         self.suppressed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts an event that its call site's sampling left out.
+    #[cold]
+    pub(crate) fn count_sampled(&self) {
+        self.sampled.fetch_add(1, Ordering::Relaxed);
     }
 
     #[inline]

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use tokio::sync::{Notify, oneshot};
 
-use super::{Sink, SinkError};
+use super::{Selection, Sink, SinkError};
 use crate::event::{Batch, Context, Event, Fields, Level, Record, Value};
 
 /// Keeps the newest events in memory, to look at them in a test or to show them on a page.
@@ -87,6 +87,11 @@ impl MemorySink {
     /// The events kept, oldest first.
     pub fn events(&self) -> Vec<Captured> {
         self.store().events.iter().cloned().collect()
+    }
+
+    /// The events kept, to be narrowed down: `memory.select().level(Level::Warn).field("user", "ada").one()`.
+    pub fn select(&self) -> Selection {
+        Selection::of(self.events())
     }
 
     /// How many events are kept.

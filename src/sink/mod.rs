@@ -6,6 +6,7 @@ mod error;
 mod file;
 mod memory;
 mod null;
+mod selection;
 mod writer;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub use error::{ErrorKind, SinkError};
 pub use file::{Durability, FileSink, OpenError};
 pub use memory::{Captured, MemorySink, WaitError};
 pub use null::NullSink;
+pub use selection::Selection;
 
 use crate::event::Batch;
 

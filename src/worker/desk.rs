@@ -51,6 +51,11 @@ impl Desk {
         Desk { batcher, ready: None, dispatched: 0, enrichment, end: None }
     }
 
+    /// What events handed out from here on carry besides their own.
+    pub(super) fn enrich(&mut self, enrichment: Option<Arc<event::Context>>) {
+        self.enrichment = enrichment;
+    }
+
     pub(crate) fn dispatched(&self) -> u64 {
         self.dispatched
     }

@@ -6,6 +6,7 @@
 mod batcher;
 mod desk;
 mod lease;
+mod enrich;
 mod pressure;
 
 use std::future::Future;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use batcher::{NO_CUT, cut_now};
 pub(crate) use desk::Desk;
 use desk::Progress;
+pub(crate) use enrich::{Enricher, Enrichers};
 use lease::Lease;
 pub(crate) use pressure::Gauge;
 pub use pressure::Pressure;
@@ -47,6 +49,7 @@ pub(crate) struct Kit {
     pub(crate) flush_interval: Duration,
     pub(crate) cancel: Option<Cancel>,
     pub(crate) gauges: Vec<Gauge>,
+    pub(crate) enrichers: Enrichers,
     /// Tasks that run as long as the logger and end after its sinks.
     pub(crate) companions: Vec<BoxFuture<'static, ()>>,
 }
@@ -103,6 +106,7 @@ async fn run_guarded(mut gone: Gone, kit: Kit) {
         ticks: ticks(kit.flush_interval),
         cancel: kit.cancel,
         gauges: kit.gauges,
+        enrichers: kit.enrichers,
         grace_over: None,
         blocked: false,
         look_again: false,
@@ -159,6 +163,7 @@ struct Worker<'a> {
     ticks: Interval,
     cancel: Option<Cancel>,
     gauges: Vec<Gauge>,
+    enrichers: Enrichers,
     grace_over: Option<Instant>,
     /// A batch waits for room at a sink.
     blocked: bool,
@@ -188,6 +193,9 @@ impl Worker<'_> {
         hooks.spawn(run_hooks(shared.clone()));
         self.serve_until(async { drop(hooks.join_next().await) }).await;
         shared.queue.close();
+        if shared.queue.before(&shared.queue.accepted_positions()) > 0 {
+            self.enrichers.ask(shared);
+        }
         let closed = async {
             drain_closed(shared).await;
             tell_losses(shared);
@@ -273,6 +281,9 @@ impl Worker<'_> {
     async fn hand_out(&mut self, cut: u64, goal: Option<&[u64]>) -> Progress {
         let Shared { queue, stations, meters, .. } = &**self.shared;
         let was_blocked = self.blocked;
+        if goal.is_some_and(|goal| queue.before(goal) > 0) {
+            self.enrichers.ask(self.shared);
+        }
         self.shared.desk().begin();
         loop {
             // Before and after each batch: what fills while it is handed out may be gone with the next.

@@ -1,5 +1,7 @@
 //! The promises, one module each.
 
+#[cfg(feature = "testing")]
+mod capture;
 mod children;
 mod compile_fail;
 #[cfg(feature = "testing")]
@@ -9,6 +11,7 @@ mod delivery;
 mod emission;
 mod encoding;
 mod ends;
+mod enrichment;
 mod faults;
 mod filters;
 mod formats;
@@ -23,7 +26,10 @@ mod notices;
 mod parsers;
 mod queue;
 mod readme;
+mod redaction;
 mod retry;
+mod sampling;
+mod scope;
 mod sinks;
 mod start;
 mod stopped;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use logweir::sink::ErrorKind;
 use logweir::sink::{MemorySink, NullSink};
 use logweir::{
-    Batch, Builder, DropReason, Event, Level, LevelFilter, Logger, Pipeline, ShutdownReport, Sink, SinkError, Stats,
+    Batch, Builder, DropReason, Level, LevelFilter, Logger, Pipeline, ShutdownReport, Sink, SinkError, Stats,
     async_trait, info, log,
 };
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, SharedString, Unit};
@@ -95,7 +95,7 @@ fn expected(logger: &str, sinks: &[&str]) -> (BTreeSet<String>, BTreeSet<String>
     let mut series = BTreeSet::new();
     let mut add =
         |name: &str, labels: String| series.insert(sorted(&format!("logweir_{name}{{logger=\"{logger}\"{labels}}}")));
-    for name in ["events_truncated_total", "events_suppressed_total", "notices_total"] {
+    for name in ["events_truncated_total", "events_suppressed_total", "events_sampled_total", "notices_total"] {
         add(name, String::new());
     }
     for name in ["queue_depth", "queue_capacity", "queue_bytes", "memory_limit_bytes", "shutdown_seconds"] {
@@ -151,6 +151,7 @@ fn agree(page: &Page, name: &str, stats: &Stats) {
     assert_eq!(levels.iter().sum::<u64>(), stats.accepted - stats.queued, "counted as they leave the queue");
     assert_eq!(of(&format!("logweir_queue_depth{{logger=\"{name}\"}}")), stats.queued);
     assert_eq!(of(&format!("logweir_events_suppressed_total{{logger=\"{name}\"}}")), stats.suppressed);
+    assert_eq!(of(&format!("logweir_events_sampled_total{{logger=\"{name}\"}}")), stats.sampled);
     assert_eq!(of(&format!("logweir_events_truncated_total{{logger=\"{name}\"}}")), stats.truncated);
     for sink in &stats.sinks {
         let labels = format!("logger=\"{name}\",sink=\"{}\"", sink.name);
@@ -295,11 +296,14 @@ fn a_scrape_agrees_with_the_books_after_every_kind_of_work() {
         }
         assert!(logger.flush_blocking(LONG).unwrap().complete);
     }
-    logger.emit(Event::dynamic(Level::Info, "t", "long").with("text", "x".repeat(1000)));
+    let long = "x".repeat(1000);
+    for _ in 0..5 {
+        info!(logger: logger, target: "t", every: 5, "long", long);
+    }
     assert!(logger.flush_blocking(LONG).unwrap().complete);
     let stats = logger.stats();
     stats.check().unwrap();
-    assert_eq!((stats.accepted, stats.truncated), (37, 1));
+    assert_eq!((stats.accepted, stats.truncated, stats.sampled), (37, 1, 4));
     let sink = &stats.sinks[0];
     assert_eq!((sink.delivered, sink.unconfirmed, sink.bytes), (7, 6, 70));
     for reason in [DropReason::Rejected, DropReason::RetriesExhausted, DropReason::SinkFailed, DropReason::Panicked] {

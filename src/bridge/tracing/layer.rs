@@ -141,7 +141,7 @@ impl TracingLayer {
     {
         let (epoch, mut fields) = spans::flatten(span, self.id, self.base.as_deref(), self.span_ids);
         ids.iter().for_each(|ids| ids.set_in(&mut fields));
-        let context = self.logger.charged(fields.into());
+        let context = self.logger.admit_context(fields.into());
         spans::cache(span, self.id, Cached { epoch, ids, context: context.clone() });
         context
     }

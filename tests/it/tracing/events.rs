@@ -279,3 +279,47 @@ async fn threads_that_meet_a_call_site_at_the_same_time_log_the_same() {
     assert_eq!(numbers, expected);
     assert!(events.iter().all(|event| event.message() == "together" && event.target() == module_path!()));
 }
+
+/// The formats write what never changes in a call site's lines once; a message of `tracing` is no template of ours.
+#[tokio::test(start_paused = true)]
+async fn every_format_shows_the_message_and_the_fields_of_each_event() {
+    use logweir::event::Record;
+    use logweir::format::{Json, Text};
+    use logweir::{Batch, Format, Sink, SinkError, async_trait};
+
+    #[derive(Clone, Default)]
+    struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    #[async_trait]
+    impl Sink for Lines {
+        async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
+            let (mut json, mut text) = (Json::new(), Text::new());
+            let write =
+                |format: &mut dyn Format, record: &Record<'_>| format.write(record, &mut self.0.lock().unwrap());
+            for record in batch.iter() {
+                write(&mut json, &record);
+                write(&mut text, &record);
+            }
+            Ok(())
+        }
+    }
+
+    let lines = Lines::default();
+    let logger = crate::support::start(crate::support::builder().sink("lines", lines.clone())).await;
+    let guard = registry().with(logger.tracing_layer()).set_default();
+    for n in 0..2 {
+        info!(n, "step {n}");
+        info!(n);
+    }
+    drop(guard);
+    logger.shutdown(crate::support::PATIENCE).await.check().unwrap();
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 8, "{text}");
+    for (n, of_n) in lines.chunks(4).enumerate() {
+        assert!(of_n[0].contains(&format!(r#""message":"step {n}","n":{n}}}"#)), "{}", of_n[0]);
+        assert!(of_n[1].ends_with(&format!(": step {n} n={n}")), "{}", of_n[1]);
+        assert!(of_n[2].contains(&format!(r#""n":{n}}}"#)), "{}", of_n[2]);
+        assert!(of_n[3].ends_with(&format!("n={n}")), "{}", of_n[3]);
+    }
+}

@@ -1,0 +1,188 @@
+//! Coming from another logging library: the lines that change, before and after.
+//!
+//! What stays are the call sites, where they are `tracing`'s or `log`'s: a bridge takes what they say. What changes is where
+//! logging is set up and how the program ends.
+//!
+//! | there | here |
+//! |---|---|
+//! | `tracing_appender::non_blocking(writer)` | a [sink](crate::sink): each has its own queue, thread and memory |
+//! | `NonBlockingBuilder::lossy(true)`, `.buffered_lines_limit(n)` | [`Overflow::DropNewest`](crate::Overflow::DropNewest), [`Builder::queue_capacity`](crate::Builder::queue_capacity) |
+//! | `NonBlockingBuilder::lossy(false)` | [`Overflow::Block`](crate::Overflow::Block) with [`Backlog::Wait`](crate::Backlog::Wait) |
+//! | `WorkerGuard` | [`Logger::shutdown_guard`](crate::Logger::shutdown_guard), or [`Logger::shutdown`](crate::Logger::shutdown) for the numbers |
+//! | `ErrorCounter::dropped_lines` | [`Logger::stats`](crate::Logger::stats), the metrics, and a line in the log |
+//! | `RUST_LOG=info,hyper=warn` | [`Builder::filter`](crate::Builder::filter), in the same words |
+//! | slog's `o!(..)` on a child | [`Logger::with_fields`](crate::Logger::with_fields) |
+//! | a span, for its fields alone | [`scope`](crate::scope()) |
+//! | slog's `FnValue` at the root | [`Builder::enrich_with`](crate::Builder::enrich_with) |
+//!
+//! # From `tracing-appender`
+//!
+//! Before:
+//!
+//! ```text
+//! let file = tracing_appender::rolling::never("logs", "app.log");
+//! let (writer, _guard) = tracing_appender::non_blocking(file);
+//! tracing_subscriber::registry()
+//!     .with(tracing_subscriber::EnvFilter::new("info,hyper=warn"))
+//!     .with(tracing_subscriber::fmt::layer().json().with_writer(writer))
+//!     .init();
+//!
+//! tracing::info!(user = "ada", "logged in");
+//! ```
+//!
+//! After, with the feature `tracing`:
+//!
+#![cfg_attr(feature = "tracing", doc = "```no_run")]
+#![cfg_attr(not(feature = "tracing"), doc = "```ignore")]
+//! use std::time::Duration;
+//! use logweir::Logger;
+//! use logweir::format::Json;
+//! use logweir::sink::FileSink;
+//! use tracing_subscriber::prelude::*;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let logger = Logger::builder()
+//!     .filter("info,hyper=warn")
+//!     .sink("file", FileSink::new("logs/app.log").format(Json::new()))
+//!     .start()?;
+//! let _guard = logger.shutdown_guard(Duration::from_secs(5));
+//! tracing_subscriber::registry().with(logger.tracing_layer()).init();
+//!
+//! tracing::info!(user = "ada", "logged in");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The guard waits for as long as it is told to and no longer; `tracing-appender`'s waits for a second and leaves what is
+//! left. The file is rotated from outside: [`Logger::reopen_on_sighup`](crate::Logger::reopen_on_sighup) for `logrotate`.
+//!
+//! # From `env_logger`
+//!
+//! Before:
+//!
+//! ```text
+//! env_logger::Builder::new().parse_filters("info,hyper=warn").init();
+//!
+//! log::info!("user {user} logged in");
+//! ```
+//!
+//! After, with the feature `log`:
+//!
+#![cfg_attr(feature = "log", doc = "```no_run")]
+#![cfg_attr(not(feature = "log"), doc = "```ignore")]
+//! use std::time::Duration;
+//! use logweir::Logger;
+//! use logweir::sink::ConsoleSink;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let logger = Logger::builder()
+//!     .filter("info,hyper=warn")
+//!     .sink("console", ConsoleSink::stderr())
+//!     .start()?;
+//! let _guard = logger.shutdown_guard(Duration::from_secs(5));
+//! logger.install_log()?;
+//!
+//! let user = "ada";
+//! log::info!("user {user} logged in");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `env_logger` writes before the call returns; here the line is written a moment later, so a program that ends without its
+//! guard (`std::process::exit`, an abort) loses the last moment. [`Logger::flush`](crate::Logger::flush) is the barrier.
+//!
+//! # From `log4rs`
+//!
+//! Before:
+//!
+//! ```text
+//! let stderr = ConsoleAppender::builder().target(Target::Stderr).build();
+//! let file = FileAppender::builder().encoder(Box::new(JsonEncoder::new())).build("logs/app.log")?;
+//! let config = Config::builder()
+//!     .appender(Appender::builder().build("file", Box::new(file)))
+//!     .appender(
+//!         Appender::builder()
+//!             .filter(Box::new(ThresholdFilter::new(LevelFilter::Warn)))
+//!             .build("stderr", Box::new(stderr)),
+//!     )
+//!     .logger(log4rs::config::Logger::builder().build("hyper", LevelFilter::Warn))
+//!     .build(Root::builder().appenders(["file", "stderr"]).build(LevelFilter::Info))?;
+//! log4rs::init_config(config)?;
+//! ```
+//!
+//! After, with the feature `log`:
+//!
+#![cfg_attr(feature = "log", doc = "```no_run")]
+#![cfg_attr(not(feature = "log"), doc = "```ignore")]
+//! use std::time::Duration;
+//! use logweir::format::Json;
+//! use logweir::sink::{ConsoleSink, FileSink};
+//! use logweir::{Level, Logger, Pipeline};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let logger = Logger::builder()
+//!     .filter("info,hyper=warn")
+//!     .sink("file", FileSink::new("logs/app.log").format(Json::new()))
+//!     .sink("stderr", Pipeline::to(ConsoleSink::stderr()).level(Level::Warn))
+//!     .start()?;
+//! let _guard = logger.shutdown_guard(Duration::from_secs(5));
+//! logger.install_log()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! An appender that hangs or fails stops the others there, and the caller; here each sink has a pipeline of its own. The
+//! configuration is code; what a file of yours says becomes calls of the builder.
+//!
+//! # From `slog`
+//!
+//! Here the call sites change: slog's macros end in a semicolon and pairs, these in fields.
+//!
+//! Before:
+//!
+//! ```text
+//! let file = OpenOptions::new().create(true).append(true).open("logs/app.log")?;
+//! let drain = slog_json::Json::default(file).fuse();
+//! let drain = slog_async::Async::new(drain).chan_size(8192).build().fuse();
+//! let root = slog::Logger::root(drain, o!("service" => "shop"));
+//!
+//! let request = root.new(o!("request" => 7, "user" => "ada"));
+//! info!(request, "paid"; "amount" => 12.5, "error" => #?error);
+//! ```
+//!
+//! After:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use logweir::format::Json;
+//! use logweir::sink::FileSink;
+//! use logweir::{Logger, fields, info};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let error = std::fmt::Error;
+//! let root = Logger::builder()
+//!     .enrich("service", "shop")
+//!     .queue_capacity(8192)
+//!     .sink("file", FileSink::new("logs/app.log").format(Json::new()))
+//!     .start()?;
+//! let _guard = root.shutdown_guard(Duration::from_secs(5));
+//!
+//! let request = root.with_fields(fields![request = 7, user = "ada"]);
+//! info!(logger: request, "paid {amount}", amount = 12.5, error = ?error);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! With `set_global` and a [`scope`](crate::scope()) no logger has to be handed around for its fields:
+//!
+//! ```
+//! use logweir::{fields, info, scope};
+//!
+//! async fn pay(amount: f64) {
+//!     info!("paid {amount}", amount); // carries `request`
+//! }
+//!
+//! # async fn handle() {
+//! scope(fields![request = 7], pay(12.5)).await;
+//! # }
+//! ```

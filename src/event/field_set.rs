@@ -1,0 +1,65 @@
+//! Anywhere (pure): named values without an event.
+
+use std::fmt;
+
+use super::fields::{Fields, Layer};
+use super::template::Template;
+use super::value::ToValue;
+use super::{Callsite, Event, Level};
+
+/// The call site of sets that no macro made.
+static SITE: Callsite = Callsite::new("", "", "", 0, Template::new("", &[]), &[]);
+
+/// Fields to be given to a [`scope`](crate::scope()) or to a child of a logger: made by [`fields!`](crate::fields!), or one
+/// by one where the names are not known when the program compiles.
+///
+/// ```
+/// use logweir::event::FieldSet;
+/// use logweir::fields;
+///
+/// let known = fields![user = "ada", attempt = 2];
+/// let found = [("tenant", "acme"), ("region", "eu")];
+/// let found = found.iter().fold(FieldSet::new(), |set, (name, value)| set.with(name, value));
+/// assert_eq!(known.fields().count() + found.fields().count(), 4);
+/// ```
+#[derive(Clone)]
+#[must_use = "fields do nothing until a scope or a logger has them"]
+pub struct FieldSet(Event);
+
+impl FieldSet {
+    /// No fields.
+    pub const fn new() -> Self {
+        FieldSet(Event::__new(&SITE, Level::Info))
+    }
+
+    #[doc(hidden)]
+    pub const fn __of(event: Event) -> Self {
+        FieldSet(event)
+    }
+
+    /// Adds a field. A name that is there keeps the value it has.
+    pub fn with(self, name: &str, value: impl ToValue) -> Self {
+        FieldSet(self.0.with(name, value))
+    }
+
+    /// The fields, in their order.
+    pub fn fields(&self) -> Fields<'_> {
+        self.0.fields()
+    }
+
+    pub(super) fn layer(&self) -> Layer<'_> {
+        self.0.layer()
+    }
+}
+
+impl Default for FieldSet {
+    fn default() -> Self {
+        FieldSet::new()
+    }
+}
+
+impl fmt::Debug for FieldSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fields().fmt(f)
+    }
+}

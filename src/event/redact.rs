@@ -1,0 +1,149 @@
+//! Anywhere (pure): fields whose values must not leave the process, by name.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::callsite::Callsite;
+use super::fields::{Encoded, Reader, values};
+use super::value::Value;
+
+/// Stands where a value was.
+pub(crate) const MASK: &str = "***";
+
+/// The last bit of a call site's answer stands for every name from here on, which are then asked for one by one.
+const LAST: usize = 31;
+
+/// The names a logger hides.
+#[derive(Debug)]
+pub(crate) struct Redactor {
+    /// Unique in the process: a call site's cached answer belongs to one redactor. 0: there were too many, nothing is
+    /// cached.
+    generation: u32,
+    patterns: Vec<Pattern>,
+}
+
+/// `name`, `name*`, `*name` or `*name*`, in any case.
+#[derive(Clone, Debug)]
+pub(crate) struct Pattern {
+    text: Box<str>,
+    any_before: bool,
+    any_behind: bool,
+}
+
+impl Pattern {
+    /// None if that is no pattern.
+    pub(crate) fn parse(pattern: &str) -> Option<Self> {
+        let text = pattern.strip_prefix('*').unwrap_or(pattern);
+        let any_before = text.len() < pattern.len();
+        let inner = text.strip_suffix('*').unwrap_or(text);
+        let any_behind = inner.len() < text.len();
+        let is_good = !inner.is_empty() && !inner.contains('*');
+        is_good.then(|| Pattern { text: inner.into(), any_before, any_behind })
+    }
+
+    fn fits(&self, name: &str) -> bool {
+        let (name, text) = (name.as_bytes(), self.text.as_bytes());
+        let mut places = name.windows(text.len()).enumerate();
+        places.any(|(at, place)| {
+            place.eq_ignore_ascii_case(text)
+                && (self.any_before || at == 0)
+                && (self.any_behind || at + text.len() == name.len())
+        })
+    }
+}
+
+impl Redactor {
+    pub(crate) fn new(patterns: Vec<Pattern>) -> Self {
+        static GENERATION: AtomicU32 = AtomicU32::new(1);
+        let next = |generation: u32| (generation > 0).then(|| generation.wrapping_add(1));
+        let generation = GENERATION.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or(0);
+        Redactor { generation, patterns }
+    }
+
+    /// Whether the value of a field of this name is hidden. Of a dotted name the last part counts too.
+    fn hides(&self, name: &str) -> bool {
+        let last = name.rsplit('.').next().unwrap_or(name);
+        self.patterns.iter().any(|pattern| pattern.fits(name) || pattern.fits(last))
+    }
+
+    /// A bit for each of the call site's names that is hidden.
+    fn hidden(&self, callsite: &Callsite) -> u32 {
+        if let Some(hidden) = callsite.cached_hidden(self.generation).filter(|_| self.generation > 0) {
+            return hidden;
+        }
+        let bit = |(index, name): (usize, &&str)| if self.hides(name) { 1 << index.min(LAST) } else { 0 };
+        let hidden = callsite.names.iter().enumerate().map(bit).fold(0, |all, bit| all | bit);
+        callsite.cache_hidden(self.generation, hidden);
+        hidden
+    }
+}
+
+/// An event's fields with masks, if there is something to mask: behind `header` values those of the call site's names,
+/// then pairs.
+pub(super) fn event(fields: &Encoded, header: usize, callsite: &Callsite, redactor: &Redactor) -> Option<Encoded> {
+    let hidden = redactor.hidden(callsite);
+    let is_hidden = |index: usize| match index.checked_sub(header) {
+        None => false,
+        Some(index) if index < LAST => hidden & 1 << index != 0,
+        Some(index) => hidden >> LAST != 0 && callsite.names.get(index).is_some_and(|name| redactor.hides(name)),
+    };
+    masked(fields, header + callsite.names.len(), is_hidden, redactor)
+}
+
+/// As [`event`], of pairs alone.
+pub(super) fn pairs(fields: &Encoded, redactor: &Redactor) -> Option<Encoded> {
+    masked(fields, 0, |_| false, redactor)
+}
+
+fn masked(fields: &Encoded, unnamed: usize, is_hidden: impl Fn(usize) -> bool, redactor: &Redactor) -> Option<Encoded> {
+    let bytes = fields.bytes();
+    let mut masked: Option<Encoded> = None;
+    let (mut copied, mut before) = (0, 0);
+    for (index, value) in values(bytes, unnamed).enumerate() {
+        let hide = if index < unnamed {
+            is_hidden(index)
+        } else {
+            // Between two values of pairs stands the name of the second.
+            Reader::new(&bytes[before..value.start]).name().is_some_and(|name| redactor.hides(name))
+        };
+        before = value.end;
+        if hide {
+            let masked = masked.get_or_insert_with(|| Encoded::new(fields.flags));
+            masked.append(&bytes[copied..value.start]);
+            masked.push(Value::Str(MASK));
+            copied = value.end;
+        }
+    }
+    let mut masked = masked?;
+    masked.append(&bytes[copied..]);
+    Some(masked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hides(pattern: &str, name: &str) -> bool {
+        Redactor::new(vec![Pattern::parse(pattern).expect(pattern)]).hides(name)
+    }
+
+    #[test]
+    fn a_star_stands_for_anything_at_an_end_and_case_does_not_count() {
+        for (pattern, hidden, shown) in [
+            ("password", &["password", "PassWord", "user.password"][..], &["passwords", "old_password", ""][..]),
+            ("*_token", &["api_token", "_token", "http.api_TOKEN"], &["token", "api_tokens"]),
+            ("auth*", &["auth", "Authorization", "http.authorization", "auth.user"], &["oauth", "aut"]),
+            ("*secret*", &["secret", "my_secrets", "a.secret.b"], &["secre"]),
+            ("http.cookie", &["http.cookie"], &["cookie", "x.http.cookie"]),
+        ] {
+            hidden.iter().for_each(|name| assert!(hides(pattern, name), "{pattern} hides {name}"));
+            shown.iter().for_each(|name| assert!(!hides(pattern, name), "{pattern} shows {name}"));
+        }
+    }
+
+    #[test]
+    fn a_star_in_the_middle_or_alone_is_no_pattern() {
+        for pattern in ["", "*", "**", "a*b", "*a*b*", "***"] {
+            assert!(Pattern::parse(pattern).is_none(), "{pattern}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The caller's thread: which of a call's events pass, where the call asks to be thinned out.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What `every:` and `at_most:` make of a log call: static, one for each.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Sampler(Rule);
+
+#[derive(Debug)]
+enum Rule {
+    Every {
+        nth: u64,
+        seen: AtomicU64,
+    },
+    AtMost {
+        most: u64,
+        per: Duration,
+        // A std lock: held for a few instructions, and what it guards moves together.
+        window: Mutex<Window>,
+    },
+}
+
+impl Sampler {
+    /// The first, and every `nth` from there.
+    ///
+    /// # Panics
+    /// While compiling, if it is zero.
+    #[track_caller]
+    pub const fn every(nth: u64) -> Self {
+        assert!(nth > 0, "`every:` is zero; it takes 1 or more");
+        Sampler(Rule::Every { nth, seen: AtomicU64::new(0) })
+    }
+
+    /// `most` in each `per`, which begins with the first of them.
+    ///
+    /// # Panics
+    /// While compiling, if one of them is zero.
+    #[track_caller]
+    pub const fn at_most(most: u64, per: Duration) -> Self {
+        assert!(most > 0, "`at_most:` is zero; it takes 1 or more");
+        assert!(!per.is_zero(), "`per:` is zero; it takes a time of more than zero");
+        Sampler(Rule::AtMost { most, per, window: Mutex::new(Window { began: None, passed: 0, left_out: 0 }) })
+    }
+
+    /// How many were left out since the last that passed, if this one passes.
+    pub(crate) fn admit(&self) -> Option<u64> {
+        match &self.0 {
+            Rule::Every { nth, seen } => {
+                // Relaxed: the number guards nothing else. It comes round after 2^64 calls.
+                let before = seen.fetch_add(1, Ordering::Relaxed);
+                before.is_multiple_of(*nth).then(|| if before == 0 { 0 } else { nth - 1 })
+            }
+            Rule::AtMost { most, per, window } => {
+                // Not tokio's time: there may be no runtime here. Read before the lock, which then is shorter.
+                let now = Instant::now();
+                window.lock().unwrap_or_else(PoisonError::into_inner).admit(now, *most, *per)
+            }
+        }
+    }
+}
+
+/// A stretch of time in which so many pass.
+#[derive(Debug)]
+struct Window {
+    began: Option<Instant>,
+    passed: u64,
+    left_out: u64,
+}
+
+impl Window {
+    fn admit(&mut self, now: Instant, most: u64, per: Duration) -> Option<u64> {
+        // Another thread may have read its clock later and come first: no time has passed then.
+        if self.began.is_none_or(|began| now.saturating_duration_since(began) >= per) {
+            self.began = Some(now);
+            self.passed = 0;
+        }
+        if self.passed < most {
+            self.passed += 1;
+            return Some(std::mem::take(&mut self.left_out));
+        }
+        self.left_out += 1;
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_window_begins_with_the_first_that_passes_and_the_next_says_what_it_left_out() {
+        let mut window = Window { began: None, passed: 0, left_out: 0 };
+        let start = Instant::now();
+        let mut admit = |millis| window.admit(start + Duration::from_millis(millis), 2, SECOND);
+        assert_eq!([0, 10, 20, 999].map(&mut admit), [Some(0), Some(0), None, None]);
+        assert_eq!([1000, 1500, 1600].map(&mut admit), [Some(2), Some(0), None], "a window of its own");
+        assert_eq!([9000, 9001, 9002].map(&mut admit), [Some(1), Some(0), None], "begun when it is needed");
+        assert_eq!([8000, 9999, 10_000].map(admit), [None, None, Some(3)], "a clock read before the window began");
+    }
+
+    #[test]
+    fn of_calls_at_the_same_time_exactly_every_nth_passes() {
+        let sampler = Sampler::every(7);
+        let passed = || (0..700).filter_map(|_| sampler.admit()).collect::<Vec<_>>();
+        let passed: Vec<u64> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(passed)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+        });
+        assert_eq!((passed.len(), passed.iter().sum::<u64>()), (400, 399 * 6));
+    }
+}

@@ -1,0 +1,3 @@
+fn main() {
+    let _ = logweir::fields![a = 1, a = 2];
+}

@@ -1,0 +1,3 @@
+fn main() {
+    let _ = logweir::fields!["{a}", a = 2];
+}

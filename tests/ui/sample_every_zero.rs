@@ -1,0 +1,3 @@
+fn main() {
+    logweir::info!(every: 0, "user");
+}

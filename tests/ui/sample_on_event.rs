@@ -1,0 +1,3 @@
+fn main() {
+    let _ = logweir::event!(logweir::Level::Info, every: 5, "user");
+}

@@ -1,0 +1,3 @@
+fn main() {
+    logweir::info!(per: std::time::Duration::MAX, "user");
+}
