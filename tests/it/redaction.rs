@@ -183,3 +183,29 @@ fn a_sensitive_value_is_masked_in_json_and_read_from_it() {
     let read: Sensitive<String> = serde_json::from_str(r#""hunter2""#).unwrap();
     assert_eq!(read.expose(), SECRET);
 }
+
+/// Whoever's call sites they are.
+#[cfg(all(feature = "tracing", feature = "log"))]
+#[tokio::test(start_paused = true)]
+async fn what_comes_through_other_facades_is_masked_too_in_spans_and_key_values() {
+    use tracing_subscriber::prelude::*;
+    let sink = crate::support::ScriptedSink::new();
+    let logger = crate::support::start(crate::support::builder().redact(["password"]).sink("sink", sink.clone())).await;
+    let guard = tracing_subscriber::registry().with(logger.tracing_layer()).set_default();
+    tracing::info_span!("login", password = "in a span", user = "ada")
+        .in_scope(|| tracing::info!(password = "in an event", "hello"));
+    drop(guard);
+    let pairs = [("password", "in a record"), ("user", "ada")];
+    let bridge = logger.log_bridge();
+    let mut record = log::Record::builder();
+    record.level(log::Level::Info).target("t").key_values(&pairs);
+    log::Log::log(&bridge, &record.args(format_args!("hello")).build());
+    drop(bridge);
+    crate::support::end(&logger, &[("sink", &sink)]).await;
+    let taken = sink.taken();
+    assert_eq!(taken.len(), 2);
+    for seen in taken {
+        let value = |name: &str| seen.fields.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
+        assert_eq!((value("password"), value("user")), (Some("***"), Some("ada")), "{seen:?}");
+    }
+}

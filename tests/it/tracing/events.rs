@@ -286,6 +286,8 @@ async fn every_format_shows_the_message_and_the_fields_of_each_event() {
     use logweir::event::Record;
     use logweir::format::{Json, Text};
     use logweir::{Batch, Format, Sink, SinkError, async_trait};
+    use tracing_subscriber::prelude::*;
+    use tracing_subscriber::registry;
 
     #[derive(Clone, Default)]
     struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
