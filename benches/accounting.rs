@@ -97,14 +97,14 @@ fn emit_bare(events: &mpsc::Sender<Event>, number: u64) -> bool {
 }
 
 /// The clock as the library reads it.
-#[cfg(unix)]
+#[cfg(all(unix, target_pointer_width = "64", not(target_os = "redox")))]
 fn now_nanos() -> u64 {
     use nix::time::{ClockId, clock_gettime};
     let now = clock_gettime(ClockId::CLOCK_REALTIME).expect("there is a clock");
     (now.tv_sec() as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec() as u64)
 }
 
-#[cfg(not(unix))]
+#[cfg(not(all(unix, target_pointer_width = "64", not(target_os = "redox"))))]
 fn now_nanos() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     now.as_nanos() as u64

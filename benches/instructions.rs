@@ -49,11 +49,11 @@ fn disabled(events: u64) {
 
 /// The caller's side: nothing is drained.
 fn emit(events: u64) {
-    let (runtime, logger) = logger();
+    let (_runtime, logger) = logger();
     (0..events).for_each(|number| served(&logger, number));
     assert_eq!(logger.stats().accepted, events);
     // What is queued is not of interest.
-    std::process::exit(i32::from(std::mem::size_of_val(&runtime) == 0));
+    std::process::exit(0);
 }
 
 /// One line of JSON.

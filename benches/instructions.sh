@@ -67,6 +67,10 @@ known=$(sed -n '2s/^# //p' $record)
 risen=
 while read -r way now; do
     before=$(sed -n "s/^$way //p" $record)
+    if [ -z "$before" ]; then
+        echo "$way is not recorded: benches/instructions.sh --record" >&2
+        exit 1
+    fi
     echo "$way: $now instructions per event, recorded $before"
     # By more than 5 %, and by more than one: of a handful one is a fifth.
     if [ $((now * 100)) -gt $((before * 105)) ] && [ $((now - before)) -gt 1 ]; then

@@ -3,8 +3,8 @@
 /// Nanoseconds since the Unix epoch.
 ///
 /// On every call's way. To make a number of a `SystemTime` takes two thirds of what reading the clock does, so on Unix
-/// the system is asked for the numbers.
-#[cfg(unix)]
+/// the system is asked for the numbers. (On 64-bit ones: others may keep seconds that end in 2038.)
+#[cfg(all(unix, target_pointer_width = "64", not(target_os = "redox")))]
 #[inline]
 pub(crate) fn now_nanos() -> u64 {
     use nix::time::{ClockId, clock_gettime};
@@ -15,7 +15,7 @@ pub(crate) fn now_nanos() -> u64 {
 }
 
 /// Nanoseconds since the Unix epoch.
-#[cfg(not(unix))]
+#[cfg(not(all(unix, target_pointer_width = "64", not(target_os = "redox"))))]
 #[inline]
 pub(crate) fn now_nanos() -> u64 {
     crate::event::nanos(std::time::SystemTime::now())

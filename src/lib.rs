@@ -45,6 +45,10 @@
 //! No I/O, no lock, no formatting (a `%` or `?` field apart, which exists only as text) and no allocation while the
 //! fields fit about 94 bytes. `cargo bench --bench caller` prints the figures for your machine.
 //!
+//! # How is it told to log more, or less?
+//! [`Logger::set_filter`] replaces the filter while it runs, [`Logger::set_filter_for`] for a time,
+//! [`Logger::set_sink_filter`] for one sink; [`Builder::filter_from_env`] takes it from the environment.
+//!
 //! # What happens when the queue is full?
 //! What [`Overflow`] says: by default the oldest event of the caller's lane makes room, and is counted
 //! (`overflow_oldest`). `DropNewest` refuses the new event, `Block` waits on threads that may. In a task,
@@ -89,8 +93,9 @@
 //!
 //! # Why are some of my logs missing?
 //! In this order: the filter ([`Logger::enabled`]); macros before [`Logger::set_global`], which do nothing; a call after
-//! the shutdown (`closed`); `every:` or `at_most:` of the call (`sampled`); a loss, in [`Logger::stats`] or the metrics by reason; a pipeline's level (`filtered`); a
-//! sink that logs, whose events are suppressed. The books have them all but the first two.
+//! the shutdown (`closed`); `every:` or `at_most:` of the call (`sampled`); a loss, in [`Logger::stats`] or the metrics by
+//! reason; a pipeline's filter (`filtered`); a sink that logs, whose events are suppressed. The books have them all but the
+//! first two.
 //!
 //! Losses are announced in the log itself: a line with the target `logweir`, at most one a second for each sink, says how
 //! many were lost and why, and how long a sink was unavailable that is back. [`Builder::notice_interval`] says more.
@@ -117,10 +122,17 @@
 //! # Where do I come from?
 //! From `tracing-appender`, `env_logger`, `log4rs` or `slog`: `logweir::adopting` in this documentation shows what changes.
 //!
+//! # From `tracing`
+//! With the feature `tracing`, `tracing_subscriber::registry().with(logger.tracing_layer())` sends what a program and its
+//! libraries log through `tracing` to the logger: events with their types, spans as context, under the logger's filter.
+//!
 //! # Features
 //! * `prometheus` (default): [`Builder::prometheus`] serves the metrics over HTTP.
 //! * `signal` (default): [`Logger::shutdown_on_signal`] and [`Logger::reopen_on_sighup`], on Unix.
+//! * `tracing`: `Logger::tracing_layer`, a layer by which call sites of `tracing` log here; see `bridge::tracing`.
+//! * `opentelemetry`: trace and span ids of OpenTelemetry on events that come through that layer.
 //! * `serde`: fields `k = @value` as JSON, and `Serialize` for [`Stats`] and the reports.
+//! * `log`: `Logger::install_log`, which takes the records of the `log` crate.
 //! * `testing`: `testing::capture`, a logger whose events a test looks at, and `testing::conformance`, which checks a sink
 //!   of your own.
 //!
@@ -134,6 +146,8 @@
 
 pub mod event;
 mod macros;
+#[cfg(any(feature = "log", feature = "tracing"))]
+pub mod bridge;
 mod logger;
 mod queue;
 mod worker;
@@ -187,8 +201,10 @@ pub use worker::Pressure;
 
 /// What goes wrong, besides [`BuildError`] and [`SinkError`]: refusals of calls, and trouble of the logger's own.
 pub mod error {
+    #[cfg(feature = "log")]
+    pub use crate::bridge::InstallLogError;
     pub use crate::diagnostics::Diagnostic;
-    pub use crate::logger::{EmitError, InsideRuntime, ReopenError};
+    pub use crate::logger::{EmitError, InsideRuntime, ReopenError, SinkFilterError};
     pub use crate::queue::TryEmitError;
 }
 
@@ -203,7 +219,7 @@ pub mod __private {
     pub use crate::sample::Sampler;
 }
 
-/// The README's program compiles.
-#[cfg(all(doctest, feature = "prometheus"))]
+/// The README's programs compile.
+#[cfg(all(doctest, feature = "prometheus", feature = "tracing"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,5 +1,7 @@
 //! The caller's side: any thread, any executor or none.
 
+mod filters;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
@@ -9,11 +11,12 @@ use std::time::{Duration, Instant};
 use futures::future::{BoxFuture, select};
 use tokio::runtime::Handle;
 
+pub use filters::SinkFilterError;
+
 use crate::builder::Builder;
 use crate::deadline;
 use crate::diagnostics::{self, Diagnostic};
 use crate::event::{Callsite, Context, Event, FieldSet, Level, ToValue};
-use crate::filter::{Filter, ParseFilterError};
 use crate::queue::TryEmitError;
 use crate::sample::Sampler;
 use crate::shared::{Home, Shared};
@@ -74,21 +77,18 @@ impl Logger {
 
     fn in_context(&self, context: Context) -> Logger {
         let mut child = self.clone();
-        child.context = Some(self.shared.queue.admit_context(context));
+        child.context = Some(self.charged(context));
         child
+    }
+
+    /// The context without what is to be hidden, paid for by the queue's account if that has room.
+    pub(crate) fn charged(&self, context: Context) -> Arc<Context> {
+        self.shared.queue.admit_context(context)
     }
 
     /// Whether an event of this level and target would pass the filter.
     pub fn enabled(&self, level: Level, target: &str) -> bool {
         self.shared.filter.allows_target(target, level)
-    }
-
-    /// Replaces the filter, for every handle, from the next call on. The grammar is [`Filter`]'s.
-    ///
-    /// # Errors
-    /// Names the directive that is wrong and its column; the old filter stays.
-    pub fn set_filter(&self, filter: &str) -> Result<(), ParseFilterError> {
-        filter.parse::<Filter>().map(|filter| self.shared.filter.set(filter))
     }
 
     /// Logs an event. It never waits for I/O, a sink or room (unless the policy is
@@ -341,6 +341,20 @@ impl Logger {
         WeakLogger { shared: Arc::downgrade(&self.shared), context: self.context.clone() }
     }
 
+    /// The logger without its context, and the context.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn split(&self) -> (Logger, Option<Arc<Context>>) {
+        let mut bare = self.clone();
+        let context = bare.context.take();
+        (bare, context)
+    }
+
+    /// The least important level that passes the filter for some target, if any does.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn lowest_level(&self) -> Option<Level> {
+        Level::ALL.into_iter().find(|level| self.shared.filter.may_allow(*level))
+    }
+
     pub(crate) fn home(&self) -> Home {
         self.shared.home
     }
@@ -358,6 +372,12 @@ impl Logger {
         self.shared.guarded.store(true, Ordering::Relaxed);
         drop(self.shutdown(timeout).await);
         self.shared.diagnostics.settle();
+    }
+
+    /// As [`Logger::flush`], without waiting for it.
+    #[cfg(feature = "log")]
+    pub(crate) fn begin_flush(&self) {
+        self.shared.begin_flush();
     }
 
     /// As [`Logger::flush`], on this thread: the caller answers for blocking it.
@@ -556,6 +576,25 @@ mod tests {
             shutdown.join().expect("no panic").expect("outside any runtime")
         });
         assert_delivered(&report, &memory);
+    }
+
+    #[cfg(feature = "log")]
+    #[tokio::test(start_paused = true)]
+    async fn flushes_that_nobody_waits_for_take_the_room_of_one() {
+        let memory = MemorySink::new();
+        let builder = Logger::builder().lanes(1).sink("memory", memory.clone());
+        let logger = builder.start_on(&Handle::current()).expect("a good configuration");
+        let known = || logger.shared.flushes.lock().expect("no panic").len();
+        for _ in 0..100 {
+            logger.emit(event());
+            logger.begin_flush();
+        }
+        assert_eq!((known(), memory.total()), (1, 0));
+        memory.wait_for(100, PATIENCE).await.expect("the flush brings them");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!((known(), logger.shared.open_flushes().len()), (0, 0));
+        let report = logger.shutdown(PATIENCE).await;
+        assert_eq!((report.check(), report.sinks[0].delivered), (Ok(()), 100));
     }
 
     #[tokio::test(start_paused = true)]

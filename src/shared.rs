@@ -2,6 +2,7 @@
 //!
 //! Locks are taken in this order: desk, lane, station. None is held across an await.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -16,6 +17,7 @@ use crate::pipeline::{Barrier, Bells, Station};
 use crate::queue::{IntakeBook, Queue};
 use crate::shutdown::{Ending, Health, Hook, ShutdownCell};
 use crate::stats::{DropReason, FlushReport, ShutdownReport, SinkReport, Stats};
+use crate::suppress::Scope;
 use crate::worker::Desk;
 
 /// How long the end of the books waits for callers in the middle of a send: a time slice or a few.
@@ -96,6 +98,8 @@ pub(crate) struct FlushRequest {
     /// What each lane had accepted when it was asked for.
     pub(crate) positions: Box<[u64]>,
     pub(crate) timeout: Duration,
+    /// Somebody waits for it. Otherwise it has done its work once the sinks have their barriers.
+    is_awaited: bool,
     /// One for each sink, once everything before it is handed out.
     barriers: OnceLock<Box<[Barrier]>>,
     /// Its time passed on the runtime's clock.
@@ -190,17 +194,28 @@ impl Shared {
         self.stations.iter().for_each(|station| station.seal(why));
         let (stats, intake) = self.books(&mut desk);
         let elapsed = self.shutdown.requested().map_or(Duration::ZERO, |request| request.since.elapsed());
-        self.meters.refresh(&stats, &intake.passed_by_level);
-        self.meters.ended(elapsed.as_secs_f64());
         let timed_out = ending == Ending::Deadline;
-        let report = Arc::new(ShutdownReport::new(stats, self.hooks.failed(), timed_out, elapsed));
+        let report = Arc::new(ShutdownReport::new(stats.clone(), self.hooks.failed(), timed_out, elapsed));
         desk.end = Some((report.clone(), why));
         drop(desk);
         self.ended.get_or_init(SystemTime::now);
+        self.tell_recorder(&stats, &intake, elapsed);
         self.say_what_was_lost(ending, why, &report);
         self.shutdown.set_done();
         self.bells.progress.notify_waiters();
         report
+    }
+
+    /// A recorder of the user's may panic, and may log: whoever ends the logger gets his report all the same.
+    fn tell_recorder(&self, stats: &Stats, intake: &IntakeBook, elapsed: Duration) {
+        let _scope = Scope::enter();
+        let told = catch_unwind(AssertUnwindSafe(|| {
+            self.meters.refresh(stats, &intake.passed_by_level);
+            self.meters.ended(elapsed.as_secs_f64());
+        }));
+        if told.is_err() {
+            self.diagnostics.report(Diagnostic::CallbackPanicked { callback: "metrics recorder" });
+        }
     }
 
     /// Before the end is made known, so that those who wait for it can wait for this too.
@@ -236,12 +251,7 @@ impl Shared {
 impl Shared {
     /// Asks the flush task for a flush of everything accepted so far.
     pub(crate) fn ask_flush(&self, timeout: Duration) -> Arc<FlushRequest> {
-        let request = Arc::new(FlushRequest {
-            positions: self.queue.accepted_positions(),
-            timeout,
-            barriers: OnceLock::new(),
-            expired: OnceLock::new(),
-        });
+        let request = Arc::new(self.request(timeout, true));
         if !self.shutdown.is_done() {
             self.flushes.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
             self.queue.signal().nudge();
@@ -249,10 +259,39 @@ impl Shared {
         request
     }
 
+    /// As [`Shared::ask_flush`], for a caller that does not wait.
+    #[cfg(feature = "log")]
+    pub(crate) fn begin_flush(&self) {
+        if self.shutdown.is_done() {
+            return;
+        }
+        let request = Arc::new(self.request(Duration::MAX, false));
+        {
+            let mut flushes = self.flushes.lock().unwrap_or_else(PoisonError::into_inner);
+            // It covers the one before: callers may ask faster than the flush task answers.
+            flushes.retain(|other| other.is_awaited);
+            flushes.push(request);
+        }
+        self.queue.signal().nudge();
+    }
+
+    fn request(&self, timeout: Duration, is_awaited: bool) -> FlushRequest {
+        FlushRequest {
+            positions: self.queue.accepted_positions(),
+            timeout,
+            is_awaited,
+            barriers: OnceLock::new(),
+            expired: OnceLock::new(),
+        }
+    }
+
     /// The flushes that are still on their way; those that are over, or that nobody waits for any more, are forgotten.
     pub(crate) fn open_flushes(&self) -> Vec<Arc<FlushRequest>> {
         let mut flushes = self.flushes.lock().unwrap_or_else(PoisonError::into_inner);
-        flushes.retain(|request| Arc::strong_count(request) > 1 && !request.is_over(&self.stations));
+        flushes.retain(|request| match request.is_awaited {
+            true => Arc::strong_count(request) > 1 && !request.is_over(&self.stations),
+            false => !request.has_barriers(),
+        });
         flushes.clone()
     }
 

@@ -239,7 +239,7 @@ pub struct SinkReport {
     pub maybe_duplicated: u64,
     /// Writes that were tried again.
     pub retries: u64,
-    /// Lines the sink was given that are no events: notices of losses and of its recovery. They are in no book.
+    /// Lines the sink said it has that are no events: notices of losses and of its recovery. They are in no book.
     pub notices: u64,
     /// Bytes written, as the sink counts them.
     pub bytes: u64,
@@ -270,7 +270,7 @@ pub struct LinkReport {
     pub name: String,
     /// Events it delivered instead of the sink.
     pub delivered: u64,
-    /// Notices it was given, as [`SinkReport::notices`].
+    /// Notices it said it has, as [`SinkReport::notices`].
     pub notices: u64,
     /// Failed writes.
     pub errors: u64,

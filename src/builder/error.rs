@@ -6,7 +6,7 @@ use std::io;
 #[cfg(feature = "prometheus")]
 use std::net::SocketAddr;
 
-use crate::filter::ParseFilterError;
+use crate::filter::{EnvFilterError, ParseFilterError};
 use crate::sink::SinkError;
 
 /// Why `start` refused. Nothing was started; sinks that were opened are dropped.
@@ -21,6 +21,11 @@ pub(super) enum Problem {
         allowed: String,
     },
     Filter(ParseFilterError),
+    FilterFromEnv(EnvFilterError),
+    SinkFilter {
+        name: String,
+        source: ParseFilterError,
+    },
     Sink {
         name: String,
         source: SinkError,
@@ -39,7 +44,8 @@ impl BuildError {
     pub fn knob(&self) -> Option<&str> {
         match &self.0 {
             Problem::Knob { name, .. } => Some(name),
-            Problem::Filter(_) => Some("filter"),
+            Problem::Filter(_) | Problem::SinkFilter { .. } => Some("filter"),
+            Problem::FilterFromEnv(_) => Some("filter_from_env"),
             Problem::Sink { .. } => Some("sink"),
             #[cfg(feature = "prometheus")]
             Problem::Listen { .. } => Some("prometheus"),
@@ -54,6 +60,8 @@ impl fmt::Display for BuildError {
         match &self.0 {
             Problem::Knob { name, value, allowed } => write!(f, "`{name}` is {value}; allowed is {allowed}"),
             Problem::Filter(error) => write!(f, "`filter`: {error}"),
+            Problem::FilterFromEnv(error) => write!(f, "`filter_from_env`: {error}"),
+            Problem::SinkFilter { name, source } => write!(f, "`filter` of sink `{name}`: {source}"),
             Problem::Sink { name, source } => {
                 write!(f, "sink `{name}` cannot be opened")?;
                 // What is wrong with a sink (its path, say) is in the error's source, which not every caller prints.
@@ -70,12 +78,29 @@ impl fmt::Display for BuildError {
 impl Error for BuildError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.0 {
-            Problem::Filter(error) => Some(error),
+            Problem::Filter(error) | Problem::SinkFilter { source: error, .. } => Some(error),
+            Problem::FilterFromEnv(error) => Some(error),
             Problem::Sink { source, .. } => Some(source),
             #[cfg(feature = "prometheus")]
             Problem::Listen { source, .. } => Some(source),
             Problem::Thread(source) => Some(source),
             Problem::Knob { .. } | Problem::Runtime(_) => None,
+        }
+    }
+}
+
+/// Why there is no filter.
+#[derive(Clone)]
+pub(super) enum NoFilter {
+    Text(ParseFilterError),
+    Environment(EnvFilterError),
+}
+
+impl From<NoFilter> for Problem {
+    fn from(why: NoFilter) -> Self {
+        match why {
+            NoFilter::Text(error) => Problem::Filter(error),
+            NoFilter::Environment(error) => Problem::FilterFromEnv(error),
         }
     }
 }

@@ -13,12 +13,13 @@ use metrics::Recorder;
 use tokio_util::sync::CancellationToken;
 
 pub use error::BuildError;
+use error::NoFilter;
 #[cfg(all(unix, feature = "signal"))]
 pub(crate) use start::OwnRuntime;
 
 use crate::diagnostics::{Diagnostic, Handler};
 use crate::event::{Context, Level, LevelFilter, Pattern, ToValue};
-use crate::filter::{Filter, ParseFilterError};
+use crate::filter::Filter;
 use crate::pipeline::Pipeline;
 use crate::queue::{Overflow, Reserve};
 use crate::worker::{Enricher, Gauge, Pressure};
@@ -33,7 +34,7 @@ const DEFAULT_LANES: usize = 4;
 #[must_use = "a builder does nothing until `start`"]
 pub struct Builder<'r> {
     name: Option<String>,
-    filter: Result<Filter, ParseFilterError>,
+    filter: Result<Filter, NoFilter>,
     queue_capacity: usize,
     lanes: usize,
     memory: usize,
@@ -95,10 +96,22 @@ impl<'r> Builder<'r> {
         self
     }
 
-    /// Which events pass, by target and level, in the grammar of [`Filter`]. Default: `info`. Of this and
-    /// [`Builder::level`] the last call counts.
+    /// Which events pass, by target and level, in the grammar of [`Filter`]. Default: `info`. Of this,
+    /// [`Builder::level`] and [`Builder::filter_from_env`] the last call counts.
     pub fn filter(mut self, filter: &str) -> Self {
-        self.filter = filter.parse();
+        self.filter = filter.parse().map_err(NoFilter::Text);
+        self
+    }
+
+    /// Takes the filter from the environment, now: from `LOGWEIR_LOG`, or else from `RUST_LOG`. If neither is set, or they
+    /// are blank, what was set before stays: `.filter("info").filter_from_env()` is `info` by default. A wrong directive
+    /// is an error of [`start`](Builder::start), which names the variable too.
+    pub fn filter_from_env(mut self) -> Self {
+        match Filter::from_env() {
+            Ok(Some(filter)) => self.filter = Ok(filter),
+            Ok(None) => {}
+            Err(error) => self.filter = Err(NoFilter::Environment(error)),
+        }
         self
     }
 
@@ -135,7 +148,8 @@ impl<'r> Builder<'r> {
     }
 
     /// The most bytes an event's fields may take. Default: 256 KiB; 256 at the least. Of a longer event the longest
-    /// text value is cut; the event is flagged and counted as `truncated`.
+    /// text value is cut, and a field whose name takes over a quarter of them is left out; the event is flagged and counted as
+    /// `truncated`.
     pub fn max_event_bytes(mut self, bytes: usize) -> Self {
         self.max_event_bytes = bytes;
         self
@@ -200,14 +214,15 @@ impl<'r> Builder<'r> {
         self
     }
 
-    /// The least time from one notice in a sink to the next. Default: 1 s; more than zero; `Duration::MAX` for none.
+    /// The least time from one notice in a sink to the next. Default: 1 s; 1 ms or more; `Duration::MAX` for none.
     ///
     /// Losses are announced where people read: each sink gets a line (target `logweir`, level `Warn`) that says how many
     /// events the queue lost since the last one and why, and how many were lost on the way to this sink. A sink's own
     /// losses are announced to its fallback too, and both are told when a sink is available again whose circuit breaker
     /// had opened. Notices are made in the pipeline: no filter or level keeps them out, the queue cannot lose them, and
     /// they are in no book but [`SinkReport::notices`](crate::stats::SinkReport::notices). One that cannot be written is
-    /// made up for by the next; the last one comes before the sink closes.
+    /// made up for by the next, after twice the time, and again twice, up to 1024 times. The last one comes as the sink
+    /// closes. A sink is told nothing while its breaker is open, nor in the last fifth of a shutdown if it has a fallback.
     pub fn notice_interval(mut self, interval: Duration) -> Self {
         self.notice_interval = interval;
         self

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::Builder;
-use super::error::{BuildError, knob};
+use super::error::{BuildError, Problem, knob};
+use crate::filter::Filter;
 use crate::pipeline::Pipeline;
 use crate::queue::EVENT_BYTES;
 use crate::worker::Gauge;
@@ -24,14 +25,20 @@ const BATCHES_PER_ACCOUNT: usize = 4;
 pub(super) struct Plan {
     /// The queue's bytes less its lanes.
     pub(super) heap_bytes: usize,
-    /// One for each sink.
-    pub(super) accounts: Vec<usize>,
+    pub(super) filter: Filter,
+    pub(super) sinks: Vec<SinkPlan>,
     pub(super) batch_bytes: usize,
+}
+
+pub(super) struct SinkPlan {
+    pub(super) filter: Filter,
+    pub(super) account: usize,
 }
 
 impl Plan {
     pub(super) fn check(builder: &Builder<'_>) -> Result<Plan, BuildError> {
         let Builder { queue_capacity, lanes, memory, max_event_bytes, .. } = *builder;
+        let filter = builder.filter.clone().map_err(|error| BuildError(error.into()))?;
         within("lanes", lanes, 1, MAX_LANES)?;
         within("queue_capacity", queue_capacity, 1, MAX_CAPACITY)?;
         within("reserve", builder.reserve.percent, 0, MAX_RESERVE)?;
@@ -39,8 +46,9 @@ impl Plan {
         marks.try_for_each(|mark| within("on_pressure", mark.into(), 1, 100))?;
         within("batch_size", builder.batch_size, 1, MAX_BATCH)?;
         within_time("flush_interval", builder.flush_interval, Duration::from_millis(1), MAX_INTERVAL)?;
-        if builder.notice_interval.is_zero() {
-            return Err(knob("notice_interval", "0", "more than zero; `Duration::MAX` for no notices"));
+        if builder.notice_interval < Duration::from_millis(1) {
+            let allowed = "1ms or more; `Duration::MAX` for no notices";
+            return Err(knob("notice_interval", format!("{:?}", builder.notice_interval), allowed));
         }
         if builder.name.as_ref().is_some_and(String::is_empty) {
             return Err(knob("name", "empty", "any text that is not empty"));
@@ -64,8 +72,8 @@ impl Plan {
             return Err(knob("queue_capacity", queue_capacity, allowed));
         }
         let heap_bytes = half - lanes_bytes;
-        let accounts = accounts(&builder.sinks, half)?;
-        let smallest = accounts.iter().copied().min().unwrap_or(0);
+        let sinks = sinks(&builder.sinks, half)?;
+        let smallest = sinks.iter().map(|sink| sink.account).min().unwrap_or(0);
         // Half of a sink's account, so that one can wait while another is written.
         let most = heap_bytes.saturating_sub(size_of::<Vec<u8>>()).min(smallest / 2);
         if max_event_bytes < MIN_EVENT_BYTES || max_event_bytes > most {
@@ -75,12 +83,12 @@ impl Plan {
             );
             return Err(knob("max_event_bytes", max_event_bytes, allowed));
         }
-        Ok(Plan { heap_bytes, accounts, batch_bytes: smallest / BATCHES_PER_ACCOUNT })
+        Ok(Plan { heap_bytes, filter, sinks, batch_bytes: smallest / BATCHES_PER_ACCOUNT })
     }
 }
 
-/// The sinks' accounts: what was asked for, the rest in equal shares.
-fn accounts(sinks: &[(String, Pipeline)], half: usize) -> Result<Vec<usize>, BuildError> {
+/// The sinks' accounts (what was asked for, the rest in equal shares) and filters.
+fn sinks(sinks: &[(String, Pipeline)], half: usize) -> Result<Vec<SinkPlan>, BuildError> {
     if sinks.is_empty() {
         return Err(knob("sink", "none", "at least one sink"));
     }
@@ -97,20 +105,22 @@ fn accounts(sinks: &[(String, Pipeline)], half: usize) -> Result<Vec<usize>, Bui
         return Err(knob("backlog", asked, allowed));
     }
     let share = (half - asked).checked_div(unasked).unwrap_or(0);
-    let account = |(name, pipeline): &(String, Pipeline)| {
-        let bytes = pipeline.backlog_bytes.unwrap_or(share);
-        if bytes < MIN_ACCOUNT {
+    let plan = |(name, pipeline): &(String, Pipeline)| {
+        let account = pipeline.backlog_bytes.unwrap_or(share);
+        if account < MIN_ACCOUNT {
             let allowed = format!("at least {MIN_ACCOUNT} for each sink, of half of `memory`, which is {half}");
-            return Err(knob("backlog", format!("{bytes} (sink `{name}`)"), allowed));
+            return Err(knob("backlog", format!("{account} (sink `{name}`)"), allowed));
         }
-        Ok(bytes)
+        Ok(SinkPlan { filter: filter(name, pipeline)?, account })
     };
-    sinks.iter().map(account).collect()
+    sinks.iter().map(plan).collect()
 }
 
 /// The numbers of a pipeline and of the links of its chain.
 fn check_pipeline(name: &str, pipeline: &Pipeline) -> Result<(), BuildError> {
     let Pipeline { timeout, retry, breaker, fallback, .. } = pipeline;
+    // Also that of a fallback, which filters nothing: whoever wrote it meant something.
+    filter(name, pipeline)?;
     let wrong = |what, value: String, allowed: &str| Err(knob(what, format!("{value} (sink `{name}`)"), allowed));
     if timeout.is_zero() {
         return wrong("timeout", "0".into(), "more than zero");
@@ -130,6 +140,11 @@ fn check_pipeline(name: &str, pipeline: &Pipeline) -> Result<(), BuildError> {
         return wrong("breaker", value, "a delay of more than zero, and a cap that is not below it");
     }
     fallback.as_ref().map_or(Ok(()), |link| check_pipeline(&format!("{name}: fallback"), link))
+}
+
+fn filter(name: &str, pipeline: &Pipeline) -> Result<Filter, BuildError> {
+    let wrong = |source| BuildError(Problem::SinkFilter { name: name.to_owned(), source });
+    pipeline.filter.clone().map_err(wrong)
 }
 
 fn within(name: &'static str, value: usize, least: usize, most: usize) -> Result<(), BuildError> {

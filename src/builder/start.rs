@@ -22,8 +22,8 @@ use super::error::{BuildError, Problem};
 use super::plan::Plan;
 use crate::deadline;
 use crate::diagnostics::{Diagnostic, Diagnostics};
-use crate::event::{Level, Redactor};
-use crate::filter::{Filter, FilterCell};
+use crate::event::Redactor;
+use crate::filter::FilterCell;
 use crate::logger::Logger;
 use crate::metrics::{Limits, Meters, SinkMeters};
 use crate::pipeline::{Bells, House, Line, Pipeline, Station, StationConfig};
@@ -81,8 +81,6 @@ impl Builder<'_> {
 
     fn build(mut self, runtime: &Handle, home: Home) -> Result<(Arc<Shared>, Kit), BuildError> {
         let plan = Plan::check(&self)?;
-        let filter = std::mem::replace(&mut self.filter, Ok(Filter::from(Level::Info)))
-            .map_err(|error| BuildError(Problem::Filter(error)))?;
         let name = self.name.take().unwrap_or_else(next_name);
         #[cfg(feature = "prometheus")]
         let exporter = self.bind()?;
@@ -137,7 +135,7 @@ impl Builder<'_> {
         let shared = Arc::new(Shared {
             name,
             queue,
-            filter: FilterCell::new(filter),
+            filter: FilterCell::new(plan.filter),
             stations,
             bells,
             diagnostics,
@@ -228,19 +226,19 @@ fn run_thread(runtime: OwnRuntime, shared: Arc<Shared>, kit: Kit) {
 type Equipped = (Box<[Arc<Station>]>, Vec<Line>);
 
 fn stations(sinks: Vec<(String, Pipeline)>, plan: &Plan, meters: Vec<SinkMeters>, house: &House) -> Equipped {
-    let equipped = sinks.into_iter().zip(&plan.accounts).zip(meters).map(|(((name, pipeline), &limit), meters)| {
+    let equipped = sinks.into_iter().zip(&plan.sinks).zip(meters).map(|(((name, pipeline), plan), meters)| {
         let mut pipeline = pipeline;
         let fallbacks = pipeline.take_links();
-        let Pipeline { sink, level, timeout, when_full, retry, breaker, on_breaker, .. } = pipeline;
+        let Pipeline { sink, timeout, when_full, retry, breaker, on_breaker, .. } = pipeline;
         let config = StationConfig {
             name,
-            level,
+            filter: plan.filter.clone(),
             timeout,
             breaker,
             on_breaker,
             links: fallbacks.len(),
             when_full,
-            limit,
+            limit: plan.account,
             meters,
             house: house.clone(),
         };

@@ -42,6 +42,16 @@ impl Callsite {
         self.target
     }
 
+    /// The names of the fields, in their order.
+    pub(crate) fn names(&self) -> &'static [&'static str] {
+        self.names
+    }
+
+    /// The message, if it has no holes.
+    pub(crate) fn constant_message(&self) -> Option<&'static str> {
+        self.template.constant()
+    }
+
     /// The answer kept for this generation of a filter, as a number that compares like [`LevelFilter`].
     #[inline]
     pub(crate) fn cached_threshold(&self, generation: u64) -> Option<u8> {

@@ -1,9 +1,12 @@
 //! Anywhere (pure): fields that many events share.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use super::field_set::FieldSet;
+#[cfg(feature = "tracing")]
+use super::fields::TextKind;
 use super::fields::{Encoded, Layer, Reader};
 use super::redact::{self, Redactor};
 use super::value::Value;
@@ -22,8 +25,9 @@ enum Account {
     Queue {
         /// Gives the bytes back when dropped.
         _charge: Box<dyn Any + Send + Sync>,
-        /// The same fields for events that leave the queue: a sink that hangs must not hold the queue's bytes.
-        outside: Arc<Context>,
+        /// The same fields for events that leave the queue: a sink that hangs must not hold the queue's bytes. Made by
+        /// the flush task for the first such event, so that no caller pays for it.
+        outside: OnceLock<Arc<Context>>,
     },
     /// The sinks that hold events with it, each in its own account.
     Sinks,
@@ -89,8 +93,7 @@ impl Context {
 
     /// The queue pays; dropping `charge` gives the bytes back.
     pub(crate) fn hold(&mut self, charge: Box<dyn Any + Send + Sync>) {
-        let outside = Arc::new(Context { fields: self.fields.clone(), account: Account::Sinks });
-        self.account = Account::Queue { _charge: charge, outside };
+        self.account = Account::Queue { _charge: charge, outside: OnceLock::new() };
     }
 
     #[inline]
@@ -101,7 +104,9 @@ impl Context {
     /// The context of events that have left the queue, if it is another one.
     pub(super) fn outside(&self) -> Option<&Arc<Context>> {
         match &self.account {
-            Account::Queue { outside, .. } => Some(outside),
+            Account::Queue { outside, .. } => {
+                Some(outside.get_or_init(|| Arc::new(Context { fields: self.fields.clone(), account: Account::Sinks })))
+            }
             Account::Nobody | Account::Sinks => None,
         }
     }
@@ -111,8 +116,73 @@ impl Context {
     }
 }
 
-impl std::fmt::Debug for Context {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// Named values that are not yet a context.
+#[cfg(feature = "tracing")]
+#[derive(Clone)]
+pub(crate) struct Pairs(Encoded);
+
+#[cfg(feature = "tracing")]
+impl Pairs {
+    pub(crate) const fn new() -> Self {
+        Pairs(Encoded::new(0))
+    }
+
+    /// What the context has.
+    pub(crate) fn of(context: Option<&Context>) -> Self {
+        context.map_or(Pairs::new(), |context| Pairs((*context.fields).clone()))
+    }
+
+    /// Sets a field: a name that is there already gets the new value.
+    pub(crate) fn set(&mut self, name: &str, value: Value<'_>) {
+        self.remove(name);
+        self.0.push_named(name, value);
+    }
+
+    /// As [`Pairs::set`], for a value that exists only as a formatting.
+    pub(crate) fn set_format(
+        &mut self,
+        name: &str,
+        kind: TextKind,
+        write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result,
+    ) {
+        self.remove(name);
+        self.0.push(Value::Str(name));
+        self.0.push_format(kind, write);
+    }
+
+    /// Sets every field that `nearer` has.
+    pub(crate) fn set_all(&mut self, nearer: &Pairs) {
+        let mut names = Reader::new(nearer.0.bytes());
+        while let Some(name) = names.name() {
+            self.remove(name);
+            names.skip_value();
+        }
+        self.0.append(nearer.0.bytes());
+    }
+
+    #[inline]
+    fn remove(&mut self, name: &str) {
+        if !self.0.bytes().is_empty() && self.layer().has(name) {
+            let mut rest = Encoded::new(0);
+            self.layer().filter(|(other, _)| *other != name).for_each(|(other, value)| rest.push_named(other, value));
+            self.0 = rest;
+        }
+    }
+
+    pub(super) fn layer(&self) -> Layer<'_> {
+        Layer { names: &[], values: Reader::new(self.0.bytes()) }
+    }
+}
+
+#[cfg(feature = "tracing")]
+impl From<Pairs> for Context {
+    fn from(pairs: Pairs) -> Self {
+        Context::of(pairs.0)
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.layer()).finish()
     }
 }

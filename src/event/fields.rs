@@ -274,9 +274,13 @@ impl Encoded {
         }
     }
 
-    /// Cuts the longest text values until at most `max` bytes are left. `names` is the number of static names.
+    /// Cuts the longest text values until at most `max` bytes are left, without the pairs whose name alone takes much of
+    /// that. `names` is the number of static names.
     #[cold]
     pub(super) fn cut_to(&mut self, max: usize, names: usize) {
+        if self.bytes().len() > max {
+            *self = self.without_names_over(max / 4, names);
+        }
         while self.bytes().len() > max {
             let excess = self.bytes().len() - max;
             let bytes = self.bytes();
@@ -299,6 +303,20 @@ impl Encoded {
         if let Some(heap) = &mut self.heap {
             heap.shrink_to_fit();
         }
+    }
+
+    /// The same without pairs whose name is longer: a name is whole or it is another one, and to make room for such a one
+    /// every text would go.
+    fn without_names_over(&self, longest: usize, names: usize) -> Self {
+        let (bytes, mut kept) = (self.bytes(), Encoded::new(self.flags));
+        let mut from = 0;
+        for value in values(bytes, names) {
+            if value.name_len <= longest {
+                kept.append(&bytes[from..value.end]);
+            }
+            from = value.end;
+        }
+        kept
     }
 
     /// Writes the one encoded text value in `encoded` again with at most `keep` bytes of text.
@@ -355,6 +373,8 @@ pub(super) struct Span {
     pub(super) end: usize,
     /// 0 for a value that is no text.
     text_len: usize,
+    /// 0 for a value of a static name.
+    name_len: usize,
 }
 
 /// The values (not the names of pairs) in encoded bytes.
@@ -362,6 +382,7 @@ pub(super) fn values(bytes: &[u8], names: usize) -> impl Iterator<Item = Span> {
     let mut reader = Reader { rest: bytes };
     let mut index = 0;
     std::iter::from_fn(move || {
+        let mut name_len = 0;
         loop {
             let start = bytes.len() - reader.rest.len();
             let text_len = reader.skip_value()?;
@@ -369,8 +390,9 @@ pub(super) fn values(bytes: &[u8], names: usize) -> impl Iterator<Item = Span> {
             index += 1;
             let is_name = index > names && (index - names) % 2 == 1;
             if !is_name {
-                return Some(Span { start, end, text_len });
+                return Some(Span { start, end, text_len, name_len });
             }
+            name_len = text_len;
         }
     })
 }

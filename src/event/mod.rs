@@ -18,6 +18,8 @@ pub use batch::Batch;
 #[doc(hidden)]
 pub use callsite::Callsite;
 pub(crate) use context::Context;
+#[cfg(feature = "tracing")]
+pub(crate) use context::Pairs;
 pub use field_set::FieldSet;
 pub use fields::Fields;
 pub(crate) use fields::TextKind;
@@ -33,6 +35,9 @@ const TRUNCATED: u8 = 1 << 3;
 const FIXED_TIME: u8 = 1 << 4;
 /// The event's fields begin with its target, message, module, file and line.
 const DYNAMIC: u8 = 1 << 5;
+
+/// The event's fields begin with its message, which is text and not a template. Not together with `DYNAMIC`.
+const MESSAGE: u8 = 1 << 6;
 
 const DYNAMIC_HEADER: usize = 5;
 
@@ -95,9 +100,7 @@ impl Event {
     /// Adds a field. A name the event already has keeps the value it has.
     #[must_use = "returns the event with the field"]
     pub fn with(mut self, name: &str, value: impl ToValue) -> Self {
-        if !self.layer().has(name) {
-            self.fields.push_named(name, value.to_value());
-        }
+        self.add(name, value.to_value());
         self
     }
 
@@ -147,9 +150,10 @@ impl Event {
         }
     }
 
-    /// The message template, as written in the call; none for an [`Event::dynamic`].
+    /// The message template, as written in the call; none for an [`Event::dynamic`] and where a library's call site
+    /// gives only the finished message.
     pub fn template(&self) -> Option<&'static str> {
-        (!self.is_dynamic()).then_some(self.callsite.template.text)
+        (self.header_len() == 0).then_some(self.callsite.template.text)
     }
 
     /// The message: the template with its holes filled.
@@ -173,7 +177,20 @@ impl Event {
 
     /// The values before those of the static names.
     fn header_len(&self) -> usize {
-        if self.is_dynamic() { DYNAMIC_HEADER } else { 0 }
+        match self.fields.flags & (DYNAMIC | MESSAGE) {
+            0 => 0,
+            MESSAGE => 1,
+            _ => DYNAMIC_HEADER,
+        }
+    }
+
+    /// The message of an event whose template is not it.
+    fn message_text(&self) -> Option<&str> {
+        match self.fields.flags & (DYNAMIC | MESSAGE) {
+            0 => None,
+            MESSAGE => Reader::new(self.fields.bytes()).name(),
+            _ => self.header(1),
+        }
     }
 
     fn header(&self, index: usize) -> Option<&str> {
@@ -198,6 +215,39 @@ impl Event {
     }
 }
 
+/// What the bridges build events from.
+#[cfg(feature = "tracing")]
+impl Event {
+    /// An event of a static call site whose first value will be its message: text, not a template.
+    #[inline]
+    pub(crate) const fn with_message(callsite: &'static Callsite, level: Level) -> Self {
+        Event { callsite, timestamp: 0, context: None, fields: Encoded::new(level as u8 | MESSAGE) }
+    }
+
+    /// An event whose first five values will be target, message, module, file and line.
+    pub(crate) const fn with_header(level: Level) -> Self {
+        Event { callsite: &DYNAMIC_SITE, timestamp: 0, context: None, fields: Encoded::new(level as u8 | DYNAMIC) }
+    }
+
+    /// Adds the fields whose names the event does not have.
+    pub(crate) fn push_all(&mut self, fields: &Pairs) {
+        for (name, value) in fields.layer() {
+            if self.push_name(name) {
+                self.fields.push(value);
+            }
+        }
+    }
+
+    /// Adds a name, whose value is to be pushed next, unless the event has a field of that name.
+    pub(crate) fn push_name(&mut self, name: &str) -> bool {
+        let is_new = !self.layer().has(name);
+        if is_new {
+            self.fields.push(Value::Str(name));
+        }
+        is_new
+    }
+}
+
 /// Building and accounting, for the crate and its macros.
 impl Event {
     #[inline(always)]
@@ -207,6 +257,44 @@ impl Event {
 
     pub(crate) fn push_format(&mut self, kind: TextKind, write: impl FnOnce(&mut dyn Write) -> fmt::Result) {
         self.fields.push_format(kind, write);
+    }
+
+    /// As [`Event::with`].
+    pub(crate) fn add(&mut self, name: &str, value: Value<'_>) {
+        if !self.layer().has(name) {
+            self.fields.push_named(name, value);
+        }
+    }
+
+    /// As [`Event::dynamic_at`], without a message made before: it is written straight into the event.
+    #[cfg(feature = "log")]
+    pub(crate) fn dynamic_format(
+        level: Level,
+        target: &str,
+        message: fmt::Arguments<'_>,
+        module: Option<&str>,
+        file: Option<&str>,
+        line: Option<u32>,
+    ) -> Self {
+        if let Some(message) = message.as_str() {
+            return Event::dynamic_at(level, target, message, module, file, line);
+        }
+        let mut fields = Encoded::new(level as u8 | DYNAMIC);
+        fields.push(target.to_value());
+        fields.push_format(TextKind::Str, |out| out.write_fmt(message));
+        for value in [module.to_value(), file.to_value(), line.to_value()] {
+            fields.push(value);
+        }
+        Event { callsite: &DYNAMIC_SITE, timestamp: 0, context: None, fields }
+    }
+
+    /// As [`Event::add`], for what exists as text alone.
+    #[cfg(feature = "log")]
+    pub(crate) fn add_display(&mut self, name: &str, value: &dyn fmt::Display) {
+        if !self.layer().has(name) {
+            self.fields.push(Value::Str(name));
+            self.fields.push_format(TextKind::Str, |out| write!(out, "{value}"));
+        }
     }
 
     #[inline]
@@ -311,7 +399,7 @@ impl Message<'_> {
     /// # Errors
     /// Those of `out`.
     pub fn write_to(&self, out: &mut dyn Write) -> fmt::Result {
-        match self.0.header(1) {
+        match self.0.message_text() {
             Some(message) => out.write_str(message),
             None => template::render(&self.0.callsite.template, self.0.layer().values, out),
         }
@@ -381,8 +469,10 @@ impl<'a> Record<'a> {
     pub fn fields_beside_message(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + use<'a> {
         let callsite = self.event.callsite;
         let fields = self.fields().enumerate();
+        // An event that was cut may lack the last fields of its call site.
+        let is_own = move |index: usize, name| callsite.names.get(index).is_some_and(|own| std::ptr::eq(*own, name));
         fields
-            .filter(move |(index, _)| *index >= callsite.names.len() || !template::shows(&callsite.template, *index))
+            .filter(move |(index, (name, _))| !is_own(*index, *name) || !template::shows(&callsite.template, *index))
             .map(|(_, field)| field)
     }
 

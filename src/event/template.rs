@@ -371,6 +371,17 @@ pub(super) fn render(template: &Template, values: Reader<'_>, out: &mut dyn Writ
     Ok(())
 }
 
+impl Template {
+    /// The message, if it has no holes and is one piece.
+    pub(super) fn constant(&self) -> Option<&'static str> {
+        match self.pieces {
+            [] => Some(""),
+            [Piece::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+}
+
 /// Which fields the template already shows.
 pub(super) fn shows(template: &Template, field: usize) -> bool {
     template.pieces.iter().any(|piece| matches!(piece, Piece::Hole(hole) if hole.field == field))

@@ -3,8 +3,9 @@
 use super::Format;
 use super::embedded;
 use super::escape::{Escape, Stops, escape, escape_message, hex, hex4, stops};
+use super::fragments::{Fragments, Sites};
 use super::timestamp::{Precision, Timestamp, UtcOffset};
-use crate::event::{ErrorChain, Record, Value};
+use crate::event::{Callsite, ErrorChain, Level, Record, Value};
 
 /// One JSON object per line (RFC 8259), for programs.
 ///
@@ -38,12 +39,13 @@ use crate::event::{ErrorChain, Record, Value};
 #[derive(Clone, Debug)]
 pub struct Json {
     timestamp: Timestamp,
+    sites: Sites,
 }
 
 impl Json {
     /// The format; it has no options.
     pub fn new() -> Self {
-        Json { timestamp: Timestamp::new(Precision::Nanos, UtcOffset::UTC) }
+        Json { timestamp: Timestamp::new(Precision::Nanos, UtcOffset::UTC), sites: Sites::default() }
     }
 }
 
@@ -57,27 +59,85 @@ impl Format for Json {
     fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"timestamp\":\"");
         self.timestamp.write(record.timestamp_nanos(), out);
-        out.extend_from_slice(b"\",\"level\":\"");
-        out.extend_from_slice(record.level().as_upper_str().as_bytes());
-        out.extend_from_slice(b"\",\"target\":\"");
-        escape::<InString>(record.target(), out);
-        out.extend_from_slice(b"\",\"message\":\"");
-        escape_message::<InString>(record.message(), out);
+        out.extend_from_slice(level(record.level()));
+        let site = record.event().callsite();
+        let known = site.map(|site| (site, self.sites.of(site, |fragments| write_site(site, fragments))));
+        match known {
+            Some((site, fragments)) => {
+                out.extend_from_slice(fragments.get(0));
+                if site.constant_message().is_none() {
+                    escape_message::<InString>(record.message(), out);
+                }
+            }
+            None => {
+                write_target(record.target(), out);
+                escape_message::<InString>(record.message(), out);
+            }
+        }
         out.push(b'"');
         if record.is_truncated() {
             out.extend_from_slice(b",\"truncated\":true");
         }
-        for (name, value) in record.fields() {
-            out.extend_from_slice(b",\"");
-            escape::<InString>(name, out);
-            if is_reserved(name) {
-                write_suffix(name, record, out);
+        // An event's own fields come first, and of these the ones that its call site names: all of them, unless it was cut.
+        for (index, (name, value)) in record.fields().enumerate() {
+            let known = known.filter(|(site, _)| site.names().get(index).is_some_and(|own| std::ptr::eq(*own, name)));
+            match known.map_or(&[][..], |(_, fragments)| fragments.get(1 + index)) {
+                [] => write_name(name, record, out),
+                known => out.extend_from_slice(known),
             }
-            out.extend_from_slice(b"\":");
             write_value(value, out);
         }
         out.extend_from_slice(b"}\n");
     }
+}
+
+/// What stands between the time and the target.
+fn level(level: Level) -> &'static [u8] {
+    match level {
+        Level::Trace => b"\",\"level\":\"TRACE\",\"target\":\"",
+        Level::Debug => b"\",\"level\":\"DEBUG\",\"target\":\"",
+        Level::Info => b"\",\"level\":\"INFO\",\"target\":\"",
+        Level::Warn => b"\",\"level\":\"WARN\",\"target\":\"",
+        Level::Error => b"\",\"level\":\"ERROR\",\"target\":\"",
+        Level::Fatal => b"\",\"level\":\"FATAL\",\"target\":\"",
+    }
+}
+
+/// What is the same in every line of a call site: from the target to the message, which is there if it never changes;
+/// then each name. One that is reserved is spelled by what other fields there are, and left empty.
+fn write_site(site: &'static Callsite, fragments: &mut Fragments) {
+    fragments.add(|out| {
+        write_target(site.target(), out);
+        escape::<InString>(site.constant_message().unwrap_or_default(), out);
+    });
+    for name in site.names() {
+        fragments.add(|out| {
+            if !is_reserved(name) {
+                write_plain_name(name, out);
+            }
+        });
+    }
+}
+
+fn write_target(target: &str, out: &mut Vec<u8>) {
+    escape::<InString>(target, out);
+    out.extend_from_slice(b"\",\"message\":\"");
+}
+
+fn write_name(name: &str, record: &Record<'_>, out: &mut Vec<u8>) {
+    if !is_reserved(name) {
+        return write_plain_name(name, out);
+    }
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    write_suffix(name, record, out);
+    out.extend_from_slice(b"\":");
+}
+
+fn write_plain_name(name: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"");
+    escape::<InString>(name, out);
+    out.extend_from_slice(b"\":");
 }
 
 fn is_reserved(name: &str) -> bool {

@@ -33,6 +33,7 @@
 
 mod embedded;
 mod escape;
+mod fragments;
 mod json;
 mod text;
 mod timestamp;
@@ -116,6 +117,18 @@ mod tests {
         assert!(text.contains(r#": a\n"\u{1b}b took 2.0 ms"#), "{text}");
         let json = write(&mut Json::new(), &Record::from(&event));
         assert!(json.contains(r#""message":"a\n\"\u001bb took 2.0 ms""#), "{json}");
+    }
+
+    #[test]
+    fn the_fields_of_a_context_keep_their_names_beside_an_event_that_lost_its_last() {
+        let mut event = Event::__new(&SITE, Level::Info);
+        // The others went, as numbers go that alone are over the limit.
+        event.push(Value::Str("ada"));
+        event.set_context(Some(context(&[("service", "shop")])));
+        let json = write(&mut Json::new(), &Record::from(&event));
+        assert!(json.ends_with("\"user\":\"ada\",\"service\":\"shop\"}\n"), "{json}");
+        let text = write(&mut Text::new(), &Record::from(&event));
+        assert!(text.ends_with(" service=shop\n"), "{text}");
     }
 
     #[test]

@@ -67,12 +67,15 @@ impl Station {
         let notice_due = self.notice_due(audiences);
         tokio::select! {
             () = self.work.notified() => {}
-            () = sleep_until(notice_due.unwrap_or_else(Instant::now)), if notice_due.is_some() => {}
+            () = until(notice_due) => {}
         }
     }
 
     fn take_around(&self) -> Option<Around> {
         let mut state = self.state();
+        if state.sealed {
+            return None;
+        }
         match self.take_notice(&mut state, &THE_FALLBACK, false) {
             Some(notice) => Some(Around::Tell(notice)),
             None => state.take_batch().map(Around::Write),
@@ -103,9 +106,15 @@ impl Station {
         if !state.closing || state.closed {
             return None;
         }
-        // What nobody was told of yet is said before the close, however soon after the last notice.
-        let last = self.take_notice(&mut state, &EVERYBODY, true);
+        // What the sink's readers were not told of yet is said before the close, however soon after the last notice.
+        let last = self.take_notice(&mut state, &[Audience::Sink], true);
         Some(last.map_or(Step::Close, Step::Tell))
+    }
+
+    /// What the fallback's readers were not told of yet, when the sink itself has closed.
+    pub(super) fn last_notice(&self) -> Option<Box<Notice>> {
+        let mut state = self.state();
+        if state.sealed { None } else { self.take_notice(&mut state, &THE_FALLBACK, true) }
     }
 
     /// The batch is no longer pinned.
@@ -260,22 +269,21 @@ impl Station {
         }
     }
 
-    fn take_notice(&self, state: &mut State, audiences: &[Audience], is_last: bool) -> Option<Box<Notice>> {
+    fn take_notice(&self, state: &mut State, audiences: &[Audience], is_closing: bool) -> Option<Box<Notice>> {
         let State { notices, ledger, circuit, .. } = state;
+        let (now, lost) = (Instant::now(), ledger.dropped());
         let writer = Writer { sink: &self.config.name, enrichment: self.config.house.enrichment.as_ref() };
-        let audience = |audience: &&Audience| self.hears(**audience, circuit);
-        let mut hearing = audiences.iter().filter(audience);
-        hearing
-            .find_map(|audience| notices.take(*audience, ledger.dropped(), Instant::now(), is_last, &writer))
-            .map(Box::new)
+        let mut hearing = audiences.iter().filter(|audience| self.hears(**audience, circuit));
+        hearing.find_map(|audience| notices.take(*audience, lost, now, is_closing, &writer)).map(Box::new)
     }
 
     /// When the next notice to one of these is due.
     fn notice_due(&self, audiences: &[Audience]) -> Option<Instant> {
-        let State { notices, ledger, circuit, .. } = &mut *self.state();
-        let hearing = audiences.iter().filter(|audience| self.hears(**audience, circuit));
-        let due = hearing.filter_map(|audience| notices.due(*audience, ledger.dropped()));
-        due.map(|due| due.unwrap_or_else(Instant::now)).min()
+        let state = self.state();
+        let State { notices, ledger, circuit, .. } = &*state;
+        let (now, lost) = (Instant::now(), ledger.dropped());
+        let hearing = audiences.iter().filter(|audience| !state.sealed && self.hears(**audience, circuit));
+        hearing.filter_map(|audience| notices.due(*audience, lost, now)).min()
     }
 
     /// A notice was written by the sink or a link, or by nobody.
@@ -297,10 +305,9 @@ impl Station {
         let at = Instant::now();
         let answer = ask(&mut state.circuit, at);
         let now = state.circuit.state();
-        let is_change = std::mem::replace(&mut state.breaker_said, now) != now;
-        if is_change && !state.sealed {
-            state.note_outage(now, at);
-        }
+        let before = std::mem::replace(&mut state.breaker_said, now);
+        let is_change = before != now;
+        state.note_trouble(before, at);
         drop(state);
         if is_change
             && let Some(callback) = &self.config.on_breaker
@@ -311,10 +318,15 @@ impl Station {
         answer
     }
 
-    /// Closes the breaker, from any thread; the sink task says so.
+    /// Closes the breaker, from any thread; the sink task says so. Whether the sink is back nobody knows.
     pub(crate) fn reset_breaker(&self) {
-        self.state().circuit.succeed();
+        let mut state = self.state();
+        state.circuit.succeed();
+        state.failing_since = None;
+        drop(state);
         self.stirred.notify_one();
+        // A notice may have waited for it.
+        self.work.notify_one();
     }
 
     /// The last part of a shutdown's time begins, which is the fallback's.
@@ -342,16 +354,23 @@ impl Station {
     }
 }
 
+async fn until(when: Option<Instant>) {
+    match when {
+        Some(when) => sleep_until(when).await,
+        None => std::future::pending().await,
+    }
+}
+
 impl State {
-    /// The breaker came to this: the sink is unavailable from here on, or it is back.
-    fn note_outage(&mut self, breaker: BreakerState, now: Instant) {
-        match breaker {
-            BreakerState::Open if self.outage.is_none() => self.outage = Some(self.ledger.trouble_began(now)),
-            BreakerState::Closed => {
-                let recovery = self.outage.take().map(|since| self.ledger.recovery(since, now));
-                recovery.into_iter().for_each(|recovery| self.notices.recovered(recovery));
-            }
-            BreakerState::Open | BreakerState::HalfOpen => {}
+    /// Notes since when writes fail, and what came of it once they do not and the breaker had opened.
+    fn note_trouble(&mut self, before: BreakerState, now: Instant) {
+        if self.circuit.is_failing() {
+            self.failing_since.get_or_insert_with(|| self.ledger.moment(now));
+        } else if let Some(since) = self.failing_since.take()
+            && before != BreakerState::Closed
+        {
+            let recovery = self.ledger.recovery(since, now);
+            self.notices.recovered(recovery);
         }
     }
 

@@ -92,6 +92,11 @@ impl Circuit {
         self.state == BreakerState::Open
     }
 
+    /// Whether the latest writes failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failures > 0 || self.state != BreakerState::Closed
+    }
+
     /// How often it opened.
     pub(super) fn opened(&self) -> u64 {
         self.opened

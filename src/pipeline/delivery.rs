@@ -49,10 +49,7 @@ pub(crate) async fn deliver(station: Arc<Station>, line: Line) {
             Step::Tell(notice) => courier.tell(&notice).await,
             Step::Flush(barrier) => station.flushed(barrier, courier.call_all(Call::Flush).await),
             Step::Reopen(ticket) => station.reopened(ticket, courier.call_all(Call::Reopen).await),
-            Step::Close => {
-                let result = courier.call_all(Call::Close).await;
-                return station.closed(result, courier.sink.written_bytes());
-            }
+            Step::Close => return courier.close().await,
         }
     }
 }
@@ -97,7 +94,19 @@ impl Courier<'_> {
     }
 
     fn is_fallbacks_turn(&self) -> bool {
-        self.station.is_endgame() && !self.chain.is_empty()
+        self.station.is_endgame() && self.chain.can_take()
+    }
+
+    /// As [`Station::pause_until`]; hears what links answer meanwhile.
+    async fn pause_until(&mut self, when: Instant) {
+        let mut pause = pin!(self.station.pause_until(when));
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut pause => return,
+                () = self.chain.late_answer() => {}
+            }
+        }
     }
 
     /// Asks the breaker; waits while it is open and there is no way around.
@@ -108,10 +117,14 @@ impl Courier<'_> {
             }
             let Err(probe_at) = self.station.circuit(|circuit, now| circuit.ask(now)) else { return Way::ToSink };
             let expiry = self.backoff.expiry().unwrap_or(probe_at);
-            if self.is_dead || !self.chain.is_empty() || expiry <= Instant::now() {
+            if self.is_dead || self.chain.can_take() || expiry <= Instant::now() {
                 return Way::Around(DropReason::BreakerOpen);
             }
-            self.station.pause_until(probe_at.min(expiry)).await;
+            tokio::select! {
+                () = self.station.pause_until(probe_at.min(expiry)) => {}
+                // A link is free again, which may take what waits here.
+                () = self.chain.late_answer() => {}
+            }
         }
     }
 
@@ -197,12 +210,8 @@ impl Courier<'_> {
         let answer = self.ask_sink(&mut Load::notice(lines)).await;
         // What becomes of a notice says little of the next batch. But if its own timeout has opened the breaker, its late
         // answer is the probe.
-        if self.station.circuit(|circuit, _| circuit.is_open()) {
-            match &answer {
-                Some(Ok(())) => self.answered(),
-                Some(Err(_)) => drop(self.station.circuit(|circuit, now| circuit.fail(now))),
-                None => {}
-            }
+        if matches!(answer, Some(Ok(()))) && self.station.circuit(|circuit, _| circuit.is_open()) {
+            self.answered();
         }
         answer.is_some_and(|answer| answer.map_or_else(|error| error.delivered_count() >= len, |()| true))
     }
@@ -230,7 +239,7 @@ impl Courier<'_> {
             Some(_) if self.is_fallbacks_turn() => {}
             // An open breaker has a time of its own for the next attempt: the probe, which must not be late for ours.
             Some(_) if hint.is_none() && self.station.circuit(|circuit, _| circuit.is_open()) => {}
-            Some(next) => self.station.pause_until(next).await,
+            Some(next) => self.pause_until(next).await,
         }
     }
 
@@ -248,7 +257,7 @@ impl Courier<'_> {
             let in_time = tokio::select! {
                 biased;
                 answer = timeout(self.station.timeout(), &mut write) => answer.ok(),
-                () = self.station.endgame(), if !self.chain.is_empty() => None,
+                () = self.station.endgame(), if self.chain.can_take() => None,
             };
             match in_time {
                 Some(answer) => Some(answer),
@@ -276,28 +285,40 @@ impl Courier<'_> {
 
     /// Makes a call of the sink and of every link. The first error counts.
     async fn call_all(&mut self, call: Call) -> Result<(), Arc<SinkError>> {
-        let result = {
-            let outlives_timeout = self.sink.outlives_timeout();
-            let nothing = Batch::default();
-            let mut made = pin!(guarded(call.make(&mut *self.sink, &nothing)));
-            match timeout(self.station.timeout(), &mut made).await {
-                Ok(answer) => answer,
-                // As with a write: the next call would have to wait for this one's answer anyway.
-                Err(_) if outlives_timeout => {
-                    self.station.timed_out(call.name());
-                    self.station.circuit(|circuit, now| circuit.trip(now));
-                    let late = self.chain.meanwhile(made).await;
-                    self.station.circuit(|circuit, now| match &late {
-                        Ok(()) => circuit.succeed(),
-                        Err(_) => drop(circuit.fail(now)),
-                    });
-                    late
-                }
-                Err(_) => Err(SinkError::timed_out(call.name(), self.station.timeout())),
-            }
-        };
+        let result = self.call(call).await;
         let links = self.chain.call_all(call).await;
         result.and(links).map_err(Arc::new)
+    }
+
+    /// Closes the sink, then the links, whose readers hear the last of it in between.
+    async fn close(&mut self) {
+        let result = self.call(Call::Close).await;
+        if let Some(notice) = self.station.last_notice() {
+            self.tell(&notice).await;
+        }
+        let links = self.chain.call_all(Call::Close).await;
+        self.station.closed(result.and(links).map_err(Arc::new), self.sink.written_bytes());
+    }
+
+    /// Makes a call of the sink.
+    async fn call(&mut self, call: Call) -> Result<(), SinkError> {
+        let outlives_timeout = self.sink.outlives_timeout();
+        let nothing = Batch::default();
+        let mut made = pin!(guarded(call.make(&mut *self.sink, &nothing)));
+        match timeout(self.station.timeout(), &mut made).await {
+            Ok(answer) => answer,
+            // As with a write: the next call would have to wait for this one's answer anyway.
+            Err(_) if outlives_timeout => {
+                self.station.timed_out(call.name());
+                self.station.circuit(|circuit, now| circuit.trip(now));
+                let late = self.chain.meanwhile(made).await;
+                if late.is_ok() {
+                    self.station.circuit(|circuit, _| circuit.succeed());
+                }
+                late
+            }
+            Err(_) => Err(SinkError::timed_out(call.name(), self.station.timeout())),
+        }
     }
 }
 

@@ -84,8 +84,9 @@ impl<'a> Chain<'a> {
         Chain { station, links, claims: Vec::new() }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.links.is_empty()
+    /// Whether there is a link that no late call keeps busy.
+    pub(super) fn can_take(&self) -> bool {
+        self.links.iter().any(|link| link.late.is_none())
     }
 
     /// Sends all that is left of a load down the chain.
@@ -166,13 +167,15 @@ impl<'a> Chain<'a> {
     /// Waits for the late answer of a write that outlives its timeout. Meanwhile what comes in goes down the chain; what
     /// the write has in hand does not: it may be delivered yet.
     pub(super) async fn meanwhile(&mut self, mut write: Pin<&mut impl Future<Output = Answer>>) -> Answer {
-        let (station, has_links) = (self.station, !self.is_empty());
+        let station = self.station;
         loop {
+            // With every link busy what comes in waits, as it would if there were none.
+            let can_take = self.can_take();
             let around = tokio::select! {
                 biased;
                 answer = &mut write => return answer,
                 () = self.late_answer() => continue,
-                around = station.next_around(), if has_links => around,
+                around = station.next_around(), if can_take => around,
             };
             match around {
                 Around::Write(taken) => self.divert(&taken).await,

@@ -29,16 +29,9 @@ pub(super) struct Ledger {
     bytes: u64,
     errors: [u64; ErrorKind::ALL.len()],
     last_error: Option<LastError>,
-    /// The trouble that the sink has not come out of yet.
-    trouble: Option<Trouble>,
+    /// Of what kind the trouble is that the sink has not come out of yet.
+    trouble: Option<ErrorKind>,
     latency: DDSketch,
-}
-
-/// Failures in a row.
-struct Trouble {
-    /// Of the latest.
-    kind: ErrorKind,
-    began: Moment,
 }
 
 /// What an outage is measured from: the time, and the accounts then.
@@ -191,10 +184,9 @@ impl Ledger {
         self.trouble = None;
     }
 
-    /// When the trouble began that the sink is in; now, if it is in none.
-    pub(super) fn trouble_began(&self, now: Instant) -> Moment {
-        let moment = || Moment { at: now, fallback: self.fallback(), lost: self.dropped.total() };
-        self.trouble.as_ref().map_or_else(moment, |trouble| trouble.began)
+    /// What an outage that begins now is measured from.
+    pub(super) fn moment(&self, now: Instant) -> Moment {
+        Moment { at: now, fallback: self.fallback(), lost: self.dropped.total() }
     }
 
     /// What an outage since then came to.
@@ -210,8 +202,7 @@ impl Ledger {
     pub(super) fn fail(&mut self, error: &SinkError, at: SystemTime) -> bool {
         self.errors[error.kind() as usize] += 1;
         self.last_error = Some(last_error(error, at));
-        let trouble = Trouble { kind: error.kind(), began: self.trouble_began(Instant::now()) };
-        self.trouble.replace(trouble).is_none_or(|before| before.kind != error.kind())
+        self.trouble.replace(error.kind()) != Some(error.kind())
     }
 
     pub(super) fn link_succeeded(&mut self, link: usize) {

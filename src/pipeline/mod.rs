@@ -9,6 +9,7 @@ mod ledger;
 mod load;
 mod notice;
 mod retry;
+mod selection;
 mod station;
 
 use std::time::Duration;
@@ -21,7 +22,8 @@ pub(crate) use fallback::Link;
 pub use retry::Retry;
 pub(crate) use station::{Barrier, Bells, House, Station, StationConfig, weigh};
 
-use crate::event::{Level, LevelFilter};
+use crate::event::Level;
+use crate::filter::{Filter, ParseFilterError};
 use crate::sink::Sink;
 
 /// A sink and how events are delivered to it.
@@ -46,7 +48,7 @@ use crate::sink::Sink;
 #[must_use = "a pipeline does nothing until a builder has it"]
 pub struct Pipeline {
     pub(crate) sink: Box<dyn Sink>,
-    pub(crate) level: LevelFilter,
+    pub(crate) filter: Result<Filter, ParseFilterError>,
     pub(crate) timeout: Duration,
     pub(crate) when_full: Backlog,
     pub(crate) backlog_bytes: Option<usize>,
@@ -62,7 +64,7 @@ impl Pipeline {
         Pipeline {
             timeout: sink.default_timeout(),
             sink: Box::new(sink),
-            level: LevelFilter::Trace,
+            filter: Ok(Filter::from(Level::Trace)),
             when_full: Backlog::default(),
             backlog_bytes: None,
             retry: Retry::default(),
@@ -74,9 +76,21 @@ impl Pipeline {
 
     /// The least important level this sink gets. Default: every level that passes the logger's filter.
     ///
-    /// What it keeps out counts as `filtered`, which is not a loss.
+    /// What it keeps out counts as `filtered`, which is not a loss. Of this and [`Pipeline::filter`] the last call counts.
     pub fn level(mut self, level: Level) -> Self {
-        self.level = level.into();
+        self.filter = Ok(Filter::from(level));
+        self
+    }
+
+    /// Which of the events that pass the logger's filter this sink gets, by target and level, in the grammar of
+    /// [`Filter`]. Default: all of them.
+    ///
+    /// It can only keep more out: what is to reach any sink must pass the logger's filter
+    /// ([`Builder::filter`](crate::Builder::filter)) first. What it keeps out counts as `filtered`, which is not a loss; the
+    /// flush task decides, not the caller. [`Logger::set_sink_filter`](crate::Logger::set_sink_filter) replaces it while
+    /// the logger runs. A wrong directive is an error of `start`.
+    pub fn filter(mut self, filter: &str) -> Self {
+        self.filter = filter.parse();
         self
     }
 
@@ -124,7 +138,8 @@ impl Pipeline {
     ///
     /// Of a pipeline its sink, its timeout and its own fallback count, the next link of the chain; the rest is this
     /// pipeline's. A link is asked once for each batch. One that [outlives timeouts](Sink::outlives_timeout) is passed over
-    /// while a write of it has not answered; its late answer settles what was unconfirmed meanwhile. Links are named `sink/1`, `sink/2` in reports.
+    /// while a write of it has not answered (that batch's memory is then in no account); its late answer settles what was
+    /// unconfirmed meanwhile. If all are busy, batches wait as if there were none. Links are named `sink/1`, `sink/2` in reports.
     pub fn fallback(mut self, fallback: impl Into<Pipeline>) -> Self {
         self.fallback = Some(Box::new(fallback.into()));
         self

@@ -1,4 +1,4 @@
-//! Anywhere (pure): what the readers of a sink are told of losses, and when.
+//! Anywhere: what the readers of a sink are told of losses, and when.
 //!
 //! A reader is whoever reads what a sink, or its fallback, has written. What it was told is kept as totals, so that a
 //! notice that could not be written gives its counts back by itself: the next one says the difference.
@@ -13,6 +13,10 @@ use crate::event::{Batch, Context, Event, Level, Value};
 use crate::stats::Drops;
 
 const TARGET: &str = "logweir";
+/// From a second to a quarter of an hour.
+const MOST_DOUBLINGS: u32 = 10;
+/// For an interval beyond all time.
+const FAR_AWAY: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// Whose reader.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,7 +67,9 @@ struct Reader {
     told: Losses,
     recovery: Option<Recovery>,
     not_before: Option<Instant>,
-    /// The notice before the sink's close was made.
+    /// Notices in a row that could not be written.
+    failures: u32,
+    /// The sink is to close, and the last notice was made.
     is_last_made: bool,
 }
 
@@ -75,7 +81,7 @@ impl Notices {
 
     /// Takes in what the queue has lost so far; returns whether that is news.
     pub(super) fn hear(&mut self, queue: Drops) -> bool {
-        std::mem::replace(&mut self.queue, queue) != queue
+        std::mem::replace(&mut self.queue, queue) != queue && !self.is_off()
     }
 
     /// The sink is back.
@@ -99,33 +105,34 @@ impl Notices {
         }
     }
 
-    /// When there will be something to tell; `None`: there is no news.
-    pub(super) fn due(&mut self, audience: Audience, sink: Drops) -> Option<Option<Instant>> {
-        if self.interval == Duration::MAX || (audience == Audience::Fallback && !self.has_fallback) {
-            return None;
-        }
-        let losses = self.losses(audience, sink);
-        let reader = self.reader(audience);
-        (reader.told != losses || reader.recovery.is_some()).then_some(reader.not_before)
+    /// When there is something to tell this audience; `None`: there is no news.
+    pub(super) fn due(&self, audience: Audience, sink: Drops, now: Instant) -> Option<Instant> {
+        let reader = match audience {
+            Audience::Sink => &self.sink,
+            Audience::Fallback => &self.fallback,
+        };
+        let has_news = reader.recovery.is_some() || reader.told != self.losses(audience, sink);
+        let is_heard = !self.is_off() && (audience == Audience::Sink || self.has_fallback);
+        (has_news && is_heard).then(|| reader.not_before.unwrap_or(now))
     }
 
-    /// The notice that is due, if one is; before the sink's close also one that is not.
+    /// The notice that is due, if one is. Once the sink is to close one that is not due too, and no second one.
     pub(super) fn take(
         &mut self,
         audience: Audience,
         sink: Drops,
         now: Instant,
-        is_last: bool,
+        is_closing: bool,
         writer: &Writer<'_>,
     ) -> Option<Notice> {
-        let not_before = self.due(audience, sink)?;
+        let due = self.due(audience, sink, now)?;
         let losses = self.losses(audience, sink);
         let has_fallback = self.has_fallback;
         let reader = self.reader(audience);
-        let is_due = not_before.is_none_or(|not_before| not_before <= now);
-        if is_last && std::mem::replace(&mut reader.is_last_made, true) || !is_last && !is_due {
+        if reader.is_last_made || !is_closing && now < due {
             return None;
         }
+        reader.is_last_made = is_closing;
         let recovery = reader.recovery.take();
         let mut events = Vec::new();
         events.extend(recovery.map(|recovery| writer.back(&recovery, has_fallback)));
@@ -135,17 +142,25 @@ impl Notices {
         Some(Notice { audience, batch, losses, recovery })
     }
 
-    /// The notice was written, or was not. The interval to the next begins here: a sink that takes that long to fail
-    /// is to write something else in between.
+    /// The notice was written, or was not. The interval to the next begins here, so that a sink that takes as long to fail
+    /// writes something else in between; and it doubles with each failure in a row: who fails at notices must not hold
+    /// up the events.
     pub(super) fn told(&mut self, notice: &Notice, is_written: bool, now: Instant) {
-        let next = now.checked_add(self.interval);
+        let interval = self.interval;
         let reader = self.reader(notice.audience);
-        reader.not_before = next;
         if is_written {
             reader.told = notice.losses;
-        } else if let Some(recovery) = notice.recovery {
-            reader.recovered(recovery);
+            reader.failures = 0;
+        } else {
+            reader.failures = (reader.failures + 1).min(MOST_DOUBLINGS);
+            reader.recovery = reader.recovery.or(notice.recovery);
         }
+        let wait = interval.saturating_mul(1 << reader.failures);
+        reader.not_before = Some(now.checked_add(wait).unwrap_or_else(|| now + FAR_AWAY));
+    }
+
+    fn is_off(&self) -> bool {
+        self.interval == Duration::MAX
     }
 }
 
@@ -255,27 +270,30 @@ mod tests {
     #[test]
     fn a_notice_that_is_not_written_gives_its_counts_to_the_next() {
         let mut notices = Notices::new(SECOND, true);
-        let now = Instant::now();
+        let mut now = Instant::now();
         assert!(
             notices.hear(drops(DropReason::OverflowOldest, 2)) && !notices.hear(drops(DropReason::OverflowOldest, 2))
         );
         notices.recovered(Recovery { lasted: 42 * SECOND, fallback: 1204, lost: 0 });
         let said =
             ["sink http was unavailable for 42 s: 1204 events to the fallback, 0 lost", "2 events lost in the queue"];
-        for attempt in 0..3 {
-            let notice = notices.take(Audience::Sink, Drops::default(), now + attempt * SECOND, false, &WRITER);
-            let notice = notice.expect("there is news");
-            notices.told(&notice, attempt == 2, now + attempt * SECOND);
+        // Each failure doubles the time to the next.
+        for (attempt, wait) in [0, 2, 4].into_iter().enumerate() {
+            let too_soon = now + wait * SECOND - SECOND / 2;
+            assert!(wait == 0 || notices.take(Audience::Sink, Drops::default(), too_soon, false, &WRITER).is_none());
+            now += wait * SECOND;
+            let notice = notices.take(Audience::Sink, Drops::default(), now, false, &WRITER).expect("there is news");
+            notices.told(&notice, attempt == 2, now);
             assert_eq!(messages(Some(notice)), said);
         }
-        assert_eq!(notices.due(Audience::Sink, Drops::default()), None);
+        assert_eq!(notices.due(Audience::Sink, Drops::default(), now), None);
     }
 
     #[test]
     fn the_fallbacks_readers_hear_of_the_sinks_losses_alone() {
         let mut notices = Notices::new(SECOND, true);
         notices.hear(drops(DropReason::OverflowOldest, 2));
-        assert_eq!(notices.due(Audience::Fallback, Drops::default()), None);
+        assert_eq!(notices.due(Audience::Fallback, Drops::default(), Instant::now()), None);
         let lost = drops(DropReason::BreakerOpen, 1);
         let notice = notices.take(Audience::Fallback, lost, Instant::now(), false, &WRITER);
         assert_eq!(messages(notice), ["1 events lost on the way to sink http"]);
@@ -293,8 +311,19 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_beyond_all_time_means_no_notices() {
-        let mut notices = Notices::new(Duration::MAX, false);
-        assert_eq!(notices.due(Audience::Sink, drops(DropReason::Rejected, 1)), None);
+    fn an_interval_that_ends_beyond_all_time_lets_one_notice_through() {
+        let mut notices = Notices::new(Duration::MAX - SECOND, false);
+        let now = Instant::now();
+        let mut take = |lost| notices.take(Audience::Sink, drops(DropReason::Rejected, lost), now, false, &WRITER);
+        let first = take(1).expect("there is news");
+        notices.told(&first, true, now);
+        let later = now + 1000 * SECOND;
+        assert!(notices.take(Audience::Sink, drops(DropReason::Rejected, 2), later, false, &WRITER).is_none());
+    }
+
+    #[test]
+    fn an_interval_of_all_time_means_no_notices() {
+        let notices = Notices::new(Duration::MAX, false);
+        assert_eq!(notices.due(Audience::Sink, drops(DropReason::Rejected, 1), Instant::now()), None);
     }
 }

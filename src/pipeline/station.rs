@@ -14,8 +14,10 @@ use super::backlog::{Backlog, BacklogQueue, Entry};
 use super::breaker::{Breaker, BreakerCallback, BreakerState, Circuit};
 use super::ledger::{Ledger, Moment};
 use super::notice::Notices;
+use super::selection::Selection;
 use crate::diagnostics::Diagnostics;
-use crate::event::{Batch, Context, Event, LevelFilter};
+use crate::event::{Batch, Context, Event};
+use crate::filter::Filter;
 use crate::metrics::SinkMeters;
 use crate::stats::{DropReason, Drops, LastError, SinkFlush, SinkReport};
 
@@ -33,7 +35,7 @@ pub(crate) struct Bells {
 
 pub(crate) struct StationConfig {
     pub(crate) name: String,
-    pub(crate) level: LevelFilter,
+    pub(crate) filter: Filter,
     pub(crate) timeout: Duration,
     pub(crate) breaker: Breaker,
     pub(crate) on_breaker: Option<BreakerCallback>,
@@ -58,6 +60,7 @@ pub(crate) struct House {
 /// One sink's backlog and book.
 pub(crate) struct Station {
     pub(super) config: StationConfig,
+    selection: Selection,
     // A std lock: held to move counts and one entry, never across an await.
     state: Mutex<State>,
     /// The sink task's, like the next; there is one, so a permit kept is never another's.
@@ -74,8 +77,8 @@ pub(super) struct State {
     pub(super) circuit: Circuit,
     /// What the callback was told last.
     pub(super) breaker_said: BreakerState,
-    /// Since when the sink is unavailable: its breaker is not closed.
-    pub(super) outage: Option<Moment>,
+    /// Since when its writes fail.
+    pub(super) failing_since: Option<Moment>,
     pub(super) notices: Notices,
     /// Where the sink is to be flushed, in the order of their tickets and positions.
     pub(super) barriers: VecDeque<Barrier>,
@@ -118,7 +121,7 @@ impl Station {
             ledger: Ledger::new(config.links),
             circuit: Circuit::new(config.breaker.clone()),
             breaker_said: BreakerState::Closed,
-            outage: None,
+            failing_since: None,
             notices: Notices::new(config.house.notice_interval, config.links > 0),
             barriers: VecDeque::new(),
             barrier_ticket: 0,
@@ -133,6 +136,7 @@ impl Station {
             sealed: false,
         };
         Station {
+            selection: Selection::new(config.filter.clone()),
             config,
             state: Mutex::new(state),
             work: Notify::new(),
@@ -185,15 +189,7 @@ impl Station {
     }
 
     fn select(&self, batch: &Batch, charge: usize) -> (Batch, usize) {
-        let level = self.config.level;
-        if level == LevelFilter::Trace {
-            return (batch.clone(), charge);
-        }
-        let wanted = batch.iter().enumerate().filter(|(_, record)| level.allows(record.level()));
-        let picked: Arc<[u32]> = wanted.map(|(index, _)| index as u32).collect();
-        if picked.len() == batch.len() {
-            return (batch.clone(), charge);
-        }
+        let Some(picked) = self.selection.pick(batch) else { return (batch.clone(), charge) };
         let view = batch.pick(picked);
         if view.len() * COPY_BELOW >= batch.len() {
             return (view, charge);
@@ -205,8 +201,9 @@ impl Station {
 
     /// Books an event that reaches no pipeline any more, as dropped for this reason.
     pub(crate) fn drop_undispatched(&self, event: &Event, reason: DropReason) {
+        let wanted = self.selection.wants(event);
         let mut state = self.state();
-        if self.config.level.allows(event.level()) {
+        if wanted {
             state.ledger.route(1, 0);
             state.ledger.drop_waiting(reason, 1);
         } else {
@@ -260,6 +257,11 @@ impl Station {
     pub(crate) fn report(&self) -> SinkReport {
         let state = self.state();
         state.ledger.report(&self.config.name, &state.backlog, &state.circuit)
+    }
+
+    /// Events that are not handed out yet are chosen by this filter.
+    pub(crate) fn set_filter(&self, filter: Filter) {
+        self.selection.set(filter);
     }
 
     pub(crate) fn reset_latency(&self) {

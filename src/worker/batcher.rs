@@ -15,9 +15,6 @@ use crate::pipeline::weigh;
 /// No cut: for a flush and the end, which want everything.
 pub(super) const NO_CUT: u64 = u64::MAX;
 
-/// Room in the batch that is kept from one drain to the next.
-const KEPT: usize = 512;
-
 pub(super) struct Batcher {
     stages: Box<[Stage]>,
     scratch: Vec<Event>,
@@ -78,9 +75,6 @@ impl Batcher {
             bytes += weight;
             stage.held = stage.held.saturating_sub(1);
             batch.extend(stage.events.pop_front());
-        }
-        if batch.is_empty() {
-            batch.shrink_to(KEPT);
         }
         self.batch = batch;
         &mut self.batch

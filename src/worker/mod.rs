@@ -6,6 +6,7 @@
 mod batcher;
 mod desk;
 mod enrich;
+mod lease;
 mod pressure;
 
 use std::future::Future;
@@ -25,6 +26,7 @@ use batcher::{NO_CUT, cut_now};
 pub(crate) use desk::Desk;
 use desk::Progress;
 pub(crate) use enrich::{Enricher, Enrichers};
+use lease::Lease;
 pub(crate) use pressure::Gauge;
 pub use pressure::Pressure;
 
@@ -63,7 +65,7 @@ pub(crate) struct Cancel {
 enum Wake {
     /// Time to hand out what came in.
     Interval,
-    /// A lane is half full, an urgent event came in, a flush was asked for.
+    /// A lane is half full, an urgent event came in, a flush was asked for, a filter was set for a time.
     Signal,
     /// A sink that everybody waits for may have room.
     Room,
@@ -71,7 +73,7 @@ enum Wake {
     Cancelled,
     /// The grace after the cancellation is over.
     GraceOver,
-    /// A flush may have run out of time, or a half-written event may be complete.
+    /// A flush may have run out of time, a filter too, or a half-written event may be complete.
     Timer,
     /// Somebody looks whether this task is polled.
     Watched,
@@ -109,6 +111,7 @@ async fn run_guarded(mut gone: Gone, kit: Kit) {
         blocked: false,
         look_again: false,
         deadlines: Vec::new(),
+        lease: Lease::default(),
         metrics_due: Instant::now() + METRICS_INTERVAL,
     };
     let life = async {
@@ -168,6 +171,7 @@ struct Worker<'a> {
     look_again: bool,
     /// The open flushes' deadlines on this runtime's clock.
     deadlines: Vec<(Arc<FlushRequest>, Instant)>,
+    lease: Lease,
     metrics_due: Instant,
 }
 
@@ -253,6 +257,7 @@ impl Worker<'_> {
                 Wake::Timer | Wake::Watched => {}
             }
             self.serve_flushes().await;
+            self.lease.keep(&self.shared.filter, Instant::now());
         }
     }
 
@@ -366,7 +371,7 @@ impl Worker<'_> {
 
     fn next_timer(&self) -> Option<Instant> {
         let look_again = self.look_again.then(|| Instant::now() + HALF_WRITTEN_PAUSE);
-        self.deadlines.iter().map(|(_, deadline)| *deadline).chain(look_again).min()
+        self.deadlines.iter().map(|(_, deadline)| *deadline).chain(look_again).chain(self.lease.until()).min()
     }
 
     fn refresh_metrics(&mut self) {
@@ -376,13 +381,14 @@ impl Worker<'_> {
         }
     }
 
-    /// Ends the flushes whose time passes while the logger closes, and looks at the gauges; never ends.
+    /// Ends the flushes and the filter whose time passes while the logger closes, and looks at the gauges; never ends.
     async fn keep_times(&mut self) {
         loop {
             self.look_at_gauges();
             let open = self.shared.open_flushes();
             self.expire(&open);
-            let timer = self.deadlines.iter().map(|(_, deadline)| *deadline).min();
+            self.lease.keep(&self.shared.filter, Instant::now());
+            let timer = self.deadlines.iter().map(|(_, deadline)| *deadline).chain(self.lease.until()).min();
             tokio::select! {
                 () = until(timer) => {}
                 // One more was asked for.

@@ -7,7 +7,7 @@
 use std::fs;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use logweir::error::{Diagnostic, TryEmitError};
 use logweir::format::Json;
 use logweir::sink::{FileSink, MemorySink};
 use logweir::{Backlog, Builder, DropReason, Event, Health, Level, Logger, Overflow, PanicHook, Pipeline, Pressure};
-use metrics::{Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use metrics::{Counter, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use tokio::runtime::{self, Handle};
 use tokio::task::yield_now;
 use tokio::time::timeout;
@@ -361,7 +361,7 @@ fn a_pressure_of_nothing_or_beyond_full_is_refused_by_name() {
 
 // Tasks of ours that end before their time
 
-/// A recorder with a bug: one histogram, of one sink if it says so, panics.
+/// A recorder with a bug: one histogram, of one sink if it says so, or one gauge panics.
 struct Buggy {
     histogram: &'static str,
     sink: Option<&'static str>,
@@ -375,6 +375,19 @@ impl HistogramFn for Panics {
     }
 }
 
+/// The logger whose statistics a recorder reads as it is told the last thing.
+static READ: OnceLock<Logger> = OnceLock::new();
+
+/// All is well but the last thing it is told.
+impl GaugeFn for Panics {
+    fn increment(&self, _: f64) {}
+    fn decrement(&self, _: f64) {}
+    fn set(&self, seconds: f64) {
+        let stats = READ.get().filter(|_| seconds > 0.0).map(Logger::stats);
+        assert!(stats.is_none(), "scripted");
+    }
+}
+
 impl Recorder for Buggy {
     fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
     fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
@@ -382,8 +395,8 @@ impl Recorder for Buggy {
     fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
         Counter::noop()
     }
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::noop()
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        if key.name() == self.histogram { Gauge::from_arc(Arc::new(Panics)) } else { Gauge::noop() }
     }
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
         let sink = key.labels().find(|label| label.key() == "sink").map(|label| label.value());
@@ -393,6 +406,7 @@ impl Recorder for Buggy {
 }
 
 const BUGGY_SINK: Buggy = Buggy { histogram: "logweir_sink_write_seconds", sink: Some("b") };
+const BUGGY_END: Buggy = Buggy { histogram: "logweir_shutdown_seconds", sink: None };
 const BUGGY_WORKER: Buggy = Buggy { histogram: "logweir_batch_events", sink: None };
 
 /// How often it was said that a task is gone.
@@ -405,6 +419,25 @@ fn saying(builder: Builder<'_>) -> (Builder<'_>, Arc<Mutex<Vec<u64>>>) {
         }
     });
     (builder, said)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recorder_that_reads_the_books_and_panics_as_they_are_closed_takes_nobodys_report() {
+    let sink = ScriptedSink::new();
+    let logger = start(builder().metrics(&BUGGY_END).sink("sink", sink.clone())).await;
+    drop(READ.set(logger.clone()));
+    emit_numbers(&logger, 0..3);
+    // The time the shutdown took is told to the recorder only if it took any.
+    logger.on_shutdown(|| {
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            Ok(())
+        })
+    });
+    let report = logger.shutdown(PATIENCE).await;
+    balance(&report, &[("sink", 3)]);
+    assert_eq!(report, logger.shutdown(PATIENCE).await);
+    assert!(matches!(logger.health(), Health::Gone { .. }));
 }
 
 #[tokio::test(start_paused = true)]

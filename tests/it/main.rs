@@ -13,8 +13,11 @@ mod encoding;
 mod ends;
 mod enrichment;
 mod faults;
+mod filters;
 mod formats;
 mod lifecycle;
+#[cfg(feature = "log")]
+mod log_bridge;
 mod macros;
 mod memory;
 #[cfg(feature = "prometheus")]
@@ -32,3 +35,5 @@ mod start;
 mod stopped;
 mod stress;
 mod support;
+#[cfg(feature = "tracing")]
+mod tracing;

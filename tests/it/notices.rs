@@ -213,7 +213,7 @@ async fn notices_can_be_turned_off_and_an_interval_of_nothing_is_refused() {
     assert_eq!(sink.notices(), [""; 0]);
     let refused = Logger::builder().notice_interval(Duration::ZERO).sink("sink", ScriptedSink::new()).start();
     let error = refused.unwrap_err().to_string();
-    assert!(error.contains("notice_interval") && error.contains("more than zero"), "{error}");
+    assert!(error.contains("notice_interval") && error.contains("1ms or more"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -225,4 +225,42 @@ async fn a_notice_that_hangs_holds_up_a_flush_no_longer_than_its_timeout() {
     tokio::time::sleep(150 * MS).await;
     assert!(logger.flush(PATIENCE).await.complete);
     end(&logger, &[("sink", &sink)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_that_hangs_at_notices_holds_up_a_healthy_sink_ever_more_seldom_and_not_its_close() {
+    let sink = ScriptedSink::new().writes([Answer::Rejected]);
+    // Neither takes the poison; from then on the fallback hangs.
+    let fallback = ScriptedSink::new().writes([Answer::Rejected]).notice_answers([const { Answer::Hang }; 20]);
+    let pipeline = once(sink.clone()).fallback(Pipeline::to(fallback.clone()).timeout(5 * SECOND));
+    let logger = start(one_by_one().sink("sink", pipeline)).await;
+    emit_numbers(&logger, [0]);
+    // An hour, in which it is asked after 0, 2, 4, 8, .. seconds of 5 each.
+    tokio::time::sleep(3600 * SECOND).await;
+    let errors = logger.stats().sinks[0].links[0].errors;
+    assert!((10..=13).contains(&errors), "asked {errors} times");
+    emit_numbers(&logger, 1..4);
+    // The last notice hangs too, once, behind the close of the sink.
+    let report = logger.shutdown(3 * SECOND).await;
+    assert_eq!((report.sinks[0].delivered, sink.closed(), report.timed_out), (3, 1, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_begins_with_the_failure_that_led_to_it() {
+    let sink = ScriptedSink::new().writes([Answer::Ok, Answer::Rejected]);
+    let breaker = Breaker::default().failures(2).probe_after(SECOND);
+    let pipeline = Pipeline::to(sink.clone()).retry(Retry::never()).breaker(breaker);
+    let logger = start(one_by_one().sink("sink", pipeline)).await;
+    // A poison is no failure of the sink's, whatever comes hours later.
+    emit_numbers(&logger, 0..2);
+    tokio::time::sleep(3600 * SECOND).await;
+    sink.turn(Answer::Temporary);
+    emit_numbers(&logger, 2..4);
+    tokio::time::sleep(20 * SECOND).await;
+    sink.turn(Answer::Ok);
+    emit_numbers(&logger, [4]);
+    settle().await;
+    end(&logger, &[("sink", &sink)]).await;
+    let said = sink.notices();
+    assert!(said.contains(&"sink sink was unavailable for 20 s: 2 events lost".to_owned()), "{said:?}");
 }

@@ -5,12 +5,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 use logweir::filter::Filter;
-use logweir::sink::NullSink;
-use logweir::{Level, LevelFilter, Logger};
+use logweir::sink::{MemorySink, NullSink};
+use logweir::{Event, Level, LevelFilter, Logger, Pipeline};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use tokio::runtime::{self, Runtime};
+
+use crate::support::PATIENCE;
 
 const THRESHOLDS: [LevelFilter; 7] = [
     LevelFilter::Trace,
@@ -111,6 +113,57 @@ fn model(directives: &[Directive], target: &str) -> LevelFilter {
         }
     }
     decided.1
+}
+
+const TARGETS: [&str; 9] = ["", "a", "ab", "a::b", "a::b::c::d", "b", "é", "info", "z"];
+
+/// What the directives of some sinks say, a filter for each, in the order of the events.
+fn modelled(filters: &[Vec<Directive>], events: &[(Level, &'static str)]) -> Vec<Vec<usize>> {
+    let wanted = |filter: &Vec<Directive>| {
+        let passes = |&index: &usize| model(filter, events[index].1).allows(events[index].0);
+        (0..events.len()).filter(passes).collect()
+    };
+    filters.iter().map(wanted).collect()
+}
+
+/// What some sinks of one logger get, a filter for each.
+fn routed(filters: &[Vec<Directive>], events: &[(Level, &'static str)], at_run_time: bool) -> Vec<Vec<usize>> {
+    let runtime = runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let sinks: Vec<_> = filters.iter().map(|_| MemorySink::new()).collect();
+    let texts = filters.iter().map(|filter| filter.iter().map(|d| d.text.as_str()).collect::<Vec<_>>().join(","));
+    let texts: Vec<_> = texts.collect();
+    let mut builder = Logger::builder().lanes(1).level(Level::Trace).batch_size(7).on_error(|_| {});
+    for (index, (sink, text)) in sinks.iter().zip(&texts).enumerate() {
+        let pipeline = Pipeline::to(sink.clone());
+        builder = builder.sink(&index.to_string(), if at_run_time { pipeline } else { pipeline.filter(text) });
+    }
+    let logger = builder.start_on(runtime.handle()).unwrap();
+    if at_run_time {
+        texts.iter().enumerate().for_each(|(index, text)| logger.set_sink_filter(&index.to_string(), text).unwrap());
+    }
+    for (index, (level, target)) in events.iter().enumerate() {
+        logger.emit(Event::dynamic(*level, target, &index.to_string()));
+    }
+    let report = runtime.block_on(logger.shutdown(PATIENCE));
+    report.check().unwrap();
+    for (sink, book) in sinks.iter().zip(&report.sinks) {
+        assert_eq!((book.delivered, book.filtered), (sink.total(), events.len() as u64 - sink.total()));
+    }
+    let messages = |sink: &MemorySink| sink.events().iter().map(|seen| seen.message().parse().unwrap()).collect();
+    sinks.iter().map(messages).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+    #[test]
+    fn each_sink_gets_what_a_simple_model_of_its_filter_says(
+        filters in vec(vec(directive(), 1..6), 1..4),
+        events in vec((select(Level::ALL.as_slice()), select(TARGETS.as_slice())), 0..40),
+        at_run_time in any::<bool>(),
+    ) {
+        prop_assert_eq!(routed(&filters, &events, at_run_time), modelled(&filters, &events));
+    }
 }
 
 proptest! {

@@ -139,6 +139,27 @@ async fn what_is_handed_back_shows_what_it_showed() {
     assert_eq!(sink.messages(), ["***"]);
 }
 
+#[cfg(feature = "tracing")]
+#[tokio::test(start_paused = true)]
+async fn fields_of_tracings_events_and_spans_are_masked_and_a_scope_is_around_the_spans() {
+    use tracing_subscriber::prelude::*;
+    let memory = MemorySink::new();
+    let logger = start(redacting().sink("memory", memory.clone())).await;
+    let subscriber = tracing_subscriber::registry().with(logger.tracing_layer());
+    tracing::subscriber::with_default(subscriber, || {
+        in_scope(fields![scope_token = SECRET, request = 7, user = "scope"], || {
+            let span = tracing::info_span!("login", span_token = SECRET, user = "span");
+            span.in_scope(|| tracing::info!(password = SECRET, http.authorization = ?SECRET, "from tracing"));
+        });
+    });
+    end_of(&logger).await;
+    let event = memory.select().field("request", 7).field("user", "span").one();
+    assert_eq!(event.message(), "from tracing");
+    let masked: Vec<_> = event.fields().filter(|(_, value)| *value == "***").map(|(name, _)| name).collect();
+    assert_eq!(masked, ["password", "http.authorization", "span_token", "scope_token"]);
+    assert!(!written(&memory).contains(SECRET), "{}", written(&memory));
+}
+
 #[test]
 fn a_wrong_pattern_is_named_with_what_is_allowed() {
     for wrong in ["", "*", "a*b", "**a"] {

@@ -546,3 +546,23 @@ async fn a_link_that_answers_late_that_it_failed_turns_the_unconfirmed_into_a_lo
     let report = end(&logger, &[("sink", &sink)]).await;
     assert_eq!((ends(&report.sinks[0]), report.sinks[0].dropped.get(DropReason::SinkFailed)), ([0, 0, 3, 0], 3));
 }
+
+#[tokio::test(start_paused = true)]
+async fn with_every_link_busy_the_backlog_waits_as_if_there_were_none() {
+    let sink = ScriptedSink::always(Answer::Ok).writes([Answer::Gate]).outliving();
+    let link = ScriptedSink::always(Answer::Ok).writes([Answer::Gate]).outliving();
+    let pipeline = Pipeline::to(sink.clone()).timeout(SECOND).fallback(Pipeline::to(link.clone()).timeout(SECOND));
+    let logger = start(one_by_one().flush_at(Level::Trace).sink("sink", pipeline)).await;
+    emit_numbers(&logger, 0..6);
+    tokio::time::sleep(100 * SECOND).await;
+    let stats = logger.stats();
+    balance_stats(&stats, &[("sink", 0)]);
+    assert_eq!((ends(&stats.sinks[0]), stats.sinks[0].backlog), ([0, 0, 0, 2], 4), "nothing is thrown away");
+    // The link is free first: it has what waits, while the sink is still busy.
+    link.release(1);
+    settle().await;
+    assert_eq!(ends(&logger.stats().sinks[0]), [0, 5, 0, 1]);
+    sink.release(1);
+    let report = end(&logger, &[("sink", &sink)]).await;
+    assert_eq!((ends(&report.sinks[0]), link.numbers()), ([1, 5, 0, 0], (1..6).collect()));
+}

@@ -1,11 +1,15 @@
 //! Anywhere (pure), but for the cell that callers read: which targets log at which level.
 
+mod cell;
+mod env;
+
 use std::fmt;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::event::{Callsite, Event, Level, LevelFilter};
+pub(crate) use cell::FilterCell;
+pub use env::EnvFilterError;
+
+use crate::event::{Level, LevelFilter};
 
 /// Which events pass, by target and level.
 ///
@@ -26,14 +30,32 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn threshold(&self, target: &str) -> LevelFilter {
+    /// Whether an event of this level and target passes.
+    ///
+    /// ```
+    /// use logweir::{Level, filter::Filter};
+    ///
+    /// let filter: Filter = "info,hyper=warn".parse()?;
+    /// assert!(filter.allows(Level::Info, "checkout") && !filter.allows(Level::Info, "hyper::client"));
+    /// # Ok::<(), logweir::filter::ParseFilterError>(())
+    /// ```
+    pub fn allows(&self, level: Level, target: &str) -> bool {
+        self.threshold(target).allows(level)
+    }
+
+    pub(crate) fn threshold(&self, target: &str) -> LevelFilter {
         let decided = self.directives.iter().find(|(prefix, _)| target.starts_with(prefix.as_str()));
         decided.map_or(self.default, |(_, threshold)| *threshold)
     }
 
     /// The threshold of the most talkative target.
-    fn lowest(&self) -> LevelFilter {
+    pub(crate) fn lowest(&self) -> LevelFilter {
         self.directives.iter().map(|(_, threshold)| *threshold).fold(self.default, LevelFilter::min)
+    }
+
+    /// The threshold of the least talkative target.
+    pub(crate) fn highest(&self) -> LevelFilter {
+        self.directives.iter().map(|(_, threshold)| *threshold).fold(self.default, LevelFilter::max)
     }
 }
 
@@ -114,7 +136,7 @@ fn parse_directive(text: &str) -> Result<Option<(Option<&str>, LevelFilter)>, Re
     }
 }
 
-/// A filter's text does not follow the grammar.
+/// A filter's text does not follow the grammar. The message has the directive, its column and what is allowed there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseFilterError {
     directive: String,
@@ -145,9 +167,17 @@ impl ParseFilterError {
 
 impl fmt::Display for ParseFilterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.reason == Reason::Empty {
+            let Self { directive, column, .. } = self;
+            return write!(
+                f,
+                "no filter directive in `{directive}` from column {column} on; expected `[target][=level]`, separated by \
+                 commas"
+            );
+        }
         write!(f, "filter directive `{}` at column {}: ", self.directive, self.column)?;
         match &self.reason {
-            Reason::Empty => f.write_str("there is no directive; expected `[target][=level]`, separated by commas"),
+            Reason::Empty => Ok(()),
             Reason::Span => f.write_str("span and field directives are not supported; expected `[target][=level]`"),
             Reason::Regex => f.write_str("message patterns are not supported; expected `[target][=level]`"),
             Reason::Blank => f.write_str("a target has no blanks; separate directives by commas"),
@@ -159,72 +189,6 @@ impl fmt::Display for ParseFilterError {
 }
 
 impl std::error::Error for ParseFilterError {}
-
-/// The filter of a logger, read by every call and replaced at run time.
-pub(crate) struct FilterCell {
-    /// What passes at all: the answer to most disabled calls is this one byte.
-    lowest: AtomicU8,
-    /// Unique in the process: a call site's cached answer belongs to one filter of one logger.
-    generation: AtomicU64,
-    // A std lock: held to read one pointer, by call sites that have not asked this filter before.
-    filter: Mutex<Arc<Filter>>,
-}
-
-/// Generation 0 means a call site that never asked.
-static GENERATION: AtomicU64 = AtomicU64::new(1);
-
-impl FilterCell {
-    pub(crate) fn new(filter: Filter) -> Self {
-        FilterCell {
-            lowest: AtomicU8::new(filter.lowest() as u8),
-            generation: AtomicU64::new(GENERATION.fetch_add(1, Ordering::Relaxed)),
-            filter: Mutex::new(Arc::new(filter)),
-        }
-    }
-
-    pub(crate) fn set(&self, filter: Filter) {
-        let mut current = self.filter.lock().unwrap_or_else(PoisonError::into_inner);
-        // Under the lock, so that two settings leave one filter's numbers, not a mixture.
-        self.lowest.store(filter.lowest() as u8, Ordering::Relaxed);
-        *current = Arc::new(filter);
-        self.generation.store(GENERATION.fetch_add(1, Ordering::Relaxed), Ordering::Release);
-    }
-
-    #[inline]
-    pub(crate) fn allows(&self, callsite: &'static Callsite, level: Level) -> bool {
-        if (level as u8) < self.lowest.load(Ordering::Relaxed) {
-            return false;
-        }
-        let generation = self.generation.load(Ordering::Acquire);
-        match callsite.cached_threshold(generation) {
-            Some(threshold) => level as u8 >= threshold,
-            None => self.ask(callsite, level, generation),
-        }
-    }
-
-    pub(crate) fn allows_event(&self, event: &Event) -> bool {
-        match event.callsite() {
-            Some(callsite) => self.allows(callsite, event.level()),
-            None => self.allows_target(event.target(), event.level()),
-        }
-    }
-
-    pub(crate) fn allows_target(&self, target: &str, level: Level) -> bool {
-        (level as u8) >= self.lowest.load(Ordering::Relaxed) && self.current().threshold(target).allows(level)
-    }
-
-    #[cold]
-    fn ask(&self, callsite: &'static Callsite, level: Level, generation: u64) -> bool {
-        // The generation was read before the filter: a newer filter's answer under an older generation is asked again.
-        let threshold = self.current().threshold(callsite.target());
-        callsite.cache_threshold(generation, threshold);
-        threshold.allows(level)
-    }
-
-    fn current(&self) -> Arc<Filter> {
-        self.filter.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,209 @@
+//! The caller's thread: call sites of `tracing` log here. A layer for `tracing_subscriber::registry()`.
+//!
+//! A program that logs through `tracing` changes the lines that set logging up, and not a single call:
+//!
+//! ```
+//! use std::time::Duration;
+//! use logweir::Logger;
+//! use logweir::sink::MemorySink;
+//! use tracing_subscriber::prelude::*;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let memory = MemorySink::new();
+//! let logger = Logger::builder().filter("info,hyper=warn").sink("memory", memory.clone()).start()?;
+//! let subscriber = tracing_subscriber::registry().with(logger.tracing_layer());
+//! # tracing::subscriber::with_default(subscriber, || {
+//! // In a program: `subscriber.init()`. Its call sites stay as they are.
+//!
+//! let request = tracing::info_span!("request", id = 7);
+//! request.in_scope(|| tracing::info!(status = 200, "answered in {} ms", 12));
+//! # });
+//!
+//! let report = logger.shutdown(Duration::from_secs(5)).await;
+//! assert_eq!(report.accepted, 1);
+//! let event = &memory.events()[0];
+//! assert_eq!(event.message(), "answered in 12 ms");
+//! let fields: Vec<_> = event.fields().map(|(name, value)| format!("{name}={value}")).collect();
+//! assert_eq!(fields, ["status=200", "span=request", "id=7"]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What becomes of an event?
+//! Its level, target, module, file and line are those of its call site, and are read once for each call site. Its message
+//! is text, formatted straight into the event; an event without one has its name for it, if the call gave a name. Values
+//! keep their types, bytes and errors with their sources included. `%value` and `?value` reach a layer alike, as something
+//! that can be formatted: both become [`Value::Debug`](crate::Value::Debug). A value that is absent (`None`, `Empty`) is no
+//! field. Of two fields of one name the first counts.
+//!
+//! Records of the `log` crate that come through `tracing-log` (as `init` of `tracing-subscriber` has it by default) keep
+//! their own target, module, file and line.
+//!
+//! # What becomes of a span?
+//! An event carries the fields of the span it is in, and of that span's parents: `tracing`'s own scope, with explicit
+//! parents and `parent: None`. The order is from the root to the leaf; of equal names the nearest counts, the event's own
+//! first of all. Three fields more say which spans:
+//!
+//! | field | value |
+//! |---|---|
+//! | `span` | the name of the span the event is in |
+//! | `spans` | the names from the root to it, `request:charge:retry`, if there is more than one |
+//! | `span.id` | the registry's number of it, with [`TracingLayer::span_ids`]; used again after it was closed |
+//!
+//! A span's own field of one of these names takes its place. [`Logger::with`] goes before all: the fields of the logger
+//! that made the layer are in every event.
+//!
+//! Fields are encoded once, when the span is opened or `record`ed, and put together once for all events in a span; after
+//! a `record` in the same tree of spans, once more. An event has the fields of the moment it was emitted: what is recorded
+//! later does not change it. That memory is the [context](Logger::with)'s: it counts in the queue's account, and if that
+//! is used up the events are refused (`bytes`).
+//!
+//! # Traces of OpenTelemetry
+//! With the feature `opentelemetry`, an event carries `trace_id` and `span_id` (hexadecimal text) of the OpenTelemetry span
+//! that is active where it is logged: that of `tracing-opentelemetry`'s layer for the span that was entered, or any other
+//! that was attached. An event with an explicit parent carries those with which events were logged in that span before, if
+//! there are any; asking would start a span whose own parent is perhaps not set yet. For the same reason opening a span
+//! tells none.
+//!
+//! # Which filter decides?
+//! The logger's, which [`Logger::set_filter`] replaces: as a [per-layer filter](LoggerFilter) for this layer alone. A
+//! filter you add (`.with_filter(..)`) decides too. Other layers keep what theirs let through. A span that is kept out is
+//! as if it were not there: its children have its parents, and an event in it is in the nearest span entered around it.
+//!
+//! # What does it cost?
+//! A call site that is kept out: about a nanosecond. One that passes: what `tracing` takes, then the encoding and the
+//! queue, as with the macros of this crate; no allocation outside spans while the fields fit about 94 bytes. In a span, a
+//! reference count more; the first event in it, and the first one after a `record`, builds the context. `cargo bench
+//! --features tracing --bench tracing` prints the figures beside those of `tracing-subscriber`'s JSON.
+//!
+//! # Does it keep the logger running?
+//! As any handle does. A subscriber made global is never dropped, and then the logger ends by [`Logger::shutdown`] alone;
+//! events after that are refused (`closed`) and counted.
+//!
+//! # What do sinks log?
+//! Nothing that comes back: what is logged through the layer while a sink works is suppressed and counted, as it is with
+//! every other way in. See [`suppress`](crate::suppress()).
+
+mod filter;
+mod layer;
+mod otel;
+mod site;
+mod spans;
+mod visit;
+
+use std::fmt;
+use std::sync::Arc;
+
+use tracing_subscriber::filter::Filtered;
+
+pub use filter::LoggerFilter;
+pub(crate) use filter::filter_changed;
+use spans::LayerId;
+
+use crate::event::Context;
+use crate::logger::Logger;
+
+impl Logger {
+    /// A layer for `tracing_subscriber::registry()`, with the logger's filter for its own: events and spans of `tracing`
+    /// go to this logger, with its context. What they become, and what it costs, is said at
+    /// [`bridge::tracing`](crate::bridge::tracing).
+    ///
+    /// `S` is the subscriber it is put on, which the compiler knows. [`TracingLayer`] has options.
+    ///
+    /// ```no_run
+    /// use tracing_subscriber::prelude::*;
+    ///
+    /// let logger = logweir::Logger::builder().sink("console", logweir::sink::ConsoleSink::stdout()).start()?;
+    /// tracing_subscriber::registry().with(logger.tracing_layer()).init();
+    /// # Ok::<(), logweir::BuildError>(())
+    /// ```
+    pub fn tracing_layer<S>(&self) -> Filtered<TracingLayer, LoggerFilter, S> {
+        TracingLayer::new(self).filtered()
+    }
+}
+
+/// The layer itself, for those who want another than [`Logger::tracing_layer`] gives.
+///
+/// Set its options, then add the logger's filter with [`filtered`](TracingLayer::filtered):
+///
+/// ```
+/// # use logweir::{Logger, sink::NullSink};
+/// use logweir::bridge::tracing::{SpanEvents, TracingLayer};
+/// use tracing_subscriber::prelude::*;
+///
+/// # let logger = Logger::builder().sink("null", NullSink).start()?;
+/// let layer = TracingLayer::new(&logger).span_events(SpanEvents::Close).filtered();
+/// let subscriber = tracing_subscriber::registry().with(layer);
+/// # Ok::<(), logweir::BuildError>(())
+/// ```
+///
+/// Without it, it is a layer like any other: the logger's filter still keeps events out, but every call site runs to the
+/// point where it is asked, and spans are carried that the filter would keep out. For subscribers that know no per-layer
+/// filters.
+#[must_use = "a layer does nothing until a subscriber has it"]
+pub struct TracingLayer {
+    /// Without its context, so that it leaves an event the one it has.
+    logger: Logger,
+    /// The logger's context, below those of spans.
+    base: Option<Arc<Context>>,
+    id: LayerId,
+    span_events: SpanEvents,
+    span_ids: bool,
+}
+
+/// Which events tell of the spans themselves; none by default.
+///
+/// They have the level, target and place of the span, and its fields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SpanEvents {
+    /// None.
+    #[default]
+    None,
+    /// `span opened`, with the fields the span was opened with.
+    Open,
+    /// `span closed`, with the fields it has in the end, and in milliseconds (floats) `busy_ms`, the time it was entered,
+    /// and `idle_ms`, the time it was open and not entered. Costs every entering and leaving a look at the clock.
+    Close,
+    /// Both.
+    OpenAndClose,
+}
+
+impl TracingLayer {
+    /// A layer that logs to this logger, with its context, without events of spans and without span ids.
+    pub fn new(logger: &Logger) -> Self {
+        let (logger, base) = logger.split();
+        TracingLayer { logger, base, id: LayerId::next(), span_events: SpanEvents::None, span_ids: false }
+    }
+
+    /// Which events tell of the spans themselves, [`SpanEvents::None`] by default.
+    pub fn span_events(mut self, events: SpanEvents) -> Self {
+        self.span_events = events;
+        self
+    }
+
+    /// Whether events carry the registry's number of the span they are in, as `span.id`; not by default. It tells spans of
+    /// one name apart while they are open, and is used again later.
+    pub fn span_ids(mut self, on: bool) -> Self {
+        self.span_ids = on;
+        self
+    }
+
+    /// The layer with the logger's filter as its per-layer filter. `S` is the subscriber it is put on.
+    pub fn filtered<S>(self) -> Filtered<TracingLayer, LoggerFilter, S> {
+        let filter = LoggerFilter::new(self.logger.clone());
+        Filtered::new(self, filter)
+    }
+}
+
+impl fmt::Debug for TracingLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TracingLayer")
+            .field("logger", &self.logger)
+            .field("context", &self.base)
+            .field("span_events", &self.span_events)
+            .field("span_ids", &self.span_ids)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,107 @@
+//! The caller's thread: the ids of the OpenTelemetry span that is active here. Without the feature `opentelemetry` there
+//! are none, and nothing of this is left.
+
+use crate::event::{Event, Pairs};
+
+/// What is known of the ids of a span's events.
+#[derive(Clone, Copy)]
+pub(super) enum Active {
+    /// The span need not be the one that is active: those it had before, if any.
+    Unknown,
+    Is(Option<Ids>),
+}
+
+impl Active {
+    #[inline]
+    pub(super) fn for_event(event: &tracing_core::Event<'_>) -> Self {
+        // What OpenTelemetry says itself, it may say while it changes what is active.
+        if event.is_contextual() && !event.metadata().target().starts_with("opentelemetry") {
+            Active::Is(ids::active())
+        } else {
+            Active::Unknown
+        }
+    }
+
+    pub(super) fn ids(self) -> Option<Ids> {
+        match self {
+            Active::Unknown => None,
+            Active::Is(ids) => ids,
+        }
+    }
+
+    /// Whether a context with these ids will do.
+    #[inline]
+    pub(super) fn is(self, ids: Option<Ids>) -> bool {
+        match self {
+            Active::Unknown => true,
+            Active::Is(active) => active == ids,
+        }
+    }
+
+    /// For an event outside of spans.
+    #[inline]
+    pub(super) fn add_to(self, event: &mut Event) {
+        if let Some(ids) = self.ids() {
+            let mut fields = Pairs::new();
+            ids.set_in(&mut fields);
+            event.push_all(&fields);
+        }
+    }
+}
+
+pub(super) use ids::Ids;
+
+#[cfg(feature = "opentelemetry")]
+mod ids {
+    use std::panic::catch_unwind;
+
+    use opentelemetry::trace::{SpanId, TraceContextExt, TraceId};
+
+    use crate::event::{Pairs, TextKind};
+
+    #[derive(Clone, Copy, PartialEq)]
+    pub(in super::super) struct Ids {
+        trace: TraceId,
+        span: SpanId,
+    }
+
+    /// From the thread's own record of it, and not from the data of the span: that is behind a lock which OpenTelemetry
+    /// holds while it starts a span, and what it runs then may log.
+    pub(super) fn active() -> Option<Ids> {
+        let look = || {
+            opentelemetry::Context::map_current(|cx| {
+                let (span, has_span) = (cx.span(), cx.has_active_span());
+                let context = span.span_context();
+                (has_span && context.is_valid()).then(|| Ids { trace: context.trace_id(), span: context.span_id() })
+            })
+        };
+        // It panics in a thread that is ending and has put its record away.
+        catch_unwind(look).unwrap_or_default()
+    }
+
+    impl Ids {
+        pub(in super::super) fn set_in(&self, fields: &mut Pairs) {
+            fields.set_format("trace_id", TextKind::Str, |out| write!(out, "{}", self.trace));
+            fields.set_format("span_id", TextKind::Str, |out| write!(out, "{}", self.span));
+        }
+    }
+}
+
+#[cfg(not(feature = "opentelemetry"))]
+mod ids {
+    use crate::event::Pairs;
+
+    #[derive(Clone, Copy, PartialEq)]
+    pub(in super::super) enum Ids {}
+
+    #[inline]
+    pub(super) fn active() -> Option<Ids> {
+        None
+    }
+
+    impl Ids {
+        pub(in super::super) fn set_in(&self, _: &mut Pairs) {
+            match *self {}
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The caller's thread: what the layer keeps of a span, among the span's extensions.
+//!
+//! Invariants:
+//! * No value is formatted while extensions are locked: its `Debug` may log, and would wait for that lock.
+//! * The epoch of a tree of spans rises after fields of one of them were recorded, so a context that was built from older
+//!   fields has an older epoch and is built again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing_subscriber::registry::{LookupSpan, SpanRef};
+
+use super::otel::{Active, Ids};
+use crate::event::{Context, Pairs, TextKind, Value};
+
+/// Which layer a span's data is of: several loggers may listen to one registry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct LayerId(u64);
+
+impl LayerId {
+    pub(super) fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        LayerId(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// How often fields were recorded in a tree of spans. A span without children counts for itself.
+enum Epoch {
+    Alone(u64),
+    InTree(Tree),
+}
+
+#[derive(Clone)]
+pub(super) struct Tree(Arc<AtomicU64>);
+
+/// The context of events in a span.
+#[derive(Clone)]
+pub(super) struct Cached {
+    /// The epoch whose fields it has.
+    pub(super) epoch: u64,
+    /// The ids it carries.
+    pub(super) ids: Option<Ids>,
+    pub(super) context: Arc<Context>,
+}
+
+/// What one layer keeps of one span.
+pub(super) struct SpanData {
+    layer: LayerId,
+    epoch: Epoch,
+    /// The span's own fields.
+    fields: Pairs,
+    context: Option<Cached>,
+    pub(super) times: Option<Times>,
+}
+
+impl SpanData {
+    pub(super) fn new(layer: LayerId, tree: Option<Tree>, fields: Pairs, times: Option<Times>) -> Self {
+        let epoch = tree.map_or(Epoch::Alone(0), Epoch::InTree);
+        SpanData { layer, epoch, fields, context: None, times }
+    }
+
+    pub(super) fn record(&mut self, recorded: &Pairs) {
+        self.fields.set_all(recorded);
+        // After the fields: who finds the new epoch finds them.
+        match &mut self.epoch {
+            Epoch::Alone(epoch) => *epoch += 1,
+            Epoch::InTree(tree) => drop(tree.0.fetch_add(1, Ordering::Release)),
+        }
+    }
+
+    fn epoch(&self) -> u64 {
+        match &self.epoch {
+            Epoch::Alone(epoch) => *epoch,
+            Epoch::InTree(tree) => tree.0.load(Ordering::Acquire),
+        }
+    }
+
+    /// From here on it counts with its children.
+    fn tree(&mut self) -> Tree {
+        let tree = match &self.epoch {
+            Epoch::Alone(epoch) => Tree(Arc::new(AtomicU64::new(*epoch))),
+            Epoch::InTree(tree) => return tree.clone(),
+        };
+        self.epoch = Epoch::InTree(tree.clone());
+        tree
+    }
+}
+
+/// The data of every layer of ours: nearly always of one.
+struct Kept {
+    first: SpanData,
+    others: Vec<SpanData>,
+}
+
+/// Runs `look` on what the layer keeps of the span, under the lock of the span's extensions.
+pub(super) fn look<S, R>(span: &SpanRef<'_, S>, layer: LayerId, look: impl FnOnce(&SpanData) -> R) -> Option<R>
+where
+    S: for<'a> LookupSpan<'a>,
+{
+    let extensions = span.extensions();
+    let kept = extensions.get::<Kept>()?;
+    let data =
+        if kept.first.layer == layer { Some(&kept.first) } else { kept.others.iter().find(|d| d.layer == layer) };
+    data.map(look)
+}
+
+/// As [`look`], to change it.
+pub(super) fn change<S, R>(span: &SpanRef<'_, S>, layer: LayerId, change: impl FnOnce(&mut SpanData) -> R) -> Option<R>
+where
+    S: for<'a> LookupSpan<'a>,
+{
+    let mut extensions = span.extensions_mut();
+    let kept = extensions.get_mut::<Kept>()?;
+    let mut all = std::iter::once(&mut kept.first).chain(&mut kept.others);
+    all.find(|data| data.layer == layer).map(change)
+}
+
+pub(super) fn keep<S>(span: &SpanRef<'_, S>, data: SpanData)
+where
+    S: for<'a> LookupSpan<'a>,
+{
+    let mut extensions = span.extensions_mut();
+    match extensions.get_mut::<Kept>() {
+        Some(kept) => kept.others.push(data),
+        None => extensions.insert(Kept { first: data, others: Vec::new() }),
+    }
+}
+
+/// The tree that children of this span are in.
+pub(super) fn tree<S>(span: &SpanRef<'_, S>, layer: LayerId) -> Option<Tree>
+where
+    S: for<'a> LookupSpan<'a>,
+{
+    change(span, layer, SpanData::tree)
+}
+
+/// The context of events in this span, if it is there, as new as the fields, and has these ids.
+pub(super) fn cached<S>(span: &SpanRef<'_, S>, layer: LayerId, active: Active) -> Option<Arc<Context>>
+where
+    S: for<'a> LookupSpan<'a>,
+{
+    look(span, layer, |data| {
+        let cached = data.context.as_ref()?;
+        let is_right = cached.epoch == data.epoch() && active.is(cached.ids);
+        // One that the account had no room for is tried again: there may be room by now.
+        (is_right && cached.context.is_charged()).then(|| cached.context.clone())
+    })
+    .flatten()
+}
+
+/// The fields of events in this span: of the logger, then of the spans from the root to this one; of equal names the
+/// nearest counts. With the epoch from which on they are out of date.
+pub(super) fn flatten<S>(span: &SpanRef<'_, S>, layer: LayerId, base: Option<&Context>, ids: bool) -> (u64, Pairs)
+where
+    S: for<'a> LookupSpan<'a>,
+{
+    // Before the fields are read: what is recorded from here on makes them out of date, read or not.
+    let epoch = look(span, layer, SpanData::epoch).unwrap_or_default();
+    let mut fields = Pairs::of(base);
+    fields.set("span", Value::Str(span.name()));
+    let is_root = span.parent().is_none();
+    if !is_root {
+        fields.set_format("spans", TextKind::Str, |out| {
+            span.scope().from_root().enumerate().try_for_each(|(depth, span)| {
+                if depth > 0 {
+                    out.write_char(':')?;
+                }
+                out.write_str(span.name())
+            })
+        });
+    }
+    if ids {
+        fields.set("span.id", Value::U64(span.id().into_u64()));
+    }
+    let mut add = |span: &SpanRef<'_, S>| look(span, layer, |data| fields.set_all(&data.fields));
+    if is_root {
+        add(span);
+    } else {
+        span.scope().from_root().for_each(|span| {
+            add(&span);
+        });
+    }
+    (epoch, fields)
+}
+
+/// Keeps the context for the next event in this span.
+pub(super) fn cache<S>(span: &SpanRef<'_, S>, layer: LayerId, cached: Cached)
+where
+    S: for<'a> LookupSpan<'a>,
+{
+    let before = change(span, layer, |data| data.context.replace(cached));
+    // Here, not under the lock: the last holder gives the bytes back, which wakes who waits for them.
+    drop(before);
+}
+
+/// How long a span was entered, and how long it was not.
+pub(super) struct Times {
+    busy: Duration,
+    idle: Duration,
+    since: Instant,
+    /// By how many threads (or how many times by one).
+    entered: usize,
+}
+
+impl Times {
+    pub(super) fn new() -> Self {
+        Times { busy: Duration::ZERO, idle: Duration::ZERO, since: Instant::now(), entered: 0 }
+    }
+
+    pub(super) fn enter(&mut self) {
+        self.lap();
+        self.entered += 1;
+    }
+
+    pub(super) fn exit(&mut self) {
+        self.lap();
+        self.entered = self.entered.saturating_sub(1);
+    }
+
+    /// Busy and idle time until now, in milliseconds.
+    pub(super) fn totals(&mut self) -> [f64; 2] {
+        self.lap();
+        [self.busy, self.idle].map(|time| time.as_nanos() as f64 / 1e6)
+    }
+
+    /// Books the time since the last look.
+    fn lap(&mut self) {
+        let now = Instant::now();
+        let lap = now.saturating_duration_since(self.since);
+        self.since = now;
+        *(if self.entered == 0 { &mut self.idle } else { &mut self.busy }) += lap;
+    }
+}

@@ -1,0 +1,171 @@
+//! Any thread: the filter of a logger, read by every call and replaced at run time.
+//!
+//! Invariants:
+//! * Each answer is one filter's, the old one's or the new one's; once a replacement has returned it is the new one's.
+//! * A generation is one filter's for ever, in the whole process: what is kept under it never has to be taken back.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::Filter;
+#[cfg(feature = "log")]
+use crate::event::LevelFilter;
+use crate::event::{Callsite, Event, Level};
+
+pub(crate) struct FilterCell {
+    /// What passes at all: the answer to most disabled calls is this one byte.
+    lowest: AtomicU8,
+    generation: AtomicU64,
+    // A std lock: held to read one pointer, by those that have not asked this filter before, or to replace it.
+    settings: Mutex<Settings>,
+}
+
+struct Settings {
+    current: Arc<Filter>,
+    /// While the current one is in force for a time: what comes back then, and that time.
+    lease: Option<(Arc<Filter>, Duration)>,
+    /// Told the lowest threshold of each new filter.
+    #[cfg(feature = "log")]
+    follower: Option<fn(LevelFilter)>,
+}
+
+/// Generation 0 means a call site that never asked.
+static GENERATION: AtomicU64 = AtomicU64::new(1);
+
+thread_local! {
+    /// The filter this thread asked last about a target that is no call site's, and its generation: threads that log
+    /// through another facade would otherwise meet at one lock with every call.
+    static ASKED: RefCell<(u64, Option<Arc<Filter>>)> = const { RefCell::new((0, None)) };
+}
+
+/// The callers' side.
+impl FilterCell {
+    pub(crate) fn new(filter: Filter) -> Self {
+        FilterCell {
+            lowest: AtomicU8::new(filter.lowest() as u8),
+            generation: AtomicU64::new(GENERATION.fetch_add(1, Ordering::Relaxed)),
+            settings: Mutex::new(Settings {
+                current: Arc::new(filter),
+                lease: None,
+                #[cfg(feature = "log")]
+                follower: None,
+            }),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn allows(&self, callsite: &'static Callsite, level: Level) -> bool {
+        if (level as u8) < self.lowest.load(Ordering::Relaxed) {
+            return false;
+        }
+        let generation = self.generation.load(Ordering::Acquire);
+        match callsite.cached_threshold(generation) {
+            Some(threshold) => level as u8 >= threshold,
+            None => self.ask(callsite, level, generation),
+        }
+    }
+
+    pub(crate) fn allows_event(&self, event: &Event) -> bool {
+        match event.callsite() {
+            Some(callsite) => self.allows(callsite, event.level()),
+            None => self.allows_target(event.target(), event.level()),
+        }
+    }
+
+    pub(crate) fn allows_target(&self, target: &str, level: Level) -> bool {
+        if (level as u8) < self.lowest.load(Ordering::Relaxed) {
+            return false;
+        }
+        let generation = self.generation.load(Ordering::Acquire);
+        let kept = ASKED.try_with(|asked| {
+            let (of, filter) = &mut *asked.borrow_mut();
+            if *of != generation {
+                // As in `ask`: at worst a newer filter under an older generation, which is asked again.
+                (*of, *filter) = (generation, Some(self.current()));
+            }
+            filter.as_ref().is_some_and(|filter| filter.allows(level, target))
+        });
+        // A thread that ends has lost what it kept.
+        kept.unwrap_or_else(|_| self.current().allows(level, target))
+    }
+
+    /// Whether events of this level pass for some target.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn may_allow(&self, level: Level) -> bool {
+        level as u8 >= self.lowest.load(Ordering::Relaxed)
+    }
+
+    #[cold]
+    fn ask(&self, callsite: &'static Callsite, level: Level, generation: u64) -> bool {
+        // The generation was read before the filter: a newer filter's answer under an older generation is asked again.
+        let threshold = self.current().threshold(callsite.target());
+        callsite.cache_threshold(generation, threshold);
+        threshold.allows(level)
+    }
+}
+
+/// The side of those who replace it.
+impl FilterCell {
+    pub(crate) fn current(&self) -> Arc<Filter> {
+        self.settings().current.clone()
+    }
+
+    /// For good: ends a temporary one.
+    pub(crate) fn set(&self, filter: Filter) {
+        let mut settings = self.settings();
+        settings.lease = None;
+        self.install(settings, Arc::new(filter));
+    }
+
+    /// For a time, counted from when the flush task learns of it; the last one for good comes back then.
+    pub(crate) fn set_for(&self, filter: Filter, time: Duration) {
+        let mut settings = self.settings();
+        let permanent = settings.lease.take().map_or_else(|| settings.current.clone(), |(permanent, _)| permanent);
+        settings.lease = Some((permanent, time));
+        self.install(settings, Arc::new(filter));
+    }
+
+    /// The generation of the filter in force, if that is a temporary one, and its time.
+    pub(crate) fn lease(&self) -> Option<(u64, Duration)> {
+        let settings = self.settings();
+        settings.lease.as_ref().map(|(_, time)| (self.generation.load(Ordering::Relaxed), *time))
+    }
+
+    /// Ends a temporary filter, if it is still in force.
+    pub(crate) fn restore(&self, generation: u64) {
+        let mut settings = self.settings();
+        if self.generation.load(Ordering::Relaxed) == generation
+            && let Some((permanent, _)) = settings.lease.take()
+        {
+            self.install(settings, permanent);
+        }
+    }
+
+    /// Tells `follower` the lowest threshold now, and again with each new filter, in the order of the filters.
+    #[cfg(feature = "log")]
+    pub(crate) fn follow(&self, follower: fn(LevelFilter)) {
+        let mut settings = self.settings();
+        follower(settings.current.lowest());
+        settings.follower = Some(follower);
+    }
+
+    /// Under the lock, so that two replacements leave one filter's numbers, not a mixture.
+    fn install(&self, mut settings: MutexGuard<'_, Settings>, filter: Arc<Filter>) {
+        let lowest = filter.lowest();
+        self.lowest.store(lowest as u8, Ordering::Relaxed);
+        settings.current = filter;
+        self.generation.store(GENERATION.fetch_add(1, Ordering::Relaxed), Ordering::Release);
+        #[cfg(feature = "log")]
+        settings.follower.iter().for_each(|follower| follower(lowest));
+        // Not before: what is asked again takes this lock.
+        drop(settings);
+        #[cfg(feature = "tracing")]
+        crate::bridge::tracing::filter_changed();
+    }
+
+    fn settings(&self) -> MutexGuard<'_, Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
