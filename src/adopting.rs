@@ -10,7 +10,7 @@
 //! | `NonBlockingBuilder::lossy(false)` | [`Overflow::Block`](crate::Overflow::Block) with [`Backlog::Wait`](crate::Backlog::Wait) |
 //! | `WorkerGuard` | [`Logger::shutdown_guard`](crate::Logger::shutdown_guard), or [`Logger::shutdown`](crate::Logger::shutdown) for the numbers |
 //! | `ErrorCounter::dropped_lines` | [`Logger::stats`](crate::Logger::stats), the metrics, and a line in the log |
-//! | `RUST_LOG=info,hyper=warn` | [`Builder::filter`](crate::Builder::filter), in the same words |
+//! | `RUST_LOG=info,hyper=warn` | [`Builder::filter_from_env`](crate::Builder::filter_from_env), in the same words |
 //! | slog's `o!(..)` on a child | [`Logger::with_fields`](crate::Logger::with_fields) |
 //! | a span, for its fields alone | [`scope`](crate::scope()) |
 //! | slog's `FnValue` at the root | [`Builder::enrich_with`](crate::Builder::enrich_with) |
@@ -61,7 +61,7 @@
 //! Before:
 //!
 //! ```text
-//! env_logger::Builder::new().parse_filters("info,hyper=warn").init();
+//! env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,hyper=warn")).init();
 //!
 //! log::info!("user {user} logged in");
 //! ```
@@ -77,6 +77,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let logger = Logger::builder()
 //!     .filter("info,hyper=warn")
+//!     .filter_from_env()
 //!     .sink("console", ConsoleSink::stderr())
 //!     .start()?;
 //! let _guard = logger.shutdown_guard(Duration::from_secs(5));

@@ -108,10 +108,6 @@
 //! [`trace!`], [`debug!`], [`info!`], [`warn!`], [`error!`], [`fatal!`] and [`log!`] emit, [`event!`] gives the event to
 //! you. A template that does not parse, or a hole without its field, does not compile.
 //!
-//! # From `tracing`
-//! With the feature `tracing`, `tracing_subscriber::registry().with(logger.tracing_layer())` sends what a program and its
-//! libraries log through `tracing` to the logger: events with their types, spans as context, under the logger's filter.
-//!
 //! # What belongs together?
 //! [`scope`](scope()) gives its fields to everything that a task logs, [`Logger::with`] to what goes through a handle,
 //! [`Builder::enrich`] and [`Builder::enrich_with`] to everything. [`correlation_id`] names a request.
@@ -125,6 +121,10 @@
 //!
 //! # Where do I come from?
 //! From `tracing-appender`, `env_logger`, `log4rs` or `slog`: `logweir::adopting` in this documentation shows what changes.
+//!
+//! # From `tracing`
+//! With the feature `tracing`, `tracing_subscriber::registry().with(logger.tracing_layer())` sends what a program and its
+//! libraries log through `tracing` to the logger: events with their types, spans as context, under the logger's filter.
 //!
 //! # Features
 //! * `prometheus` (default): [`Builder::prometheus`] serves the metrics over HTTP.

@@ -5,8 +5,8 @@
 
 mod batcher;
 mod desk;
-mod lease;
 mod enrich;
+mod lease;
 mod pressure;
 
 use std::future::Future;
