@@ -66,6 +66,7 @@ impl Case {
         match (self, about.role) {
             (Case::Disabled, role) => role == Role::Ours,
             (case, Role::OursByDefault) => case == Case::Stall,
+            (case, Role::OursThroughTracing) => matches!(case, Case::Burst | Case::Paced),
             _ => true,
         }
     }

@@ -77,6 +77,8 @@ pub fn targets(results: &Results) -> Vec<Target> {
         best(results, "one per 50 µs, p99.9", Case::Paced, P999, [0.20, 0.10]),
         ratio("4 threads, p50", four, own, [1.2, 1.0]),
         ratio("4 threads, p50", four, fast_log, [0.5, 0.25]),
+        through_tracing(results, "through tracing, burst, p50", Case::Burst),
+        through_tracing(results, "through tracing, one per 50 µs, p50", Case::Paced),
         throughput(results, "to a JSON file, 1 thread", Case::Throughput(1)),
         throughput(results, "to a JSON file, 2 threads", Case::Throughput(2)),
         absolute(
@@ -98,6 +100,13 @@ fn best(results: &Results, what: &'static str, case: Case, figure: Figure, bound
     let rivals = results.lines(case).iter().filter(|line| line.is_rival());
     let best = rivals.filter_map(|line| Some((line, figure(line)?))).min_by(|(_, a), (_, b)| a.total_cmp(b));
     ratio(what, results.ours(case).and_then(figure), best.map(against), bounds)
+}
+
+/// Behind the same call sites, against what usually stands there.
+fn through_tracing(results: &Results, what: &'static str, case: Case) -> Target {
+    let figure = |name| results.line(case, name).and_then(P50);
+    let against = figure("tracing-json").map(|figure| Against { name: "tracing-json".to_owned(), figure });
+    ratio(what, figure("logweir-tracing"), against, [0.2, 0.1])
 }
 
 /// Among those who write JSON, too.

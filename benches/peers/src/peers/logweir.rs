@@ -4,6 +4,8 @@ use std::time::Duration;
 use logweir::format::Json;
 use logweir::sink::FileSink;
 use logweir::{Backlog, Logger, Overflow, Pipeline, info};
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::registry;
 
 use super::{About, Error, Format, Peer, Queue, Request, Role, Setup};
 
@@ -29,24 +31,7 @@ impl Peer for Lossless {
     };
 
     fn start(setup: &Setup) -> Result<Self, Error> {
-        let lanes = match setup.capacity {
-            ONE_LANE.. => 1,
-            _ => thread::available_parallelism().map_or(MOST_LANES, |cores| cores.get().min(MOST_LANES)),
-        };
-        let file = Pipeline::to(FileSink::new(&setup.path).format(Json::new())).when_full(Backlog::Wait);
-        let builder = Logger::builder().lanes(lanes).overflow(Overflow::Block(PATIENCE));
-        let builder = if setup.no_more {
-            // What the queue is drained into counts, too.
-            let backlog = setup.capacity / 4;
-            let queue = setup.capacity - backlog;
-            // The others have one queue, so it is one lane here.
-            builder.lanes(1).queue_capacity(queue).max_event_bytes(64 << 10).sink("file", file.backlog(backlog * EVENT))
-        } else {
-            // Half of half the budget is what the empty lanes may take.
-            let memory = (64 << 20).max(setup.capacity * EVENT * 4);
-            builder.queue_capacity(setup.capacity / lanes).memory(memory).sink("file", file)
-        };
-        Ok(Lossless(builder.start()?))
+        Ok(Lossless(lossless(setup)?))
     }
 
     fn log(&self, request: &Request<'_>) {
@@ -82,6 +67,55 @@ impl Peer for AsItComes {
     fn shutdown(self) -> Result<(), Error> {
         shutdown(&self.0)
     }
+}
+
+pub struct ThroughTracing(Logger);
+
+impl Peer for ThroughTracing {
+    const ABOUT: About = About {
+        name: "logweir-tracing",
+        crates: &["logweir"],
+        format: Format::Json,
+        setting: "as logweir; called through the macros of `tracing`, with its layer on a registry as the global subscriber",
+        queue: Queue::Set,
+        pipe: true,
+        role: Role::OursThroughTracing,
+    };
+
+    fn start(setup: &Setup) -> Result<Self, Error> {
+        let logger = lossless(setup)?;
+        tracing::subscriber::set_global_default(registry().with(logger.tracing_layer()))?;
+        Ok(ThroughTracing(logger))
+    }
+
+    fn log(&self, request: &Request<'_>) {
+        super::tracing::log(request);
+    }
+
+    fn shutdown(self) -> Result<(), Error> {
+        shutdown(&self.0)
+    }
+}
+
+fn lossless(setup: &Setup) -> Result<Logger, Error> {
+    let lanes = match setup.capacity {
+        ONE_LANE.. => 1,
+        _ => thread::available_parallelism().map_or(MOST_LANES, |cores| cores.get().min(MOST_LANES)),
+    };
+    let file = Pipeline::to(FileSink::new(&setup.path).format(Json::new())).when_full(Backlog::Wait);
+    let builder = Logger::builder().lanes(lanes).overflow(Overflow::Block(PATIENCE));
+    let builder = if setup.no_more {
+        // What the queue is drained into counts, too.
+        let backlog = setup.capacity / 4;
+        let queue = setup.capacity - backlog;
+        // The others have one queue, so it is one lane here.
+        builder.lanes(1).queue_capacity(queue).max_event_bytes(64 << 10).sink("file", file.backlog(backlog * EVENT))
+    } else {
+        // Half of half the budget is what the empty lanes may take.
+        let memory = (64 << 20).max(setup.capacity * EVENT * 4);
+        builder.queue_capacity(setup.capacity / lanes).memory(memory).sink("file", file)
+    };
+    Ok(builder.start()?)
 }
 
 fn log(logger: &Logger, request: &Request<'_>) {

@@ -93,6 +93,8 @@ pub enum Role {
     Ours,
     /// logweir as it comes, which drops the oldest when it is full. Shown where that says something.
     OursByDefault,
+    /// logweir behind call sites of `tracing`. Shown where a call is timed.
+    OursThroughTracing,
     Peer,
     /// Does less than the others (no fields) in another way: how fast it could be, not whom to compare with.
     Bound,
@@ -100,7 +102,7 @@ pub enum Role {
 
 impl About {
     pub fn is_ours(&self) -> bool {
-        matches!(self.role, Role::Ours | Role::OursByDefault)
+        matches!(self.role, Role::Ours | Role::OursByDefault | Role::OursThroughTracing)
     }
 }
 
@@ -131,6 +133,7 @@ macro_rules! peers {
 peers![
     logweir::Lossless,
     logweir::AsItComes,
+    logweir::ThroughTracing,
     tracing::Json,
     tracing::Text,
     slog::SlogAsync,

@@ -71,7 +71,7 @@ fn writer(setup: &Setup) -> Result<(NonBlocking, WorkerGuard), Error> {
     Ok(builder.finish(BufWriter::new(file)))
 }
 
-fn log(request: &Request<'_>) {
+pub(super) fn log(request: &Request<'_>) {
     tracing::info!(
         user_id = request.user_id,
         path = request.path,
