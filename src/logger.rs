@@ -1,8 +1,9 @@
 //! The caller's side: any thread, any executor or none.
 
+mod error;
 mod filters;
+mod guard;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, Weak};
@@ -11,17 +12,18 @@ use std::time::{Duration, Instant};
 use futures::future::{BoxFuture, select};
 use tokio::runtime::Handle;
 
+pub use error::{EmitError, InsideRuntime, ReopenError};
 pub use filters::SinkFilterError;
+pub use guard::ShutdownGuard;
 
 use crate::builder::Builder;
 use crate::deadline;
-use crate::diagnostics::{self, Diagnostic};
 use crate::event::{Callsite, Context, Event, FieldSet, Level, ToValue};
 use crate::queue::TryEmitError;
 use crate::sample::Sampler;
 use crate::shared::{Home, Shared};
 use crate::shutdown::{BoxError, Ending, Health};
-use crate::stats::{DropReason, FlushReport, LastError, ShutdownReport, Stats};
+use crate::stats::{FlushReport, ShutdownReport, Stats};
 
 /// A handle to a logger: clones are cheap and log to the same queue.
 ///
@@ -424,114 +426,11 @@ fn outside_runtime() -> Result<(), InsideRuntime> {
     Handle::try_current().map_or(Ok(()), |_| Err(InsideRuntime(())))
 }
 
-/// Shuts the logger down when dropped; see [`Logger::shutdown_guard`].
-///
-/// # Blocking
-/// The drop waits for the shutdown, its timeout at the most, on whatever thread it happens: that is its purpose. On the
-/// current-thread runtime that the logger itself runs on ([`Builder::start_on`]) waiting would stop the logger; there
-/// the drop ends it at once, and says so.
-#[must_use = "dropped at once it shuts the logger down at once"]
-#[derive(Debug)]
-pub struct ShutdownGuard {
-    logger: Logger,
-    timeout: Duration,
-}
-
-impl Drop for ShutdownGuard {
-    fn drop(&mut self) {
-        let shared = &self.logger.shared;
-        if shared.shutdown.is_done() {
-            return;
-        }
-        // Whoever wants the numbers awaits `shutdown`; for a guard they are said if something was lost.
-        shared.guarded.store(true, Ordering::Relaxed);
-        match (shared.home, Handle::try_current()) {
-            (Home::Runtime { id, is_current_thread: true }, Ok(here)) if id == here.id() => {
-                shared.shutdown.request(Duration::ZERO);
-                shared.diagnostics.report(Diagnostic::GuardCannotWait);
-                shared.finish(Ending::Deadline);
-                // A handler is called where the logger runs, which is here, after this.
-                return diagnostics::settle();
-            }
-            (Home::Runtime { id, .. }, Ok(here)) if id == here.id() && tokio::task::try_id().is_some() => {
-                drop(handing_over_the_worker(|| block_on(self.logger.shutdown(self.timeout))));
-            }
-            _ => drop(block_on(self.logger.shutdown(self.timeout))),
-        }
-        shared.diagnostics.settle();
-    }
-}
-
-/// Blocks a worker of the runtime that the logger runs on. Tasks that the worker was to poll next, the flush task perhaps,
-/// go to another one: those just woken are nobody else's to steal.
-fn handing_over_the_worker<T>(block: impl Fn() -> T) -> T {
-    // It panics where tokio does not allow it, in a `LocalSet`, before it calls. Nothing is to be handed over there.
-    let blocked = catch_unwind(AssertUnwindSafe(|| tokio::task::block_in_place(&block)));
-    blocked.unwrap_or_else(|_| block())
-}
-
-/// Why [`Logger::emit_wait`] did not take the event. The refusal is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EmitError {
-    reason: DropReason,
-}
-
-impl EmitError {
-    /// The reason it is counted under.
-    pub fn reason(&self) -> DropReason {
-        self.reason
-    }
-}
-
-impl std::fmt::Display for EmitError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the event was refused: {}", self.reason)
-    }
-}
-
-impl std::error::Error for EmitError {}
-
-/// A blocking call was made on a thread of a tokio runtime. Nothing was done; await the `async` twin instead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InsideRuntime(());
-
-impl std::fmt::Display for InsideRuntime {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("this call blocks, and the thread belongs to a tokio runtime; await the async twin instead")
-    }
-}
-
-impl std::error::Error for InsideRuntime {}
-
-/// Which sinks did not reopen; see [`Logger::reopen`].
-#[derive(Clone, Debug)]
-pub struct ReopenError {
-    failed: Vec<(String, Option<LastError>)>,
-}
-
-impl ReopenError {
-    /// The sinks by name, each with its error; without one it did not answer in time.
-    pub fn failed(&self) -> impl Iterator<Item = (&str, Option<&LastError>)> {
-        self.failed.iter().map(|(name, error)| (name.as_str(), error.as_ref()))
-    }
-}
-
-impl std::fmt::Display for ReopenError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("not reopened:")?;
-        self.failed.iter().try_for_each(|(name, error)| match error {
-            Some(error) => write!(f, " sink `{name}`: {};", error.message),
-            None => write!(f, " sink `{name}`: no answer in time;"),
-        })
-    }
-}
-
-impl std::error::Error for ReopenError {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sink::MemorySink;
+    use crate::stats::DropReason;
     use tokio::task::yield_now;
 
     const PATIENCE: Duration = Duration::from_secs(20);
