@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use logweir::format::Json;
 use logweir::sink::NullSink;
-use logweir::{Event, Format, Level, LevelFilter, Logger, Overflow, debug, event, info};
+use logweir::{Breaker, Event, Format, Level, LevelFilter, Logger, Overflow, Pipeline, Retry, debug, event, info};
 use tokio::runtime;
 
 const CAPACITY: usize = 1 << 16;
@@ -33,14 +33,15 @@ fn main() {
         "emit" => emit(events),
         "scoped" => logweir::in_scope(logweir::fields![request = 7], || emit(events)),
         "json" => json(events),
-        "deliver" => deliver(events),
+        "deliver" => deliver(events, Pipeline::to(NullSink)),
+        "bare" => deliver(events, bare()),
         way => println!("no such way: {way}"),
     }
 }
 
 /// A call that the filter keeps out.
 fn disabled(events: u64) {
-    let (runtime, logger) = logger();
+    let (runtime, logger) = logger(NullSink);
     for number in 0..events {
         debug!(logger: logger, "request served", user_id = black_box(number), path = black_box("/api/v1/orders"));
     }
@@ -49,7 +50,7 @@ fn disabled(events: u64) {
 
 /// The caller's side: nothing is drained.
 fn emit(events: u64) {
-    let (_runtime, logger) = logger();
+    let (_runtime, logger) = logger(NullSink);
     (0..events).for_each(|number| served(&logger, number));
     assert_eq!(logger.stats().accepted, events);
     // What is queued is not of interest.
@@ -75,8 +76,8 @@ fn json(events: u64) {
 }
 
 /// All the way to a sink that does nothing, in the batches of a busy logger.
-fn deliver(events: u64) {
-    let (runtime, logger) = logger();
+fn deliver(events: u64, pipeline: Pipeline) {
+    let (runtime, logger) = logger(pipeline);
     let mut left = events;
     while left > 0 {
         let burst = left.min(512);
@@ -88,12 +89,17 @@ fn deliver(events: u64) {
     assert_eq!(logger.stats().sinks[0].delivered, events);
 }
 
+/// A pipeline that does no more than it must.
+fn bare() -> Pipeline {
+    Pipeline::to(NullSink).retry(Retry::never()).breaker(Breaker::never()).timeout(NEVER)
+}
+
 /// On a runtime that runs only while it is waited for: the same steps in every run.
-fn logger() -> (runtime::Runtime, Logger) {
+fn logger(pipeline: impl Into<Pipeline>) -> (runtime::Runtime, Logger) {
     let runtime = runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let builder = Logger::builder().lanes(1).queue_capacity(CAPACITY).memory(64 << 20).overflow(Overflow::DropNewest);
     let logger =
-        builder.flush_interval(NEVER).flush_at(LevelFilter::Off).sink("null", NullSink).start_on(runtime.handle());
+        builder.flush_interval(NEVER).flush_at(LevelFilter::Off).sink("null", pipeline).start_on(runtime.handle());
     (runtime, logger.expect("starts"))
 }
 

@@ -44,7 +44,7 @@ count() {
 }
 
 identity="$(rustc --version), $(uname -m), Cargo.lock $(sha256sum Cargo.lock | cut -c 1-16)"
-for way in disabled emit scoped json deliver; do
+for way in disabled emit scoped json deliver bare; do
     few=$(count $way $events)
     many=$(count $way $((2 * events)))
     echo "$way $(((many - few + events / 2) / events))" >>"$counts"
