@@ -21,6 +21,8 @@ pub(super) struct Config {
     pub(super) capacity: usize,
     pub(super) batch_size: usize,
     pub(super) overflow: Overflow,
+    /// For events of this level and above, in percent of each lane.
+    pub(super) reserve: Option<(Level, u8)>,
     /// Bytes over what the lanes need.
     pub(super) memory: usize,
     pub(super) flush_interval: u64,
@@ -222,12 +224,14 @@ fn config() -> impl Strategy<Value = Config> {
     let batch_size = prop_oneof![1 => 1..=3_usize, 2 => 4..=32_usize];
     let memory = select(vec![16 << 10, 16 << 10, 256 << 10]);
     let flush_interval = select(vec![50, 200, 1000, 60_000]);
-    (1..=3_usize, capacity, batch_size, overflow, memory, flush_interval, flush_at).prop_map(
-        |(lanes, capacity, batch_size, overflow, memory, flush_interval, flush_at)| Config {
+    let reserve = proptest::option::weighted(0.3, (select(Level::ALL.to_vec()), 1..=90_u8));
+    (1..=3_usize, capacity, batch_size, overflow, reserve, memory, flush_interval, flush_at).prop_map(
+        |(lanes, capacity, batch_size, overflow, reserve, memory, flush_interval, flush_at)| Config {
             lanes,
             capacity,
             batch_size,
             overflow,
+            reserve,
             memory,
             flush_interval,
             flush_at,

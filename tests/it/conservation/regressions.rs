@@ -30,6 +30,7 @@ fn program(batch_size: usize, sinks: Vec<SinkPlan>, steps: Vec<Step>, end: End) 
         capacity: 32,
         batch_size,
         overflow: Overflow::DropOldest,
+        reserve: None,
         memory: 16 << 10,
         flush_interval: 50,
         flush_at: LevelFilter::Trace,

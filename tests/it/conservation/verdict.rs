@@ -65,6 +65,7 @@ fn intake(world: &World<'_>, stats: &Stats) -> Result<(), Wrong> {
         let is_possible = match reason {
             DropReason::OverflowNewest => !drops_oldest || world.has_waiters,
             DropReason::Bytes => true,
+            DropReason::Shed => config.reserve.is_some(),
             DropReason::Closed => world.is_closing,
             DropReason::WorkerGone => world.program.end == End::RuntimeGone,
             _ => false,

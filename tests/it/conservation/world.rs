@@ -156,6 +156,9 @@ impl Program {
             .flush_interval(ms(config.flush_interval))
             .flush_at(config.flush_at)
             .on_error(|_| {});
+        if let Some((level, percent)) = config.reserve {
+            builder = builder.reserve(level, percent);
+        }
         for ((name, plan), log) in SINKS.iter().zip(&self.sinks).zip(logs) {
             builder = builder.sink(name, pipeline(plan, log));
         }
