@@ -97,7 +97,10 @@ impl Station {
             state.barriers.pop_front();
             return Some(Step::Flush(barrier));
         }
-        if let Some(notice) = self.take_notice(&mut state, &EVERYBODY, false) {
+        // Once the sink is to close, its one last notice says it all: one that hangs must not cost two timeouts.
+        if !state.closing
+            && let Some(notice) = self.take_notice(&mut state, &EVERYBODY, false)
+        {
             return Some(Step::Tell(notice));
         }
         if let Some(taken) = state.take_batch() {

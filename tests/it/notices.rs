@@ -264,3 +264,14 @@ async fn an_outage_begins_with_the_failure_that_led_to_it() {
     let said = sink.notices();
     assert!(said.contains(&"sink sink was unavailable for 20 s: 2 events lost".to_owned()), "{said:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_hangs_at_its_last_notice_is_closed_after_one_timeout() {
+    let sink = ScriptedSink::new().notice_answers([const { Answer::Hang }; 3]);
+    let pipeline = once(sink.clone()).timeout(2 * SECOND);
+    let logger = start(builder().queue_capacity(4).sink("sink", pipeline)).await;
+    emit_numbers(&logger, 0..10);
+    let report = logger.shutdown(3 * SECOND).await;
+    assert_eq!((report.sinks[0].delivered, report.sinks[0].errors, report.timed_out), (4, 1, false));
+    assert_eq!(sink.closed(), 1);
+}
