@@ -165,6 +165,7 @@ mod panic_hook;
 #[cfg(all(unix, feature = "signal"))]
 mod signal;
 mod builder;
+mod calendar;
 mod clock;
 mod deadline;
 mod diagnostics;
