@@ -3,14 +3,16 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use logweir::sink::{FileSink, Rolling};
+use logweir::error::Diagnostic;
+use logweir::sink::{ErrorKind, FileSink, Rolling};
 use logweir::{Backlog, Overflow, Pipeline, Sink, info};
 
 use super::{Clock, DAY, MIDNIGHT, PATIENCE, all_lines, folder, names, open, text, write};
 use crate::children::Plain;
-use crate::support::builder;
+use crate::support::{builder, emit_numbers};
 
 /// Of all files of the folder together, as one would look at them: in the order that the shell gives them.
 fn zcat(folder: &Path) -> String {
@@ -104,4 +106,35 @@ async fn a_compressed_file_has_the_permissions_and_the_time_of_the_plain_one() {
     assert_eq!(metadata.permissions().mode() & 0o777, 0o640);
     assert_eq!(metadata.modified().unwrap(), time);
     assert_eq!(text(&compressed), "secret\n");
+}
+
+#[test]
+fn a_file_that_cannot_be_compressed_stays_the_others_are_and_it_is_counted_and_said() {
+    let folder = folder("no-compression");
+    // Nobody can write here, not even root.
+    fs::create_dir(folder.join("app.2026-11-24.0001.log.gz.partial")).unwrap();
+    let clock = Clock::at(MIDNIGHT);
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let file = FileSink::new(folder.join("app.log")).format(Plain).rolling(clock.rules(Rolling::daily().gzip()));
+    let handler = {
+        let said = said.clone();
+        move |trouble: &Diagnostic| said.lock().unwrap().push(trouble.to_string())
+    };
+    let logger = builder().on_error(handler).sink("file", Pipeline::to(file).timeout(PATIENCE)).start().unwrap();
+    for day in 0..3 {
+        clock.set(MIDNIGHT + day * DAY);
+        emit_numbers(&logger, [day]);
+        assert!(logger.flush_blocking(PATIENCE).unwrap().complete);
+    }
+    let report = logger.shutdown_blocking(PATIENCE).unwrap();
+    report.check().unwrap();
+    let sink = &report.sinks[0];
+    assert_eq!((sink.delivered, sink.dropped.total()), (3, 0));
+    assert!(sink.errors_of(ErrorKind::Temporary) > 0, "{report}");
+    let said = said.lock().unwrap().join("\n");
+    assert!(said.contains("sink `file`: the sink failed for now: cannot compress the log file"), "{said}");
+    fs::remove_dir(folder.join("app.2026-11-24.0001.log.gz.partial")).unwrap();
+    let expected = ["app.2026-11-24.0001.log", "app.2026-11-25.0001.log.gz", "app.2026-11-26.0001.log"];
+    assert_eq!(names(&folder), expected);
+    assert_eq!(all_lines(&folder), ["0", "1", "2"]);
 }

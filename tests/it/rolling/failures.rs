@@ -2,15 +2,11 @@
 
 use std::error::Error;
 use std::fs;
-use std::sync::{Arc, Mutex};
 
-use logweir::error::Diagnostic;
 use logweir::sink::{ErrorKind, FileSink, OpenError, Rolling, UpkeepError, UpkeepTask};
-use logweir::{Logger, Pipeline, Sink};
+use logweir::{Logger, Sink};
 
-use super::{Clock, DAY, MIDNIGHT, PATIENCE, all_lines, batch, folder, names, open, write};
-use crate::children::Plain;
-use crate::support::{builder, emit_numbers};
+use super::{Clock, DAY, MIDNIGHT, all_lines, batch, folder, names, open, write};
 
 #[test]
 fn a_knob_that_is_wrong_is_named_with_its_value_and_what_is_allowed() {
@@ -99,36 +95,4 @@ async fn if_the_next_file_cannot_be_made_the_current_one_goes_on_and_it_is_said_
     write(&mut sink, ["four"]).await;
     assert_eq!(all_lines(&folder), ["one", "two", "three", "four"]);
     assert_eq!(fs::read_to_string(&next).unwrap(), "four\n");
-}
-
-#[cfg(feature = "gzip")]
-#[test]
-fn a_file_that_cannot_be_compressed_stays_the_others_are_and_it_is_counted_and_said() {
-    let folder = folder("no-compression");
-    // Nobody can write here, not even root.
-    fs::create_dir(folder.join("app.2026-11-24.0001.log.gz.partial")).unwrap();
-    let clock = Clock::at(MIDNIGHT);
-    let said = Arc::new(Mutex::new(Vec::new()));
-    let file = FileSink::new(folder.join("app.log")).format(Plain).rolling(clock.rules(Rolling::daily().gzip()));
-    let handler = {
-        let said = said.clone();
-        move |trouble: &Diagnostic| said.lock().unwrap().push(trouble.to_string())
-    };
-    let logger = builder().on_error(handler).sink("file", Pipeline::to(file).timeout(PATIENCE)).start().unwrap();
-    for day in 0..3 {
-        clock.set(MIDNIGHT + day * DAY);
-        emit_numbers(&logger, [day]);
-        assert!(logger.flush_blocking(PATIENCE).unwrap().complete);
-    }
-    let report = logger.shutdown_blocking(PATIENCE).unwrap();
-    report.check().unwrap();
-    let sink = &report.sinks[0];
-    assert_eq!((sink.delivered, sink.dropped.total()), (3, 0));
-    assert!(sink.errors_of(ErrorKind::Temporary) > 0, "{report}");
-    let said = said.lock().unwrap().join("\n");
-    assert!(said.contains("sink `file`: the sink failed for now: cannot compress the log file"), "{said}");
-    fs::remove_dir(folder.join("app.2026-11-24.0001.log.gz.partial")).unwrap();
-    let expected = ["app.2026-11-24.0001.log", "app.2026-11-25.0001.log.gz", "app.2026-11-26.0001.log"];
-    assert_eq!(names(&folder), expected);
-    assert_eq!(all_lines(&folder), ["0", "1", "2"]);
 }
