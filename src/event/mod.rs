@@ -462,6 +462,7 @@ impl<'a> Record<'a> {
     }
 
     /// Every field once: the event's own, then its context's, then the logger's enrichment.
+    #[inline]
     pub fn fields(&self) -> Fields<'a> {
         Fields::new([
             self.event.layer(),

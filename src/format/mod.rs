@@ -35,10 +35,11 @@ mod embedded;
 mod escape;
 mod fragments;
 mod json;
+mod reserved;
 mod text;
 mod timestamp;
 
-pub use json::Json;
+pub use json::{Dotted, Json, Key};
 pub use text::Text;
 pub use timestamp::UtcOffset;
 
