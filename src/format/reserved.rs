@@ -2,15 +2,24 @@
 
 use crate::event::Record;
 
-/// Writes as many `_` as make a reserved name one that no other field of the record has.
+/// The name of a field with as many `_` behind it as make it one that neither the format nor another field has.
 #[cold]
-pub(super) fn write_suffix(name: &str, record: &Record<'_>, out: &mut Vec<u8>) {
-    let taken = |suffix: usize| {
-        record.fields().any(|(other, _)| {
-            other.strip_prefix(name).is_some_and(|rest| rest.len() == suffix && rest.bytes().all(|byte| byte == b'_'))
-        })
-    };
-    // The reserved name itself is one of the fields, so this starts at 1.
-    let suffix = (1..).find(|&suffix| !taken(suffix)).unwrap_or(1);
-    out.extend(std::iter::repeat_n(b'_', suffix));
+pub(super) fn rename(name: &str, record: &Record<'_>, is_reserved: impl Fn(&str) -> bool) -> String {
+    let base = |name: &str| name.trim_end_matches('_').len();
+    let has_field = |name: &str| record.fields().any(|(other, _)| other == name);
+    // Fields before this one may have been given what it would be given.
+    let mut given = Vec::new();
+    for (other, _) in
+        record.fields().filter(|(other, _)| is_reserved(other) && other[..base(other)] == name[..base(name)])
+    {
+        let mut renamed = format!("{other}_");
+        while is_reserved(&renamed) || has_field(&renamed) || given.contains(&renamed) {
+            renamed.push('_');
+        }
+        if other == name {
+            return renamed;
+        }
+        given.push(renamed);
+    }
+    name.to_owned()
 }

@@ -7,11 +7,12 @@ mod value;
 use super::Format;
 use super::escape::{escape, escape_message};
 use super::fragments::{Fragments, Known, Sites};
+use super::reserved;
 use super::timestamp::{Precision, Timestamp, UtcOffset};
 use crate::event::{Callsite, Record};
 pub use keys::Key;
 use keys::{Keys, Place};
-pub(super) use value::{InString, not_finite, write_name, write_reserved_name, write_string, write_value};
+pub(super) use value::{InString, not_finite, write_name, write_string, write_value};
 
 /// One JSON object per line (RFC 8259), for programs.
 ///
@@ -184,7 +185,9 @@ impl Format for Json {
 fn write_fields(record: &Record<'_>, known: Known<'_>, keys: &Keys, out: &mut Vec<u8>) {
     for (index, (name, value)) in record.fields().enumerate() {
         match known.name(1, index, name) {
-            [] if keys.is_reserved(name) => write_reserved_name(name, record, out),
+            [] if keys.is_reserved(name) => {
+                write_name(&reserved::rename(name, record, |name| keys.is_reserved(name)), out);
+            }
             [] => write_name(name, out),
             known => out.extend_from_slice(known),
         }

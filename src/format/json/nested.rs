@@ -37,12 +37,11 @@ pub(super) fn write(record: &Record<'_>, keys: &Keys, out: &mut Vec<u8>) {
 
 /// The name a field has once the format's keys have theirs.
 fn own_name<'a>(name: &'a str, record: &Record<'_>, keys: &Keys) -> Cow<'a, str> {
-    if !keys.is_reserved(name) {
-        return name.into();
+    if keys.is_reserved(name) {
+        reserved::rename(name, record, |name| keys.is_reserved(name)).into()
+    } else {
+        name.into()
     }
-    let mut suffix = Vec::new();
-    reserved::write_suffix(name, record, &mut suffix);
-    format!("{name}{}", "_".repeat(suffix.len())).into()
 }
 
 const ROOT: usize = 0;

@@ -1,23 +1,13 @@
 //! Anywhere a sink formats (pure): names and values as JSON.
 
-use crate::event::{ErrorChain, Record, Value};
+use crate::event::{ErrorChain, Value};
 use crate::format::embedded;
 use crate::format::escape::{Escape, Stops, escape, hex, hex4, stops};
-use crate::format::reserved;
 
 /// Writes `,"name":`.
 pub(in crate::format) fn write_name(name: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"");
     escape::<InString>(name, out);
-    out.extend_from_slice(b"\":");
-}
-
-/// Writes a name that the format reserves, so that no other field of the record has it.
-#[cold]
-pub(in crate::format) fn write_reserved_name(name: &str, record: &Record<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"");
-    escape::<InString>(name, out);
-    reserved::write_suffix(name, record, out);
     out.extend_from_slice(b"\":");
 }
 
