@@ -133,6 +133,7 @@
 //! * `opentelemetry`: trace and span ids of OpenTelemetry on events that come through that layer.
 //! * `serde`: fields `k = @value` as JSON, and `Serialize` for [`Stats`] and the reports.
 //! * `log`: `Logger::install_log`, which takes the records of the `log` crate.
+//! * `config`: `config::Config`, everything the builder offers from a TOML or JSON file and the environment.
 //! * `testing`: `testing::capture`, a logger whose events a test looks at, and `testing::conformance`, which checks a sink
 //!   of your own.
 //!
@@ -165,6 +166,8 @@ mod panic_hook;
 #[cfg(all(unix, feature = "signal"))]
 mod signal;
 mod builder;
+#[cfg(feature = "config")]
+pub mod config;
 mod clock;
 mod deadline;
 mod diagnostics;
