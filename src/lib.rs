@@ -49,6 +49,11 @@
 //! [`Logger::set_filter`] replaces the filter while it runs, [`Logger::set_filter_for`] for a time,
 //! [`Logger::set_sink_filter`] for one sink; [`Builder::filter_from_env`] takes it from the environment.
 //!
+//! # How is it configured from a file?
+//! With the feature `config`, `config::Config` reads everything that the [`Builder`] offers from TOML or JSON, and what
+//! variables of the environment override; what is wrong there is named with its file, line, key, value and what is allowed.
+//! `Config::example()` is a file to start from, with every key and its default.
+//!
 //! # What happens when the queue is full?
 //! What [`Overflow`] says: by default the oldest event of the caller's lane makes room, and is counted
 //! (`overflow_oldest`). `DropNewest` refuses the new event, `Block` waits on threads that may. In a task,

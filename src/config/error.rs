@@ -44,12 +44,21 @@ pub(super) enum Problem {
     /// The file's name does not say what it holds.
     Extension,
     /// It is no TOML or no JSON.
-    Syntax { language: &'static str, said: String, source: BoxError },
-    UnknownKey { allowed: Vec<String> },
+    Syntax {
+        said: String,
+        source: BoxError,
+    },
+    UnknownKey {
+        allowed: Vec<String>,
+    },
     Missing,
-    Value { allowed: String },
+    Value {
+        allowed: String,
+    },
     /// One of a few words.
-    Word { allowed: Vec<String> },
+    Word {
+        allowed: Vec<String>,
+    },
     /// Set beside another of which it takes the place.
     Beside(&'static str),
     Filter(ParseFilterError),
@@ -65,6 +74,8 @@ pub(super) enum Problem {
     Variable,
     /// A variable's value.
     NotUnicode,
+    /// Two variables differ in their letters' case alone.
+    Twice(String),
     /// A variable's name fits several keys.
     Several(Vec<String>),
 }
@@ -154,17 +165,18 @@ fn listed(words: &[impl AsRef<str>], last: &str) -> String {
     }
 }
 
-/// On one line, without anything that drives a terminal, and not too long.
-fn shown(written: &str) -> String {
-    let mut line: String = written.chars().take(LONGEST_VALUE).flat_map(plain).collect();
-    if written.chars().nth(LONGEST_VALUE).is_some() {
-        line.push('…');
-    }
-    line
+/// On one line, and without anything that drives a terminal.
+fn plain(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { c.escape_default().collect() } else { vec![c] };
+    text.chars().flat_map(plain).collect()
 }
 
-fn plain(c: char) -> Vec<char> {
-    if c.is_control() { c.escape_default().collect() } else { vec![c] }
+/// So too, and not too long.
+fn shown(written: &str) -> String {
+    match written.char_indices().nth(LONGEST_VALUE) {
+        Some((end, _)) => plain(&written[..end]) + "…",
+        None => plain(written),
+    }
 }
 
 impl fmt::Display for ConfigError {
@@ -178,7 +190,7 @@ impl fmt::Display for ConfigError {
         match problem {
             Problem::Read(source) => write!(f, "cannot be read: {source}"),
             Problem::Extension => f.write_str("the name of a configuration ends in `.toml` or `.json`"),
-            Problem::Syntax { language, said, .. } => write!(f, "not {language}: {said}"),
+            Problem::Syntax { said, .. } => f.write_str(&plain(said)),
             Problem::UnknownKey { allowed } => {
                 write!(f, "unknown key `{named}`")?;
                 suggest(f, unquoted(key), allowed)?;
@@ -188,19 +200,22 @@ impl fmt::Display for ConfigError {
             Problem::Value { allowed } => write!(f, "`{named}` is {value}; allowed is {allowed}"),
             Problem::Word { allowed } => {
                 write!(f, "`{named}` is {value}")?;
-                suggest(f, value.trim_matches('"'), allowed)?;
+                suggest(f, value.trim_matches(['"', '\'']), allowed)?;
                 write!(f, "; allowed is {}", either(allowed))
             }
             Problem::Beside(other) => write!(f, "`{named}` is {value}, beside `{other}`; allowed is one of the two"),
-            Problem::Filter(error) => write!(f, "`{named}` is {value}: {error}"),
-            Problem::Refused(why) => write!(f, "`{named}` is {value}: {why}"),
+            Problem::Filter(error) => write!(f, "`{named}` is {value}: {}", plain(&error.to_string())),
+            Problem::Refused(why) => write!(f, "`{named}` is {value}: {}", plain(why)),
             Problem::Sink(error) => write!(f, "`{named}`: {}", crate::diagnostics::Chain(&**error)),
-            Problem::Registered(name) => write!(f, "a sink cannot be registered as `{name}`: there is one of that name"),
-            Problem::Feature(feature) => write!(f, "`{named}` is {value}, which needs logweir's feature `{feature}`"),
-            Problem::Variable => {
-                f.write_str("names no key; between its parts stand two underscores, as in `LOGWEIR__SINKS__FILE__LEVEL`")
+            Problem::Registered(name) => {
+                write!(f, "a sink cannot be registered as `{name}`: there is one of that name")
             }
+            Problem::Feature(feature) => write!(f, "`{named}` is {value}, which needs logweir's feature `{feature}`"),
+            Problem::Variable => f.write_str(
+                "names no key; between its parts stand two underscores, as in `LOGWEIR__SINKS__FILE__LEVEL`",
+            ),
             Problem::NotUnicode => f.write_str("its value is not Unicode"),
+            Problem::Twice(other) => write!(f, "is for the key of `{other}`; which of them counts nobody can say"),
             Problem::Several(keys) => write!(f, "fits {}; which of them it means nobody can say", all(keys)),
         }
     }

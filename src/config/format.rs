@@ -2,9 +2,9 @@
 
 use std::iter;
 
+use serde::Deserialize;
 use serde::de::value::{self, MapAccessDeserializer, MapDeserializer, StrDeserializer};
 use serde::de::{self, Deserializer, IntoDeserializer, MapAccess};
-use serde::Deserialize;
 
 use super::choice::{Choice, choice, keys_of};
 use super::error::either;

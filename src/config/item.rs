@@ -143,7 +143,7 @@ impl Item {
     }
 }
 
-/// From any format that knows its types. Where it is written stays with that format.
+/// From any format that knows its types; a key that is null is as if it were absent. Where it is written stays with that format.
 impl<'de> Deserialize<'de> for Item {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let node = deserializer.deserialize_any(NodeVisitor)?;
@@ -211,7 +211,10 @@ impl<'de> Visitor<'de> for NodeVisitor {
             if entries.iter().any(|(other, _)| *other == key) {
                 return Err(de::Error::custom(format_args!("the key `{}` is there twice", key.escape_debug())));
             }
-            entries.push((key, table.next_value()?));
+            let item: Item = table.next_value()?;
+            if !matches!(item.node, Node::Null) {
+                entries.push((key, item));
+            }
         }
         Ok(Node::Table(entries))
     }

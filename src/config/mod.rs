@@ -11,6 +11,8 @@ mod reader;
 mod settings;
 mod sink;
 mod sinks;
+#[cfg(test)]
+pub(crate) mod tests;
 mod text;
 mod variables;
 

@@ -35,9 +35,14 @@ mod tests {
 
     #[test]
     fn slips_are_counted_by_letters_added_left_out_replaced_and_swapped() {
-        for (from, to, expected) in
-            [("", "", 0), ("", "ab", 2), ("level", "levle", 1), ("level", "lvel", 1), ("level", "levell", 1), ("ab", "cd", 2)]
-        {
+        for (from, to, expected) in [
+            ("", "", 0),
+            ("", "ab", 2),
+            ("level", "levle", 1),
+            ("level", "lvel", 1),
+            ("level", "levell", 1),
+            ("ab", "cd", 2),
+        ] {
             assert_eq!(slips(from, to), expected, "{from} {to}");
             assert_eq!(slips(to, from), expected, "{to} {from}");
         }

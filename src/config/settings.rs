@@ -62,7 +62,9 @@ struct ReserveKeys {
 impl Settings {
     pub(super) fn read(root: &Item) -> Result<Self, ConfigError> {
         let keys: Keys = read(root, &[], &[])?;
-        if keys.level.is_some() && let Some(filter) = root.get("filter") {
+        if keys.level.is_some()
+            && let Some(filter) = root.get("filter")
+        {
             return Err(ConfigError::new(Problem::Beside("level")).at(filter).under("filter".into()));
         }
         check_filter(root, keys.filter.as_deref(), &[])?;
@@ -125,7 +127,9 @@ impl Keys {
         let builder = set(builder, self.memory, |builder, bytes| builder.memory(bytes.in_memory()));
         let builder = set(builder, self.max_event_bytes, |builder, bytes| builder.max_event_bytes(bytes.in_memory()));
         let builder = set(builder, self.overflow, |builder, OverflowPolicy(policy)| builder.overflow(policy));
-        set(builder, self.reserve.as_ref(), |builder, ReserveKeys { level, percent }| builder.reserve(level.0, percent.0))
+        set(builder, self.reserve.as_ref(), |builder, ReserveKeys { level, percent }| {
+            builder.reserve(level.0, percent.0)
+        })
     }
 
     fn delivery<'r>(&self, builder: Builder<'r>) -> Builder<'r> {
@@ -140,7 +144,8 @@ impl Keys {
 
     fn ends<'r>(&self, builder: Builder<'r>) -> Builder<'r> {
         let builder = set(builder, self.grace, |builder, HumanDuration(time)| builder.grace(time));
-        let builder = set(builder, self.shutdown_timeout, |builder, HumanDuration(time)| builder.shutdown_timeout(time));
+        let builder =
+            set(builder, self.shutdown_timeout, |builder, HumanDuration(time)| builder.shutdown_timeout(time));
         #[cfg(feature = "prometheus")]
         let builder = set(builder, self.prometheus, |builder, Address(address)| builder.prometheus(address));
         builder

@@ -110,7 +110,9 @@ impl SinkSettings {
     /// Reads the table of this path.
     pub(super) fn read(table: &Item, path: &[String]) -> Result<Self, ConfigError> {
         let (delivery, options): (Delivery, Item) = split(table, path)?;
-        if delivery.level.is_some() && let Some(filter) = table.get("filter") {
+        if delivery.level.is_some()
+            && let Some(filter) = table.get("filter")
+        {
             return Err(ConfigError::new(Problem::Beside("level")).at(filter).under("filter".into()).inside(path));
         }
         check_filter(table, delivery.filter.as_deref(), path)?;
@@ -220,4 +222,30 @@ impl From<DurabilityWord> for Durability {
 /// The key of a sink: `sinks.name`.
 pub(super) fn path_of(name: &str) -> Vec<String> {
     vec!["sinks".into(), part(name)]
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::event::{Event, Level, Record};
+    use crate::format::{Format, Text};
+
+    fn line(mut format: Box<dyn Format>) -> Vec<u8> {
+        let mut out = Vec::new();
+        format.write(&Record::from(&Event::dynamic(Level::Warn, "shop", "paid").with("cents", 950)), &mut out);
+        out
+    }
+
+    /// Whether the keys of these two tables say what is so without them.
+    pub(in crate::config) fn file_and_console(file: &Item, console: &Item) {
+        let (file, console) = (SinkSettings::read(file, &[]).unwrap(), SinkSettings::read(console, &[]).unwrap());
+        let (Kind::File(file), Kind::Console(console)) = (file.kind, console.kind) else { panic!("not these") };
+        let FileKeys { path: _, durability, format } = file;
+        assert_eq!(durability.map(Durability::from), Some(Durability::default()));
+        assert_eq!(line(format.expect("it is there").make()), line(Box::new(Text::new())));
+        let ConsoleKeys { stream, stderr_from: _, colors, format } = console;
+        assert!(matches!(stream, Some(Stream::Stdout)));
+        assert_eq!(colors.map(Colors::from), Some(Colors::default()));
+        assert_eq!(line(format.expect("it is there").make()), line(Box::new(Text::new())));
+    }
 }

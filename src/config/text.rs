@@ -26,6 +26,8 @@ pub(super) fn toml_value(text: &str, origin: &Origin) -> Option<Item> {
 
 /// Reads a text that came from there.
 pub(super) fn from_json(text: &str, origin: &Origin) -> Result<Item, ConfigError> {
+    // Some editors put a mark there; TOML's parser passes over it by itself.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut item: Item = serde_json::from_str(text).map_err(|error| json_syntax(error, origin))?;
     item.come_from(origin);
     Ok(item)
@@ -36,8 +38,8 @@ fn json_syntax(error: serde_json::Error, origin: &Origin) -> ConfigError {
     let said = error.to_string();
     // It stands in front of the message already.
     let said = said.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&said).to_owned();
-    let language = if error.classify() == Category::Data { "a configuration" } else { "JSON" };
-    let problem = Problem::Syntax { language, said, source: error.into() };
+    let said = if error.classify() == Category::Data { said } else { format!("not JSON: {said}") };
+    let problem = Problem::Syntax { said, source: error.into() };
     ConfigError::new(problem).from_origin(origin.at_column(line, column))
 }
 
@@ -65,8 +67,8 @@ impl<'a> Lines<'a> {
         let line = self.line(at);
         let before = self.text.get(self.starts[line - 1]..at).unwrap_or_default();
         let origin = self.origin.at_column(line, before.chars().count() + 1);
-        let said = error.message().replace('\n', ", ");
-        ConfigError::new(Problem::Syntax { language: "TOML", said, source: error.into() }).from_origin(origin)
+        let said = format!("not TOML: {}", error.message().replace('\n', ", "));
+        ConfigError::new(Problem::Syntax { said, source: error.into() }).from_origin(origin)
     }
 
     /// The parser sorts keys by name; here they stand as they are written.

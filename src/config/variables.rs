@@ -17,7 +17,14 @@ pub(super) fn overlay(
 ) -> Result<(), ConfigError> {
     let mut ours: Vec<Variable> = variables.filter_map(Variable::ours).collect::<Result<_, _>>()?;
     // A table before a value in it, and the same order whatever that of the environment is.
-    ours.sort_by(|a, b| (a.parts.len(), &a.name).cmp(&(b.parts.len(), &b.name)));
+    ours.sort_by_cached_key(|variable| {
+        (variable.parts.len(), variable.name.to_ascii_lowercase(), variable.name.clone())
+    });
+    for pair in ours.windows(2) {
+        if pair[0].name.eq_ignore_ascii_case(&pair[1].name) {
+            return Err(ConfigError::new(Problem::Twice(pair[0].name.clone())).from_origin(pair[1].origin()));
+        }
+    }
     ours.iter().try_for_each(|variable| variable.put_into(root))
 }
 
@@ -121,9 +128,8 @@ type Entries = Vec<(String, Item)>;
 
 /// Whether the part of a variable's name stands for this key: a variable has no place for `-`, `.` and the like.
 fn fits(key: &str, part: &str) -> bool {
-    let same = |(key, part): (char, char)| {
-        key.eq_ignore_ascii_case(&part) || (part == '_' && !key.is_ascii_alphanumeric())
-    };
+    let same =
+        |(key, part): (char, char)| key.eq_ignore_ascii_case(&part) || (part == '_' && !key.is_ascii_alphanumeric());
     key.chars().count() == part.chars().count() && key.chars().zip(part.chars()).all(same)
 }
 
