@@ -7,7 +7,8 @@ use crate::pipeline::{Breaker, Retry};
 use crate::sink::{ConsoleSink, FileSink, NullSink};
 
 fn example<'r>() -> Builder<'r> {
-    Config::from_toml(&whole_example()).unwrap().builder(&Sinks::new()).unwrap()
+    let config = Config::from_toml(&whole_example()).expect("the example");
+    config.builder(&Sinks::new()).expect("no type of our own")
 }
 
 #[test]
@@ -53,9 +54,9 @@ fn the_example_of_a_configuration_shows_the_builders_defaults() {
 #[test]
 fn the_example_of_a_configuration_shows_the_pipelines_defaults() {
     let sinks = example().sinks;
-    let of = |name: &str| &sinks.iter().find(|(other, _)| other == name).unwrap().1;
+    let (_, file) = sinks.iter().find(|(name, _)| name == "file").unwrap();
     let Pipeline { sink: _, filter, timeout, when_full, backlog_bytes: _, retry, breaker, on_breaker: _, fallback } =
-        of("file");
+        file;
     let default = Pipeline::to(FileSink::new("x"));
     assert_eq!(filter.as_ref().ok(), default.filter.as_ref().ok());
     assert_eq!((*timeout, *when_full), (default.timeout, default.when_full));

@@ -94,7 +94,7 @@ impl ConfigError {
         self
     }
 
-    pub(super) fn from_origin(mut self, origin: Origin) -> Self {
+    pub(super) fn written_at(mut self, origin: Origin) -> Self {
         self.0.origin = Some(origin);
         self
     }

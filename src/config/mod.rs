@@ -115,7 +115,7 @@ impl Config {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let origin = Origin::new(Source::File(path.to_owned()));
-        let fail = |problem| ConfigError::new(problem).from_origin(origin.clone());
+        let fail = |problem| ConfigError::new(problem).written_at(origin.clone());
         let ending = path.extension().map(|ending| ending.to_ascii_lowercase());
         let read = match ending.as_ref().and_then(|ending| ending.to_str()) {
             Some("toml") => text::from_toml,

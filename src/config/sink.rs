@@ -40,7 +40,7 @@ enum Kind {
     Console(ConsoleKeys),
     File(FileKeys),
     Null(NullKeys),
-    Registered(Registered),
+    Registered(Box<Registered>),
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -164,7 +164,7 @@ impl Kind {
             "console" => Kind::Console(read(&options, path, beside)?),
             "file" => Kind::File(read(&options, path, beside)?),
             "null" => Kind::Null(read(&options, path, beside)?),
-            _ => Kind::Registered(Registered { table: table.clone(), path: path.to_vec(), options, beside }),
+            _ => Kind::Registered(Box::new(Registered { table: table.clone(), path: path.to_vec(), options, beside })),
         })
     }
 
@@ -238,7 +238,8 @@ pub(super) mod tests {
 
     /// Whether the keys of these two tables say what is so without them.
     pub(in crate::config) fn file_and_console(file: &Item, console: &Item) {
-        let (file, console) = (SinkSettings::read(file, &[]).unwrap(), SinkSettings::read(console, &[]).unwrap());
+        let (file, console) = (SinkSettings::read(file, &[]), SinkSettings::read(console, &[]));
+        let (file, console) = (file.expect("a file"), console.expect("a console"));
         let (Kind::File(file), Kind::Console(console)) = (file.kind, console.kind) else { panic!("not these") };
         let FileKeys { path: _, durability, format } = file;
         assert_eq!(durability.map(Durability::from), Some(Durability::default()));

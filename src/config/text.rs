@@ -40,7 +40,7 @@ fn json_syntax(error: serde_json::Error, origin: &Origin) -> ConfigError {
     let said = said.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&said).to_owned();
     let said = if error.classify() == Category::Data { said } else { format!("not JSON: {said}") };
     let problem = Problem::Syntax { said, source: error.into() };
-    ConfigError::new(problem).from_origin(origin.at_column(line, column))
+    ConfigError::new(problem).written_at(origin.at_column(line, column))
 }
 
 /// A text and where its lines begin.
@@ -68,7 +68,7 @@ impl<'a> Lines<'a> {
         let before = self.text.get(self.starts[line - 1]..at).unwrap_or_default();
         let origin = self.origin.at_column(line, before.chars().count() + 1);
         let said = format!("not TOML: {}", error.message().replace('\n', ", "));
-        ConfigError::new(Problem::Syntax { said, source: error.into() }).from_origin(origin)
+        ConfigError::new(Problem::Syntax { said, source: error.into() }).written_at(origin)
     }
 
     /// The parser sorts keys by name; here they stand as they are written.

@@ -22,7 +22,7 @@ pub(super) fn overlay(
     });
     for pair in ours.windows(2) {
         if pair[0].name.eq_ignore_ascii_case(&pair[1].name) {
-            return Err(ConfigError::new(Problem::Twice(pair[0].name.clone())).from_origin(pair[1].origin()));
+            return Err(ConfigError::new(Problem::Twice(pair[0].name.clone())).written_at(pair[1].origin()));
         }
     }
     ours.iter().try_for_each(|variable| variable.put_into(root))
@@ -44,13 +44,13 @@ impl Variable {
         let parts: Vec<String> = name[prefix.len()..].split(BETWEEN).map(str::to_owned).collect();
         let origin = || Origin::new(Source::Variable(name.clone()));
         let Ok(text) = text.into_string() else {
-            return Some(Err(ConfigError::new(Problem::NotUnicode).from_origin(origin())));
+            return Some(Err(ConfigError::new(Problem::NotUnicode).written_at(origin())));
         };
         if text.trim().is_empty() {
             return None;
         }
         if parts.iter().any(String::is_empty) {
-            return Some(Err(ConfigError::new(Problem::Variable).from_origin(origin())));
+            return Some(Err(ConfigError::new(Problem::Variable).written_at(origin())));
         }
         Some(Ok(Variable { name, parts, text }))
     }
@@ -96,7 +96,7 @@ impl Variable {
             [] if part.contains(char::is_lowercase) => Ok(part.to_owned()),
             [] => Ok(part.to_ascii_lowercase()),
             [key] => Ok(key.clone()),
-            _ => Err(ConfigError::new(Problem::Several(fitting)).from_origin(self.origin())),
+            _ => Err(ConfigError::new(Problem::Several(fitting)).written_at(self.origin())),
         }
     }
 
