@@ -173,6 +173,7 @@ mod signal;
 mod builder;
 #[cfg(feature = "config")]
 pub mod config;
+mod calendar;
 mod clock;
 mod deadline;
 mod diagnostics;

@@ -2,10 +2,10 @@
 //!
 //! Events come many to a second, so the text up to the second is kept and only the fraction is written anew.
 
+use crate::calendar::{DAYS_BEFORE_EPOCH, civil};
+
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 const SECONDS_PER_DAY: u64 = 86_400;
-/// Days from 0000-03-01, where the calendar's 400-year cycle is counted from, to 1970-01-01.
-const DAYS_BEFORE_EPOCH: u64 = 719_468;
 
 /// `2026-11-21T21:19:00`, the fraction follows.
 const PREFIX: usize = 19;
@@ -125,19 +125,6 @@ impl Timestamp {
             text[at] = mark;
         }
     }
-}
-
-/// Year, month and day of a day counted from 0000-03-01: `civil_from_days` of Howard Hinnant's "chrono-Compatible
-/// Low-Level Date Algorithms", <https://howardhinnant.github.io/date_algorithms.html>.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // Months from March, so that the leap day is the last of the year.
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let year = era * 400 + year_of_era;
-    if month < 10 { (year, month + 3, day) } else { (year + 1, month - 9, day) }
 }
 
 fn put_two(text: &mut [u8; LONGEST], at: usize, number: u64) {

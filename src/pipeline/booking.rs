@@ -171,6 +171,11 @@ impl Station {
         self.book_error(Some(&Arc::new(SinkError::timed_out(call, self.config.timeout))));
     }
 
+    /// The sink had trouble that cost no event.
+    pub(super) fn troubled(&self, error: &Arc<SinkError>) {
+        self.book_error(Some(error));
+    }
+
     /// Events in hand end here. `uncertain` of those that stay in hand may have been delivered although nobody said so.
     ///
     /// Both under one lock: a seal in between would book as dropped what arrived.
@@ -206,6 +211,13 @@ impl Station {
         });
         if let (Err(error), true) = (answer, is_news) {
             self.diagnose(format!("{}/{}", self.config.name, link + 1), error.clone());
+        }
+    }
+
+    /// A fallback link may have had trouble that cost no event.
+    pub(super) fn link_troubled(&self, link: usize, trouble: Option<Arc<SinkError>>) {
+        if let Some(error) = trouble {
+            self.link_answered(link, &Err(error));
         }
     }
 

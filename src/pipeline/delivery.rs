@@ -280,7 +280,15 @@ impl Courier<'_> {
         };
         let answer = answer?.map_err(Arc::new);
         self.station.answered(piece, &answer, started.elapsed(), self.sink.written_bytes());
+        self.hear_trouble();
         Some(answer)
+    }
+
+    /// What the sink has to say beside its answers.
+    fn hear_trouble(&mut self) {
+        if let Some(trouble) = self.sink.trouble() {
+            self.station.troubled(&Arc::new(trouble));
+        }
     }
 
     /// Makes a call of the sink and of every link. The first error counts.
@@ -302,6 +310,12 @@ impl Courier<'_> {
 
     /// Makes a call of the sink.
     async fn call(&mut self, call: Call) -> Result<(), SinkError> {
+        let answer = self.make(call).await;
+        self.hear_trouble();
+        answer
+    }
+
+    async fn make(&mut self, call: Call) -> Result<(), SinkError> {
         let outlives_timeout = self.sink.outlives_timeout();
         let nothing = Batch::default();
         let mut made = pin!(guarded(call.make(&mut *self.sink, &nothing)));

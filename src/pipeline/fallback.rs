@@ -70,6 +70,11 @@ impl Link {
         }
         in_time
     }
+
+    /// What the sink has to say beside its answers, unless it is busy.
+    fn trouble(&self) -> Option<Arc<SinkError>> {
+        self.sink.try_lock().ok()?.trouble().map(Arc::new)
+    }
 }
 
 /// The links, asked in their order.
@@ -116,6 +121,7 @@ impl<'a> Chain<'a> {
             });
             let answer = answer.map_err(Arc::new);
             self.station.link_answered(index, &answer);
+            self.station.link_troubled(index, link.trouble());
             let delivered = answer.map_or_else(|error| error.delivered_count().min(len), |()| len);
             batch = batch.skip(delivered);
             let uncertain = if doubts > 0 { batch.len() as u64 } else { 0 };
@@ -159,6 +165,7 @@ impl<'a> Chain<'a> {
                 Ok(()) => self.links[index].call(call, Batch::default()).await,
                 Err(_) => None,
             };
+            self.station.link_troubled(index, self.links[index].trouble());
             result = result.and(answer.unwrap_or_else(|| Err(SinkError::timed_out(call.name(), limit))));
         }
         result

@@ -9,9 +9,9 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use async_trait::async_trait;
@@ -87,6 +87,11 @@ pub trait BlockingSink: Send + 'static {
     fn written_bytes(&self) -> u64 {
         0
     }
+
+    /// Trouble that cost no event, since this was asked last; asked after each call, as [`Sink::trouble`].
+    fn trouble(&mut self) -> Option<SinkError> {
+        None
+    }
 }
 
 /// Gives a [`BlockingSink`] a thread of its own, which makes a [`Sink`] of it.
@@ -112,14 +117,35 @@ pub struct Blocking<S> {
     jobs: Option<Sender<Job>>,
     /// What the last call waits for; still here at the next call if the future was dropped.
     pending: Option<oneshot::Receiver<Result<(), SinkError>>>,
-    written: Arc<AtomicU64>,
+    shown: Arc<Shown>,
+}
+
+/// What the sink shows beside its answers. Each answer publishes it.
+#[derive(Default)]
+struct Shown {
+    written: AtomicU64,
+    // A std lock: held to move one error.
+    trouble: Mutex<Option<SinkError>>,
+}
+
+impl Shown {
+    fn update(&self, sink: &mut impl BlockingSink) {
+        self.written.store(sink.written_bytes(), Ordering::Relaxed);
+        if let Some(trouble) = sink.trouble() {
+            *self.trouble() = Some(trouble);
+        }
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Option<SinkError>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<S: BlockingSink> Blocking<S> {
     /// The sink on a thread named `logweir-sink`.
     pub fn new(sink: S) -> Self {
-        let written = Arc::new(AtomicU64::new(sink.written_bytes()));
-        Blocking { name: "logweir-sink".to_owned(), idle: Some(sink), jobs: None, pending: None, written }
+        let shown = Arc::new(Shown { written: AtomicU64::new(sink.written_bytes()), ..Shown::default() });
+        Blocking { name: "logweir-sink".to_owned(), idle: Some(sink), jobs: None, pending: None, shown }
     }
 
     /// Names the thread; default `logweir-sink`. Linux shows the first 15 bytes. Zero bytes are left out.
@@ -140,10 +166,10 @@ impl<S: BlockingSink> Blocking<S> {
         }
         let Some(sink) = self.idle.take() else { return Ok(()) };
         let (jobs, inbox) = mpsc::channel();
-        let written = Arc::clone(&self.written);
+        let shown = Arc::clone(&self.shown);
         thread::Builder::new()
             .name(self.name.clone())
-            .spawn(move || serve(sink, &inbox, &written))
+            .spawn(move || serve(sink, &inbox, &shown))
             .map_err(|error| SinkError::permanent(ThreadError::Spawn(error)))?;
         self.jobs = Some(jobs);
         Ok(())
@@ -168,7 +194,11 @@ impl<S: BlockingSink> Blocking<S> {
     }
 
     pub(super) fn written(&self) -> u64 {
-        self.written.load(Ordering::Relaxed)
+        self.shown.written.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn trouble(&self) -> Option<SinkError> {
+        self.shown.trouble().take()
     }
 }
 
@@ -202,6 +232,10 @@ impl<S: BlockingSink> Sink for Blocking<S> {
 
     fn written_bytes(&self) -> u64 {
         self.written()
+    }
+
+    fn trouble(&mut self) -> Option<SinkError> {
+        Blocking::trouble(self)
     }
 
     fn outlives_timeout(&self) -> bool {
@@ -238,6 +272,10 @@ macro_rules! sink_on_its_thread {
                 self.thread.written()
             }
 
+            fn trouble(&mut self) -> Option<$crate::sink::SinkError> {
+                self.thread.trouble()
+            }
+
             fn default_timeout(&self) -> ::std::time::Duration {
                 $timeout
             }
@@ -263,7 +301,7 @@ pub(super) enum Work {
 }
 
 /// The thread's whole life.
-fn serve<S: BlockingSink>(mut sink: S, jobs: &Receiver<Job>, written: &AtomicU64) {
+fn serve<S: BlockingSink>(mut sink: S, jobs: &Receiver<Job>, shown: &Shown) {
     crate::suppress::mark_thread();
     while let Ok(Job { work, answer }) = jobs.recv() {
         let result = catch_unwind(AssertUnwindSafe(|| {
@@ -273,8 +311,7 @@ fn serve<S: BlockingSink>(mut sink: S, jobs: &Receiver<Job>, written: &AtomicU64
                 Work::Close => sink.close(),
                 Work::Reopen => sink.reopen(),
             };
-            // The answer that follows publishes it.
-            written.store(sink.written_bytes(), Ordering::Relaxed);
+            shown.update(&mut sink);
             result
         }))
         .unwrap_or_else(|payload| Err(SinkError::panicked(payload)));

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::SinkError;
 use super::blocking::{Blocking, BlockingSink, sink_on_its_thread};
-use super::writer::LineWriter;
+use super::writer::{LineWriter, Outlet as LineOutlet};
 use crate::event::{Batch, Level};
 use crate::format::{Format, Text};
 
@@ -266,6 +266,8 @@ impl Write for Patient {
         self.0.flush()
     }
 }
+
+impl LineOutlet for Patient {}
 
 #[derive(Debug)]
 struct ConsoleError {

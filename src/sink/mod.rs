@@ -16,7 +16,7 @@ use async_trait::async_trait;
 pub use blocking::{Blocking, BlockingSink};
 pub use console::{Colors, ConsoleSink};
 pub use error::{ErrorKind, SinkError};
-pub use file::{Durability, FileSink, OpenError};
+pub use file::{Durability, FileSink, OpenError, Rolling, RollingError, UpkeepError, UpkeepTask};
 pub use memory::{Captured, MemorySink, WaitError};
 pub use null::NullSink;
 pub use selection::Selection;
@@ -80,6 +80,12 @@ pub trait Sink: Send + 'static {
     /// Bytes written since the sink was made: a running total, read after each write.
     fn written_bytes(&self) -> u64 {
         0
+    }
+
+    /// Trouble that cost no event, since this was asked last: asked after each call, counted and reported as an error of
+    /// the sink's, and nothing else comes of it.
+    fn trouble(&mut self) -> Option<SinkError> {
+        None
     }
 
     /// How long a call may take if its pipeline is not told otherwise ([`Pipeline::timeout`](crate::Pipeline::timeout)).

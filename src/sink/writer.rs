@@ -23,6 +23,22 @@ const KEPT_BYTES: usize = 2 * PIECE;
 /// How many offsets stay allocated after a burst.
 const KEPT_ENDS: usize = 1 << 12;
 
+/// Where lines go.
+pub(super) trait Outlet: Write {
+    /// Asked before each write: makes ready for lines that end at these offsets, the first of which begins at `start`.
+    fn admit(&mut self, _start: usize, ends: &[usize]) -> io::Result<Admitted> {
+        Ok(Admitted { lines: ends.len(), changed: None })
+    }
+}
+
+/// What goes out with the next write.
+pub(super) struct Admitted {
+    /// The first so many lines; one at the least.
+    pub(super) lines: usize,
+    /// Whether the stream ends in the middle of a line, if it is another one than before.
+    pub(super) changed: Option<bool>,
+}
+
 /// Writes batches as lines and knows, whatever happens, how many events are out.
 pub(super) struct LineWriter<W> {
     out: W,
@@ -33,7 +49,7 @@ pub(super) struct LineWriter<W> {
     gone: Option<io::ErrorKind>,
 }
 
-impl<W: Write> LineWriter<W> {
+impl<W: Outlet> LineWriter<W> {
     /// A writer whose stream ends in the middle of a line if `torn`.
     pub(super) fn new(out: W, torn: bool) -> Self {
         LineWriter { out, buffer: Vec::new(), ends: Vec::new(), torn, written: 0, gone: None }
@@ -70,15 +86,16 @@ impl<W: Write> LineWriter<W> {
         self.end_torn_line().map_err(|error| self.failed(error))
     }
 
-    /// Goes on with another stream. The total of bytes stays.
-    pub(super) fn replace(&mut self, out: W, torn: bool) {
-        self.out = out;
-        self.torn = torn;
-        self.gone = None;
+    /// The stream is another one, if this says whether it ends in the middle of a line.
+    pub(super) fn changed(&mut self, torn: Option<bool>) {
+        if let Some(torn) = torn {
+            self.torn = torn;
+            self.gone = None;
+        }
     }
 
-    pub(super) fn out(&self) -> &W {
-        &self.out
+    pub(super) fn out_mut(&mut self) -> &mut W {
+        &mut self.out
     }
 
     pub(super) fn written(&self) -> u64 {
@@ -108,15 +125,29 @@ impl<W: Write> LineWriter<W> {
 
     /// Writes the buffer; returns how many of its events are out, all of them unless there is an error.
     fn send(&mut self) -> (usize, io::Result<()>) {
-        if self.buffer.is_empty() {
+        let mut events = 0;
+        while events < self.ends.len() {
+            match self.send_from(events) {
+                (out, Ok(())) => events = out,
+                failed => return failed,
+            }
+        }
+        (events, Ok(()))
+    }
+
+    /// Writes as much as the outlet takes at once, from this event on; returns how many are out then.
+    fn send_from(&mut self, event: usize) -> (usize, io::Result<()>) {
+        let start = event.checked_sub(1).map_or(0, |before| self.ends[before]);
+        if start == self.buffer.len() {
             return (self.ends.len(), Ok(()));
         }
-        if let Err(error) = self.end_torn_line() {
-            return (0, Err(error));
-        }
-        let mut sent = 0;
-        while sent < self.buffer.len() {
-            match write_some(&mut self.out, &self.buffer[sent..]) {
+        let lines = match self.admit(event, start) {
+            Ok(lines) => lines,
+            Err(error) => return (event, Err(error)),
+        };
+        let (mut sent, end) = (start, self.ends[event + lines - 1]);
+        while sent < end {
+            match write_some(&mut self.out, &self.buffer[sent..end]) {
                 Ok(count) => {
                     sent += count;
                     self.written += count as u64;
@@ -124,7 +155,18 @@ impl<W: Write> LineWriter<W> {
                 Err(error) => return (self.stopped_at(sent), Err(error)),
             }
         }
-        (self.ends.len(), Ok(()))
+        (event + lines, Ok(()))
+    }
+
+    /// How many of the events from this one on may go out at once. Whatever they go to, it is at the end of a line.
+    fn admit(&mut self, event: usize, start: usize) -> io::Result<usize> {
+        self.end_torn_line()?;
+        let Admitted { lines, changed } = self.out.admit(start, &self.ends[event..])?;
+        if changed.is_some() {
+            self.changed(changed);
+            self.end_torn_line()?;
+        }
+        Ok(lines)
     }
 
     /// How many events `sent` bytes are, and whether they end in the middle of one.
@@ -232,6 +274,8 @@ mod tests {
         }
     }
 
+    impl Outlet for Scripted {}
+
     fn writer<const N: usize>(script: [Result<usize, io::ErrorKind>; N]) -> LineWriter<Scripted> {
         LineWriter::new(Scripted { script: script.into(), ..Scripted::default() }, false)
     }
@@ -318,7 +362,8 @@ mod tests {
         assert_eq!((error.kind(), error.delivered_count()), (ErrorKind::Permanent, 0));
         assert_eq!(text(&writer), "one\n");
 
-        writer.replace(Scripted::default(), false);
+        writer.out = Scripted::default();
+        writer.changed(Some(false));
         write(&mut writer, &batch).unwrap();
         assert_eq!(text(&writer), "one\ntwo\n");
         assert_eq!(writer.written(), 12);

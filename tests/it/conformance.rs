@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
-use logweir::sink::{BlockingSink, ConsoleSink, Durability, FileSink, MemorySink, NullSink};
+use logweir::sink::{BlockingSink, ConsoleSink, Durability, FileSink, MemorySink, NullSink, Rolling};
 use logweir::testing::conformance;
 use logweir::{Batch, Blocking, Level, Sink, SinkError, async_trait};
 
@@ -36,6 +36,13 @@ async fn our_sinks_keep_the_rules_of_sinks() {
         conformance(|| FileSink::new(&path).durability(durability).format(Plain)).await;
         assert_eq!(fs::read_to_string(&path).unwrap().lines().collect::<Vec<_>>(), courses());
     }
+    let rolled = dir.join("rolled/app.log");
+    conformance(|| FileSink::new(&rolled).rolling(Rolling::daily().max_bytes(20)).format(Plain)).await;
+    let mut names: Vec<_> = fs::read_dir(dir.join("rolled")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.retain(|path| *path != rolled);
+    names.sort();
+    let lines: String = names.into_iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    assert_eq!(lines.lines().collect::<Vec<_>>(), courses());
     let files = AtomicU64::new(0);
     conformance(|| FileSink::new(dir.join(format!("{}.log", files.fetch_add(1, Ordering::Relaxed))))).await;
 

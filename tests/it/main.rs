@@ -30,6 +30,7 @@ mod queue;
 mod readme;
 mod redaction;
 mod retry;
+mod rolling;
 mod sampling;
 mod scope;
 mod sinks;

@@ -93,23 +93,32 @@ async fn a_line_torn_by_a_crash_is_ended_before_the_first_event() {
 }
 
 #[tokio::test]
-async fn after_a_rename_reopen_goes_on_in_a_new_file() {
+async fn after_a_rename_reopen_goes_on_in_a_new_file_at_once_and_the_next_batch_by_itself() {
     let folder = folder("reopen");
-    let (path, moved) = (folder.join("app.log"), folder.join("app.log.1"));
+    let path = folder.join("app.log");
     let mut sink = FileSink::new(&path).format(Plain).durability(Durability::Flushed);
     sink.open().unwrap();
     sink.write(&batch(["one"])).await.unwrap();
-    fs::rename(&path, &moved).unwrap();
-    sink.write(&batch(["two"])).await.unwrap();
+    fs::rename(&path, folder.join("app.log.1")).unwrap();
     sink.reopen().await.unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "");
+    sink.write(&batch(["two"])).await.unwrap();
+    fs::rename(&path, folder.join("app.log.2")).unwrap();
     sink.write(&batch(["three"])).await.unwrap();
-    assert_eq!(fs::read_to_string(&moved).unwrap(), "one\ntwo\n");
-    assert_eq!(fs::read_to_string(&path).unwrap(), "three\n");
-    assert_eq!(sink.written_bytes(), 14);
+    // As logrotate does with `create`: something stands at the path, and it is another file.
+    fs::rename(&path, folder.join("app.log.3")).unwrap();
+    fs::write(&path, "torn").unwrap();
+    sink.write(&batch(["four"])).await.unwrap();
+    for (name, text) in
+        [("app.log.1", "one\n"), ("app.log.2", "two\n"), ("app.log.3", "three\n"), ("app.log", "torn\nfour\n")]
+    {
+        assert_eq!(fs::read_to_string(folder.join(name)).unwrap(), text, "{name}");
+    }
+    assert_eq!(sink.written_bytes(), 4 + 4 + 6 + 6);
 }
 
 #[tokio::test]
-async fn a_reopen_that_fails_is_temporary_and_keeps_the_old_file() {
+async fn a_file_that_was_moved_goes_on_where_it_is_if_there_can_be_no_other() {
     let folder = folder("reopen_fails");
     let (path, moved) = (folder.join("app.log"), folder.join("app.log.1"));
     let mut sink = FileSink::new(&path).format(Plain);
@@ -118,8 +127,36 @@ async fn a_reopen_that_fails_is_temporary_and_keeps_the_old_file() {
     fs::create_dir(&path).unwrap();
     let error = sink.reopen().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Temporary);
+    // Said once, however often it fails.
     sink.write(&batch(["one"])).await.unwrap();
-    assert_eq!(fs::read_to_string(&moved).unwrap(), "one\n");
+    let trouble = sink.trouble().unwrap();
+    assert!(trouble.source().unwrap().to_string().contains("from which the file was moved away"), "{trouble:?}");
+    sink.write(&batch(["two"])).await.unwrap();
+    assert!(sink.trouble().is_none());
+    assert_eq!(fs::read_to_string(&moved).unwrap(), "one\ntwo\n");
+    fs::remove_dir(&path).unwrap();
+    sink.write(&batch(["three"])).await.unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "three\n");
+}
+
+#[tokio::test]
+async fn nothing_is_written_to_a_file_that_was_deleted() {
+    let folder = folder("deleted");
+    let path = folder.join("logs/app.log");
+    let mut sink = FileSink::new(&path).format(Plain);
+    sink.open().unwrap();
+    sink.write(&batch(["one"])).await.unwrap();
+    fs::remove_dir_all(folder.join("logs")).unwrap();
+    // The folder cannot be made again: something else is called so.
+    fs::write(folder.join("logs"), "").unwrap();
+    for _ in 0..2 {
+        let error = sink.write(&batch(["two"])).await.unwrap_err();
+        assert_eq!((error.kind(), error.delivered_count()), (ErrorKind::Temporary, 0));
+        assert_eq!(error.source().unwrap().downcast_ref::<OpenError>().unwrap().path, path);
+    }
+    fs::remove_file(folder.join("logs")).unwrap();
+    sink.write(&batch(["two"])).await.unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
 }
 
 #[test]

@@ -1,12 +1,30 @@
-//! A thread the sink owns: lines appended to a file.
+//! A thread the sink owns: lines appended to a file, or to one file after another.
 
-use std::error::Error;
+mod error;
+mod folder;
+#[cfg(feature = "gzip")]
+mod gzip;
+mod names;
+mod open;
+mod period;
+mod retention;
+mod roller;
+mod rolling;
+mod target;
+mod upkeep;
+
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
+pub use error::{OpenError, RollingError, UpkeepError, UpkeepTask};
+pub use rolling::Rolling;
+
+use self::folder::Folder;
+use self::open::folder_of;
+use self::roller::Roller;
+use self::target::Target;
+use self::upkeep::{Trouble, Upkeep};
 use super::SinkError;
 use super::blocking::{Blocking, BlockingSink, sink_on_its_thread};
 use super::writer::{LineWriter, classify};
@@ -20,12 +38,17 @@ use crate::format::{Format, Text};
 /// one write in the usual case, at the end of the file wherever that is by then, so several processes can share the
 /// file.
 ///
-/// After something else moved the file away (logrotate), `reopen` goes on at the path. If that fails, the sink keeps
-/// the file it has, and the error is temporary. Truncating the file in place (logrotate's `copytruncate`) needs no
-/// `reopen`.
+/// Before each batch it looks whether the file still stands at its path. After something else moved it away (logrotate) or
+/// deleted it, perhaps with its folder, it goes on in a new file at the path; `reopen` does so at once. If that fails, a
+/// file that was moved goes on where it is, and one that was deleted is a temporary error: no line is written to where
+/// nobody can find it. (What was written between the deletion and the next batch has gone with the file.) Truncating the
+/// file in place (logrotate's `copytruncate`) needs no `reopen`. Where the system has no inodes (Windows), only a file that
+/// is missing is noticed.
+///
+/// [`rolling`](FileSink::rolling) makes it begin another file by time or size, and delete and compress old ones.
 ///
 /// # Errors
-/// A file that cannot be opened is a permanent error whose source is an [`OpenError`]. A full disk, an exhausted quota
+/// A file that cannot be opened at the start is a permanent error whose source is an [`OpenError`]. A full disk, an exhausted quota
 /// and other I/O errors are temporary. When the path is a FIFO whose reader left, or the file has gone from its network
 /// file server, the error is permanent, and so is every later one until `reopen`.
 ///
@@ -79,8 +102,9 @@ impl FileSink {
             path: path.into(),
             format: Box::new(Text::new()),
             durability: Durability::default(),
+            rolling: None,
+            trouble: Trouble::default(),
             lines: None,
-            regular: false,
         };
         FileSink { thread: Blocking::new(writer).name("logweir-file") }
     }
@@ -93,6 +117,11 @@ impl FileSink {
     /// What survives a crash; default [`Durability::Buffered`].
     pub fn durability(self, durability: Durability) -> Self {
         self.configure(|writer| writer.durability = durability)
+    }
+
+    /// Begins another file by time or size. Default: all goes to the one file at the path.
+    pub fn rolling(self, policy: Rolling) -> Self {
+        self.configure(|writer| writer.rolling = Some(policy))
     }
 
     fn configure(mut self, set: impl FnOnce(&mut FileWriter)) -> Self {
@@ -110,39 +139,39 @@ struct FileWriter {
     path: PathBuf,
     format: Box<dyn Format>,
     durability: Durability,
+    rolling: Option<Rolling>,
+    trouble: Trouble,
     /// None until opened.
-    lines: Option<LineWriter<File>>,
-    /// A device or a FIFO has no end to look at and no disk to wait for.
-    regular: bool,
+    lines: Option<LineWriter<Target>>,
 }
 
 impl FileWriter {
-    fn open_file(&mut self) -> Result<(), OpenError> {
-        let opened =
-            Opened::at(&self.path, self.durability).map_err(|source| OpenError { path: self.path.clone(), source })?;
-        self.regular = opened.regular;
-        match &mut self.lines {
-            Some(lines) => lines.replace(opened.file, opened.torn),
-            None => self.lines = Some(LineWriter::new(opened.file, opened.torn)),
-        }
-        Ok(())
+    fn roller(&self) -> Result<Option<Roller>, SinkError> {
+        let Some(policy) = self.rolling.clone() else { return Ok(None) };
+        let names = policy.check(&self.path).map_err(SinkError::permanent)?;
+        let folder = Folder::new(folder_of(&self.path), names);
+        let upkeep = Upkeep::start(&policy, &folder, &self.trouble).map_err(SinkError::permanent)?;
+        Ok(Some(Roller::new(&self.path, policy, folder, self.durability, upkeep)))
     }
 
-    fn sync(&self) -> Result<(), SinkError> {
-        match &self.lines {
-            Some(lines) if self.regular => lines.out().sync_data().map_err(classify),
-            _ => Ok(()),
-        }
+    fn sync(&mut self) -> Result<(), SinkError> {
+        self.lines.as_mut().map_or(Ok(()), |lines| lines.out_mut().sync().map_err(classify))
     }
 }
 
 impl BlockingSink for FileWriter {
     fn open(&mut self) -> Result<(), SinkError> {
-        self.open_file().map_err(SinkError::permanent)
+        let roller = self.roller()?;
+        let opened = Target::open(&self.path, self.durability, roller, self.trouble.clone());
+        let (target, torn) = opened.map_err(SinkError::permanent)?;
+        self.lines = Some(LineWriter::new(target, torn));
+        Ok(())
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
         let lines = self.lines.as_mut().expect("`Blocking` writes only after `open` succeeded");
+        let changed = lines.out_mut().look().map_err(SinkError::temporary)?;
+        lines.changed(changed);
         let written = lines.write(batch, 0..batch.len(), &mut *self.format);
         let nothing = written.as_ref().is_err_and(|error| error.delivered_count() == 0);
         if self.durability == Durability::Synced && !nothing {
@@ -162,16 +191,31 @@ impl BlockingSink for FileWriter {
         }
     }
 
+    fn close(&mut self) -> Result<(), SinkError> {
+        let flushed = self.flush();
+        if let Some(lines) = &mut self.lines {
+            lines.out_mut().close();
+        }
+        flushed
+    }
+
     fn reopen(&mut self) -> Result<(), SinkError> {
         // The old file first, while it is still at hand. If it cannot be brought to its end, say so, but move on: a
         // full disk is one reason to rotate.
         let flushed = self.flush();
-        self.open_file().map_err(SinkError::temporary)?;
+        if let Some(lines) = &mut self.lines {
+            let changed = lines.out_mut().reopen().map_err(SinkError::temporary)?;
+            lines.changed(changed);
+        }
         flushed
     }
 
     fn written_bytes(&self) -> u64 {
         self.lines.as_ref().map_or(0, LineWriter::written)
+    }
+
+    fn trouble(&mut self) -> Option<SinkError> {
+        self.trouble.take()
     }
 }
 
@@ -180,94 +224,7 @@ impl fmt::Debug for FileWriter {
         f.debug_struct("FileWriter")
             .field("path", &self.path)
             .field("durability", &self.durability)
+            .field("rolling", &self.rolling)
             .finish_non_exhaustive()
-    }
-}
-
-/// A file ready for the first event.
-struct Opened {
-    file: File,
-    regular: bool,
-    torn: bool,
-}
-
-impl Opened {
-    fn at(path: &Path, durability: Durability) -> io::Result<Self> {
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let created = folder.ancestors().take_while(|folder| !or_here(folder).exists()).count();
-        fs::create_dir_all(or_here(folder))?;
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
-        let regular = file.metadata()?.is_file();
-        let torn = regular && ends_torn(path)?;
-        if regular && durability != Durability::Buffered {
-            // The file's name stands in its folder, the name of each new folder in the one above.
-            folder.ancestors().take(created + 1).try_for_each(|folder| sync_folder(or_here(folder)))?;
-        }
-        Ok(Opened { file, regular, torn })
-    }
-}
-
-/// The folder of a path that names none.
-fn or_here(folder: &Path) -> &Path {
-    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
-}
-
-/// Whether there is a last byte, and it is no newline. It takes a handle of its own: the one for appending must not be
-/// able to read, or a FIFO would have a reader (us) for ever.
-fn ends_torn(path: &Path) -> io::Result<bool> {
-    let mut file = match File::open(path) {
-        // We may append to it, but not look: take it to be whole.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
-        opened => opened?,
-    };
-    if file.seek(SeekFrom::End(0))? == 0 {
-        return Ok(false);
-    }
-    file.seek(SeekFrom::End(-1))?;
-    let mut last = [0];
-    // Nothing to read: someone has emptied the file in between.
-    Ok(file.read(&mut last)? == 1 && last != *b"\n")
-}
-
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    match File::open(folder).and_then(|folder| folder.sync_all()) {
-        // We may not read the folder, or its file system cannot do this.
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
-            ) =>
-        {
-            Ok(())
-        }
-        synced => synced,
-    }
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-/// A log file could not be opened, or a folder for it not be made.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct OpenError {
-    /// The path as it was given.
-    pub path: PathBuf,
-    /// What the operating system said.
-    pub source: io::Error,
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot open log file `{}`", self.path.display())
-    }
-}
-
-impl Error for OpenError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.source)
     }
 }

@@ -1,0 +1,71 @@
+//! A thread the sink owns: the files of a rolling sink, as they stand in their folder.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::names::{GZ, Names, PARTIAL, Place, State};
+use super::open::or_here;
+
+/// Where the files are, and how they are called.
+#[derive(Clone, Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    names: Names,
+}
+
+/// A file that is there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Found {
+    pub(super) place: Place,
+    pub(super) state: State,
+    pub(super) bytes: u64,
+}
+
+impl Folder {
+    pub(super) fn new(path: &Path, names: Names) -> Self {
+        Folder { path: path.to_owned(), names }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        or_here(&self.path)
+    }
+
+    pub(super) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// The path of the file in this place.
+    pub(super) fn file(&self, place: Place, state: State) -> PathBuf {
+        let suffix = match state {
+            State::Plain => "",
+            State::Compressed => GZ,
+            State::Partial => PARTIAL,
+        };
+        self.path.join(self.names.name(place) + suffix)
+    }
+
+    /// The sink's own files, in the order they were begun. None if the folder is not there.
+    pub(super) fn files(&self) -> io::Result<Vec<Found>> {
+        let entries = match fs::read_dir(self.path()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some((place, state)) = name.to_str().and_then(|name| self.names.place(name)) else { continue };
+            match entry.metadata() {
+                Ok(metadata) if metadata.is_file() => files.push(Found { place, state, bytes: metadata.len() }),
+                // Somebody's folder or link of such a name is not ours.
+                Ok(_) => {}
+                // Deleted meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        files.sort_unstable_by_key(|found| (found.place, found.state));
+        Ok(files)
+    }
+}

@@ -1,0 +1,86 @@
+//! The upkeep's thread: a rolled file becomes a compressed one.
+
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, BufReader, BufWriter, Write};
+use std::path::Path;
+
+use flate2::{Compression, GzBuilder};
+
+use super::folder::Folder;
+use super::names::{Place, State};
+use super::open::sync_folder;
+
+const CHUNK: usize = 256 << 10;
+
+/// Compresses the file and deletes it. False: another process still writes to it.
+pub(super) fn compress(folder: &Folder, place: Place) -> io::Result<bool> {
+    let [plain, partial, compressed] =
+        [State::Plain, State::Partial, State::Compressed].map(|state| folder.file(place, state));
+    let source = match File::open(&plain) {
+        // Another process has compressed or deleted it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        source => source?,
+    };
+    // Held to the end: it keeps others from the partial file, too. Where there are no locks, there are no others.
+    if matches!(source.try_lock(), Err(TryLockError::WouldBlock)) {
+        return Ok(false);
+    }
+    let written = write(&source, &partial).and_then(|()| fs::rename(&partial, &compressed));
+    if let Err(error) = written {
+        // What is half done takes room that somebody may be short of.
+        fs::remove_file(&partial).unwrap_or_default();
+        return Err(error);
+    }
+    // Its name is to be on the disk before the only other copy goes.
+    sync_folder(folder.path())?;
+    match fs::remove_file(&plain) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(true),
+    }
+}
+
+fn write(source: &File, partial: &Path) -> io::Result<()> {
+    let metadata = source.metadata()?;
+    let out = create(partial)?;
+    adopt(&out, &metadata)?;
+    let modified = metadata.modified()?;
+    let seconds = modified.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let mut encoder = GzBuilder::new()
+        .mtime(seconds.try_into().unwrap_or(0))
+        .write(BufWriter::with_capacity(CHUNK, out), Compression::default());
+    io::copy(&mut BufReader::with_capacity(CHUNK, source), &mut encoder)?;
+    let mut out = encoder.finish()?;
+    out.flush()?;
+    let out = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    out.sync_all()?;
+    out.set_modified(modified)
+}
+
+/// For nobody else until it is known who may read it.
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options.open(path)
+}
+
+/// Gives the copy the owner and the permissions of the file.
+fn adopt(copy: &File, metadata: &Metadata) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt, fchown};
+        let own = copy.metadata()?;
+        // Only root may give a file away; whoever is not owns the file already, or may only read it.
+        if (own.uid(), own.gid()) != (metadata.uid(), metadata.gid()) {
+            fchown(copy, Some(metadata.uid()), Some(metadata.gid())).unwrap_or_default();
+        }
+    }
+    copy.set_permissions(metadata.permissions())
+}
+
+/// The thread has what nobody else wants of the processor.
+pub(super) fn step_back() {}

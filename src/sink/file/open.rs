@@ -1,0 +1,119 @@
+//! Any thread that opens files: from a path to a file that is ready for the first line.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::Durability;
+
+/// A file ready for the first event.
+pub(super) struct Opened {
+    pub(super) path: PathBuf,
+    pub(super) file: File,
+    /// A device or a FIFO has no end to look at, no disk to wait for and no place to lose: it has none.
+    pub(super) identity: Option<Identity>,
+    pub(super) bytes: u64,
+    /// Whether its last byte is not the end of a line.
+    pub(super) torn: bool,
+}
+
+impl Opened {
+    /// Opens the file for appending; makes it, and its folders, where it is missing.
+    pub(super) fn at(path: &Path, durability: Durability) -> io::Result<Self> {
+        let folder = folder_of(path);
+        let created = folder.ancestors().take_while(|folder| !or_here(folder).exists()).count();
+        fs::create_dir_all(or_here(folder))?;
+        let file = OpenOptions::new().append(true).create(true).open(path)?;
+        let metadata = file.metadata()?;
+        let regular = metadata.is_file();
+        let torn = regular && ends_torn(path)?;
+        if regular && durability != Durability::Buffered {
+            // The file's name stands in its folder, the name of each new folder in the one above.
+            folder.ancestors().take(created + 1).try_for_each(|folder| sync_folder(or_here(folder)))?;
+        }
+        let identity = regular.then(|| Identity::of(&metadata));
+        Ok(Opened { path: path.to_owned(), file, identity, bytes: metadata.len(), torn })
+    }
+}
+
+/// Tells a file from another one that stands at the same path.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Identity {
+    #[cfg(unix)]
+    device: u64,
+    #[cfg(unix)]
+    inode: u64,
+}
+
+impl Identity {
+    #[cfg(unix)]
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Identity { device: metadata.dev(), inode: metadata.ino() }
+    }
+
+    /// Elsewhere a file that is there is taken to be the one.
+    #[cfg(not(unix))]
+    pub(super) fn of(_: &Metadata) -> Self {
+        Identity {}
+    }
+}
+
+/// Whether the file can still be found by some name: what is written to it is not lost.
+#[cfg(unix)]
+pub(super) fn has_a_name(file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
+}
+
+#[cfg(not(unix))]
+pub(super) fn has_a_name(_: &File) -> bool {
+    false
+}
+
+pub(super) fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
+}
+
+/// The folder of a path that names none.
+pub(super) fn or_here(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
+}
+
+/// Whether there is a last byte, and it is no newline. It takes a handle of its own: the one for appending must not be
+/// able to read, or a FIFO would have a reader (us) for ever.
+fn ends_torn(path: &Path) -> io::Result<bool> {
+    let mut file = match File::open(path) {
+        // We may append to it, but not look: take it to be whole.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
+        opened => opened?,
+    };
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    // Nothing to read: someone has emptied the file in between.
+    Ok(file.read(&mut last)? == 1 && last != *b"\n")
+}
+
+#[cfg(unix)]
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        // We may not read the folder, or its file system cannot do this.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+            ) =>
+        {
+            Ok(())
+        }
+        synced => synced,
+    }
+}
+
+#[cfg(not(unix))]
+pub(super) fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! Anywhere (pure): stretches of UTC time, by which rolled files are named.
+
+use std::time::Duration;
+
+use crate::calendar::{DAYS_BEFORE_EPOCH, civil, days};
+
+/// How long a stretch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    Minute,
+    Hour,
+    Day,
+}
+
+impl Unit {
+    fn seconds(self) -> u64 {
+        match self {
+            Unit::Minute => 60,
+            Unit::Hour => 3600,
+            Unit::Day => 86_400,
+        }
+    }
+
+    /// The stretch that this time is in, counted from the Unix epoch.
+    pub(super) fn of(self, nanos: u64) -> u64 {
+        nanos / 1_000_000_000 / self.seconds()
+    }
+
+    /// When a stretch is over, since the Unix epoch.
+    pub(super) fn end(self, period: u64) -> Duration {
+        Duration::from_secs((period + 1).saturating_mul(self.seconds()))
+    }
+
+    /// How long a label is.
+    pub(super) fn label_len(self) -> usize {
+        match self {
+            Unit::Minute => "2026-11-24T21-19".len(),
+            Unit::Hour => "2026-11-24T21".len(),
+            Unit::Day => "2026-11-24".len(),
+        }
+    }
+
+    /// What a stretch is called: ISO 8601 down to what it is long, but with `-` for `:`, which not every file system takes.
+    pub(super) fn label(self, period: u64) -> String {
+        let seconds = period.saturating_mul(self.seconds());
+        let (year, month, day) = civil(seconds / 86_400 + DAYS_BEFORE_EPOCH);
+        let (hour, minute) = (seconds / 3600 % 24, seconds / 60 % 60);
+        match self {
+            Unit::Minute => format!("{year:04}-{month:02}-{day:02}T{hour:02}-{minute:02}"),
+            Unit::Hour => format!("{year:04}-{month:02}-{day:02}T{hour:02}"),
+            Unit::Day => format!("{year:04}-{month:02}-{day:02}"),
+        }
+    }
+
+    /// The stretch of this label, if it is one.
+    pub(super) fn parse(self, label: &str) -> Option<u64> {
+        let number = |range: std::ops::Range<usize>| {
+            let digits = label.get(range)?;
+            digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+        };
+        let since = days(number(0..4)?, number(5..7)?, number(8..10)?)?.checked_sub(DAYS_BEFORE_EPOCH)?;
+        let period = match self {
+            Unit::Day => since,
+            Unit::Hour => since * 24 + number(11..13)?,
+            Unit::Minute => since * 1440 + number(11..13)? * 60 + number(14..16)?,
+        };
+        // What is between the digits, the range of hours and minutes, and the length.
+        (self.label(period) == label).then_some(period)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNITS: [(Unit, &str); 3] =
+        [(Unit::Minute, "2026-11-24T21-19"), (Unit::Hour, "2026-11-24T21"), (Unit::Day, "2026-11-24")];
+
+    #[test]
+    fn a_stretch_has_the_label_of_its_beginning_and_is_found_by_it() {
+        let nanos = 1_795_555_159_999_999_999;
+        for (unit, label) in UNITS {
+            let period = unit.of(nanos);
+            assert_eq!(unit.label(period), label);
+            assert_eq!(unit.parse(label), Some(period));
+            assert_eq!(label.len(), unit.label_len());
+            assert_eq!(unit.of(unit.end(period).as_nanos() as u64), period + 1);
+            assert_eq!(unit.of(unit.end(period).as_nanos() as u64 - 1), period);
+        }
+    }
+
+    #[test]
+    fn labels_sort_as_their_stretches_do() {
+        for (unit, _) in UNITS {
+            let labels: Vec<_> = (0..3000).map(|step| unit.label(step * 67)).collect();
+            assert!(labels.is_sorted());
+        }
+    }
+
+    #[test]
+    fn what_is_no_label_is_no_stretch() {
+        for (unit, label) in UNITS {
+            for wrong in
+                [&label[1..], &label.replace('-', ":"), &label.replace("24", "32"), &label.replace("2026", "1969")]
+            {
+                assert_eq!(unit.parse(wrong), None, "{wrong}");
+            }
+            assert_eq!(unit.parse(&format!("{label}0")), None);
+        }
+        for wrong in ["2026-11-24T24-00", "2026-11-24T23-60", "2026-02-29T00-00", "+026-11-24T00-00", "2026-11-2éT00-0"]
+        {
+            assert_eq!(Unit::Minute.parse(wrong), None, "{wrong}");
+        }
+    }
+}

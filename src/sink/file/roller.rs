@@ -1,0 +1,168 @@
+//! The sink's thread: which of the files of a rolling sink is written to, and when the next one is begun.
+//!
+//! Invariants:
+//! * places only rise;
+//! * the current file carries a shared lock, by which everybody knows that it is written to;
+//! * `seen` is the period in which the current file was begun or, if the clock was set back since, the one it was set to.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Durability;
+use super::folder::{Folder, Found};
+use super::names::{Place, State};
+use super::open::{Identity, Opened, folder_of};
+use super::rolling::Rolling;
+use super::upkeep::{Current, Upkeep};
+
+/// How often another process may be faster before it is an error.
+const TRIES: usize = 64;
+
+pub(super) struct Roller {
+    policy: Rolling,
+    folder: Folder,
+    /// The path as it was given, which shows where the current file is.
+    link: PathBuf,
+    durability: Durability,
+    place: Option<Place>,
+    seen: u64,
+    upkeep: Upkeep,
+}
+
+impl Roller {
+    pub(super) fn new(path: &Path, policy: Rolling, folder: Folder, durability: Durability, upkeep: Upkeep) -> Self {
+        Roller { policy, folder, link: path.to_owned(), durability, place: None, seen: 0, upkeep }
+    }
+
+    /// Whether the next line, of so many bytes, belongs into another file than the current one, of so many.
+    pub(super) fn is_due(&mut self, bytes: u64, line: u64) -> bool {
+        let now = self.now();
+        // Time that is lived through twice is not waited for.
+        self.seen = self.seen.min(now);
+        let is_over = self.policy.every.is_some() && now > self.seen;
+        let is_full = bytes > 0 && self.policy.max_bytes.is_some_and(|most| bytes.saturating_add(line) > most);
+        is_over || is_full
+    }
+
+    /// How many of the lines that end at these offsets from `start` fit behind so many bytes; one at the least.
+    pub(super) fn room(&self, bytes: u64, start: usize, ends: &[usize]) -> usize {
+        let fits = |most: u64| ends.partition_point(|end| bytes + (end - start) as u64 <= most);
+        self.policy.max_bytes.map_or(ends.len(), fits).max(1)
+    }
+
+    /// Opens the newest file if it may go on, or else the next one. With `beyond`, one that comes after the current file.
+    pub(super) fn open(&mut self, beyond: bool) -> io::Result<Opened> {
+        let now = self.now();
+        let mut passed = self.place.filter(|_| beyond);
+        for _ in 0..TRIES {
+            let newest = self.folder.files()?.into_iter().rfind(|found| found.state != State::Partial);
+            let place = self.choose(newest, passed, now);
+            if let Some(opened) = self.take(place)? {
+                self.begin(place, now, opened.bytes);
+                return Ok(opened);
+            }
+            passed = Some(place);
+        }
+        Err(io::Error::other("other processes take every file that is tried"))
+    }
+
+    /// The current file is full, or its time is over: opens the one behind it.
+    pub(super) fn roll(&mut self) -> io::Result<Opened> {
+        let now = self.now();
+        let Some(place) = self.place.map(|place| place.next(now)) else { return self.open(true) };
+        // The usual case, without a look at what there is: nobody else was there before.
+        match File::create_new(self.folder.file(place, State::Plain)) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return self.open(true),
+            Err(error) => return Err(error),
+        }
+        match self.take(place)? {
+            Some(opened) => {
+                self.begin(place, now, opened.bytes);
+                Ok(opened)
+            }
+            None => self.open(true),
+        }
+    }
+
+    /// The file that was written to before: it goes if nothing was.
+    pub(super) fn leave(&self, path: &Path, file: &File) {
+        // Nobody else has it, nor gets it any more: who opens it finds the lock, and then that it has gone.
+        let is_nobodys = file.try_lock().is_ok();
+        if is_nobodys && file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+            // It is only less tidy if that fails.
+            fs::remove_file(path).unwrap_or_default();
+        }
+    }
+
+    /// Waits for what is to be done with the others, as long as the policy says.
+    pub(super) fn close(&self) {
+        if !self.policy.close_waits.is_zero() {
+            self.upkeep.wait(self.policy.close_waits);
+        }
+    }
+
+    fn choose(&self, newest: Option<Found>, passed: Option<Place>, now: u64) -> Place {
+        let Some(newest) = newest else {
+            return passed.map_or(Place { period: now, seq: 1 }, |passed| passed.next(now));
+        };
+        let is_new = passed.is_none_or(|passed| newest.place > passed);
+        // Ahead of the clock, it was begun before the clock was set back.
+        let has_time = self.policy.every.is_none() || newest.place.period >= now;
+        let has_room = self.policy.max_bytes.is_none_or(|most| newest.bytes < most);
+        if is_new && newest.state == State::Plain && has_time && has_room {
+            return newest.place;
+        }
+        passed.map_or(newest.place, |passed| passed.max(newest.place)).next(now)
+    }
+
+    /// Opens the file and lets everybody know that it is written to. None if somebody compresses it, or just has.
+    fn take(&self, place: Place) -> io::Result<Option<Opened>> {
+        let path = self.folder.file(place, State::Plain);
+        let opened = Opened::at(&path, self.durability)?;
+        // Where there are no locks, there is nobody to tell.
+        if matches!(opened.file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
+            return Ok(None);
+        }
+        let is_there = fs::metadata(&path).is_ok_and(|metadata| Some(Identity::of(&metadata)) == opened.identity);
+        Ok(is_there.then_some(opened))
+    }
+
+    fn begin(&mut self, place: Place, now: u64, bytes: u64) {
+        self.place = Some(place);
+        self.seen = now;
+        point(&self.link, &self.folder, place);
+        self.upkeep.look(Current { place, bytes: self.policy.max_bytes.unwrap_or(bytes) });
+    }
+
+    fn now(&self) -> u64 {
+        self.folder.names().unit().of(self.policy.clock.now())
+    }
+}
+
+/// Has the link show where the current file is. Only a link of ours is replaced, and nothing depends on it.
+#[cfg(unix)]
+fn point(link: &Path, folder: &Folder, place: Place) {
+    use std::os::unix::fs::symlink;
+
+    let is_ours = match fs::symlink_metadata(link) {
+        Ok(metadata) if metadata.is_symlink() => fs::read_link(link).is_ok_and(|to| {
+            let is_beside = folder_of(&to).as_os_str().is_empty();
+            is_beside && to.to_str().is_some_and(|name| folder.names().place(name).is_some())
+        }),
+        Ok(_) => false,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
+    if !is_ours {
+        return;
+    }
+    // Made beside it and moved over it: whoever opens the path finds the one or the other.
+    let new = link.with_file_name(format!(".{}.{}", folder.names().name(place), std::process::id()));
+    if symlink(folder.names().name(place), &new).and_then(|()| fs::rename(&new, link)).is_err() {
+        fs::remove_file(&new).unwrap_or_default();
+    }
+}
+
+#[cfg(not(unix))]
+fn point(_: &Path, _: &Folder, _: Place) {}

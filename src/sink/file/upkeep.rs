@@ -1,0 +1,214 @@
+//! A thread of its own: what becomes of files that are no longer written to. Old ones are deleted, the others compressed.
+//!
+//! It looks at what there is each time, and remembers nothing: what an earlier run has left is no special case.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::error::{UpkeepError, UpkeepTask};
+use super::folder::{Folder, Found};
+use super::names::{Place, State};
+use super::retention::{Now, Rolled};
+use super::rolling::Rolling;
+use crate::sink::SinkError;
+use crate::suppress;
+
+/// How often it looks by itself, if time alone may make something to do.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// The file that is written to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Current {
+    pub(super) place: Place,
+    /// What it has, or may come to.
+    pub(super) bytes: u64,
+}
+
+/// What the sink is to report and cost no event: the newest, if there is more.
+#[derive(Clone, Default)]
+pub(super) struct Trouble(Arc<Mutex<Option<SinkError>>>);
+
+impl Trouble {
+    pub(super) fn say(&self, error: UpkeepError) {
+        // A std lock: held to move one error.
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(SinkError::temporary(error));
+    }
+
+    pub(super) fn take(&self) -> Option<SinkError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+enum Wake {
+    Look,
+    /// As `Look`; answered when nothing is left to do.
+    Finish(Sender<()>),
+}
+
+/// The sink's end of the thread. When it is dropped the thread ends, after the file it is at.
+pub(super) struct Upkeep {
+    current: Arc<Mutex<Option<Current>>>,
+    /// None: there is nothing it could have to do.
+    wakes: Option<Sender<Wake>>,
+}
+
+impl Upkeep {
+    pub(super) fn start(policy: &Rolling, folder: &Folder, trouble: &Trouble) -> io::Result<Self> {
+        let current = Arc::default();
+        if !policy.is_compressing() && !policy.retention.is_anything() {
+            return Ok(Upkeep { current, wakes: None });
+        }
+        let (wakes, inbox) = mpsc::channel();
+        let keeper = Keeper {
+            policy: policy.clone(),
+            folder: folder.clone(),
+            trouble: trouble.clone(),
+            current: Arc::clone(&current),
+        };
+        thread::Builder::new().name("logweir-upkeep".into()).spawn(move || keeper.run(&inbox))?;
+        Ok(Upkeep { current, wakes: Some(wakes) })
+    }
+
+    /// Another file is the current one.
+    pub(super) fn look(&self, current: Current) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(current);
+        self.wake(Wake::Look);
+    }
+
+    /// Waits until there is nothing left to do, or this time is over.
+    pub(super) fn wait(&self, time: Duration) {
+        let (done, end) = mpsc::channel();
+        self.wake(Wake::Finish(done));
+        // Neither of the ways in which it can end says more than that it has.
+        end.recv_timeout(time).unwrap_or_default();
+    }
+
+    fn wake(&self, wake: Wake) {
+        if let Some(wakes) = &self.wakes {
+            // A thread that panicked does nothing more, and files stay as they are.
+            wakes.send(wake).unwrap_or_default();
+        }
+    }
+}
+
+/// The thread's end.
+struct Keeper {
+    policy: Rolling,
+    folder: Folder,
+    trouble: Trouble,
+    current: Arc<Mutex<Option<Current>>>,
+}
+
+impl Keeper {
+    fn run(self, inbox: &Receiver<Wake>) {
+        suppress::mark_thread();
+        #[cfg(feature = "gzip")]
+        super::gzip::step_back();
+        let mut is_behind = false;
+        loop {
+            let first = if is_behind || self.policy.retention.age.is_some() {
+                match inbox.recv_timeout(PERIOD) {
+                    Err(RecvTimeoutError::Timeout) => Wake::Look,
+                    Err(RecvTimeoutError::Disconnected) => return,
+                    Ok(wake) => wake,
+                }
+            } else {
+                let Ok(wake) = inbox.recv() else { return };
+                wake
+            };
+            let wakes: Vec<_> = std::iter::once(first).chain(inbox.try_iter()).collect();
+            is_behind = !self.tidy();
+            for wake in wakes {
+                if let Wake::Finish(done) = wake {
+                    // Who asked may have stopped waiting.
+                    done.send(()).unwrap_or_default();
+                }
+            }
+        }
+    }
+
+    /// Deletes what is old, then compresses the oldest file that is not, and so on until nothing is left that it can do;
+    /// returns whether nothing is left at all.
+    fn tidy(&self) -> bool {
+        let mut passed = HashSet::new();
+        loop {
+            let Some(current) = *self.current.lock().unwrap_or_else(PoisonError::into_inner) else { return true };
+            let files = match self.folder.files() {
+                Ok(files) => files,
+                Err(error) => {
+                    self.say(UpkeepTask::List, self.folder.path().to_owned(), error);
+                    return false;
+                }
+            };
+            let files: Vec<_> = files.into_iter().filter(|found| found.place < current.place).collect();
+            let kept = self.delete(&files, current, &mut passed);
+            if !self.compress(&kept, &mut passed) {
+                return passed.is_empty();
+            }
+        }
+    }
+
+    /// Deletes what is not to be kept; returns the rest.
+    fn delete(&self, files: &[Found], current: Current, passed: &mut HashSet<Place>) -> Vec<Found> {
+        let places = files.chunk_by(|a, b| a.place == b.place);
+        // Only half a compressed file is there: what it was made from has gone.
+        let is_left_behind = |states: &&[Found]| states.iter().all(|found| found.state == State::Partial);
+        let (left_behind, whole): (Vec<_>, Vec<_>) = places.partition(is_left_behind);
+        let bytes = |states: &[Found]| states.iter().map(|found| found.bytes).sum();
+        let rolled: Vec<_> =
+            whole.iter().map(|states| Rolled { place: states[0].place, bytes: bytes(states) }).collect();
+        let now = Now {
+            time: Duration::from_nanos(self.policy.clock.now()),
+            unit: self.folder.names().unit(),
+            is_by_time: self.policy.every.is_some(),
+            current: current.place,
+            current_bytes: current.bytes,
+        };
+        let (doomed, kept) = whole.split_at(self.policy.retention.doomed(&rolled, &now));
+        for found in left_behind.iter().chain(doomed).copied().flatten() {
+            let path = self.folder.file(found.place, found.state);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    passed.insert(found.place);
+                    self.say(UpkeepTask::Delete, path, error);
+                }
+                _ => {}
+            }
+        }
+        kept.concat()
+    }
+
+    /// Compresses the oldest file that is not compressed; returns whether there was one to try.
+    #[cfg(feature = "gzip")]
+    fn compress(&self, kept: &[Found], passed: &mut HashSet<Place>) -> bool {
+        let is_next = |found: &&Found| found.state == State::Plain && !passed.contains(&found.place);
+        let Some(next) = kept.iter().filter(|_| self.policy.is_compressing()).find(is_next) else { return false };
+        match super::gzip::compress(&self.folder, next.place) {
+            Ok(true) => true,
+            // Another process writes to it still.
+            Ok(false) => passed.insert(next.place),
+            Err(error) => {
+                passed.insert(next.place);
+                let is_full = error.kind() == io::ErrorKind::StorageFull;
+                self.say(UpkeepTask::Compress, self.folder.file(next.place, State::Plain), error);
+                // None of the others has more room.
+                !is_full
+            }
+        }
+    }
+
+    #[cfg(not(feature = "gzip"))]
+    fn compress(&self, _: &[Found], _: &mut HashSet<Place>) -> bool {
+        false
+    }
+
+    fn say(&self, task: UpkeepTask, path: PathBuf, source: io::Error) {
+        self.trouble.say(UpkeepError { task, path, source });
+    }
+}

@@ -1,0 +1,153 @@
+//! Rolled by the time.
+
+use std::fs;
+
+use logweir::Sink;
+use logweir::sink::Rolling;
+
+use super::{Clock, DAY, HOUR, MIDNIGHT, MINUTE, all_lines, folder, lines, names, open, write};
+
+#[tokio::test]
+async fn a_day_of_hours_is_a_file_an_hour_with_the_lines_of_that_hour() {
+    let folder = folder("hours");
+    let clock = Clock::at(MIDNIGHT);
+    let mut sink = open(&folder, clock.rules(Rolling::hourly()));
+    for minute in 0..24 * 60 {
+        clock.set(MIDNIGHT + minute * MINUTE);
+        write(&mut sink, [format!("{:02} first of minute {minute}", minute / 60), format!("{:02} last", minute / 60)])
+            .await;
+    }
+    sink.close().await.unwrap();
+    let files = lines(&folder);
+    assert_eq!(files.len(), 24);
+    for (hour, (name, lines)) in files.iter().enumerate() {
+        assert_eq!(*name, format!("app.2026-11-24T{hour:02}.0001.log"));
+        assert_eq!(lines.len(), 120);
+        assert!(lines.iter().all(|line| line.starts_with(&format!("{hour:02} "))), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn each_unit_has_its_own_label_and_begins_at_its_own_border() {
+    for (name, rolling, border, before, behind) in [
+        ("minute", Rolling::minutely(), MINUTE, "2026-11-24T00-00", "2026-11-24T00-01"),
+        ("hour", Rolling::hourly(), HOUR, "2026-11-24T00", "2026-11-24T01"),
+        ("day", Rolling::daily(), DAY, "2026-11-24", "2026-11-25"),
+    ] {
+        let folder = folder(&format!("unit-{name}"));
+        let clock = Clock::at(MIDNIGHT);
+        let mut sink = open(&folder, clock.rules(rolling));
+        write(&mut sink, ["a"]).await;
+        clock.set(MIDNIGHT + border - 1);
+        write(&mut sink, ["b"]).await;
+        clock.set(MIDNIGHT + border);
+        write(&mut sink, ["c"]).await;
+        let expected =
+            [(format!("app.{before}.0001.log"), vec!["a", "b"]), (format!("app.{behind}.0001.log"), vec!["c"])];
+        assert_eq!(
+            lines(&folder),
+            expected.map(|(name, lines)| (name, lines.into_iter().map(String::from).collect())).into()
+        );
+    }
+}
+
+#[tokio::test]
+async fn time_in_which_nothing_is_written_has_no_file() {
+    let folder = folder("idle");
+    let clock = Clock::at(MIDNIGHT);
+    let mut sink = open(&folder, clock.rules(Rolling::hourly()));
+    assert_eq!(names(&folder), ["app.2026-11-24T00.0001.log"], "what cannot be written is known at the start");
+    clock.advance(5 * HOUR);
+    assert_eq!(names(&folder), ["app.2026-11-24T00.0001.log"]);
+    write(&mut sink, ["five"]).await;
+    assert_eq!(names(&folder), ["app.2026-11-24T05.0001.log"], "the one in which nothing was written has gone");
+    sink.flush().await.unwrap();
+    clock.advance(30 * HOUR);
+    write(&mut sink, ["eleven"]).await;
+    assert_eq!(names(&folder), ["app.2026-11-24T05.0001.log", "app.2026-11-25T11.0001.log"]);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_goes_on_in_the_current_file_and_rolls_it_after_a_period() {
+    let folder = folder("back");
+    let clock = Clock::at(MIDNIGHT + 10 * HOUR);
+    let mut sink = open(&folder, clock.rules(Rolling::hourly()));
+    write(&mut sink, ["ten"]).await;
+    // An hour back, as by a daylight saving time that was set by hand: no earlier name, no new file at once.
+    clock.set(MIDNIGHT + 9 * HOUR + 30 * MINUTE);
+    write(&mut sink, ["half past nine"]).await;
+    clock.set(MIDNIGHT + 9 * HOUR + 59 * MINUTE);
+    write(&mut sink, ["one to ten"]).await;
+    clock.set(MIDNIGHT + 10 * HOUR);
+    write(&mut sink, ["ten again"]).await;
+    clock.set(MIDNIGHT + 11 * HOUR);
+    write(&mut sink, ["eleven"]).await;
+    let expected: [(&str, &[&str]); 3] = [
+        ("app.2026-11-24T10.0001.log", &["ten", "half past nine", "one to ten"]),
+        ("app.2026-11-24T10.0002.log", &["ten again"]),
+        ("app.2026-11-24T11.0001.log", &["eleven"]),
+    ];
+    let expected = expected.map(|(name, lines)| (name.to_owned(), lines.iter().map(ToString::to_string).collect()));
+    assert_eq!(lines(&folder), expected.into());
+}
+
+#[tokio::test]
+async fn a_clock_that_was_years_ahead_does_not_stop_the_rolling_nor_the_order_of_the_names() {
+    let folder = folder("ahead");
+    let clock = Clock::at(MIDNIGHT + 12 * 365 * DAY);
+    let mut sink = open(&folder, clock.rules(Rolling::daily()));
+    let mut written = Vec::new();
+    for day in 0..5 {
+        // Right after the first line the clock is what it should be.
+        written.push(format!("day {day}"));
+        write(&mut sink, written.last()).await;
+        clock.set(MIDNIGHT + day * DAY);
+    }
+    sink.close().await.unwrap();
+    assert_eq!(names(&folder).len(), 4, "{:?}", names(&folder));
+    assert!(names(&folder).iter().all(|name| name.starts_with("app.2038-")));
+    assert_eq!(all_lines(&folder), written);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_path_is_a_link_to_the_current_file() {
+    let folder = folder("link");
+    let clock = Clock::at(MIDNIGHT);
+    let mut sink = open(&folder, clock.rules(Rolling::daily()));
+    for day in 0..3 {
+        clock.set(MIDNIGHT + day * DAY);
+        write(&mut sink, [day]).await;
+        assert_eq!(fs::read_to_string(folder.join("app.log")).unwrap(), format!("{day}\n"));
+        let to = fs::read_link(folder.join("app.log")).unwrap();
+        assert_eq!(
+            to.to_str().unwrap(),
+            format!("app.2026-11-{}.0001.log", 24 + day),
+            "it can be moved with its folder"
+        );
+    }
+    assert_eq!(names(&folder).len(), 3, "nothing else is left: {:?}", names(&folder));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_else_stands_at_the_path_is_left_alone() {
+    use std::os::unix::fs::symlink;
+
+    let folder = folder("no-link");
+    let clock = Clock::at(MIDNIGHT);
+    fs::write(folder.join("app.log"), "from before\n").unwrap();
+    let mut sink = open(&folder, clock.rules(Rolling::daily()));
+    write(&mut sink, ["one"]).await;
+    assert_eq!(fs::read_to_string(folder.join("app.log")).unwrap(), "from before\n");
+    sink.close().await.unwrap();
+
+    for target in ["elsewhere.log", "/dev/null", "other/app.2026-11-24.0001.log"] {
+        fs::remove_file(folder.join("app.log")).unwrap();
+        symlink(target, folder.join("app.log")).unwrap();
+        let mut sink = open(&folder, clock.rules(Rolling::daily()));
+        write(&mut sink, ["two"]).await;
+        assert_eq!(fs::read_link(folder.join("app.log")).unwrap().to_str(), Some(target));
+    }
+    assert_eq!(all_lines(&folder), ["one", "two", "two", "two"]);
+}
