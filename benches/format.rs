@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant, SystemTime};
 
 use logweir::event::Record;
-use logweir::format::{Json, Text};
+use logweir::format::{Clef, Dotted, Json, Logfmt, Text};
 use logweir::{Event, Format, Level, event};
 
 const ROUNDS: usize = 41;
@@ -21,12 +21,17 @@ fn main() {
     let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let events: Vec<Event> = (0..BATCH).map(|i| event(i).at(start + Duration::from_micros(50 * i))).collect();
 
-    let mut formats: [(&str, Box<dyn Format>); 3] = [
+    let mut formats: Vec<(&str, Box<dyn Format>)> = vec![
         ("json", Box::new(Json::new())),
+        ("json, nested", Box::new(Json::new().dotted(Dotted::Nested))),
+        ("clef", Box::new(Clef::new())),
+        ("logfmt", Box::new(Logfmt::new())),
         ("text", Box::new(Text::new())),
         ("text, colours", Box::new(Text::new().colors(true))),
     ];
-    let mut rounds = formats.each_ref().map(|_| Vec::with_capacity(ROUNDS));
+    #[cfg(feature = "pretty")]
+    formats.push(("pretty", Box::new(logweir::format::Pretty::new())));
+    let mut rounds = vec![Vec::with_capacity(ROUNDS); formats.len()];
     let mut out = Vec::with_capacity(1 << 20);
     for _ in 0..ROUNDS {
         for ((_, format), rounds) in formats.iter_mut().zip(&mut rounds) {

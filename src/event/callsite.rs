@@ -47,6 +47,11 @@ impl Callsite {
         self.names
     }
 
+    /// The template, as written in the call.
+    pub(crate) fn template(&self) -> &'static str {
+        self.template.text
+    }
+
     /// The message, if it has no holes.
     pub(crate) fn constant_message(&self) -> Option<&'static str> {
         self.template.constant()

@@ -550,7 +550,8 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = (&'a str, Value<'a>);
 
-    #[inline]
+    // Always: with several formats it would be a call for each field, a tenth of the instructions of a line.
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             match self.current.next() {

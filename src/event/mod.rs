@@ -302,6 +302,12 @@ impl Event {
         self.fields.flags & (DYNAMIC | MESSAGE) == 0 && self.callsite.constant_message().is_some()
     }
 
+    /// The holes of its template that have a format, as its message shows them.
+    pub(crate) fn formatted_holes(&self) -> impl Iterator<Item = template::Filled<'_>> {
+        let template = self.template().is_some().then_some(&self.callsite.template);
+        template.into_iter().flat_map(|template| template::formatted(template, self.layer().values))
+    }
+
     #[inline]
     pub(crate) fn callsite(&self) -> Option<&'static Callsite> {
         (!self.is_dynamic()).then_some(self.callsite)
@@ -462,6 +468,7 @@ impl<'a> Record<'a> {
     }
 
     /// Every field once: the event's own, then its context's, then the logger's enrichment.
+    #[inline]
     pub fn fields(&self) -> Fields<'a> {
         Fields::new([
             self.event.layer(),
@@ -472,13 +479,16 @@ impl<'a> Record<'a> {
 
     /// The fields that the message does not already show, for formats people read.
     pub fn fields_beside_message(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + use<'a> {
-        let callsite = self.event.callsite;
+        let record = *self;
         let fields = self.fields().enumerate();
+        fields.filter(move |(index, (name, _))| !record.shows(*index, name)).map(|(_, field)| field)
+    }
+
+    /// Whether the message shows the field of this number and name.
+    pub(crate) fn shows(&self, index: usize, name: &str) -> bool {
+        let Callsite { names, template, .. } = self.event.callsite;
         // An event that was cut may lack the last fields of its call site.
-        let is_own = move |index: usize, name| callsite.names.get(index).is_some_and(|own| std::ptr::eq(*own, name));
-        fields
-            .filter(move |(index, (name, _))| !is_own(*index, *name) || !template::shows(&callsite.template, *index))
-            .map(|(_, field)| field)
+        names.get(index).is_some_and(|own| std::ptr::eq(*own, name)) && template::shows(template, index)
     }
 
     /// The value of the field of this name.

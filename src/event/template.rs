@@ -387,6 +387,27 @@ pub(super) fn shows(template: &Template, field: usize) -> bool {
     template.pieces.iter().any(|piece| matches!(piece, Piece::Hole(hole) if hole.field == field))
 }
 
+/// The holes that have a format, filled from `values`.
+pub(super) fn formatted<'a>(template: &'static Template, values: Reader<'a>) -> impl Iterator<Item = Filled<'a>> {
+    template.pieces.iter().filter_map(move |piece| match piece {
+        Piece::Hole(hole) if hole.format != HoleFormat::Plain => Some(Filled { hole, values }),
+        _ => None,
+    })
+}
+
+/// A hole, and the values it is filled from.
+pub(crate) struct Filled<'a> {
+    hole: &'static Hole,
+    values: Reader<'a>,
+}
+
+impl Filled<'_> {
+    /// Writes what the message has in its place.
+    pub(crate) fn write_to(&self, out: &mut dyn Write) -> fmt::Result {
+        self.hole.write(self.values, out)
+    }
+}
+
 impl Hole {
     fn write(&self, mut values: Reader<'_>, out: &mut dyn Write) -> fmt::Result {
         for _ in 0..self.field {

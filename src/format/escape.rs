@@ -110,8 +110,14 @@ fn escape_runs<E: Escape>(text: &str, out: &mut Vec<u8>) {
 /// Writes the message straight into `out`, escaped on the way.
 #[inline]
 pub(super) fn escape_message<E: Escape>(message: Message<'_>, out: &mut Vec<u8>) {
+    escape_written::<E>(out, |out| message.write_to(out));
+}
+
+/// Writes what `write` writes of an event, escaped on the way.
+#[inline]
+pub(super) fn escape_written<E: Escape>(out: &mut Vec<u8>, write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) {
     let mut writer = Escaping::<E> { out, escape: PhantomData };
-    message.write_to(&mut writer).expect("memory takes every byte, and values were formatted by the caller");
+    write(&mut writer).expect("memory takes every byte, and values were formatted by the caller");
 }
 
 struct Escaping<'a, E> {

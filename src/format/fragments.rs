@@ -3,27 +3,36 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::event::Callsite;
+use crate::event::{Callsite, Record};
 
 /// Stretches of bytes, in their order.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Fragments {
     bytes: Vec<u8>,
-    ends: Vec<usize>,
+    /// Where each begins, and where the last one ends.
+    bounds: Vec<usize>,
+}
+
+impl Default for Fragments {
+    fn default() -> Self {
+        Fragments { bytes: Vec::new(), bounds: vec![0] }
+    }
 }
 
 impl Fragments {
     /// Adds what `write` writes.
     pub(super) fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.bytes);
-        self.ends.push(self.bytes.len());
+        self.bounds.push(self.bytes.len());
     }
 
     /// The stretch of this number; an empty one beyond the last.
     #[inline]
     pub(super) fn get(&self, index: usize) -> &[u8] {
-        let end = |index: usize| self.ends.get(index).copied().unwrap_or(self.bytes.len());
-        self.bytes.get(index.checked_sub(1).map_or(0, end)..end(index)).unwrap_or_default()
+        match self.bounds.get(index..index + 2) {
+            Some(&[start, end]) => self.bytes.get(start..end).unwrap_or_default(),
+            _ => &[],
+        }
     }
 }
 
@@ -32,15 +41,55 @@ impl Fragments {
 pub(super) struct Sites(HashMap<usize, Fragments, BuildHasherDefault<AddressHasher>>);
 
 impl Sites {
-    /// The fragments of a call site, which `write` makes the first time.
+    /// What is known of a record, which `write` makes the first time that its call site is met.
     #[inline]
-    pub(super) fn of(&mut self, site: &'static Callsite, write: impl FnOnce(&mut Fragments)) -> &Fragments {
+    pub(super) fn known(
+        &mut self,
+        record: &Record<'_>,
+        write: impl FnOnce(&'static Callsite, &mut Fragments),
+    ) -> Known<'_> {
+        match record.event().callsite() {
+            Some(site) => {
+                Known { names: site.names(), fragments: Some(self.of(site, |fragments| write(site, fragments))) }
+            }
+            None => Known { names: &[], fragments: None },
+        }
+    }
+
+    #[inline]
+    fn of(&mut self, site: &'static Callsite, write: impl FnOnce(&mut Fragments)) -> &Fragments {
         // Call sites live as long as the program, so an address is never another's.
         self.0.entry(std::ptr::from_ref(site).addr()).or_insert_with(|| {
             let mut fragments = Fragments::default();
             write(&mut fragments);
             fragments
         })
+    }
+}
+
+/// The fragments of a record's call site, if it has one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known<'a> {
+    names: &'static [&'static str],
+    fragments: Option<&'a Fragments>,
+}
+
+impl<'a> Known<'a> {
+    /// The fragments.
+    #[inline]
+    pub(super) fn fragments(self) -> Option<&'a Fragments> {
+        self.fragments
+    }
+
+    /// The fragment of the record's field of this number, where `first` is the fragment of the first name: an empty one
+    /// if the name is not the call site's.
+    #[inline]
+    pub(super) fn name(self, first: usize, field: usize, name: &str) -> &'a [u8] {
+        // An event's own fields come first, and of these the ones that its call site names: all of them, unless it was cut.
+        match (self.names.get(field), self.fragments) {
+            (Some(own), Some(fragments)) if std::ptr::eq(*own, name) => fragments.get(first + field),
+            _ => &[],
+        }
     }
 }
 

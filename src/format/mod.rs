@@ -1,8 +1,15 @@
 //! Anywhere a sink formats (pure): events become bytes.
 //!
-//! [`Text`] is one line for people: what a console shows unless told otherwise. [`Json`] is one JSON object per line for
-//! programs: what a file or a pipe should hold if anything is to read it. Neither can be made to write a second line, an
-//! escape sequence or a key of its own choice by what an event carries.
+//! | format | for | an event is |
+//! |---|---|---|
+//! | [`Text`] | people; what a console shows unless told otherwise | a line |
+//! | `Pretty` (feature `pretty`) | a developer at a terminal | a line and, behind a guide, as many as its fields need |
+//! | [`Json`] | programs; what a file or a pipe should hold if anything is to read it | a JSON object on a line |
+//! | [`Clef`] | Seq and other readers of Serilog's files | a JSON object on a line |
+//! | [`Logfmt`] | Loki, Heroku, Go's world | a line of `key=value` pairs |
+//!
+//! None can be made to write another event, an escape sequence or a key of its own choice by what an event carries; in
+//! those for programs no key is there twice and no field is lost.
 //!
 //! # A format of your own
 //! ```
@@ -31,14 +38,23 @@
 //! assert_eq!(out, b"INFO|shop|order\\npaid|cents=950\n");
 //! ```
 
+mod clef;
 mod embedded;
 mod escape;
 mod fragments;
 mod json;
+mod logfmt;
+#[cfg(feature = "pretty")]
+mod pretty;
+mod reserved;
 mod text;
 mod timestamp;
 
-pub use json::Json;
+pub use clef::{Clef, ClefMessage};
+pub use json::{Dotted, Json, Key};
+pub use logfmt::Logfmt;
+#[cfg(feature = "pretty")]
+pub use pretty::Pretty;
 pub use text::Text;
 pub use timestamp::UtcOffset;
 
@@ -92,6 +108,11 @@ mod tests {
         assert!(json.ends_with(&format!("{fields}\n")), "{json}");
         let text = write(&mut Text::new(), &record);
         assert!(text.ends_with(" a=event level=event b=context c=logger level_=logger\n"), "{text}");
+        let logfmt = write(&mut Logfmt::new(), &record);
+        assert!(logfmt.ends_with(" a=event level__=event b=context c=logger level_=logger\n"), "{logfmt}");
+        let clef = write(&mut Clef::new(), &record);
+        let fields = r#","a":"event","level":"event","b":"context","c":"logger","level_":"logger"}"#;
+        assert!(clef.ends_with(&format!("{fields}\n")), "{clef}");
     }
 
     const NAMES: &[&str] = &["user", "ms", "ip"];
@@ -142,10 +163,36 @@ mod tests {
     fn an_event_that_was_cut_says_so() {
         let mut event = Event::dynamic(Level::Info, "t", "m").with("k", "x".repeat(1000)).with("truncated", "mine");
         assert!(event.limit(200));
-        let text = write(&mut Text::new(), &Record::from(&event));
+        let record = Record::from(&event);
+        let text = write(&mut Text::new(), &record);
         assert!(text.ends_with("x truncated=mine …[truncated]\n"), "{text}");
-        let json = write(&mut Json::new(), &Record::from(&event));
+        let json = write(&mut Json::new(), &record);
         assert!(json.contains(r#""message":"m","truncated":true,"k":"x"#), "{json}");
         assert!(json.ends_with("x\",\"truncated_\":\"mine\"}\n"), "{json}");
+        let logfmt = write(&mut Logfmt::new(), &record);
+        assert!(logfmt.contains(" msg=m truncated=true k=x"), "{logfmt}");
+        assert!(logfmt.ends_with("x truncated_=mine\n"), "{logfmt}");
+        let clef = write(&mut Clef::new(), &record);
+        assert!(clef.contains(r#","SourceContext":"t","truncated":true,"k":"x"#), "{clef}");
+        assert!(clef.ends_with("x\",\"truncated_\":\"mine\"}\n"), "{clef}");
+        let renamed = write(&mut Json::new().key(Key::Truncated, "cut"), &record);
+        assert!(renamed.contains(r#""message":"m","cut":true,"k":"x"#), "{renamed}");
+        assert!(renamed.ends_with("x\",\"truncated\":\"mine\"}\n"), "{renamed}");
+        let without = write(&mut Json::new().without(Key::Truncated), &record);
+        assert!(without.contains(r#""message":"m","k":"x"#), "{without}");
+        #[cfg(feature = "pretty")]
+        {
+            let pretty = write(&mut Pretty::new(), &record);
+            assert!(pretty.ends_with("\n  │ truncated=mine\n  │ …[truncated]\n"), "{pretty}");
+        }
+    }
+
+    #[test]
+    fn an_event_that_lost_the_value_of_a_hole_has_what_the_message_shows() {
+        let mut event = Event::__new(&SITE, Level::Info);
+        event.push(Value::Str("ada"));
+        let clef = write(&mut Clef::new(), &Record::from(&event));
+        assert!(clef.contains(r#""@r":["null"]"#), "{clef}");
+        assert!(clef.ends_with("\"user\":\"ada\"}\n"), "{clef}");
     }
 }

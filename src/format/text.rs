@@ -33,20 +33,19 @@ use crate::event::{ErrorChain, Level, Record, Value};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Text {
-    timestamp: Timestamp,
-    colors: bool,
+    head: Head,
 }
 
 impl Text {
     /// The format with its defaults: UTC, no colours.
     pub fn new() -> Self {
-        Text { timestamp: Timestamp::new(Precision::Millis, UtcOffset::UTC), colors: false }
+        Text { head: Head::new() }
     }
 
     /// The distance from UTC in which times are written, UTC by default.
     #[must_use = "returns the format with the offset"]
     pub fn utc_offset(mut self, offset: UtcOffset) -> Self {
-        self.timestamp = Timestamp::new(Precision::Millis, offset);
+        self.head.timestamp = Timestamp::new(Precision::Millis, offset);
         self
     }
 
@@ -54,20 +53,8 @@ impl Text {
     /// target and names are dimmed.
     #[must_use = "returns the format with or without colours"]
     pub fn colors(mut self, on: bool) -> Self {
-        self.colors = on;
+        self.head.colors = on;
         self
-    }
-
-    /// Writes what `write` writes, in a colour.
-    #[inline]
-    fn paint(&mut self, color: &[u8], out: &mut Vec<u8>, write: impl FnOnce(&mut Self, &mut Vec<u8>)) {
-        if self.colors {
-            out.extend_from_slice(color);
-        }
-        write(self, out);
-        if self.colors {
-            out.extend_from_slice(b"\x1b[0m");
-        }
     }
 }
 
@@ -79,14 +66,7 @@ impl Default for Text {
 
 impl Format for Text {
     fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
-        self.paint(DIM, out, |this, out| this.timestamp.write(record.timestamp_nanos(), out));
-        out.push(b' ');
-        self.paint(color(record.level()), out, |_, out| out.extend_from_slice(column(record.level())));
-        out.push(b' ');
-        self.paint(DIM, out, |_, out| {
-            write_token(record.target(), out);
-            out.push(b':');
-        });
+        self.head.write(record, out);
         out.push(b' ');
         let message = out.len();
         escape_message::<Bare>(record.message(), out);
@@ -96,7 +76,7 @@ impl Format for Text {
         }
         for (name, value) in record.fields_beside_message() {
             out.push(b' ');
-            self.paint(DIM, out, |_, out| {
+            paint(self.head.colors, DIM, out, |out| {
                 write_token(name, out);
                 out.push(b'=');
             });
@@ -109,7 +89,44 @@ impl Format for Text {
     }
 }
 
-const DIM: &[u8] = b"\x1b[2m";
+/// What an event begins with, for people: time, level, target.
+#[derive(Clone, Debug)]
+pub(super) struct Head {
+    pub(super) timestamp: Timestamp,
+    pub(super) colors: bool,
+}
+
+impl Head {
+    pub(super) fn new() -> Self {
+        Head { timestamp: Timestamp::new(Precision::Millis, UtcOffset::UTC), colors: false }
+    }
+
+    #[inline]
+    pub(super) fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+        paint(self.colors, DIM, out, |out| self.timestamp.write(record.timestamp_nanos(), out));
+        out.push(b' ');
+        paint(self.colors, color(record.level()), out, |out| out.extend_from_slice(column(record.level())));
+        out.push(b' ');
+        paint(self.colors, DIM, out, |out| {
+            write_token(record.target(), out);
+            out.push(b':');
+        });
+    }
+}
+
+/// Writes what `write` writes, in a colour where there are colours.
+#[inline]
+pub(super) fn paint(colors: bool, color: &[u8], out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    if colors {
+        out.extend_from_slice(color);
+    }
+    write(out);
+    if colors {
+        out.extend_from_slice(b"\x1b[0m");
+    }
+}
+
+pub(super) const DIM: &[u8] = b"\x1b[2m";
 
 fn color(level: Level) -> &'static [u8] {
     match level {
@@ -133,7 +150,7 @@ fn column(level: Level) -> &'static [u8] {
     }
 }
 
-fn write_value(value: Value<'_>, out: &mut Vec<u8>) {
+pub(super) fn write_value(value: Value<'_>, out: &mut Vec<u8>) {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(v) => out.extend_from_slice(if v { b"true" } else { b"false" }),
@@ -164,7 +181,7 @@ fn write_error(chain: &ErrorChain<'_>, out: &mut Vec<u8>) {
 
 /// Text in quotes, unless it can be told from what stands around it without them.
 #[inline]
-fn write_token(text: &str, out: &mut Vec<u8>) {
+pub(super) fn write_token(text: &str, out: &mut Vec<u8>) {
     if stands_bare(text) { out.extend_from_slice(text.as_bytes()) } else { write_quoted([text], out) }
 }
 
@@ -201,7 +218,7 @@ fn quotes_itself(text: &str) -> bool {
 }
 
 /// Text that no quotes surround.
-struct Bare;
+pub(super) struct Bare;
 
 impl Escape for Bare {
     const STOPS: &'static Stops = &stops(&[]);

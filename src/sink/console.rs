@@ -12,6 +12,8 @@ use super::SinkError;
 use super::blocking::{Blocking, BlockingSink, sink_on_its_thread};
 use super::writer::{LineWriter, Outlet as LineOutlet};
 use crate::event::{Batch, Level};
+#[cfg(feature = "pretty")]
+use crate::format::Pretty;
 use crate::format::{Format, Text};
 
 /// Writes events to standard output, standard error or both.
@@ -74,6 +76,7 @@ impl ConsoleSink {
         let console = Console {
             route: Route { below: stream, stderr_from: None },
             colors: Colors::default(),
+            lines: Lines::One,
             format: None,
             stdout: None,
             stderr: None,
@@ -86,6 +89,20 @@ impl ConsoleSink {
     /// Each stream keeps its order. On a terminal that shows both, the order between them is kept, too.
     pub fn stderr_from(self, level: Level) -> Self {
         self.configure(|console| console.route.stderr_from = Some(level))
+    }
+
+    /// Makes [`Pretty`](crate::format::Pretty) the default format: several lines an event, in the width that the terminal
+    /// has when `start()` looks, or 100 columns if there is no terminal. Needs the feature `pretty`.
+    ///
+    /// # Examples
+    /// ```
+    /// use logweir::sink::ConsoleSink;
+    ///
+    /// let sink = ConsoleSink::stderr().pretty();
+    /// ```
+    #[cfg(feature = "pretty")]
+    pub fn pretty(self) -> Self {
+        self.configure(|console| console.lines = Lines::Several)
     }
 
     /// How events become bytes; default [`Text`]. [`colors`](ConsoleSink::colors) is for the default alone.
@@ -134,10 +151,19 @@ impl Route {
     }
 }
 
+/// How many an event has in the default format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lines {
+    One,
+    #[cfg(feature = "pretty")]
+    Several,
+}
+
 struct Console {
     route: Route,
     colors: Colors,
-    /// None: each outlet's own text.
+    lines: Lines,
+    /// None: each outlet's own.
     format: Option<Box<dyn Format>>,
     stdout: Option<Outlet>,
     stderr: Option<Outlet>,
@@ -146,23 +172,37 @@ struct Console {
 struct Outlet {
     lines: LineWriter<Patient>,
     /// One each: only one of the streams may be a terminal.
-    text: Text,
+    format: Box<dyn Format>,
 }
 
 impl Outlet {
-    fn open(stream: Stream, colors: Colors) -> Result<Self, SinkError> {
+    fn open(stream: Stream, colors: Colors, lines: Lines) -> Result<Self, SinkError> {
         let out = stream.duplicate().map_err(|source| SinkError::permanent(ConsoleError { stream, source }))?;
-        Ok(Outlet { lines: LineWriter::new(Patient(out), false), text: Text::new().colors(colors.on(stream)) })
+        Ok(Outlet { lines: LineWriter::new(Patient(out), false), format: lines.format(colors.on(stream), stream) })
+    }
+}
+
+impl Lines {
+    #[cfg_attr(not(feature = "pretty"), expect(unused_variables, reason = "only `Pretty` has a width"))]
+    fn format(self, colors: bool, stream: Stream) -> Box<dyn Format> {
+        match self {
+            Lines::One => Box::new(Text::new().colors(colors)),
+            #[cfg(feature = "pretty")]
+            Lines::Several => {
+                let format = Pretty::new().colors(colors);
+                Box::new(stream.columns().into_iter().fold(format, Pretty::width))
+            }
+        }
     }
 }
 
 impl BlockingSink for Console {
     fn open(&mut self) -> Result<(), SinkError> {
         if self.route.below == Stream::Stdout {
-            self.stdout = Some(Outlet::open(Stream::Stdout, self.colors)?);
+            self.stdout = Some(Outlet::open(Stream::Stdout, self.colors, self.lines)?);
         }
         if self.route.below == Stream::Stderr || self.route.stderr_from.is_some() {
-            self.stderr = Some(Outlet::open(Stream::Stderr, self.colors)?);
+            self.stderr = Some(Outlet::open(Stream::Stderr, self.colors, self.lines)?);
         }
         Ok(())
     }
@@ -175,11 +215,8 @@ impl BlockingSink for Console {
                 Stream::Stdout => self.stdout.as_mut(),
                 Stream::Stderr => self.stderr.as_mut(),
             };
-            let Outlet { lines, text } = outlet.expect("`open` opened every stream the route names");
-            match &mut self.format {
-                Some(format) => lines.write(batch, start..end, &mut **format)?,
-                None => lines.write(batch, start..end, text)?,
-            }
+            let Outlet { lines, format } = outlet.expect("`open` opened every stream the route names");
+            lines.write(batch, start..end, &mut **self.format.as_mut().unwrap_or(format))?;
             start = end;
         }
         Ok(())
@@ -206,6 +243,16 @@ impl Stream {
             Stream::Stdout => io::stdout().is_terminal(),
             Stream::Stderr => io::stderr().is_terminal(),
         }
+    }
+
+    /// How many the terminal has, if it is one.
+    #[cfg(feature = "pretty")]
+    fn columns(self) -> Option<usize> {
+        let size = match self {
+            Stream::Stdout => terminal_size::terminal_size_of(io::stdout()),
+            Stream::Stderr => terminal_size::terminal_size_of(io::stderr()),
+        };
+        size.map(|(terminal_size::Width(columns), _)| columns.into())
     }
 
     #[cfg(unix)]

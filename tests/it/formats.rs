@@ -1,6 +1,12 @@
 //! Whatever an event carries: one line of text, one line of JSON, and nothing in it that pretends to be something else.
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
+mod clef;
+mod json;
+mod logfmt;
+#[cfg(feature = "pretty")]
+mod pretty;
+
 use std::error::Error;
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -42,8 +48,11 @@ fn raw_json(event: &Event) -> String {
 }
 
 fn json(event: &Event) -> serde_json::Value {
-    let line = raw_json(event);
-    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"))
+    parsed(&raw_json(event))
+}
+
+fn parsed(line: &str) -> serde_json::Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"))
 }
 
 /// The names and values that stand in a line behind `before`, read as the documentation of `Text` says: a blank, a name,
@@ -381,6 +390,17 @@ fn any_value() -> impl Strategy<Value = Any> {
     ]
 }
 
+fn any_event(target: &str, message: &str, fields: &[(String, Any)]) -> Event {
+    fields.iter().fold(Event::dynamic(Level::Warn, target, message), |event, (name, value)| match value {
+        Any::Text(v) => event.with(name, v),
+        Any::Debug(v) => event.with(name, Value::Debug(v)),
+        Any::Json(v) => event.with(name, Value::Json(v)),
+        Any::Float(v) => event.with(name, *v),
+        Any::Int(v) => event.with(name, *v),
+        Any::Bytes(v) => event.with(name, v),
+    })
+}
+
 proptest! {
     #[test]
     fn any_event_is_one_clean_line_and_reads_back(
@@ -388,17 +408,7 @@ proptest! {
         message in any_text(),
         fields in prop::collection::vec((any_text(), any_value()), 0..8),
     ) {
-        let mut event = Event::dynamic(Level::Warn, &target, &message);
-        for (name, value) in &fields {
-            event = match value {
-                Any::Text(v) => event.with(name, v),
-                Any::Debug(v) => event.with(name, Value::Debug(v)),
-                Any::Json(v) => event.with(name, Value::Json(v)),
-                Any::Float(v) => event.with(name, *v),
-                Any::Int(v) => event.with(name, *v),
-                Any::Bytes(v) => event.with(name, v),
-            };
-        }
+        let event = any_event(&target, &message, &fields);
         let count = event.fields().count();
         text(&event);
         let json = json(&event);

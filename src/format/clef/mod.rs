@@ -1,0 +1,264 @@
+//! Anywhere a sink formats (pure): the Compact Log Event Format.
+
+mod event_id;
+
+use super::Format;
+use super::escape::{escape, escape_message, escape_written};
+use super::fragments::Sites;
+use super::json::{InString, write_name, write_string, write_value};
+use super::reserved;
+use super::timestamp::{Precision, Timestamp, UtcOffset};
+use crate::event::{ErrorChain, Level, Record, Value};
+use event_id::event_id;
+
+/// One JSON object per line in the Compact Log Event Format, for Seq and what else reads Serilog's files.
+///
+/// ```json
+/// {"@t":"2026-11-21T21:19:00.123456789Z","@mt":"user {user} paid","@i":"90fe565f","SourceContext":"shop","user":"ada"}
+/// ```
+///
+/// The format is that of [clef-json.org] and, where that is silent, of [Serilog.Formatting.Compact]:
+///
+/// | key | what it is | there |
+/// |---|---|---|
+/// | `@t` | time, ISO 8601, UTC, nanoseconds | always |
+/// | `@mt` | the message template as the call has it | unless the event has none or [`Clef::message`] says otherwise |
+/// | `@m` | the message, its holes filled | where there is no `@mt`, or if asked for |
+/// | `@r` | what the message shows in each hole with a format (`{ms:.1}`), in order | beside `@mt`, if there are such |
+/// | `@i` | hash of the template, eight hexadecimal digits, as Serilog's `EventIdHash` | if there is a template |
+/// | `@l` | `Verbose`, `Debug`, `Warning`, `Error`, `Fatal` | unless the level is info |
+/// | `@x` | the first field that is an error: its message, then `caused by: …` for each source, on lines of their own | if there is one |
+/// | `@tr`, `@sp` | the fields `trace_id` and `span_id` | if they are ids as OpenTelemetry writes them |
+/// | `SourceContext` | the target, under the name that Serilog gives the logger's | always |
+/// | `truncated` | `true` | if a value was cut |
+///
+/// Then every field under its own name, with the values that [`Json`](super::Json) gives it: the error of `@x` too, of
+/// which it is the form that keeps its parts, and ids that the message shows; other ids are there as `@tr` and `@sp`
+/// alone.
+///
+/// **No key is there twice and no field is lost**: the first `@` of a field's name is doubled, as the format has it, and a
+/// field named `SourceContext` or `truncated` gets `_` behind it until no other field of the event has that name.
+///
+/// **No event can forge another**: as with [`Json`](super::Json), whatever an event carries is one line, and control
+/// characters, line separators and bidirectional controls are written `\uXXXX`.
+///
+/// # Examples
+/// ```
+/// use logweir::event::Record;
+/// use logweir::format::{Clef, ClefMessage};
+/// use logweir::{Format, Level, event};
+///
+/// let event = event!(Level::Warn, target: "shop", "paid {cents:.2}", cents = 9.5);
+/// let mut out = Vec::new();
+/// Clef::new().write(&Record::from(&event), &mut out);
+/// Clef::new().message(ClefMessage::Rendered).write(&Record::from(&event), &mut out);
+/// assert_eq!(
+///     String::from_utf8_lossy(&out),
+///     concat!(
+///         r#"{"@t":"1970-01-01T00:00:00.000000000Z","@mt":"paid {cents:.2}","@i":"f1f5efe6","@r":["9.50"],"@l":"Warning","#,
+///         r#""SourceContext":"shop","cents":9.5}"#,
+///         "\n",
+///         r#"{"@t":"1970-01-01T00:00:00.000000000Z","@m":"paid 9.50","@i":"f1f5efe6","@l":"Warning","#,
+///         r#""SourceContext":"shop","cents":9.5}"#,
+///         "\n"
+///     )
+/// );
+/// ```
+///
+/// [clef-json.org]: https://clef-json.org
+/// [Serilog.Formatting.Compact]: https://github.com/serilog/serilog-formatting-compact
+#[derive(Clone, Debug)]
+pub struct Clef {
+    timestamp: Timestamp,
+    message: ClefMessage,
+    sites: Sites,
+}
+
+/// What [`Clef`] writes of a message that has a template. A message without one is `@m` in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ClefMessage {
+    /// `@mt`, the template: whoever reads fills the holes.
+    #[default]
+    Template,
+    /// `@m`, the message with its holes filled, for readers that know no templates. `@i` says which template it was.
+    Rendered,
+    /// Both.
+    Both,
+}
+
+impl Clef {
+    /// The format with its defaults: templates are written, messages are not.
+    pub fn new() -> Self {
+        Clef {
+            timestamp: Timestamp::new(Precision::Nanos, UtcOffset::UTC),
+            message: ClefMessage::default(),
+            sites: Sites::default(),
+        }
+    }
+
+    /// What is written of a message; default [`ClefMessage::Template`].
+    #[must_use = "returns the format with the messages so"]
+    pub fn message(mut self, message: ClefMessage) -> Self {
+        self.message = message;
+        // They hold the templates, or do not.
+        self.sites = Sites::default();
+        self
+    }
+}
+
+impl Default for Clef {
+    fn default() -> Self {
+        Clef::new()
+    }
+}
+
+impl Format for Clef {
+    fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"@t\":\"");
+        self.timestamp.write(record.timestamp_nanos(), out);
+        out.push(b'"');
+        let message = self.message;
+        let known = self.sites.known(record, |site, fragments| {
+            fragments.add(|out| write_template(message, site.template(), out));
+            fragments.add(|out| write_target(record.target(), out));
+            for name in site.names() {
+                fragments.add(|out| write_own_name(name, out));
+            }
+        });
+        let fragments = known.fragments();
+        // Events of one call site may have a template or a message of their own.
+        let template = fragments.filter(|_| record.event().template().is_some());
+        out.extend_from_slice(template.map_or(&[], |fragments| fragments.get(0)));
+        write_message(message, record, out);
+        out.extend_from_slice(level(record.level()));
+        write_error(record, out);
+        write_ids(record, out);
+        match fragments {
+            Some(fragments) => out.extend_from_slice(fragments.get(1)),
+            None => write_target(record.target(), out),
+        }
+        if record.is_truncated() {
+            out.extend_from_slice(b",\"truncated\":true");
+        }
+        for (index, (name, value)) in record.fields().enumerate() {
+            if id_key(name, &value).is_some() && !record.shows(index, name) {
+                continue;
+            }
+            match known.name(2, index, name) {
+                [] if is_reserved(name) => write_name(&reserved::rename(name, record, is_reserved), out),
+                [] => write_own_name(name, out),
+                known => out.extend_from_slice(known),
+            }
+            write_value(value, out);
+        }
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+/// The template, if it is written, and its number.
+fn write_template(message: ClefMessage, template: &str, out: &mut Vec<u8>) {
+    if message != ClefMessage::Rendered {
+        out.extend_from_slice(b",\"@mt\":");
+        write_string(template, out);
+    }
+    out.extend_from_slice(format!(",\"@i\":\"{:08x}\"", event_id(template)).as_bytes());
+}
+
+/// The message where it is written, and what readers of the template do not know how to format.
+fn write_message(message: ClefMessage, record: &Record<'_>, out: &mut Vec<u8>) {
+    let has_template = record.event().template().is_some();
+    if !has_template || message != ClefMessage::Template {
+        out.extend_from_slice(b",\"@m\":\"");
+        escape_message::<InString>(record.message(), out);
+        out.push(b'"');
+    }
+    if message == ClefMessage::Rendered {
+        return;
+    }
+    let mut before: &[u8] = b",\"@r\":[\"";
+    for hole in record.event().formatted_holes() {
+        out.extend_from_slice(before);
+        escape_written::<InString>(out, |out| hole.write_to(out));
+        before = b"\",\"";
+    }
+    if before == b"\",\"" {
+        out.extend_from_slice(b"\"]");
+    }
+}
+
+/// By the names of Serilog's levels, of which the one that is left out is meant where none is said.
+fn level(level: Level) -> &'static [u8] {
+    match level {
+        Level::Trace => b",\"@l\":\"Verbose\"",
+        Level::Debug => b",\"@l\":\"Debug\"",
+        Level::Info => b"",
+        Level::Warn => b",\"@l\":\"Warning\"",
+        Level::Error => b",\"@l\":\"Error\"",
+        Level::Fatal => b",\"@l\":\"Fatal\"",
+    }
+}
+
+fn write_error(record: &Record<'_>, out: &mut Vec<u8>) {
+    let error = record.fields().find_map(|(_, value)| match value {
+        Value::Error(chain) => Some(chain),
+        _ => None,
+    });
+    if let Some(chain) = error {
+        out.extend_from_slice(b",\"@x\":\"");
+        write_chain(&chain, out);
+        out.push(b'"');
+    }
+}
+
+fn write_chain(chain: &ErrorChain<'_>, out: &mut Vec<u8>) {
+    for (position, message) in chain.messages().enumerate() {
+        if position > 0 {
+            escape::<InString>("\ncaused by: ", out);
+        }
+        escape::<InString>(&message, out);
+    }
+}
+
+fn write_ids(record: &Record<'_>, out: &mut Vec<u8>) {
+    for (name, value) in record.fields() {
+        if let (Some(key), Value::Str(id)) = (id_key(name, &value), value) {
+            out.extend_from_slice(key);
+            out.extend_from_slice(id.as_bytes());
+            out.push(b'"');
+        }
+    }
+}
+
+/// What stands before an id, if the field is one.
+fn id_key(name: &str, value: &Value<'_>) -> Option<&'static [u8]> {
+    let (key, digits): (&[u8], _) = match name {
+        "trace_id" => (b",\"@tr\":\"", 32),
+        "span_id" => (b",\"@sp\":\"", 16),
+        _ => return None,
+    };
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    matches!(*value, Value::Str(id) if id.len() == digits && id.bytes().all(is_digit)).then_some(key)
+}
+
+fn write_target(target: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"SourceContext\":");
+    write_string(target, out);
+}
+
+fn is_reserved(name: &str) -> bool {
+    matches!(name, "SourceContext" | "truncated")
+}
+
+/// Nothing, if the name is reserved.
+fn write_own_name(name: &str, out: &mut Vec<u8>) {
+    match name.as_bytes() {
+        [b'@', ..] => {
+            out.extend_from_slice(b",\"@");
+            escape::<InString>(name, out);
+            out.extend_from_slice(b"\":");
+        }
+        _ if is_reserved(name) => {}
+        _ => write_name(name, out),
+    }
+}

@@ -1,0 +1,161 @@
+//! Anywhere a sink formats (pure): under which keys a line of JSON says what is no field.
+
+use super::value::{write_name, write_string};
+use crate::event::{Event, Level};
+
+/// What a line of JSON says of an event beside its fields, in the order of the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Key {
+    /// When it was emitted; by default `timestamp`.
+    Timestamp,
+    /// How important it is; by default `level`.
+    Level,
+    /// What filters go by; by default `target`.
+    Target,
+    /// The module's path, if it is known; by default left out.
+    Module,
+    /// The source file, if it is known; by default left out.
+    File,
+    /// The line in the source file, if it is known; by default left out.
+    Line,
+    /// The message; by default `message`.
+    Message,
+    /// That a value was cut; by default `truncated`. It is in the lines of such events alone.
+    Truncated,
+}
+
+const KEYS: usize = 8;
+const ALL: [Key; KEYS] =
+    [Key::Timestamp, Key::Level, Key::Target, Key::Module, Key::File, Key::Line, Key::Message, Key::Truncated];
+
+/// The keys as they are asked for, and what of a line they settle.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    wanted: [Option<String>; KEYS],
+    /// No name is there twice.
+    names: [Option<String>; KEYS],
+    pub(super) has_timestamp: bool,
+    pub(super) has_message: bool,
+    /// Whether the first thing behind the level brings a comma that has nothing before it.
+    pub(super) begins_with_comma: bool,
+    /// Up to the time, or to where it would be.
+    pub(super) opening: Vec<u8>,
+    /// From behind the time to behind the level.
+    pub(super) levels: [Vec<u8>; 6],
+}
+
+impl Keys {
+    pub(super) fn new() -> Self {
+        let wanted = ALL.map(|key| match key {
+            Key::Timestamp => Some("timestamp"),
+            Key::Level => Some("level"),
+            Key::Target => Some("target"),
+            Key::Message => Some("message"),
+            Key::Truncated => Some("truncated"),
+            Key::Module | Key::File | Key::Line => None,
+        });
+        let mut keys = Keys {
+            wanted: wanted.map(|name| name.map(String::from)),
+            names: Default::default(),
+            has_timestamp: true,
+            has_message: true,
+            begins_with_comma: false,
+            opening: Vec::new(),
+            levels: Default::default(),
+        };
+        keys.settle();
+        keys
+    }
+
+    pub(super) fn set(&mut self, key: Key, name: Option<String>) {
+        self.wanted[key as usize] = name;
+        self.settle();
+    }
+
+    /// Whether fields may not have this name.
+    pub(super) fn is_reserved(&self, name: &str) -> bool {
+        self.names().any(|own| own == name)
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().flatten().map(String::as_str)
+    }
+
+    /// Writes `,"name":`, or nothing if the key is left out; returns whether a value is to follow.
+    pub(super) fn write(&self, key: Key, out: &mut Vec<u8>) -> bool {
+        let name = self.names[key as usize].as_deref();
+        name.map(|name| write_name(name, out)).is_some()
+    }
+
+    /// Writes where an event comes from: target, module, file, line.
+    pub(super) fn write_place(&self, place: Place<'_>, out: &mut Vec<u8>) {
+        let texts = [(Key::Target, Some(place.target)), (Key::Module, place.module), (Key::File, place.file)];
+        for (key, text) in texts {
+            if let Some(text) = text
+                && self.write(key, out)
+            {
+                write_string(text, out);
+            }
+        }
+        if let Some(line) = place.line
+            && self.write(Key::Line, out)
+        {
+            out.extend_from_slice(itoa::Buffer::new().format(line).as_bytes());
+        }
+    }
+
+    /// Gives the later of two keys of one name a `_`, and writes what is the same in every line.
+    fn settle(&mut self) {
+        self.names = Default::default();
+        for (key, wanted) in self.wanted.clone().into_iter().enumerate() {
+            let Some(mut name) = wanted else { continue };
+            while self.is_reserved(&name) {
+                name.push('_');
+            }
+            self.names[key] = Some(name);
+        }
+        let has = |key: Key| self.names[key as usize].is_some();
+        (self.has_timestamp, self.has_message) = (has(Key::Timestamp), has(Key::Message));
+        self.begins_with_comma = !self.has_timestamp && !has(Key::Level);
+
+        let mut opening = b"{".to_vec();
+        if self.write(Key::Timestamp, &mut opening) {
+            // The comma.
+            opening.remove(1);
+            opening.push(b'"');
+        }
+        self.opening = opening;
+        self.levels = Level::ALL.map(|level| self.level(level));
+    }
+
+    fn level(&self, level: Level) -> Vec<u8> {
+        let mut out = Vec::new();
+        if self.has_timestamp {
+            out.push(b'"');
+        }
+        if self.write(Key::Level, &mut out) {
+            write_string(level.as_upper_str(), &mut out);
+            if !self.has_timestamp {
+                // Nothing is before it that a comma could part it from.
+                out.remove(0);
+            }
+        }
+        out
+    }
+}
+
+/// Where an event comes from.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) target: &'a str,
+    pub(super) module: Option<&'a str>,
+    pub(super) file: Option<&'a str>,
+    pub(super) line: Option<u32>,
+}
+
+impl<'a> Place<'a> {
+    pub(super) fn of(event: &'a Event) -> Self {
+        Place { target: event.target(), module: event.module(), file: event.file(), line: event.line() }
+    }
+}

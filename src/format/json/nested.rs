@@ -1,0 +1,121 @@
+//! Anywhere a sink formats (pure): fields of dotted names as objects in objects.
+//!
+//! Invariants:
+//! * No name is there twice, and none is lost: the objects a field is in and its key, joined by dots, are its name.
+//! * No key is both a field and an object: where a field, or a key of the format, has the name of an object, the names
+//!   that would be inside it keep their dots.
+//! * The work is linear in the length of the names, which are an attacker's where he chooses them.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use super::keys::Keys;
+use super::value::{InString, write_value};
+use crate::event::{Record, Value};
+use crate::format::escape::escape;
+use crate::format::reserved;
+
+/// Objects in objects, at most. With as many as a JSON value may bring it is less than what readers stop at.
+const MOST_LEVELS: usize = 16;
+
+/// Whether there is anything to nest.
+pub(super) fn has_dots(record: &Record<'_>) -> bool {
+    record.fields().any(|(name, _)| name.contains('.'))
+}
+
+/// Writes every field of the record behind the keys.
+pub(super) fn write(record: &Record<'_>, keys: &Keys, out: &mut Vec<u8>) {
+    let fields: Vec<_> = record.fields().map(|(name, value)| (own_name(name, record, keys), value)).collect();
+    let names = fields.iter().map(|(name, _)| &**name);
+    let taken: HashSet<&str> = names.clone().chain(keys.names()).collect();
+    let mut tree = Tree::new();
+    for (field, name) in names.enumerate() {
+        tree.insert(field, name, &taken);
+    }
+    tree.write_members(ROOT, &fields, true, out);
+}
+
+/// The name a field has once the format's keys have theirs.
+fn own_name<'a>(name: &'a str, record: &Record<'_>, keys: &Keys) -> Cow<'a, str> {
+    if keys.is_reserved(name) {
+        reserved::rename(name, record, |name| keys.is_reserved(name)).into()
+    } else {
+        name.into()
+    }
+}
+
+const ROOT: usize = 0;
+
+struct Tree<'a> {
+    nodes: Vec<Node<'a>>,
+    /// The objects, by what they are in and their key.
+    objects: HashMap<(usize, &'a str), usize>,
+}
+
+struct Node<'a> {
+    key: &'a str,
+    /// None: an object.
+    field: Option<usize>,
+    /// In the order in which their first fields came.
+    members: Vec<usize>,
+}
+
+impl<'a> Tree<'a> {
+    fn new() -> Self {
+        Tree { nodes: vec![Node { key: "", field: None, members: Vec::new() }], objects: HashMap::new() }
+    }
+
+    fn insert(&mut self, field: usize, name: &'a str, taken: &HashSet<&str>) {
+        let (mut object, mut key) = (ROOT, name);
+        // A key that is empty would read as nothing, and some stores refuse it.
+        if name.split('.').all(|segment| !segment.is_empty()) {
+            for _ in 0..MOST_LEVELS {
+                let Some((first, rest)) = key.split_once('.') else { break };
+                if taken.contains(&name[..name.len() - rest.len() - 1]) {
+                    break;
+                }
+                object = self.object(object, first);
+                key = rest;
+            }
+        }
+        self.add(object, Node { key, field: Some(field), members: Vec::new() });
+    }
+
+    fn object(&mut self, parent: usize, key: &'a str) -> usize {
+        if let Some(&known) = self.objects.get(&(parent, key)) {
+            return known;
+        }
+        let object = self.add(parent, Node { key, field: None, members: Vec::new() });
+        self.objects.insert((parent, key), object);
+        object
+    }
+
+    fn add(&mut self, parent: usize, node: Node<'a>) -> usize {
+        let index = self.nodes.len();
+        self.nodes.push(node);
+        self.nodes[parent].members.push(index);
+        index
+    }
+
+    /// As deep in calls as objects are in objects.
+    fn write_members(&self, object: usize, fields: &[(Cow<'_, str>, Value<'_>)], mut behind: bool, out: &mut Vec<u8>) {
+        for &member in &self.nodes[object].members {
+            if behind {
+                out.push(b',');
+            }
+            behind = true;
+            let Node { key, field, .. } = &self.nodes[member];
+            out.push(b'"');
+            escape::<InString>(key, out);
+            out.extend_from_slice(b"\":");
+            match field {
+                Some(field) => write_value(fields[*field].1, out),
+                None => {
+                    out.push(b'{');
+                    self.write_members(member, fields, false, out);
+                    out.push(b'}');
+                }
+            }
+        }
+    }
+}

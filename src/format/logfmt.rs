@@ -1,0 +1,203 @@
+//! Anywhere a sink formats (pure): one line of `key=value` pairs per event.
+
+use super::Format;
+use super::escape::{escape_message, hex, is_hidden, is_plain};
+use super::fragments::Sites;
+use super::json::{InString, not_finite, write_string};
+use super::reserved;
+use super::text;
+use super::timestamp::{Precision, Timestamp, UtcOffset};
+use crate::event::{Message, Record, Value};
+
+/// One line of `key=value` pairs per event ([logfmt]), for programs and people.
+///
+/// ```text
+/// ts=2026-11-21T21:19:00.123456789Z level=info target=shop msg="user ada paid" user=ada cents=950
+/// ```
+///
+/// `ts` (RFC 3339, UTC, nanoseconds), `level` (`trace` to `fatal`), `target` and `msg` come first, then `truncated=true` if
+/// a value was cut because the event was longer than the logger allows, then every field, those that the message shows
+/// included.
+///
+/// | value | logfmt |
+/// |---|---|
+/// | integer | digits |
+/// | float | the shortest number that reads back the same; `NaN`, `Infinity`, `-Infinity` |
+/// | text, `Display`, `Debug`, JSON | itself, in quotes where it must be |
+/// | bytes | lower-case hexadecimal digits; `""` for none |
+/// | error | its messages, joined by `": "` |
+/// | truth value, none | `true`, `false`, `null`; the *text* `null` is in quotes |
+///
+/// **Quotes**: as [go-logfmt] has them, whose strict reader reads every line. A value is in quotes if it is empty or has a
+/// blank, `=`, `"`, `\`, a control character, one that is not shown (bidirectional controls, line separators) or U+FFFD;
+/// inside quotes are `\"`, `\\`, `\n`, `\r`, `\t` and `\uXXXX`.
+///
+/// **Keys**: no reader of the format has a way to quote a key, so what may not stand in one (what would put a value in
+/// quotes, and `%`) is written as in URLs: the field `a b` has the key `a%20b`. An empty name is `%`.
+///
+/// **No key is there twice and no field is lost**: `ts`, `level`, `target`, `msg` and `truncated` are reserved, whether or
+/// not the event was cut, and a field of such a name gets `_` behind it until no other field of the event has that name.
+///
+/// **No event can forge another**: whatever it carries is one line, and no value can look like a pair.
+///
+/// # Examples
+/// ```
+/// use logweir::event::Record;
+/// use logweir::format::Logfmt;
+/// use logweir::{Event, Format, Level};
+///
+/// let event = Event::dynamic(Level::Warn, "shop", "late").with("user name", "ada \"l\"").with("ts", 1);
+/// let mut out = Vec::new();
+/// Logfmt::new().write(&Record::from(&event), &mut out);
+/// assert_eq!(
+///     String::from_utf8_lossy(&out),
+///     concat!(
+///         r#"ts=1970-01-01T00:00:00.000000000Z level=warn target=shop msg=late user%20name="ada \"l\"" ts_=1"#,
+///         "\n"
+///     )
+/// );
+/// ```
+///
+/// [logfmt]: https://brandur.org/logfmt
+/// [go-logfmt]: https://github.com/go-logfmt/logfmt
+#[derive(Clone, Debug)]
+pub struct Logfmt {
+    timestamp: Timestamp,
+    sites: Sites,
+}
+
+impl Logfmt {
+    /// The format; it has no options.
+    pub fn new() -> Self {
+        Logfmt { timestamp: Timestamp::new(Precision::Nanos, UtcOffset::UTC), sites: Sites::default() }
+    }
+}
+
+impl Default for Logfmt {
+    fn default() -> Self {
+        Logfmt::new()
+    }
+}
+
+impl Format for Logfmt {
+    fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"ts=");
+        self.timestamp.write(record.timestamp_nanos(), out);
+        out.extend_from_slice(b" level=");
+        out.extend_from_slice(record.level().as_str().as_bytes());
+        let known = self.sites.known(record, |site, fragments| {
+            fragments.add(|out| write_target(record.target(), out));
+            fragments.add(|out| write_text(site.constant_message().unwrap_or_default(), out));
+            for name in site.names() {
+                fragments.add(|out| {
+                    // One that is reserved is spelled by what other fields there are, and left empty.
+                    if !is_reserved(name) {
+                        write_name(name, record, out);
+                    }
+                });
+            }
+        });
+        match known.fragments() {
+            Some(fragments) => out.extend_from_slice(fragments.get(0)),
+            None => write_target(record.target(), out),
+        }
+        match known.fragments().filter(|_| record.event().has_constant_message()) {
+            Some(fragments) => out.extend_from_slice(fragments.get(1)),
+            None => write_message(record.message(), out),
+        }
+        if record.is_truncated() {
+            out.extend_from_slice(b" truncated=true");
+        }
+        for (index, (name, value)) in record.fields().enumerate() {
+            match known.name(2, index, name) {
+                [] => write_name(name, record, out),
+                known => out.extend_from_slice(known),
+            }
+            write_value(value, out);
+        }
+        out.push(b'\n');
+    }
+}
+
+fn write_target(target: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b" target=");
+    write_text(target, out);
+    out.extend_from_slice(b" msg=");
+}
+
+/// In quotes, since most messages have a blank, until it is there to be looked at.
+fn write_message(message: Message<'_>, out: &mut Vec<u8>) {
+    let quote = out.len();
+    out.push(b'"');
+    escape_message::<InString>(message, out);
+    let is_bare = std::str::from_utf8(&out[quote + 1..]).is_ok_and(stands_bare);
+    if is_bare {
+        out.remove(quote);
+    } else {
+        out.push(b'"');
+    }
+}
+
+/// Writes ` name=`.
+fn write_name(name: &str, record: &Record<'_>, out: &mut Vec<u8>) {
+    out.push(b' ');
+    if is_reserved(name) {
+        write_key(&reserved::rename(name, record, is_reserved), out);
+    } else {
+        write_key(name, out);
+    }
+    out.push(b'=');
+}
+
+fn is_reserved(name: &str) -> bool {
+    matches!(name, "ts" | "level" | "target" | "msg" | "truncated")
+}
+
+/// Writes a name as it is, or so that no other name is written the same way.
+fn write_key(name: &str, out: &mut Vec<u8>) {
+    if name.is_empty() {
+        // Elsewhere a `%` has digits behind it.
+        out.push(b'%');
+    }
+    for c in name.chars() {
+        let start = out.len();
+        out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        if c == '%' || breaks(c) {
+            let bytes = out.split_off(start);
+            for byte in bytes {
+                out.push(b'%');
+                hex(&[byte], out);
+            }
+        }
+    }
+}
+
+fn write_value(value: Value<'_>, out: &mut Vec<u8>) {
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Str("null") | Value::Debug("null") | Value::Json("null") => out.extend_from_slice(b"\"null\""),
+        Value::Str(v) | Value::Debug(v) | Value::Json(v) => write_text(v, out),
+        Value::Bytes([]) => out.extend_from_slice(b"\"\""),
+        Value::F64(v) if !v.is_finite() => out.extend_from_slice(not_finite(v).unwrap_or_default().as_bytes()),
+        Value::Error(_) => write_text(&value.to_string(), out),
+        // What needs no quotes is the same wherever it stands.
+        _ => text::write_value(value, out),
+    }
+}
+
+/// Text in quotes, unless every reader takes it for one value without them.
+#[inline]
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    if stands_bare(text) { out.extend_from_slice(text.as_bytes()) } else { write_string(text, out) }
+}
+
+#[inline]
+fn stands_bare(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    !text.is_empty() && ((is_plain::<b'!', b'"', b'='>(bytes) && !bytes.contains(&b'\\')) || !text.chars().any(breaks))
+}
+
+/// Whether a character ends a value or a key, for one reader or another.
+fn breaks(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '=' | '"' | '\\' | char::REPLACEMENT_CHARACTER) || is_hidden(c)
+}
