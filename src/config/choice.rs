@@ -12,7 +12,8 @@ pub(super) trait Choice: Sized {
     /// What is allowed, in the words of an error.
     fn allowed() -> String;
 
-    fn from_word(word: &str) -> Option<Self>;
+    /// None if it is none of the words.
+    fn from_word<E: de::Error>(word: &str) -> Result<Option<Self>, E>;
 
     fn from_table<'de, A: MapAccess<'de>>(table: A) -> Result<Self, A::Error>;
 }
@@ -32,7 +33,7 @@ impl<'de, T: Choice> Visitor<'de> for ChoiceVisitor<T> {
     }
 
     fn visit_str<E: de::Error>(self, word: &str) -> Result<T, E> {
-        T::from_word(word).ok_or_else(|| E::invalid_value(Unexpected::Str(word), &self))
+        T::from_word(word)?.ok_or_else(|| E::invalid_value(Unexpected::Str(word), &self))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<T, A::Error> {
@@ -52,8 +53,8 @@ impl<T: for<'de> Deserialize<'de>> Choice for OrNever<T> {
         format!("`never`, or a table of {}", all(keys_of::<T>()))
     }
 
-    fn from_word(word: &str) -> Option<Self> {
-        (word == "never").then_some(OrNever::Never)
+    fn from_word<E: de::Error>(word: &str) -> Result<Option<Self>, E> {
+        Ok((word == "never").then_some(OrNever::Never))
     }
 
     fn from_table<'de, A: MapAccess<'de>>(table: A) -> Result<Self, A::Error> {

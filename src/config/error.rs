@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use serde::de;
+
 use super::item::{Item, Origin};
 use super::nearest::nearest;
 use crate::filter::ParseFilterError;
@@ -62,14 +64,12 @@ pub(super) enum Problem {
     /// Set beside another of which it takes the place.
     Beside(&'static str),
     Filter(ParseFilterError),
-    /// What a type of the user's own says about its value.
+    /// What a type says about its value: serde has no more than this text of it.
     Refused(String),
     /// What makes a registered sink failed.
     Sink(BoxError),
     /// A sink is registered under a name that is taken.
     Registered(String),
-    /// A feature of the crate that is off.
-    Feature(&'static str),
     /// A variable's name has an empty part.
     Variable,
     /// A variable's value.
@@ -126,6 +126,11 @@ impl ConfigError {
     pub fn line(&self) -> Option<usize> {
         self.0.origin.as_ref()?.line()
     }
+}
+
+/// For a value that would have an effect if a feature of the crate were on.
+pub(super) fn needs<E: de::Error>(feature: &str) -> E {
+    E::custom(format_args!("it needs logweir's feature `{feature}`"))
 }
 
 /// A key's parts as one; an index into a list brings its brackets.
@@ -210,7 +215,6 @@ impl fmt::Display for ConfigError {
             Problem::Registered(name) => {
                 write!(f, "a sink cannot be registered as `{name}`: there is one of that name")
             }
-            Problem::Feature(feature) => write!(f, "`{named}` is {value}, which needs logweir's feature `{feature}`"),
             Problem::Variable => f.write_str(
                 "names no key; between its parts stand two underscores, as in `LOGWEIR__SINKS__FILE__LEVEL`",
             ),

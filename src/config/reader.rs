@@ -21,7 +21,7 @@ pub(super) fn read<'de, T: Deserialize<'de>>(
     path: &[String],
     beside: &'static [&'static str],
 ) -> Result<T, ConfigError> {
-    T::deserialize(Reader { item, beside }).map_err(|Wrong(error)| error.inside(path))
+    T::deserialize(Reader { item, beside }).map_err(|Wrong(error)| error.at(item).inside(path))
 }
 
 struct Reader<'a> {
@@ -179,7 +179,7 @@ impl<'de> MapAccess<'de> for Entries<'de> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Wrong> {
         let (key, item) = self.value.take().expect("serde asks for a value after its key");
-        seed.deserialize(Reader::new(item)).map_err(|wrong| wrong.under(key))
+        seed.deserialize(Reader::new(item)).map_err(|wrong| wrong.at(item).under(key))
     }
 }
 
@@ -191,7 +191,7 @@ impl<'de> SeqAccess<'de> for Items<'de> {
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Wrong> {
         let Some((index, item)) = self.0.next() else { return Ok(None) };
         let read = seed.deserialize(Reader::new(item));
-        read.map(Some).map_err(|Wrong(error)| Wrong(error.under(format!("[{index}]"))))
+        read.map(Some).map_err(|Wrong(error)| Wrong(error.at(item).under(format!("[{index}]"))))
     }
 }
 

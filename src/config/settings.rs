@@ -1,13 +1,14 @@
 //! Anywhere (pure): what a builder is told, by its keys.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::choice::{Choice, choice};
-use super::error::{ConfigError, Problem};
+use super::error::{ConfigError, Problem, needs};
 use super::item::{Item, Node};
 use super::quantity::{Address, HumanDuration, HumanSize, Interval, LevelName, Percent, Threshold};
 use super::reader::read;
@@ -45,8 +46,7 @@ struct Keys {
     redact: Option<Vec<String>>,
     grace: Option<HumanDuration>,
     shutdown_timeout: Option<HumanDuration>,
-    #[cfg_attr(not(feature = "prometheus"), expect(dead_code, reason = "read, so that its value is checked first"))]
-    prometheus: Option<Address>,
+    prometheus: Option<Listen>,
     /// Tables, which are read as sinks.
     #[serde(rename = "sinks")]
     _sinks: Option<IgnoredAny>,
@@ -68,11 +68,6 @@ impl Settings {
             return Err(ConfigError::new(Problem::Beside("level")).at(filter).under("filter".into()));
         }
         check_filter(root, keys.filter.as_deref(), &[])?;
-        if !cfg!(feature = "prometheus")
-            && let Some(address) = root.get("prometheus")
-        {
-            return Err(ConfigError::new(Problem::Feature("prometheus")).at(address).under("prometheus".into()));
-        }
         Ok(Settings { keys, sinks: read_sinks(root)? })
     }
 
@@ -146,8 +141,10 @@ impl Keys {
         let builder = set(builder, self.grace, |builder, HumanDuration(time)| builder.grace(time));
         let builder =
             set(builder, self.shutdown_timeout, |builder, HumanDuration(time)| builder.shutdown_timeout(time));
+        #[cfg(not(feature = "prometheus"))]
+        debug_assert!(self.prometheus.is_none(), "it is refused when it is read");
         #[cfg(feature = "prometheus")]
-        let builder = set(builder, self.prometheus, |builder, Address(address)| builder.prometheus(address));
+        let builder = set(builder, self.prometheus, |builder, Listen(address)| builder.prometheus(address));
         builder
     }
 }
@@ -166,12 +163,12 @@ impl Choice for OverflowPolicy {
         "`drop_oldest`, `drop_newest`, or a table with a duration: `{ block = \"50ms\" }`".into()
     }
 
-    fn from_word(word: &str) -> Option<Self> {
-        match word {
+    fn from_word<E: de::Error>(word: &str) -> Result<Option<Self>, E> {
+        Ok(match word {
             "drop_oldest" => Some(OverflowPolicy(Overflow::DropOldest)),
             "drop_newest" => Some(OverflowPolicy(Overflow::DropNewest)),
             _ => None,
-        }
+        })
     }
 
     fn from_table<'de, A: MapAccess<'de>>(table: A) -> Result<Self, A::Error> {
@@ -183,6 +180,17 @@ impl Choice for OverflowPolicy {
 impl<'de> Deserialize<'de> for OverflowPolicy {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         choice(deserializer)
+    }
+}
+
+/// Where metrics are served, if this is built to serve them.
+#[derive(Clone, Copy, Debug)]
+struct Listen(#[cfg_attr(not(feature = "prometheus"), expect(dead_code, reason = "there is none"))] SocketAddr);
+
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Address(address) = Address::deserialize(deserializer)?;
+        if cfg!(feature = "prometheus") { Ok(Listen(address)) } else { Err(needs("prometheus")) }
     }
 }
 

@@ -12,6 +12,7 @@ use super::format::FormatOptions;
 use super::item::{Item, Node};
 use super::quantity::LevelName;
 use super::reader::read;
+use super::rolling::RollingPolicy;
 use super::set;
 use super::settings::check_filter;
 use super::sinks::Sinks;
@@ -57,6 +58,7 @@ struct ConsoleKeys {
 struct FileKeys {
     path: PathBuf,
     durability: Option<DurabilityWord>,
+    rolling: Option<RollingPolicy>,
     format: Option<FormatOptions>,
 }
 
@@ -187,14 +189,15 @@ impl From<&ConsoleKeys> for ConsoleSink {
         };
         let console = set(console, *stderr_from, |console, LevelName(level)| console.stderr_from(level));
         let console = set(console, *colors, |console, colors| console.colors(colors.into()));
-        set(console, format.as_ref(), |console, format| console.format(format.make()))
+        set(console, format.as_ref(), |console, format| format.on_console(console))
     }
 }
 
 impl From<&FileKeys> for FileSink {
     fn from(keys: &FileKeys) -> Self {
-        let FileKeys { path, durability, format } = keys;
+        let FileKeys { path, durability, rolling, format } = keys;
         let file = set(FileSink::new(path), *durability, |file, durability| file.durability(durability.into()));
+        let file = set(file, rolling.as_ref(), |file, rolling| file.rolling(rolling.into()));
         set(file, format.as_ref(), |file, format| file.format(format.make()))
     }
 }
@@ -226,27 +229,29 @@ pub(super) fn path_of(name: &str) -> Vec<String> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::*;
-    use crate::event::{Event, Level, Record};
-    use crate::format::{Format, Text};
+    use std::time::Duration;
 
-    fn line(mut format: Box<dyn Format>) -> Vec<u8> {
-        let mut out = Vec::new();
-        format.write(&Record::from(&Event::dynamic(Level::Warn, "shop", "paid").with("cents", 950)), &mut out);
-        out
-    }
+    use super::*;
+    use crate::config::format::tests::is_as_without_options;
+    use crate::sink::Rolling;
 
     /// Whether the keys of these two tables say what is so without them.
     pub(in crate::config) fn file_and_console(file: &Item, console: &Item) {
         let (file, console) = (SinkSettings::read(file, &[]), SinkSettings::read(console, &[]));
-        let (file, console) = (file.expect("a file"), console.expect("a console"));
-        let (Kind::File(file), Kind::Console(console)) = (file.kind, console.kind) else { panic!("not these") };
-        let FileKeys { path: _, durability, format } = file;
+        let (file, console) = (file.expect("a file").kind, console.expect("a console").kind);
+        let (Kind::File(file), Kind::Console(console)) = (file, console) else { panic!("not these") };
+        let FileKeys { path: _, durability, rolling, format } = file;
         assert_eq!(durability.map(Durability::from), Some(Durability::default()));
-        assert_eq!(line(format.expect("it is there").make()), line(Box::new(Text::new())));
+        is_as_without_options(&format.expect("it is there"), "text");
+        // Of these there is no default; of the others that the example has there is.
+        let asked = Rolling::daily().max_bytes(64 << 20).keep_files(100).keep_bytes(1 << 30);
+        let asked = asked.keep_age(Duration::from_secs(14 * 86_400)).file_name("app.{date}.{seq}.log");
+        let shown = rolling.as_ref().map(|policy| format!("{:?}", Rolling::from(policy)));
+        assert_eq!(shown, Some(format!("{asked:?}")));
+
         let ConsoleKeys { stream, stderr_from: _, colors, format } = console;
         assert!(matches!(stream, Some(Stream::Stdout)));
         assert_eq!(colors.map(Colors::from), Some(Colors::default()));
-        assert_eq!(line(format.expect("it is there").make()), line(Box::new(Text::new())));
+        is_as_without_options(&format.expect("it is there"), "text");
     }
 }

@@ -35,6 +35,9 @@ fn whole_example_as_json() -> serde_json::Value {
     if !cfg!(feature = "prometheus") {
         json.as_object_mut().unwrap().remove("prometheus");
     }
+    if !cfg!(feature = "pretty") {
+        json["sinks"].as_object_mut().unwrap().remove("developer");
+    }
     json
 }
 

@@ -116,7 +116,7 @@ fn a_value_is_read_as_toml_or_else_as_text() {
         ("LOGWEIR__NAME", "1.10"),
         ("LOGWEIR__NAME", "true"),
     ] {
-        overridden(&[(name, value)]).unwrap_or_else(|error| panic!("{name}={value}: {error}"));
+        drop(overridden(&[(name, value)]).unwrap_or_else(|error| panic!("{name}={value}: {error}")));
     }
     assert!(refused("LOGWEIR__GRACE", "5").ends_with(
         "`LOGWEIR__GRACE`: `grace` is 5; allowed is a duration with its unit, such as `100ms`, `5s` or `1m 30s`"
@@ -135,7 +135,7 @@ fn enriched_values_have_the_type_they_are_written_with() {
         ("LOGWEIR__ENRICH__podName", "'7'"),
     ]);
     info!(logger: logger, "hello");
-    logger.shutdown_blocking(PATIENCE).unwrap();
+    drop(logger.shutdown_blocking(PATIENCE).unwrap());
     let event = &sink.events()[0];
     assert_eq!(event.field("shard"), Some(logweir::Value::U64(7)));
     assert_eq!(event.field("region"), Some(logweir::Value::Str("eu-west")));

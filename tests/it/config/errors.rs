@@ -92,7 +92,12 @@ fn policies_of_a_sink_say_what_they_are_made_of() {
             "text:2: `sinks.a.colors` is 'allways' (did you mean `always`?); allowed is `auto`, `always` or `never`".into(),
         ),
         ("format.type", "'jsn'", "text:2: `sinks.a.format.type` is 'jsn' (did you mean `json`?); allowed is ".into()),
-        ("format", "'jsn'", "text:2: `sinks.a.format` is 'jsn'; allowed is `text`".into()),
+        (
+            "format",
+            "{ type = 'json', keys.file = true }",
+            "text:2: `sinks.a.format.keys.file` is true; allowed is a key as text, or `false` to leave it out".into(),
+        ),
+        ("format", "'jsn'", "text:2: `sinks.a.format` is 'jsn'; allowed is `text`, `pretty`, `json`, `clef` or `logfmt`, or a table".into()),
         ("format.colors", "true", "text:2: `sinks.a.format.type` is missing".into()),
         ("format", "{ colors = 1, type = 'text' }", "text:2: `sinks.a.format.colors` is 1; allowed is `true` or `false`".into()),
         (
@@ -244,10 +249,42 @@ fn knobs_that_do_not_fit_together_are_refused_by_the_builder() {
     assert_eq!(empty.knob(), Some("sink"));
 }
 
+#[test]
+fn the_rules_of_rolling_are_read_and_their_sense_is_left_to_the_sink() {
+    let rolling = |keys: &str| format!("sinks.a = {{ type = 'file', path = 'x', rolling = {{ {keys} }} }}");
+    let neither = "text:1: `sinks.a.rolling` is a table: it needs `every`, `max_bytes` or both";
+    assert_eq!(refused(&rolling("keep_files = 3")), neither);
+    let every = "text:1: `sinks.a.rolling.every` is 'week'; allowed is `minute`, `hour` or `day`";
+    assert_eq!(refused(&rolling("every = 'week'")), every);
+    assert!(
+        refused(&rolling("every = 'day', keep_age = 14"))
+            .starts_with("text:1: `sinks.a.rolling.keep_age` is 14; allowed")
+    );
+    let config = Config::from_toml(&rolling("every = 'hour', file_name = 'no.log'")).unwrap();
+    let error = config.builder(&Sinks::new()).unwrap().start().expect_err("no place for the date").to_string();
+    assert!(error.starts_with("sink `a` cannot be opened: ") && error.contains("file_name"), "{error}");
+}
+
+#[cfg(not(feature = "gzip"))]
+#[test]
+fn compression_names_its_feature_only_where_it_is_switched_on() {
+    let gzip =
+        |is_on| format!("sinks.a = {{ type = 'file', path = 'x', rolling = {{ every = 'day', gzip = {is_on} }} }}");
+    assert!(Config::from_toml(&gzip(false)).is_ok());
+    assert_eq!(refused(&gzip(true)), "text:1: `sinks.a.rolling.gzip` is true: it needs logweir's feature `gzip`");
+}
+
+#[cfg(not(feature = "pretty"))]
+#[test]
+fn the_pretty_format_names_its_feature() {
+    let said = "text:1: `sinks.a.format` is 'pretty': it needs logweir's feature `pretty`";
+    assert_eq!(refused("sinks.a = { type = 'console', format = 'pretty' }"), said);
+}
+
 #[cfg(not(feature = "prometheus"))]
 #[test]
 fn a_key_whose_feature_is_off_names_the_feature() {
-    let said = "text:1: `prometheus` is '127.0.0.1:0', which needs logweir's feature `prometheus`";
+    let said = "text:1: `prometheus` is '127.0.0.1:0': it needs logweir's feature `prometheus`";
     assert_eq!(refused("prometheus = '127.0.0.1:0'"), said);
 }
 

@@ -91,6 +91,41 @@ fn sinks_keep_the_order_they_are_written_in() {
 }
 
 #[test]
+fn options_of_formats_and_rules_of_rolling_reach_the_file() {
+    let folder = folder("rolling");
+    let text = format!(
+        "[sinks.json]
+         type = 'file'
+         path = {:?}
+         format = {{ type = 'json', dotted = 'nested', keys = {{ timestamp = false, message = 'msg', module = 'module' }} }}
+         rolling = {{ max_bytes = 1, keep_files = 2, file_name = 'part-{{seq}}-of-{{date}}.json', close_waits = '20s' }}
+         [sinks.clef]
+         type = 'file'
+         path = {:?}
+         format = {{ type = 'clef', message = 'rendered' }}",
+        folder.join("json/app.json"),
+        folder.join("app.clef"),
+    );
+    let logger = Config::from_toml(&text).unwrap().builder(&Sinks::new()).unwrap().start().unwrap();
+    for n in 1..=3 {
+        info!(logger: logger, "number {n}", n, http.status = 200);
+    }
+    drop(logger.shutdown_blocking(PATIENCE).unwrap());
+
+    let files = fs::read_dir(folder.join("json")).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut files: Vec<String> = files.filter(|name| name.starts_with("part-")).collect();
+    files.sort();
+    assert!(files.len() == 2 && files[0].starts_with("part-0002-of-"), "{files:?}");
+    let last: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(folder.join("json").join(&files[1])).unwrap()).unwrap();
+    let module = "it::config::run";
+    let line = json!({ "level": "INFO", "target": module, "module": module, "msg": "number 3", "n": 3, "http": { "status": 200 } });
+    assert_eq!(last, line);
+    let clef = fs::read_to_string(folder.join("app.clef")).unwrap();
+    assert!(clef.contains("\"@m\":\"number 3\"") && !clef.contains("@mt"), "{clef}");
+}
+
+#[test]
 fn a_fallback_takes_what_the_sink_does_not() {
     let log = folder("fallback").join("fallback.log");
     let text = format!(
@@ -146,7 +181,7 @@ fn a_registered_sink_is_given_its_options_and_the_pipeline_keys_are_set_on_what_
     let logger = Config::from_toml(text).unwrap().builder(&sinks).unwrap().start().unwrap();
     info!(logger: logger, "below the level");
     warn!(logger: logger, "through");
-    logger.shutdown_blocking(PATIENCE).unwrap();
+    drop(logger.shutdown_blocking(PATIENCE).unwrap());
     assert_eq!(memory.events().iter().map(|event| event.message().to_owned()).collect::<Vec<_>>(), ["through"]);
 
     let options = given.lock().unwrap().take().unwrap();
@@ -204,7 +239,7 @@ fn a_configuration_builds_as_many_loggers_as_are_asked_of_it() {
     let config = Config::from_toml("sinks.a.type = 'null'").unwrap();
     for _ in 0..2 {
         let logger = config.clone().builder(&Sinks::new()).unwrap().start().unwrap();
-        logger.shutdown_blocking(PATIENCE).unwrap();
+        drop(logger.shutdown_blocking(PATIENCE).unwrap());
     }
 }
 
