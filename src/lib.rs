@@ -49,6 +49,11 @@
 //! [`Logger::set_filter`] replaces the filter while it runs, [`Logger::set_filter_for`] for a time,
 //! [`Logger::set_sink_filter`] for one sink; [`Builder::filter_from_env`] takes it from the environment.
 //!
+//! # How is it configured from a file?
+//! With the feature `config`, `config::Config` reads everything that the [`Builder`] offers from TOML or JSON, and what
+//! variables of the environment override; what is wrong there is named with its file, line, key, value and what is allowed.
+//! `Config::example()` is a file to start from, with every key and its default.
+//!
 //! # What happens when the queue is full?
 //! What [`Overflow`] says: by default the oldest event of the caller's lane makes room, and is counted
 //! (`overflow_oldest`). `DropNewest` refuses the new event, `Block` waits on threads that may. In a task,
@@ -133,6 +138,7 @@
 //! * `opentelemetry`: trace and span ids of OpenTelemetry on events that come through that layer.
 //! * `serde`: fields `k = @value` as JSON, and `Serialize` for [`Stats`] and the reports.
 //! * `log`: `Logger::install_log`, which takes the records of the `log` crate.
+//! * `config`: `config::Config`, everything the builder offers from a TOML or JSON file and the environment.
 //! * `testing`: `testing::capture`, a logger whose events a test looks at, and `testing::conformance`, which checks a sink
 //!   of your own.
 //!
@@ -165,6 +171,8 @@ mod panic_hook;
 #[cfg(all(unix, feature = "signal"))]
 mod signal;
 mod builder;
+#[cfg(feature = "config")]
+pub mod config;
 mod calendar;
 mod clock;
 mod deadline;

@@ -3,6 +3,8 @@
 mod error;
 mod plan;
 mod start;
+#[cfg(all(test, feature = "config"))]
+mod tests;
 
 #[cfg(feature = "prometheus")]
 use std::net::SocketAddr;

@@ -68,6 +68,13 @@ pub trait Format: Send + 'static {
     fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>);
 }
 
+/// A format that is chosen at run time.
+impl Format for Box<dyn Format> {
+    fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+        (**self).write(record, out);
+    }
+}
+
 /// What needs the crate's inside: layers of fields, templates, events that were cut.
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,8 @@ mod children;
 mod compile_fail;
 #[cfg(feature = "testing")]
 mod conformance;
+#[cfg(feature = "config")]
+mod config;
 mod conservation;
 mod delivery;
 mod emission;

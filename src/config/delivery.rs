@@ -1,0 +1,110 @@
+//! Anywhere (pure): a sink's pipeline, by its keys.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::choice::OrNever;
+use super::quantity::{HumanDuration, HumanSize, LevelName};
+use super::set;
+use crate::pipeline::{Backlog, Breaker, Pipeline, Retry};
+
+/// The keys that every sink has.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Delivery {
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) level: Option<LevelName>,
+    pub(super) filter: Option<String>,
+    timeout: Option<HumanDuration>,
+    backlog: Option<HumanSize>,
+    when_full: Option<WhenFull>,
+    retry: Option<OrNever<RetryKeys>>,
+    breaker: Option<OrNever<BreakerKeys>>,
+    /// A sink, which is read as one.
+    #[serde(rename = "fallback")]
+    _fallback: Option<IgnoredAny>,
+}
+
+/// The keys that every fallback has: the rest is its primary's.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LinkDelivery {
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    timeout: Option<HumanDuration>,
+    #[serde(rename = "fallback")]
+    _fallback: Option<IgnoredAny>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WhenFull {
+    DropOldest,
+    Wait,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetryKeys {
+    initial: Option<HumanDuration>,
+    cap: Option<HumanDuration>,
+    max_age: Option<HumanDuration>,
+    max_attempts: Option<u32>,
+    seed: Option<u64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BreakerKeys {
+    failures: Option<u32>,
+    probe_after: Option<HumanDuration>,
+    cap: Option<HumanDuration>,
+}
+
+impl Delivery {
+    pub(super) fn apply(&self, pipeline: Pipeline) -> Pipeline {
+        let pipeline = set(pipeline, self.level, |pipeline, LevelName(level)| pipeline.level(level));
+        let pipeline = set(pipeline, self.filter.as_deref(), Pipeline::filter);
+        let pipeline = set(pipeline, self.timeout, |pipeline, HumanDuration(timeout)| pipeline.timeout(timeout));
+        let pipeline = set(pipeline, self.backlog, |pipeline, bytes| pipeline.backlog(bytes.in_memory()));
+        let pipeline = set(pipeline, self.when_full, |pipeline, policy| pipeline.when_full(policy.into()));
+        let pipeline = set(pipeline, self.retry.as_ref(), |pipeline, policy| pipeline.retry(policy.into()));
+        set(pipeline, self.breaker.as_ref(), |pipeline, policy| pipeline.breaker(policy.into()))
+    }
+}
+
+impl LinkDelivery {
+    pub(super) fn apply(&self, pipeline: Pipeline) -> Pipeline {
+        set(pipeline, self.timeout, |pipeline, HumanDuration(timeout)| pipeline.timeout(timeout))
+    }
+}
+
+impl From<WhenFull> for Backlog {
+    fn from(policy: WhenFull) -> Self {
+        match policy {
+            WhenFull::DropOldest => Backlog::DropOldest,
+            WhenFull::Wait => Backlog::Wait,
+        }
+    }
+}
+
+impl From<&OrNever<RetryKeys>> for Retry {
+    fn from(keys: &OrNever<RetryKeys>) -> Self {
+        let OrNever::Set(RetryKeys { initial, cap, max_age, max_attempts, seed }) = keys else { return Retry::never() };
+        let retry = set(Retry::default(), *initial, |retry, HumanDuration(wait)| retry.initial(wait));
+        let retry = set(retry, *cap, |retry, HumanDuration(wait)| retry.cap(wait));
+        let retry = set(retry, *max_age, |retry, HumanDuration(age)| retry.max_age(age));
+        let retry = set(retry, *max_attempts, Retry::max_attempts);
+        set(retry, *seed, Retry::seed)
+    }
+}
+
+impl From<&OrNever<BreakerKeys>> for Breaker {
+    fn from(keys: &OrNever<BreakerKeys>) -> Self {
+        let OrNever::Set(BreakerKeys { failures, probe_after, cap }) = keys else { return Breaker::never() };
+        let breaker = set(Breaker::default(), *failures, Breaker::failures);
+        let breaker = set(breaker, *probe_after, |breaker, HumanDuration(delay)| breaker.probe_after(delay));
+        set(breaker, *cap, |breaker, HumanDuration(delay)| breaker.cap(delay))
+    }
+}

@@ -1,0 +1,245 @@
+//! The caller's thread, once: what is wrong with a configuration, where it was written, and what is allowed there.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+use serde::de;
+
+use super::item::{Item, Origin};
+use super::nearest::nearest;
+use crate::filter::ParseFilterError;
+use crate::shutdown::BoxError;
+
+/// Values longer than this are cut in a message: a key and what is allowed say more than the end of a long text.
+const LONGEST_VALUE: usize = 80;
+
+/// Why a configuration is not accepted.
+///
+/// The message has where it is written (file and line, or the variable of the environment), the key with the tables it is
+/// in, the value as it is written, and what is allowed:
+///
+/// ```
+/// # use logweir::config::Config;
+/// let error = Config::from_toml("lanes = 2\nflush_interval = 5").expect_err("no unit");
+/// let said = "text:2: `flush_interval` is 5; allowed is a duration with its unit, such as `100ms`, `5s` or `1m 30s`";
+/// assert_eq!(error.to_string(), said);
+/// assert_eq!(error.key().as_deref(), Some("flush_interval"));
+/// ```
+#[derive(Debug)]
+pub struct ConfigError(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    origin: Option<Origin>,
+    /// The value as it is written, where there is one.
+    written: Option<String>,
+    /// Outermost first, each as it is shown.
+    key: Vec<String>,
+    problem: Problem,
+}
+
+#[derive(Debug)]
+pub(super) enum Problem {
+    /// The file cannot be read.
+    Read(io::Error),
+    /// The file's name does not say what it holds.
+    Extension,
+    /// It is no TOML or no JSON.
+    Syntax {
+        said: String,
+        source: BoxError,
+    },
+    UnknownKey {
+        allowed: Vec<String>,
+    },
+    Missing,
+    Value {
+        allowed: String,
+    },
+    /// One of a few words.
+    Word {
+        allowed: Vec<String>,
+    },
+    /// Set beside another of which it takes the place.
+    Beside(&'static str),
+    Filter(ParseFilterError),
+    /// What a type says about its value: serde has no more than this text of it.
+    Refused(String),
+    /// What makes a registered sink failed.
+    Sink(BoxError),
+    /// A sink is registered under a name that is taken.
+    Registered(String),
+    /// A variable's name has an empty part.
+    Variable,
+    /// A variable's value.
+    NotUnicode,
+    /// Two variables differ in their letters' case alone.
+    Twice(String),
+    /// A variable's name fits several keys.
+    Several(Vec<String>),
+}
+
+impl ConfigError {
+    pub(super) fn new(problem: Problem) -> Self {
+        ConfigError(Box::new(Inner { origin: None, written: None, key: Vec::new(), problem }))
+    }
+
+    /// With the place it is in, unless that is known.
+    pub(super) fn at(mut self, item: &Item) -> Self {
+        if self.0.origin.is_none() {
+            self.0.origin = Some(item.origin.clone());
+            self.0.written = Some(item.shown());
+        }
+        self
+    }
+
+    pub(super) fn written_at(mut self, origin: Origin) -> Self {
+        self.0.origin = Some(origin);
+        self
+    }
+
+    /// In the table or list of this key.
+    pub(super) fn under(mut self, part: String) -> Self {
+        self.0.key.insert(0, part);
+        self
+    }
+
+    /// In the table of this path.
+    pub(super) fn inside(mut self, path: &[String]) -> Self {
+        self.0.key.splice(0..0, path.iter().cloned());
+        self
+    }
+
+    /// The key that is wrong with the tables it is in, as `sinks.file.retry.cap`; none if the file as a whole is, or the
+    /// name of a variable.
+    pub fn key(&self) -> Option<String> {
+        (!self.0.key.is_empty()).then(|| join(&self.0.key))
+    }
+
+    /// The variable of the environment that is wrong or has set what is; none if it is written in a file or a text.
+    pub fn variable(&self) -> Option<&str> {
+        self.0.origin.as_ref()?.variable()
+    }
+
+    /// The line that is wrong, counted from 1, where that is known: not for values in JSON.
+    pub fn line(&self) -> Option<usize> {
+        self.0.origin.as_ref()?.line()
+    }
+}
+
+/// For a value that would have an effect if a feature of the crate were on.
+pub(super) fn needs<E: de::Error>(feature: &str) -> E {
+    E::custom(format_args!("it needs logweir's feature `{feature}`"))
+}
+
+/// A key's parts as one; an index into a list brings its brackets.
+fn join(parts: &[String]) -> String {
+    let mut key = String::new();
+    for part in parts {
+        if !key.is_empty() && !part.starts_with('[') {
+            key.push('.');
+        }
+        key.push_str(part);
+    }
+    key
+}
+
+/// A key as it is shown in a path: in quotes unless TOML takes it bare.
+pub(super) fn part(key: &str) -> String {
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !key.is_empty() && key.chars().all(is_bare) { key.to_owned() } else { format!("{key:?}") }
+}
+
+/// `a`, `b` or `c`.
+pub(super) fn either(words: &[impl AsRef<str>]) -> String {
+    listed(words, " or ")
+}
+
+/// `a`, `b` and `c`.
+pub(super) fn all(words: &[impl AsRef<str>]) -> String {
+    listed(words, " and ")
+}
+
+fn listed(words: &[impl AsRef<str>], last: &str) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{}`", word.as_ref())).collect();
+    match quoted.as_slice() {
+        [] => "none".into(),
+        [word] => word.clone(),
+        [words @ .., end] => format!("{}{last}{end}", words.join(", ")),
+    }
+}
+
+/// On one line, and without anything that drives a terminal.
+fn plain(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { c.escape_default().collect() } else { vec![c] };
+    text.chars().flat_map(plain).collect()
+}
+
+/// So too, and not too long.
+fn shown(written: &str) -> String {
+    match written.char_indices().nth(LONGEST_VALUE) {
+        Some((end, _)) => plain(&written[..end]) + "…",
+        None => plain(written),
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { origin, written, key, problem } = &*self.0;
+        if let Some(origin) = origin.as_ref().filter(|origin| origin.is_known()) {
+            write!(f, "{origin}: ")?;
+        }
+        let named = if key.is_empty() { "configuration".to_owned() } else { join(key) };
+        let value = shown(written.as_deref().unwrap_or("wrong"));
+        match problem {
+            Problem::Read(source) => write!(f, "cannot be read: {source}"),
+            Problem::Extension => f.write_str("the name of a configuration ends in `.toml` or `.json`"),
+            Problem::Syntax { said, .. } => f.write_str(&plain(said)),
+            Problem::UnknownKey { allowed } => {
+                write!(f, "unknown key `{named}`")?;
+                suggest(f, unquoted(key), allowed)?;
+                write!(f, "; allowed there: {}", all(allowed))
+            }
+            Problem::Missing => write!(f, "`{named}` is missing"),
+            Problem::Value { allowed } => write!(f, "`{named}` is {value}; allowed is {allowed}"),
+            Problem::Word { allowed } => {
+                write!(f, "`{named}` is {value}")?;
+                suggest(f, value.trim_matches(['"', '\'']), allowed)?;
+                write!(f, "; allowed is {}", either(allowed))
+            }
+            Problem::Beside(other) => write!(f, "`{named}` is {value}, beside `{other}`; allowed is one of the two"),
+            Problem::Filter(error) => write!(f, "`{named}` is {value}: {}", plain(&error.to_string())),
+            Problem::Refused(why) => write!(f, "`{named}` is {value}: {}", plain(why)),
+            Problem::Sink(error) => write!(f, "`{named}`: {}", crate::diagnostics::Chain(&**error)),
+            Problem::Registered(name) => {
+                write!(f, "a sink cannot be registered as `{name}`: there is one of that name")
+            }
+            Problem::Variable => f.write_str(
+                "names no key; between its parts stand two underscores, as in `LOGWEIR__SINKS__FILE__LEVEL`",
+            ),
+            Problem::NotUnicode => f.write_str("its value is not Unicode"),
+            Problem::Twice(other) => write!(f, "is for the key of `{other}`; which of them counts nobody can say"),
+            Problem::Several(keys) => write!(f, "fits {}; which of them it means nobody can say", all(keys)),
+        }
+    }
+}
+
+fn unquoted(key: &[String]) -> &str {
+    key.last().map_or("", |part| part.trim_matches('"'))
+}
+
+fn suggest(f: &mut fmt::Formatter<'_>, word: &str, allowed: &[String]) -> fmt::Result {
+    nearest(word, allowed).map_or(Ok(()), |nearest| write!(f, " (did you mean `{nearest}`?)"))
+}
+
+impl Error for ConfigError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.0.problem {
+            Problem::Read(source) => Some(source),
+            Problem::Syntax { source, .. } | Problem::Sink(source) => Some(&**source),
+            Problem::Filter(source) => Some(source),
+            _ => None,
+        }
+    }
+}

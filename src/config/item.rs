@@ -1,0 +1,221 @@
+//! Anywhere (pure): a configuration as it was written, each value with the place it comes from.
+//!
+//! It stands between the text and the settings, because a variable of the environment overrides a single value, sinks keep
+//! their order, and an error names the place of the one value that is wrong.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+/// A value and where it is written.
+// No `Debug`: the options of a sink may be secrets.
+#[derive(Clone)]
+pub(super) struct Item {
+    pub(super) node: Node,
+    pub(super) origin: Origin,
+    /// As it is written, of a value that is neither table nor list and whose text is at hand.
+    pub(super) written: Option<Box<str>>,
+}
+
+#[derive(Clone)]
+pub(super) enum Node {
+    Null,
+    Bool(bool),
+    Integer(i128),
+    Float(f64),
+    Text(String),
+    List(Vec<Item>),
+    /// As it is written: sinks are opened and reported in this order.
+    Table(Vec<(String, Item)>),
+}
+
+/// Where a value is written.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    source: Arc<Source>,
+    /// Line and column, from 1.
+    line: Option<usize>,
+    column: Option<usize>,
+}
+
+#[derive(Debug)]
+pub(super) enum Source {
+    File(PathBuf),
+    Text,
+    Variable(String),
+    /// Somebody else's deserializer, which says where when it reports an error.
+    Elsewhere,
+}
+
+impl Origin {
+    pub(super) fn new(source: Source) -> Self {
+        Origin { source: Arc::new(source), line: None, column: None }
+    }
+
+    pub(super) fn at_line(&self, line: usize) -> Self {
+        Origin { source: self.source.clone(), line: Some(line), column: None }
+    }
+
+    pub(super) fn at_column(&self, line: usize, column: usize) -> Self {
+        Origin { column: Some(column), ..self.at_line(line) }
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        !matches!(*self.source, Source::Elsewhere)
+    }
+
+    pub(super) fn variable(&self) -> Option<&str> {
+        match &*self.source {
+            Source::Variable(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    pub(super) fn line(&self) -> Option<usize> {
+        self.line
+    }
+}
+
+/// As compilers and editors write it: `logweir.toml:12:8`.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.source {
+            Source::File(path) => write!(f, "{}", path.display())?,
+            Source::Text => f.write_str("text")?,
+            Source::Variable(name) => write!(f, "environment variable `{}`", name.escape_debug())?,
+            Source::Elsewhere => f.write_str("configuration")?,
+        }
+        [self.line, self.column].into_iter().flatten().try_for_each(|number| write!(f, ":{number}"))
+    }
+}
+
+impl Item {
+    pub(super) fn empty(origin: Origin) -> Self {
+        Item { node: Node::Table(Vec::new()), origin, written: None }
+    }
+
+    /// The entries of a table; none of anything else.
+    pub(super) fn entries(&self) -> &[(String, Item)] {
+        match &self.node {
+            Node::Table(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&Item> {
+        self.entries().iter().find(|(name, _)| name == key).map(|(_, item)| item)
+    }
+
+    pub(super) fn is_text(&self, text: &str) -> bool {
+        matches!(&self.node, Node::Text(own) if own == text)
+    }
+
+    /// The table with those of its entries whose key `keeps` accepts.
+    pub(super) fn with_keys(&self, keeps: impl Fn(&str) -> bool) -> Item {
+        let entries = self.entries().iter().filter(|(key, _)| keeps(key)).cloned().collect();
+        Item { node: Node::Table(entries), origin: self.origin.clone(), written: None }
+    }
+
+    /// The value as it is written, or what it is.
+    pub(super) fn shown(&self) -> String {
+        match (&self.written, &self.node) {
+            (Some(written), _) => written.to_string(),
+            (None, Node::Null) => "null".into(),
+            (None, Node::Bool(value)) => value.to_string(),
+            (None, Node::Integer(value)) => value.to_string(),
+            (None, Node::Float(value)) => value.to_string(),
+            (None, Node::Text(value)) => format!("{value:?}"),
+            (None, Node::List(_)) => "a list".into(),
+            (None, Node::Table(_)) => "a table".into(),
+        }
+    }
+
+    /// Gives the whole of it this origin.
+    pub(super) fn come_from(&mut self, origin: &Origin) {
+        self.origin = origin.clone();
+        match &mut self.node {
+            Node::List(items) => items.iter_mut().for_each(|item| item.come_from(origin)),
+            Node::Table(entries) => entries.iter_mut().for_each(|(_, item)| item.come_from(origin)),
+            Node::Null | Node::Bool(_) | Node::Integer(_) | Node::Float(_) | Node::Text(_) => {}
+        }
+    }
+}
+
+/// From any format that knows its types; a key that is null is as if it were absent. Where it is written stays with that format.
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let node = deserializer.deserialize_any(NodeVisitor)?;
+        Ok(Item { node, origin: Origin::new(Source::Elsewhere), written: None })
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table, a list, text, a number or a truth value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+        Ok(Node::Integer(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+        Ok(Node::Integer(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+        Ok(Node::Float(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
+        Ok(Node::Text(value.to_owned()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            items.push(item);
+        }
+        Ok(Node::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Node, A::Error> {
+        let mut entries: Vec<(String, Item)> = Vec::new();
+        while let Some(key) = table.next_key::<String>()? {
+            // TOML does not allow it; JSON leaves it to its readers, most of which drop one of the two in silence.
+            if entries.iter().any(|(other, _)| *other == key) {
+                return Err(de::Error::custom(format_args!("the key `{}` is there twice", key.escape_debug())));
+            }
+            let item: Item = table.next_value()?;
+            if !matches!(item.node, Node::Null) {
+                entries.push((key, item));
+            }
+        }
+        Ok(Node::Table(entries))
+    }
+}

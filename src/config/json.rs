@@ -1,0 +1,103 @@
+//! Anywhere (pure): the options of the JSON format.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, Unexpected, Visitor};
+
+use super::set;
+use crate::format::{Dotted, Json, Key};
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JsonKeys {
+    keys: Option<Names>,
+    dotted: Option<DottedWord>,
+}
+
+/// By what they are the keys of.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Names {
+    timestamp: Option<Name>,
+    level: Option<Name>,
+    target: Option<Name>,
+    module: Option<Name>,
+    file: Option<Name>,
+    line: Option<Name>,
+    message: Option<Name>,
+    truncated: Option<Name>,
+}
+
+#[derive(Clone, Debug)]
+enum Name {
+    LeftOut,
+    Called(String),
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum DottedWord {
+    Flat,
+    Nested,
+}
+
+impl From<&JsonKeys> for Json {
+    fn from(JsonKeys { keys, dotted }: &JsonKeys) -> Self {
+        let names = keys.iter().flat_map(Names::all).filter_map(|(key, name)| Some((key, name.as_ref()?)));
+        let json = names.fold(Json::new(), |json, (key, name)| match name {
+            Name::LeftOut => json.without(key),
+            Name::Called(name) => json.key(key, name),
+        });
+        set(json, *dotted, |json, dotted| json.dotted(dotted.into()))
+    }
+}
+
+impl Names {
+    fn all(&self) -> [(Key, &Option<Name>); 8] {
+        let Names { timestamp, level, target, module, file, line, message, truncated } = self;
+        [
+            (Key::Timestamp, timestamp),
+            (Key::Level, level),
+            (Key::Target, target),
+            (Key::Module, module),
+            (Key::File, file),
+            (Key::Line, line),
+            (Key::Message, message),
+            (Key::Truncated, truncated),
+        ]
+    }
+}
+
+impl From<DottedWord> for Dotted {
+    fn from(word: DottedWord) -> Self {
+        match word {
+            DottedWord::Flat => Dotted::Flat,
+            DottedWord::Nested => Dotted::Nested,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NameVisitor)
+    }
+}
+
+struct NameVisitor;
+
+impl Visitor<'_> for NameVisitor {
+    type Value = Name;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key as text, or `false` to leave it out")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Name, E> {
+        Ok(Name::Called(name.to_owned()))
+    }
+
+    fn visit_bool<E: de::Error>(self, is_there: bool) -> Result<Name, E> {
+        if is_there { Err(E::invalid_value(Unexpected::Bool(true), &self)) } else { Ok(Name::LeftOut) }
+    }
+}

@@ -1,0 +1,279 @@
+//! Anywhere (pure): durations, sizes, percents and levels as people write them.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
+
+use crate::event::{Level, LevelFilter};
+use crate::format::UtcOffset;
+
+/// A duration as people write it, for the options of a sink of your own.
+///
+/// Numbers with units: `100ms`, `5s`, `1m 30s`, `1h`, `14d`; several are added up. A bare number is an error, because
+/// nobody can see its unit.
+///
+/// ```
+/// use std::time::Duration;
+/// use logweir::config::HumanDuration;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Options { patience: HumanDuration }
+///
+/// let options: Options = serde_json::from_str(r#"{ "patience": "1m 30s" }"#)?;
+/// assert_eq!(options.patience.0, Duration::from_secs(90));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HumanDuration(
+    /// The duration.
+    pub Duration,
+);
+
+/// A number of bytes as people write it, for the options of a sink of your own.
+///
+/// A whole number of bytes, or a number with its unit: `64MiB` and `64 MiB` are 64 · 2²⁰ bytes, `64MB` and `64 MB` 64 · 10⁶;
+/// so for `k`, `M`, `G`, `T`, `P` and `E`, in any case.
+///
+/// ```
+/// use logweir::config::HumanSize;
+///
+/// let sizes: [HumanSize; 3] = serde_json::from_str(r#"["64MiB", "1.5 kB", 4096]"#)?;
+/// assert_eq!(sizes, [HumanSize(64 << 20), HumanSize(1500), HumanSize(4096)]);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HumanSize(
+    /// The number of bytes.
+    pub u64,
+);
+
+impl HumanSize {
+    /// Where memory is counted. More than there can be is refused there.
+    pub(super) fn in_memory(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+/// The time between two notices, which may be endless.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Interval(pub(super) Duration);
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Percent(pub(super) u8);
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LevelName(pub(super) Level);
+
+/// A level or `off`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Threshold(pub(super) LevelFilter);
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Address(pub(super) SocketAddr);
+
+/// A distance from UTC.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Offset(pub(super) UtcOffset);
+
+/// What is written as text or as a whole number.
+trait Written: Sized {
+    /// What is allowed, in the words of an error.
+    const ALLOWED: &str;
+
+    fn from_text(text: &str) -> Option<Self>;
+
+    fn from_number(_: u64) -> Option<Self> {
+        None
+    }
+}
+
+impl Written for HumanDuration {
+    const ALLOWED: &str = "a duration with its unit, such as `100ms`, `5s` or `1m 30s`";
+
+    fn from_text(text: &str) -> Option<Self> {
+        humantime::parse_duration(text.trim()).ok().map(HumanDuration)
+    }
+}
+
+impl Written for HumanSize {
+    const ALLOWED: &str = "a size, such as `64MiB`, `64 MB` or a whole number of bytes";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let ByteSize(bytes) = text.trim().parse().ok()?;
+        // The parser stops there when a number does not fit.
+        (bytes < u64::MAX).then_some(HumanSize(bytes))
+    }
+
+    fn from_number(bytes: u64) -> Option<Self> {
+        Some(HumanSize(bytes))
+    }
+}
+
+impl Written for Interval {
+    const ALLOWED: &str = "`never`, or a duration with its unit, such as `100ms`, `5s` or `1m 30s`";
+
+    fn from_text(text: &str) -> Option<Self> {
+        if text == "never" {
+            return Some(Interval(Duration::MAX));
+        }
+        HumanDuration::from_text(text).map(|HumanDuration(interval)| Interval(interval))
+    }
+}
+
+impl Written for Percent {
+    const ALLOWED: &str = "a whole number of percent, such as `10` or `10%`";
+
+    fn from_text(text: &str) -> Option<Self> {
+        text.strip_suffix('%')?.trim().parse().ok().map(Percent)
+    }
+
+    fn from_number(percent: u64) -> Option<Self> {
+        percent.try_into().ok().map(Percent)
+    }
+}
+
+impl Written for LevelName {
+    const ALLOWED: &str = "`trace`, `debug`, `info`, `warn`, `error` or `fatal`";
+
+    fn from_text(text: &str) -> Option<Self> {
+        text.trim().parse().ok().map(LevelName)
+    }
+}
+
+impl Written for Threshold {
+    const ALLOWED: &str = "`trace`, `debug`, `info`, `warn`, `error`, `fatal` or `off`";
+
+    fn from_text(text: &str) -> Option<Self> {
+        text.trim().parse().ok().map(Threshold)
+    }
+}
+
+impl Written for Address {
+    const ALLOWED: &str = "an IP address and a port, such as `127.0.0.1:9464` or `[::]:9464`";
+
+    fn from_text(text: &str) -> Option<Self> {
+        text.trim().parse().ok().map(Address)
+    }
+}
+
+impl Written for Offset {
+    const ALLOWED: &str = "an offset from UTC, such as `+02:00`, `-03:30` or `Z`";
+
+    fn from_text(text: &str) -> Option<Self> {
+        if text == "Z" {
+            return Some(Offset(UtcOffset::UTC));
+        }
+        let (hours, minutes) = text.split_once(':')?;
+        let sign = if hours.starts_with('-') { -1 } else { 1 };
+        let hours = hours.strip_prefix(['+', '-'])?;
+        let two = |digits: &str| -> Option<i8> {
+            let is_two = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
+            is_two.then(|| digits.parse().ok()).flatten()
+        };
+        UtcOffset::hours_minutes(sign * two(hours)?, sign * two(minutes)?).map(Offset)
+    }
+}
+
+struct WrittenVisitor<T>(PhantomData<T>);
+
+impl<T: Written> Visitor<'_> for WrittenVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(T::ALLOWED)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        T::from_text(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+        T::from_number(number).ok_or_else(|| E::invalid_type(Unexpected::Unsigned(number), &self))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        let read = u64::try_from(number).ok().and_then(T::from_number);
+        read.ok_or_else(|| E::invalid_type(Unexpected::Signed(number), &self))
+    }
+}
+
+macro_rules! deserialize_written {
+    ($($type:ty)*) => {$(
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(WrittenVisitor(PhantomData))
+            }
+        }
+    )*};
+}
+
+deserialize_written!(HumanDuration HumanSize Interval Percent LevelName Threshold Address Offset);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(text: &str) -> Option<u64> {
+        HumanSize::from_text(text).map(|HumanSize(bytes)| bytes)
+    }
+
+    fn time(text: &str) -> Option<Duration> {
+        HumanDuration::from_text(text).map(|HumanDuration(duration)| duration)
+    }
+
+    #[test]
+    fn sizes_are_read_in_powers_of_two_and_of_ten() {
+        for (text, expected) in [
+            ("64MiB", 64 << 20),
+            ("64 MiB", 64 << 20),
+            (" 64mib ", 64 << 20),
+            ("64 MB", 64_000_000),
+            ("1.5kB", 1500),
+            ("1GiB", 1 << 30),
+            ("512", 512),
+            ("512B", 512),
+            ("0", 0),
+        ] {
+            assert_eq!(bytes(text), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_size_or_larger_than_any_is_none() {
+        for text in ["", "MiB", "64 megs", "-1", "1e3", "5s", "64MiB64", "99999999EiB", "18446744073709551615", "NaN"] {
+            assert_eq!(bytes(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_add_up_and_have_a_unit() {
+        assert_eq!(time("1m 30s"), Some(Duration::from_secs(90)));
+        assert_eq!(time("100ms"), Some(Duration::from_millis(100)));
+        assert_eq!(time("14d"), Some(Duration::from_secs(14 * 86_400)));
+        for text in ["5", "", "s", "-5s", "5 parsecs", "1e3s", "99999999999999999999s", "5s!"] {
+            assert_eq!(time(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn offsets_have_a_sign_and_two_digits_each() {
+        let offset = |text| Offset::from_text(text).map(|Offset(offset)| offset);
+        assert_eq!(offset("+05:45"), UtcOffset::hours_minutes(5, 45));
+        assert_eq!(offset("-03:30"), UtcOffset::hours_minutes(-3, -30));
+        assert_eq!(offset("Z"), Some(UtcOffset::UTC));
+        for text in ["", "2", "02:00", "+2:00", "+02:60", "+24:00", "+-2:00", "+02:+1", "+é:00"] {
+            assert_eq!(offset(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_interval_may_be_endless_and_a_percent_has_its_sign_or_is_a_number() {
+        assert_eq!(Interval::from_text("never").map(|Interval(time)| time), Some(Duration::MAX));
+        assert_eq!(Percent::from_text("10 %").map(|Percent(percent)| percent), Some(10));
+        assert!(Percent::from_text("10").is_none() && Percent::from_number(256).is_none());
+    }
+}

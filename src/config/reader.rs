@@ -1,0 +1,313 @@
+//! Anywhere (pure): serde's view of an item, which knows the place of every value that is refused.
+
+use std::fmt;
+
+use serde::de::value::{MapAccessDeserializer, StrDeserializer};
+use serde::de::{
+    self, Deserialize, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer, MapAccess, SeqAccess,
+    Unexpected, VariantAccess, Visitor,
+};
+use serde::forward_to_deserialize_any;
+
+use super::error::{ConfigError, Problem, all, part};
+use super::item::{Item, Node};
+
+/// What a sink is made by; it goes before the other keys of its table, wherever it is written.
+pub(super) const TYPE: &str = "type";
+
+/// Reads a value whose key has this path. `beside` are keys of the same table that are read elsewhere.
+pub(super) fn read<'de, T: Deserialize<'de>>(
+    item: &'de Item,
+    path: &[String],
+    beside: &'static [&'static str],
+) -> Result<T, ConfigError> {
+    T::deserialize(Reader { item, beside }).map_err(|Wrong(error)| error.at(item).inside(path))
+}
+
+struct Reader<'a> {
+    item: &'a Item,
+    beside: &'static [&'static str],
+}
+
+impl<'a> Reader<'a> {
+    fn new(item: &'a Item) -> Self {
+        Reader { item, beside: &[] }
+    }
+
+    /// Text, or what was given as text: `LOGWEIR__NAME=7` names the logger `7`.
+    fn text(&self) -> Option<&'a str> {
+        match &self.item.node {
+            Node::Text(text) => Some(text),
+            _ if self.item.origin.variable().is_some() => self.item.written.as_deref(),
+            _ => None,
+        }
+    }
+
+    fn visit<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        match &self.item.node {
+            Node::Null => visitor.visit_unit(),
+            Node::Bool(value) => visitor.visit_bool(*value),
+            Node::Float(value) => visitor.visit_f64(*value),
+            Node::Text(value) => visitor.visit_borrowed_str(value),
+            Node::List(items) => visitor.visit_seq(Items(items.iter().enumerate())),
+            Node::Table(_) => visitor.visit_map(Entries::of(self.item)),
+            Node::Integer(value) => match (i64::try_from(*value), u64::try_from(*value)) {
+                (Ok(value), _) => visitor.visit_i64(value),
+                (_, Ok(value)) => visitor.visit_u64(value),
+                _ => visitor.visit_i128(*value),
+            },
+        }
+    }
+
+    fn check_keys(&self, fields: &'static [&'static str]) -> Result<(), Wrong> {
+        let is_known = |key: &str| fields.contains(&key) || self.beside.contains(&key);
+        match self.item.entries().iter().find(|(key, _)| !is_known(key)) {
+            None => Ok(()),
+            Some((key, item)) => {
+                let allowed = fields.iter().chain(self.beside).map(|key| (*key).to_owned()).collect();
+                Err(Wrong(ConfigError::new(Problem::UnknownKey { allowed }).at(item).under(part(key))))
+            }
+        }
+    }
+}
+
+impl<'de> Deserializer<'de> for Reader<'de> {
+    type Error = Wrong;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        let item = self.item;
+        self.visit(visitor).map_err(|wrong| wrong.at(item))
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        match self.text() {
+            Some(text) => visitor.visit_borrowed_str(text).map_err(|wrong: Wrong| wrong.at(self.item)),
+            None => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        match self.item.node {
+            Node::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Wrong> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    /// No options are an empty table: a sink that is registered without any.
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        match self.item.node {
+            Node::Table(_) => self.check_keys(&[]).and_then(|()| visitor.visit_unit()),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Wrong> {
+        self.deserialize_unit(visitor)
+    }
+
+    /// A key that the struct does not have is an error, whether or not the struct asks for that.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Wrong> {
+        match self.item.node {
+            Node::Table(_) => self.check_keys(fields).and_then(|()| self.deserialize_any(visitor)),
+            _ => {
+                let allowed = format!("a table of {}", all(fields));
+                Err(Wrong(ConfigError::new(Problem::Value { allowed })).at(self.item))
+            }
+        }
+    }
+
+    /// `"variant"`, or `{ variant = value }`.
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Wrong> {
+        let item = self.item;
+        let result = match (self.text(), &item.node) {
+            (Some(text), _) => visitor.visit_enum(Word(text)),
+            (None, Node::Table(entries)) if entries.len() == 1 => {
+                visitor.visit_enum(MapAccessDeserializer::new(Entries::of(item)))
+            }
+            _ => Err(de::Error::invalid_type(Unexpected::Other("this"), &"a word, or a table with one key")),
+        };
+        result.map_err(|wrong| wrong.at(item))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf seq tuple tuple_struct map
+        identifier ignored_any
+    }
+}
+
+struct Entries<'a> {
+    left: std::vec::IntoIter<&'a (String, Item)>,
+    value: Option<&'a (String, Item)>,
+}
+
+impl<'a> Entries<'a> {
+    fn of(table: &'a Item) -> Self {
+        let mut entries: Vec<_> = table.entries().iter().collect();
+        entries.sort_by_key(|(key, _)| key != TYPE);
+        Entries { left: entries.into_iter(), value: None }
+    }
+}
+
+impl<'de> MapAccess<'de> for Entries<'de> {
+    type Error = Wrong;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Wrong> {
+        let Some(entry) = self.left.next() else { return Ok(None) };
+        self.value = Some(entry);
+        let (key, item) = entry;
+        let deserializer: StrDeserializer<'_, Wrong> = key.as_str().into_deserializer();
+        seed.deserialize(deserializer).map(Some).map_err(|wrong| wrong.at(item).under(key))
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Wrong> {
+        let (key, item) = self.value.take().expect("serde asks for a value after its key");
+        seed.deserialize(Reader::new(item)).map_err(|wrong| wrong.at(item).under(key))
+    }
+}
+
+struct Items<'a>(std::iter::Enumerate<std::slice::Iter<'a, Item>>);
+
+impl<'de> SeqAccess<'de> for Items<'de> {
+    type Error = Wrong;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Wrong> {
+        let Some((index, item)) = self.0.next() else { return Ok(None) };
+        let read = seed.deserialize(Reader::new(item));
+        read.map(Some).map_err(|Wrong(error)| Wrong(error.at(item).under(format!("[{index}]"))))
+    }
+}
+
+/// A variant without a value.
+struct Word<'a>(&'a str);
+
+impl<'de> EnumAccess<'de> for Word<'de> {
+    type Error = Wrong;
+    type Variant = NoValue;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, NoValue), Wrong> {
+        let deserializer: StrDeserializer<'_, Wrong> = self.0.into_deserializer();
+        Ok((seed.deserialize(deserializer)?, NoValue))
+    }
+}
+
+struct NoValue;
+
+impl NoValue {
+    fn refuse<T>() -> Result<T, Wrong> {
+        Err(de::Error::invalid_type(Unexpected::UnitVariant, &"a table with this key, and a value behind it"))
+    }
+}
+
+impl<'de> VariantAccess<'de> for NoValue {
+    type Error = Wrong;
+
+    fn unit_variant(self) -> Result<(), Wrong> {
+        Ok(())
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, _: T) -> Result<T::Value, Wrong> {
+        NoValue::refuse()
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Wrong> {
+        NoValue::refuse()
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, Wrong> {
+        NoValue::refuse()
+    }
+}
+
+/// The error on its way out to the place of the value.
+#[derive(Debug)]
+pub(super) struct Wrong(ConfigError);
+
+impl Wrong {
+    fn at(self, item: &Item) -> Self {
+        Wrong(self.0.at(item))
+    }
+
+    fn under(self, key: &str) -> Self {
+        Wrong(self.0.under(part(key)))
+    }
+
+    fn value(expected: &dyn Expected) -> Self {
+        Wrong(ConfigError::new(Problem::Value { allowed: in_words(&expected.to_string()) }))
+    }
+}
+
+/// What serde expects, in the words of one who writes a file.
+fn in_words(expected: &str) -> String {
+    let words = match expected {
+        "a boolean" => "`true` or `false`",
+        "a string" => "text",
+        "a sequence" => "a list",
+        "a map" => "a table",
+        "u8" => "a whole number from 0 to 255",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" => "a whole number, not below 0",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        other => other,
+    };
+    words.to_owned()
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Wrong {}
+
+impl de::Error for Wrong {
+    fn custom<T: fmt::Display>(why: T) -> Self {
+        Wrong(ConfigError::new(Problem::Refused(why.to_string())))
+    }
+
+    fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Wrong::value(expected)
+    }
+
+    fn invalid_value(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Wrong::value(expected)
+    }
+
+    fn invalid_length(_: usize, expected: &dyn Expected) -> Self {
+        Wrong::value(expected)
+    }
+
+    fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
+        let allowed = expected.iter().map(|word| (*word).to_owned()).collect();
+        Wrong(ConfigError::new(Problem::Word { allowed }))
+    }
+
+    fn unknown_field(_: &str, expected: &'static [&'static str]) -> Self {
+        let allowed = expected.iter().map(|key| (*key).to_owned()).collect();
+        Wrong(ConfigError::new(Problem::UnknownKey { allowed }))
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Wrong(ConfigError::new(Problem::Missing)).under(field)
+    }
+}

@@ -1,0 +1,85 @@
+//! Anywhere (pure): when a file sink begins another file, by its keys.
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer};
+
+use super::error::needs;
+use super::quantity::{HumanDuration, HumanSize};
+use super::set;
+use crate::sink::Rolling;
+
+/// With `every`, `max_bytes` or both.
+#[derive(Clone, Debug)]
+pub(super) struct RollingPolicy(RollingKeys);
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RollingKeys {
+    every: Option<Every>,
+    max_bytes: Option<HumanSize>,
+    keep_files: Option<usize>,
+    keep_age: Option<HumanDuration>,
+    keep_bytes: Option<HumanSize>,
+    gzip: Option<Gzip>,
+    file_name: Option<String>,
+    close_waits: Option<HumanDuration>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Every {
+    Minute,
+    Hour,
+    Day,
+}
+
+/// Whether files are compressed; they are not where nothing is built to do it.
+#[derive(Clone, Copy, Debug)]
+struct Gzip(bool);
+
+impl From<&RollingPolicy> for Rolling {
+    fn from(RollingPolicy(keys): &RollingPolicy) -> Self {
+        let rolling = match (keys.every, keys.max_bytes) {
+            (Some(Every::Minute), _) => Rolling::minutely(),
+            (Some(Every::Hour), _) => Rolling::hourly(),
+            (None, Some(HumanSize(bytes))) => Rolling::by_size(bytes),
+            // Neither is refused when it is read.
+            (Some(Every::Day), _) | (None, None) => Rolling::daily(),
+        };
+        let rolling = set(rolling, keys.max_bytes, |rolling, HumanSize(bytes)| rolling.max_bytes(bytes));
+        let rolling = set(rolling, keys.keep_files, Rolling::keep_files);
+        let rolling = set(rolling, keys.keep_age, |rolling, HumanDuration(age)| rolling.keep_age(age));
+        let rolling = set(rolling, keys.keep_bytes, |rolling, HumanSize(bytes)| rolling.keep_bytes(bytes));
+        let rolling = set(rolling, keys.gzip, Gzip::apply);
+        let rolling = set(rolling, keys.file_name.as_deref(), Rolling::file_name);
+        set(rolling, keys.close_waits, |rolling, HumanDuration(time)| rolling.close_waits(time))
+    }
+}
+
+impl Gzip {
+    fn apply(rolling: Rolling, Gzip(is_on): Gzip) -> Rolling {
+        #[cfg(feature = "gzip")]
+        if is_on {
+            return rolling.gzip();
+        }
+        debug_assert!(!is_on, "it is refused when it is read");
+        rolling
+    }
+}
+
+impl<'de> Deserialize<'de> for Gzip {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let is_on = bool::deserialize(deserializer)?;
+        if is_on && !cfg!(feature = "gzip") { Err(needs("gzip")) } else { Ok(Gzip(is_on)) }
+    }
+}
+
+impl<'de> Deserialize<'de> for RollingPolicy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let keys = RollingKeys::deserialize(deserializer)?;
+        if keys.every.is_none() && keys.max_bytes.is_none() {
+            return Err(de::Error::custom("it needs `every`, `max_bytes` or both"));
+        }
+        Ok(RollingPolicy(keys))
+    }
+}

@@ -1,0 +1,280 @@
+//! Anywhere (pure): what a builder is told, by its keys.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use super::choice::{Choice, choice};
+use super::error::{ConfigError, Problem, needs};
+use super::item::{Item, Node};
+use super::quantity::{Address, HumanDuration, HumanSize, Interval, LevelName, Percent, Threshold};
+use super::reader::read;
+use super::sink::{SinkSettings, path_of};
+use super::sinks::Sinks;
+use crate::builder::Builder;
+use crate::event::{ToValue, Value};
+use crate::queue::Overflow;
+
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    keys: Keys,
+    /// As they are written.
+    sinks: Vec<(String, SinkSettings)>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    name: Option<String>,
+    filter: Option<String>,
+    level: Option<LevelName>,
+    filter_from_env: Option<bool>,
+    queue_capacity: Option<usize>,
+    lanes: Option<usize>,
+    memory: Option<HumanSize>,
+    max_event_bytes: Option<HumanSize>,
+    batch_size: Option<usize>,
+    flush_interval: Option<HumanDuration>,
+    flush_at: Option<Threshold>,
+    overflow: Option<OverflowPolicy>,
+    reserve: Option<ReserveKeys>,
+    notice_interval: Option<Interval>,
+    enrich: Option<Fields>,
+    redact: Option<Vec<String>>,
+    grace: Option<HumanDuration>,
+    shutdown_timeout: Option<HumanDuration>,
+    prometheus: Option<Listen>,
+    /// Tables, which are read as sinks.
+    #[serde(rename = "sinks")]
+    _sinks: Option<IgnoredAny>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReserveKeys {
+    level: LevelName,
+    percent: Percent,
+}
+
+impl Settings {
+    pub(super) fn read(root: &Item) -> Result<Self, ConfigError> {
+        let keys: Keys = read(root, &[], &[])?;
+        if keys.level.is_some()
+            && let Some(filter) = root.get("filter")
+        {
+            return Err(ConfigError::new(Problem::Beside("level")).at(filter).under("filter".into()));
+        }
+        check_filter(root, keys.filter.as_deref(), &[])?;
+        Ok(Settings { keys, sinks: read_sinks(root)? })
+    }
+
+    pub(super) fn builder<'r>(&self, sinks: &Sinks) -> Result<Builder<'r>, ConfigError> {
+        sinks.check()?;
+        let keys = &self.keys;
+        let mut builder = keys.ends(keys.delivery(keys.queue(keys.what_passes(Builder::new()))));
+        for (name, sink) in &self.sinks {
+            builder = builder.sink(name, sink.pipeline(sinks)?);
+        }
+        Ok(builder)
+    }
+}
+
+fn read_sinks(root: &Item) -> Result<Vec<(String, SinkSettings)>, ConfigError> {
+    let Some(sinks) = root.get("sinks") else { return Ok(Vec::new()) };
+    if !matches!(sinks.node, Node::Table(_) | Node::Null) {
+        let allowed = "a table of sinks, such as `[sinks.console]` with `type = \"console\"`".to_owned();
+        return Err(ConfigError::new(Problem::Value { allowed }).at(sinks).under("sinks".into()));
+    }
+    let read = |(name, table): &(String, Item)| Ok((name.clone(), SinkSettings::read(table, &path_of(name))?));
+    sinks.entries().iter().map(read).collect()
+}
+
+/// Whether the filter of this table follows the grammar.
+pub(super) fn check_filter(table: &Item, filter: Option<&str>, path: &[String]) -> Result<(), ConfigError> {
+    let Some(Err(error)) = filter.map(str::parse::<crate::filter::Filter>) else { return Ok(()) };
+    let place = table.get("filter").unwrap_or(table);
+    Err(ConfigError::new(Problem::Filter(error)).at(place).under("filter".into()).inside(path))
+}
+
+/// Calls the method of a builder if there is a value for it: an absent key leaves the builder's default.
+pub(super) fn set<B, V>(builder: B, value: Option<V>, method: impl FnOnce(B, V) -> B) -> B {
+    match value {
+        Some(value) => method(builder, value),
+        None => builder,
+    }
+}
+
+impl Keys {
+    fn what_passes<'r>(&self, builder: Builder<'r>) -> Builder<'r> {
+        let builder = set(builder, self.name.as_deref(), Builder::name);
+        let builder = set(builder, self.filter.as_deref(), Builder::filter);
+        let builder = set(builder, self.level, |builder, LevelName(level)| builder.level(level));
+        // After the filter, which stays if the environment has none.
+        set(builder, self.filter_from_env.filter(|is_on| *is_on), |builder, _| builder.filter_from_env())
+    }
+
+    fn queue<'r>(&self, builder: Builder<'r>) -> Builder<'r> {
+        let builder = set(builder, self.queue_capacity, Builder::queue_capacity);
+        let builder = set(builder, self.lanes, Builder::lanes);
+        let builder = set(builder, self.memory, |builder, bytes| builder.memory(bytes.in_memory()));
+        let builder = set(builder, self.max_event_bytes, |builder, bytes| builder.max_event_bytes(bytes.in_memory()));
+        let builder = set(builder, self.overflow, |builder, OverflowPolicy(policy)| builder.overflow(policy));
+        set(builder, self.reserve.as_ref(), |builder, ReserveKeys { level, percent }| {
+            builder.reserve(level.0, percent.0)
+        })
+    }
+
+    fn delivery<'r>(&self, builder: Builder<'r>) -> Builder<'r> {
+        let builder = set(builder, self.batch_size, Builder::batch_size);
+        let builder = set(builder, self.flush_interval, |builder, HumanDuration(time)| builder.flush_interval(time));
+        let builder = set(builder, self.flush_at, |builder, Threshold(level)| builder.flush_at(level));
+        let builder = set(builder, self.notice_interval, |builder, Interval(time)| builder.notice_interval(time));
+        let fields = self.enrich.iter().flat_map(|Fields(fields)| fields);
+        let builder = fields.fold(builder, |builder, (name, value)| builder.enrich(name, value.to_value()));
+        set(builder, self.redact.as_ref(), Builder::redact)
+    }
+
+    fn ends<'r>(&self, builder: Builder<'r>) -> Builder<'r> {
+        let builder = set(builder, self.grace, |builder, HumanDuration(time)| builder.grace(time));
+        let builder =
+            set(builder, self.shutdown_timeout, |builder, HumanDuration(time)| builder.shutdown_timeout(time));
+        #[cfg(not(feature = "prometheus"))]
+        debug_assert!(self.prometheus.is_none(), "it is refused when it is read");
+        #[cfg(feature = "prometheus")]
+        let builder = set(builder, self.prometheus, |builder, Listen(address)| builder.prometheus(address));
+        builder
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct OverflowPolicy(Overflow);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BlockKeys {
+    block: HumanDuration,
+}
+
+impl Choice for OverflowPolicy {
+    fn allowed() -> String {
+        "`drop_oldest`, `drop_newest`, or a table with a duration: `{ block = \"50ms\" }`".into()
+    }
+
+    fn from_word<E: de::Error>(word: &str) -> Result<Option<Self>, E> {
+        Ok(match word {
+            "drop_oldest" => Some(OverflowPolicy(Overflow::DropOldest)),
+            "drop_newest" => Some(OverflowPolicy(Overflow::DropNewest)),
+            _ => None,
+        })
+    }
+
+    fn from_table<'de, A: MapAccess<'de>>(table: A) -> Result<Self, A::Error> {
+        let BlockKeys { block: HumanDuration(time) } = BlockKeys::deserialize(MapAccessDeserializer::new(table))?;
+        Ok(OverflowPolicy(Overflow::Block(time)))
+    }
+}
+
+impl<'de> Deserialize<'de> for OverflowPolicy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        choice(deserializer)
+    }
+}
+
+/// Where metrics are served, if this is built to serve them.
+#[derive(Clone, Copy, Debug)]
+struct Listen(#[cfg_attr(not(feature = "prometheus"), expect(dead_code, reason = "there is none"))] SocketAddr);
+
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Address(address) = Address::deserialize(deserializer)?;
+        if cfg!(feature = "prometheus") { Ok(Listen(address)) } else { Err(needs("prometheus")) }
+    }
+}
+
+/// Fields in their order.
+#[derive(Clone, Debug)]
+struct Fields(Vec<(String, Scalar)>);
+
+#[derive(Clone, Debug)]
+enum Scalar {
+    Bool(bool),
+    I64(i64),
+    U64(u64),
+    F64(f64),
+    Text(String),
+}
+
+impl ToValue for Scalar {
+    fn to_value(&self) -> Value<'_> {
+        match self {
+            Scalar::Bool(value) => value.to_value(),
+            Scalar::I64(value) => value.to_value(),
+            Scalar::U64(value) => value.to_value(),
+            Scalar::F64(value) => value.to_value(),
+            Scalar::Text(value) => value.to_value(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table of fields, such as `service = \"checkout\"`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Fields, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(field) = table.next_entry()? {
+            fields.push(field);
+        }
+        Ok(Fields(fields))
+    }
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ScalarVisitor)
+    }
+}
+
+struct ScalarVisitor;
+
+impl Visitor<'_> for ScalarVisitor {
+    type Value = Scalar;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text, a number, `true` or `false`")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
+        Ok(Scalar::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
+        Ok(Scalar::I64(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Scalar, E> {
+        Ok(Scalar::U64(value))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
+        Ok(Scalar::F64(value))
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Scalar, E> {
+        Ok(Scalar::Text(value.to_owned()))
+    }
+}

@@ -1,0 +1,257 @@
+//! Anywhere (pure): one sink with its pipeline and its fallback, from a table to what a builder takes.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::choice::keys_of;
+use super::delivery::{Delivery, LinkDelivery};
+use super::error::{ConfigError, Problem, part};
+use super::format::FormatOptions;
+use super::item::{Item, Node};
+use super::quantity::LevelName;
+use super::reader::read;
+use super::rolling::RollingPolicy;
+use super::set;
+use super::settings::check_filter;
+use super::sinks::Sinks;
+use crate::pipeline::Pipeline;
+use crate::sink::{Colors, ConsoleSink, Durability, FileSink, NullSink};
+
+/// The types that need no registration.
+pub(super) const BUILT_IN: [&str; 3] = ["console", "file", "null"];
+
+#[derive(Clone, Debug)]
+pub(super) struct SinkSettings {
+    rank: Rank,
+    kind: Kind,
+    fallback: Option<Box<SinkSettings>>,
+}
+
+/// Which of a pipeline's keys there are.
+#[derive(Clone, Debug)]
+enum Rank {
+    Primary(Box<Delivery>),
+    Link(LinkDelivery),
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Console(ConsoleKeys),
+    File(FileKeys),
+    Null(NullKeys),
+    Registered(Box<Registered>),
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConsoleKeys {
+    stream: Option<Stream>,
+    stderr_from: Option<LevelName>,
+    colors: Option<ColorsWord>,
+    format: Option<FormatOptions>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileKeys {
+    path: PathBuf,
+    durability: Option<DurabilityWord>,
+    rolling: Option<RollingPolicy>,
+    format: Option<FormatOptions>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NullKeys {}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Stream {
+    Stdout,
+    Stderr,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ColorsWord {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum DurabilityWord {
+    Buffered,
+    Flushed,
+    Synced,
+}
+
+/// A sink whose type the program knows: its options are read when a builder is made.
+#[derive(Clone)]
+pub(super) struct Registered {
+    /// The sink's table.
+    pub(super) table: Item,
+    pub(super) path: Vec<String>,
+    /// The table without the keys that every sink has.
+    pub(super) options: Item,
+    /// These.
+    pub(super) beside: &'static [&'static str],
+}
+
+/// Without the options: they may be secrets.
+impl fmt::Debug for Registered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registered").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl SinkSettings {
+    /// Reads the table of this path.
+    pub(super) fn read(table: &Item, path: &[String]) -> Result<Self, ConfigError> {
+        let (delivery, options): (Delivery, Item) = split(table, path)?;
+        if delivery.level.is_some()
+            && let Some(filter) = table.get("filter")
+        {
+            return Err(ConfigError::new(Problem::Beside("level")).at(filter).under("filter".into()).inside(path));
+        }
+        check_filter(table, delivery.filter.as_deref(), path)?;
+        let kind = Kind::read(&delivery.kind, table, options, path, keys_of::<Delivery>())?;
+        let fallback = SinkSettings::read_fallback(table, path)?;
+        Ok(SinkSettings { rank: Rank::Primary(Box::new(delivery)), kind, fallback })
+    }
+
+    fn read_fallback(table: &Item, path: &[String]) -> Result<Option<Box<Self>>, ConfigError> {
+        let Some(table) = table.get("fallback") else { return Ok(None) };
+        let path = &[path, &["fallback".to_owned()]].concat();
+        let (delivery, options): (LinkDelivery, Item) = split(table, path)?;
+        let kind = Kind::read(&delivery.kind, table, options, path, keys_of::<LinkDelivery>())?;
+        let fallback = SinkSettings::read_fallback(table, path)?;
+        Ok(Some(Box::new(SinkSettings { rank: Rank::Link(delivery), kind, fallback })))
+    }
+
+    pub(super) fn pipeline(&self, sinks: &Sinks) -> Result<Pipeline, ConfigError> {
+        let pipeline = self.kind.pipeline(sinks)?;
+        let pipeline = match &self.rank {
+            Rank::Primary(delivery) => delivery.apply(pipeline),
+            Rank::Link(delivery) => delivery.apply(pipeline),
+        };
+        let fallback = self.fallback.as_ref().map(|fallback| fallback.pipeline(sinks)).transpose()?;
+        Ok(set(pipeline, fallback, Pipeline::fallback))
+    }
+}
+
+/// The keys that every sink has, and the table of the others, which are its type's.
+fn split<D: for<'de> Deserialize<'de>>(table: &Item, path: &[String]) -> Result<(D, Item), ConfigError> {
+    if !matches!(table.node, Node::Table(_)) {
+        let allowed = "a table with a `type`".to_owned();
+        return Err(ConfigError::new(Problem::Value { allowed }).at(table).inside(path));
+    }
+    let common = keys_of::<D>();
+    let delivery = read(&table.with_keys(|key| common.contains(&key)), path, &[])?;
+    Ok((delivery, table.with_keys(|key| !common.contains(&key))))
+}
+
+impl Kind {
+    fn read(
+        kind: &str,
+        table: &Item,
+        options: Item,
+        path: &[String],
+        beside: &'static [&'static str],
+    ) -> Result<Self, ConfigError> {
+        Ok(match kind {
+            "console" => Kind::Console(read(&options, path, beside)?),
+            "file" => Kind::File(read(&options, path, beside)?),
+            "null" => Kind::Null(read(&options, path, beside)?),
+            _ => Kind::Registered(Box::new(Registered { table: table.clone(), path: path.to_vec(), options, beside })),
+        })
+    }
+
+    fn pipeline(&self, sinks: &Sinks) -> Result<Pipeline, ConfigError> {
+        match self {
+            Kind::Console(keys) => Ok(Pipeline::to(ConsoleSink::from(keys))),
+            Kind::File(keys) => Ok(Pipeline::to(FileSink::from(keys))),
+            Kind::Null(NullKeys {}) => Ok(Pipeline::to(NullSink)),
+            Kind::Registered(registered) => sinks.make(registered),
+        }
+    }
+}
+
+impl From<&ConsoleKeys> for ConsoleSink {
+    fn from(keys: &ConsoleKeys) -> Self {
+        let ConsoleKeys { stream, stderr_from, colors, format } = keys;
+        let console = match stream {
+            None | Some(Stream::Stdout) => ConsoleSink::stdout(),
+            Some(Stream::Stderr) => ConsoleSink::stderr(),
+        };
+        let console = set(console, *stderr_from, |console, LevelName(level)| console.stderr_from(level));
+        let console = set(console, *colors, |console, colors| console.colors(colors.into()));
+        set(console, format.as_ref(), |console, format| format.on_console(console))
+    }
+}
+
+impl From<&FileKeys> for FileSink {
+    fn from(keys: &FileKeys) -> Self {
+        let FileKeys { path, durability, rolling, format } = keys;
+        let file = set(FileSink::new(path), *durability, |file, durability| file.durability(durability.into()));
+        let file = set(file, rolling.as_ref(), |file, rolling| file.rolling(rolling.into()));
+        set(file, format.as_ref(), |file, format| file.format(format.make()))
+    }
+}
+
+impl From<ColorsWord> for Colors {
+    fn from(word: ColorsWord) -> Self {
+        match word {
+            ColorsWord::Auto => Colors::Auto,
+            ColorsWord::Always => Colors::Always,
+            ColorsWord::Never => Colors::Never,
+        }
+    }
+}
+
+impl From<DurabilityWord> for Durability {
+    fn from(word: DurabilityWord) -> Self {
+        match word {
+            DurabilityWord::Buffered => Durability::Buffered,
+            DurabilityWord::Flushed => Durability::Flushed,
+            DurabilityWord::Synced => Durability::Synced,
+        }
+    }
+}
+
+/// The key of a sink: `sinks.name`.
+pub(super) fn path_of(name: &str) -> Vec<String> {
+    vec!["sinks".into(), part(name)]
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::format::tests::is_as_without_options;
+    use crate::sink::Rolling;
+
+    /// Whether the keys of these two tables say what is so without them.
+    pub(in crate::config) fn file_and_console(file: &Item, console: &Item) {
+        let (file, console) = (SinkSettings::read(file, &[]), SinkSettings::read(console, &[]));
+        let (file, console) = (file.expect("a file").kind, console.expect("a console").kind);
+        let (Kind::File(file), Kind::Console(console)) = (file, console) else { panic!("not these") };
+        let FileKeys { path: _, durability, rolling, format } = file;
+        assert_eq!(durability.map(Durability::from), Some(Durability::default()));
+        is_as_without_options(&format.expect("it is there"), "text");
+        // Of these there is no default; of the others that the example has there is.
+        let asked = Rolling::daily().max_bytes(64 << 20).keep_files(100).keep_bytes(1 << 30);
+        let asked = asked.keep_age(Duration::from_secs(14 * 86_400)).file_name("app.{date}.{seq}.log");
+        let shown = rolling.as_ref().map(|policy| format!("{:?}", Rolling::from(policy)));
+        assert_eq!(shown, Some(format!("{asked:?}")));
+
+        let ConsoleKeys { stream, stderr_from: _, colors, format } = console;
+        assert!(matches!(stream, Some(Stream::Stdout)));
+        assert_eq!(colors.map(Colors::from), Some(Colors::default()));
+        is_as_without_options(&format.expect("it is there"), "text");
+    }
+}

@@ -1,0 +1,109 @@
+//! The caller's thread, once: the sinks of a program's own, by the name their type has in a configuration.
+
+use std::error::Error;
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+
+use super::error::{ConfigError, Problem};
+use super::reader::{TYPE, read};
+use super::sink::{BUILT_IN, Registered};
+use crate::pipeline::Pipeline;
+
+type Make = Box<dyn Fn(&Registered) -> Result<Pipeline, ConfigError> + Send + Sync>;
+
+/// The sinks of your own that a configuration may name as a `type`, beside `console`, `file` and `null`.
+///
+/// ```
+/// use logweir::config::{Config, HumanDuration, Sinks};
+/// use logweir::sink::MemorySink;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Queue { topic: String, linger: Option<HumanDuration> }
+///
+/// let sinks = Sinks::new().register("queue", |options: Queue| {
+///     // Connect to `options.topic` here.
+///     Ok::<_, std::io::Error>(MemorySink::new())
+/// });
+/// let config = Config::from_toml(r#"
+///     [sinks.orders]
+///     type = "queue"
+///     topic = "orders"
+///     level = "warn"
+/// "#)?;
+/// let logger = config.builder(&sinks)?.start()?;
+/// # logger.shutdown_blocking(std::time::Duration::from_secs(5))?;
+///
+/// let config = Config::from_toml("sinks.orders = { type = 'queue', topic = 'orders', lingr = '5ms' }")?;
+/// let error = config.builder(&sinks).err().expect("a slip");
+/// assert!(error.to_string().starts_with("text:1: unknown key `sinks.orders.lingr` (did you mean `linger`?)"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Default)]
+#[must_use = "sinks do nothing until a configuration is given them"]
+pub struct Sinks {
+    makers: Vec<(String, Make)>,
+}
+
+impl Sinks {
+    /// None but those that are built in.
+    pub fn new() -> Self {
+        Sinks::default()
+    }
+
+    /// Registers what makes the sinks of this `type`: it is given the options of the sink and returns the sink, or a
+    /// [`Pipeline`] to it.
+    ///
+    /// `O` is read from the keys of the sink's table but those that every sink has (`level`, `timeout`, `retry` and so on),
+    /// which are set on the pipeline afterwards. A key that `O` does not have is an error, with or without serde's
+    /// `deny_unknown_fields`; a field of `Option` may be absent. [`HumanDuration`](super::HumanDuration),
+    /// [`HumanSize`](super::HumanSize) and [`FormatOptions`](super::FormatOptions) are for its fields, `()` is for no
+    /// options at all.
+    ///
+    /// What it returns as an error is the source of the [`ConfigError`] of
+    /// [`Config::builder`](super::Config::builder). So is a name that is registered twice or built in.
+    pub fn register<O, P, E>(mut self, name: &str, make: impl Fn(O) -> Result<P, E> + Send + Sync + 'static) -> Self
+    where
+        O: DeserializeOwned,
+        P: Into<Pipeline>,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let make = move |sink: &Registered| {
+            let options = read(&sink.options, &sink.path, sink.beside)?;
+            let failed = |error: E| ConfigError::new(Problem::Sink(error.into())).at(&sink.table).inside(&sink.path);
+            make(options).map(Into::into).map_err(failed)
+        };
+        self.makers.push((name.to_owned(), Box::new(make)));
+        self
+    }
+
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let is_taken = |(index, (name, _)): &(usize, &(String, Make))| {
+            BUILT_IN.contains(&name.as_str()) || self.makers[..*index].iter().any(|(other, _)| other == name)
+        };
+        match self.makers.iter().enumerate().find(is_taken) {
+            None => Ok(()),
+            Some((_, (name, _))) => Err(ConfigError::new(Problem::Registered(name.clone()))),
+        }
+    }
+
+    pub(super) fn make(&self, sink: &Registered) -> Result<Pipeline, ConfigError> {
+        let kind = sink.table.get(TYPE);
+        let asked = |name: &str| kind.is_some_and(|kind| kind.is_text(name));
+        match self.makers.iter().find(|(name, _)| asked(name)) {
+            Some((_, make)) => make(sink),
+            None => {
+                let registered = self.makers.iter().map(|(name, _)| name.clone());
+                let allowed = BUILT_IN.into_iter().map(str::to_owned).chain(registered).collect();
+                let place = kind.unwrap_or(&sink.table);
+                Err(ConfigError::new(Problem::Word { allowed }).at(place).under(TYPE.into()).inside(&sink.path))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Sinks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.makers.iter().map(|(name, _)| name)).finish()
+    }
+}

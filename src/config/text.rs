@@ -1,0 +1,108 @@
+//! Anywhere (pure): from TOML or JSON to the items they hold.
+
+use std::ops::Range;
+
+use serde_json::error::Category;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::{ConfigError, Problem};
+use super::item::{Item, Node, Origin};
+
+/// Reads a text that came from there.
+pub(super) fn from_toml(text: &str, origin: &Origin) -> Result<Item, ConfigError> {
+    let lines = Lines::new(text, origin);
+    let root = DeTable::parse(text).map_err(|error| lines.syntax(error))?;
+    Ok(Item { node: lines.table(root.into_inner()), origin: origin.clone(), written: None })
+}
+
+/// Reads a single value, as on the right of `key = `.
+pub(super) fn toml_value(text: &str, origin: &Origin) -> Option<Item> {
+    let value = DeValue::parse(text).ok()?;
+    let mut item = Lines::new(text, origin).item(value);
+    item.come_from(origin);
+    Some(item)
+}
+
+/// Reads a text that came from there.
+pub(super) fn from_json(text: &str, origin: &Origin) -> Result<Item, ConfigError> {
+    // Some editors put a mark there; TOML's parser passes over it by itself.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut item: Item = serde_json::from_str(text).map_err(|error| json_syntax(error, origin))?;
+    item.come_from(origin);
+    Ok(item)
+}
+
+fn json_syntax(error: serde_json::Error, origin: &Origin) -> ConfigError {
+    let (line, column) = (error.line(), error.column());
+    let said = error.to_string();
+    // It stands in front of the message already.
+    let said = said.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&said).to_owned();
+    let said = if error.classify() == Category::Data { said } else { format!("not JSON: {said}") };
+    let problem = Problem::Syntax { said, source: error.into() };
+    ConfigError::new(problem).written_at(origin.at_column(line, column))
+}
+
+/// A text and where its lines begin.
+struct Lines<'a> {
+    text: &'a str,
+    origin: &'a Origin,
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(text: &'a str, origin: &'a Origin) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let starts = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
+        Lines { text, origin, starts }
+    }
+
+    /// The line of this byte, from 1.
+    fn line(&self, at: usize) -> usize {
+        self.starts.partition_point(|start| *start <= at)
+    }
+
+    fn syntax(&self, error: toml::de::Error) -> ConfigError {
+        let at = error.span().map_or(0, |span| span.start);
+        let line = self.line(at);
+        let before = self.text.get(self.starts[line - 1]..at).unwrap_or_default();
+        let origin = self.origin.at_column(line, before.chars().count() + 1);
+        let said = format!("not TOML: {}", error.message().replace('\n', ", "));
+        ConfigError::new(Problem::Syntax { said, source: error.into() }).written_at(origin)
+    }
+
+    /// The parser sorts keys by name; here they stand as they are written.
+    fn table(&self, table: DeTable<'_>) -> Node {
+        let mut entries: Vec<_> = table.into_iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        let entry = |(key, value): (Spanned<std::borrow::Cow<'_, str>>, Spanned<DeValue<'_>>)| {
+            (key.into_inner().into_owned(), self.item(value))
+        };
+        Node::Table(entries.into_iter().map(entry).collect())
+    }
+
+    fn item(&self, value: Spanned<DeValue<'_>>) -> Item {
+        let Range { start, end } = value.span();
+        let written = self.text.get(start..end).map(Into::into);
+        let origin = self.origin.at_line(self.line(start));
+        let value = value.into_inner();
+        let written = written.filter(|_| !value.is_table() && !value.is_array());
+        let node = match value {
+            DeValue::String(text) => Node::Text(text.into_owned()),
+            DeValue::Boolean(value) => Node::Bool(value),
+            // Text for those who want text; nothing here is a time.
+            DeValue::Datetime(time) => Node::Text(time.to_string()),
+            DeValue::Array(items) => Node::List(items.into_iter().map(|item| self.item(item)).collect()),
+            DeValue::Table(table) => self.table(table),
+            DeValue::Integer(number) => match i128::from_str_radix(number.as_str(), number.radix()) {
+                Ok(number) => Node::Integer(number),
+                Err(_) => Node::Text(number.to_string()),
+            },
+            DeValue::Float(number) => match number.as_str().parse() {
+                Ok(number) => Node::Float(number),
+                Err(_) => Node::Text(number.to_string()),
+            },
+        };
+        Item { node, origin, written }
+    }
+}

@@ -1,0 +1,147 @@
+//! Anywhere (pure): what variables of the environment put in the place of what is written.
+
+use std::ffi::OsString;
+
+use super::error::{ConfigError, Problem};
+use super::item::{Item, Node, Origin, Source};
+use super::reader::TYPE;
+use super::text::toml_value;
+
+const PREFIX: &str = "LOGWEIR__";
+const BETWEEN: &str = "__";
+
+/// Puts the values of those variables that are ours into the table.
+pub(super) fn overlay(
+    root: &mut Item,
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<(), ConfigError> {
+    let mut ours: Vec<Variable> = variables.filter_map(Variable::ours).collect::<Result<_, _>>()?;
+    // A table before a value in it, and the same order whatever that of the environment is.
+    ours.sort_by_cached_key(|variable| {
+        (variable.parts.len(), variable.name.to_ascii_lowercase(), variable.name.clone())
+    });
+    for pair in ours.windows(2) {
+        if pair[0].name.eq_ignore_ascii_case(&pair[1].name) {
+            return Err(ConfigError::new(Problem::Twice(pair[0].name.clone())).written_at(pair[1].origin()));
+        }
+    }
+    ours.iter().try_for_each(|variable| variable.put_into(root))
+}
+
+struct Variable {
+    name: String,
+    /// Of the key.
+    parts: Vec<String>,
+    text: String,
+}
+
+impl Variable {
+    /// None if it is somebody else's, or blank: that counts as not set, as it does for `LOGWEIR_LOG`.
+    fn ours((name, text): (OsString, OsString)) -> Option<Result<Self, ConfigError>> {
+        // Ours have ASCII at their beginning, whatever stands behind it.
+        let name = name.to_string_lossy().into_owned();
+        let prefix = name.get(..PREFIX.len()).filter(|prefix| prefix.eq_ignore_ascii_case(PREFIX))?;
+        let parts: Vec<String> = name[prefix.len()..].split(BETWEEN).map(str::to_owned).collect();
+        let origin = || Origin::new(Source::Variable(name.clone()));
+        let Ok(text) = text.into_string() else {
+            return Some(Err(ConfigError::new(Problem::NotUnicode).written_at(origin())));
+        };
+        if text.trim().is_empty() {
+            return None;
+        }
+        if parts.iter().any(String::is_empty) {
+            return Some(Err(ConfigError::new(Problem::Variable).written_at(origin())));
+        }
+        Some(Ok(Variable { name, parts, text }))
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::new(Source::Variable(self.name.clone()))
+    }
+
+    /// A TOML value if it reads as one, or else text.
+    fn item(&self) -> Item {
+        let as_text = || Item { node: Node::Text(self.text.clone()), origin: self.origin(), written: None };
+        toml_value(self.text.trim(), &self.origin()).unwrap_or_else(as_text)
+    }
+
+    fn put_into(&self, root: &mut Item) -> Result<(), ConfigError> {
+        let mut table = self.table(root, "");
+        let mut path: Vec<String> = Vec::new();
+        let (last, tables) = self.parts.split_last().expect("`split` gives one part at the least");
+        for part in tables {
+            let key = self.key(table, part)?;
+            table = self.table(self.entry(table, &key), &key);
+            path.push(key);
+        }
+        let key = self.key(table, last)?;
+        if is_filtered(&path)
+            && let Some(other) = rival(&key)
+        {
+            // Of the two the one that is set later counts, as with the builder's methods; two variables are an error.
+            table.retain(|(name, item)| name != other || item.origin.variable().is_some());
+        }
+        *self.entry(table, &key) = self.item();
+        Ok(())
+    }
+
+    /// The key of the table that this part of the name means.
+    fn key(&self, table: &Entries, part: &str) -> Result<String, ConfigError> {
+        let keys = || table.iter().map(|(key, _)| key);
+        if let Some(key) = keys().find(|key| key.eq_ignore_ascii_case(part)) {
+            return Ok(key.clone());
+        }
+        let fitting: Vec<String> = keys().filter(|key| fits(key, part)).cloned().collect();
+        match fitting.as_slice() {
+            [] if part.contains(char::is_lowercase) => Ok(part.to_owned()),
+            [] => Ok(part.to_ascii_lowercase()),
+            [key] => Ok(key.clone()),
+            _ => Err(ConfigError::new(Problem::Several(fitting)).written_at(self.origin())),
+        }
+    }
+
+    /// What is under this key, or room for it.
+    fn entry<'a>(&self, table: &'a mut Entries, key: &str) -> &'a mut Item {
+        let index = table.iter().position(|(name, _)| *name == key).unwrap_or_else(|| {
+            table.push((key.to_owned(), Item { node: Node::Null, origin: self.origin(), written: None }));
+            table.len() - 1
+        });
+        &mut table[index].1
+    }
+
+    /// The table that this is; what is none makes room for one.
+    fn table<'a>(&self, item: &'a mut Item, key: &str) -> &'a mut Entries {
+        if !matches!(item.node, Node::Table(_)) {
+            // `format = "json"` is short for a table with that type, so an option does not change the format.
+            let is_short = key == "format" && matches!(item.node, Node::Text(_));
+            let kind = is_short.then(|| (TYPE.to_owned(), item.clone()));
+            *item = Item { node: Node::Table(kind.into_iter().collect()), origin: self.origin(), written: None };
+        }
+        match &mut item.node {
+            Node::Table(entries) => entries,
+            _ => unreachable!("it is a table by now"),
+        }
+    }
+}
+
+type Entries = Vec<(String, Item)>;
+
+/// Whether the part of a variable's name stands for this key: a variable has no place for `-`, `.` and the like.
+fn fits(key: &str, part: &str) -> bool {
+    let same =
+        |(key, part): (char, char)| key.eq_ignore_ascii_case(&part) || (part == '_' && !key.is_ascii_alphanumeric());
+    key.chars().count() == part.chars().count() && key.chars().zip(part.chars()).all(same)
+}
+
+/// The logger and every sink have a filter, or a level in its place.
+fn is_filtered(path: &[String]) -> bool {
+    matches!(path, []) || matches!(path, [sinks, _] if sinks == "sinks")
+}
+
+fn rival(key: &str) -> Option<&'static str> {
+    match key {
+        "filter" => Some("level"),
+        "level" => Some("filter"),
+        _ => None,
+    }
+}

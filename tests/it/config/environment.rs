@@ -1,0 +1,226 @@
+//! Variables in the place of what is written.
+
+use logweir::config::{Config, ConfigError, Sinks};
+use logweir::sink::MemorySink;
+use logweir::{Level, Logger, info};
+
+use super::unbuilt;
+use crate::children::{ROLE, Running, child_of};
+use crate::support::PATIENCE;
+
+const FILE: &str = "
+    filter = 'warn'
+    grace = '1s'
+    [sinks.access-log]
+    type = 'memory'
+    format = { type = 'text', colors = true }
+    [sinks.short]
+    type = 'memory'
+    level = 'info'
+    format = 'json'
+";
+
+#[derive(serde::Deserialize)]
+struct MemoryKeys {
+    #[serde(rename = "format")]
+    _format: Option<logweir::config::FormatOptions>,
+}
+
+fn memory(memory: &MemorySink) -> Sinks {
+    let memory = memory.clone();
+    Sinks::new().register("memory", move |_: MemoryKeys| Ok::<_, std::io::Error>(memory.clone()))
+}
+
+fn overridden(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::from_toml(FILE).unwrap().with_vars(variables.iter().copied())
+}
+
+fn refused(name: &str, value: &str) -> String {
+    let error = overridden(&[(name, value)]).expect_err(name);
+    assert_eq!(error.variable(), Some(name), "{error}");
+    error.to_string()
+}
+
+fn started(variables: &[(&str, &str)]) -> (Logger, MemorySink) {
+    let sink = MemorySink::new();
+    let logger = overridden(variables).unwrap().builder(&memory(&sink)).unwrap().start().unwrap();
+    (logger, sink)
+}
+
+fn passes(variables: &[(&str, &str)]) -> Option<Level> {
+    let (logger, _) = started(variables);
+    Level::ALL.into_iter().find(|level| logger.enabled(*level, "app"))
+}
+
+#[test]
+fn a_variable_takes_the_place_of_what_is_written_in_either_case() {
+    assert_eq!(passes(&[]), Some(Level::Warn));
+    assert_eq!(passes(&[("LOGWEIR__FILTER", "debug")]), Some(Level::Debug));
+    assert_eq!(passes(&[("logweir__filter", "debug,hyper=warn")]), Some(Level::Debug));
+    assert_eq!(passes(&[("OTHER__FILTER", "debug"), ("LOGWEIR_FILTER", "debug"), ("LOGWEIR", "x")]), Some(Level::Warn));
+}
+
+#[test]
+fn a_filter_takes_the_place_of_a_level_and_a_level_that_of_a_filter() {
+    assert_eq!(passes(&[("LOGWEIR__LEVEL", "trace")]), Some(Level::Trace));
+    assert!(overridden(&[("LOGWEIR__SINKS__SHORT__FILTER", "app=debug")]).is_ok());
+    let both = overridden(&[("LOGWEIR__LEVEL", "trace"), ("LOGWEIR__FILTER", "info")]).expect_err("both");
+    assert!(both.to_string().ends_with("beside `level`; allowed is one of the two"), "{both}");
+}
+
+#[test]
+fn a_blank_variable_is_not_set_and_empty_text_is_in_quotes() {
+    assert_eq!(
+        passes(&[("LOGWEIR__FILTER", ""), ("LOGWEIR__GRACE", "  "), ("LOGWEIR__NOSUCH", "")]),
+        Some(Level::Warn)
+    );
+    assert!(refused("LOGWEIR__FILTER", "\"\"").contains("no filter directive"));
+}
+
+#[test]
+fn a_name_of_a_sink_is_found_whatever_characters_it_has() {
+    let said = refused("LOGWEIR__SINKS__ACCESS_LOG__LEVEL", "loud");
+    assert!(said.starts_with(
+        "environment variable `LOGWEIR__SINKS__ACCESS_LOG__LEVEL`: `sinks.access-log.level` is \"loud\"; allowed is"
+    ));
+    let two = Config::from_toml("sinks = { 'a-b' = { type = 'null' }, 'a.b' = { type = 'null' } }").unwrap();
+    let error = two.clone().with_vars([("LOGWEIR__SINKS__A_B__LEVEL", "info")]).expect_err("two fit");
+    let said = "environment variable `LOGWEIR__SINKS__A_B__LEVEL`: fits `a-b` and `a.b`; which of them it means nobody can \
+                say";
+    assert_eq!(error.to_string(), said);
+    // One that fits exactly is meant.
+    let exact = Config::from_toml("sinks = { 'a-b' = { type = 'null' }, 'A_b' = { type = 'null' } }").unwrap();
+    assert!(exact.with_vars([("LOGWEIR__SINKS__A_B__LEVEL", "info")]).is_ok());
+}
+
+#[test]
+fn a_value_is_read_as_toml_or_else_as_text() {
+    for (name, value) in [
+        ("LOGWEIR__LANES", "2"),
+        ("LOGWEIR__LANES", " 2 "),
+        ("LOGWEIR__MEMORY", "32MiB"),
+        ("LOGWEIR__MEMORY", "33554432"),
+        ("LOGWEIR__GRACE", "1m 30s"),
+        ("LOGWEIR__GRACE", "\"5s\""),
+        ("LOGWEIR__OVERFLOW", "drop_newest"),
+        ("LOGWEIR__OVERFLOW", "{ block = \"50ms\" }"),
+        ("LOGWEIR__OVERFLOW__BLOCK", "50ms"),
+        ("LOGWEIR__RESERVE", "{ level = 'warn', percent = 10 }"),
+        ("LOGWEIR__REDACT", "['password', '*_token']"),
+        ("LOGWEIR__FILTER_FROM_ENV", "true"),
+        ("LOGWEIR__ENRICH__SHARD", "7"),
+        ("LOGWEIR__SINKS__SHORT__RETRY__CAP", "5s"),
+        ("LOGWEIR__SINKS__SHORT__RETRY", "never"),
+        // Text is wanted there, so it is the text that was given.
+        ("LOGWEIR__NAME", "7"),
+        ("LOGWEIR__NAME", "1.10"),
+        ("LOGWEIR__NAME", "true"),
+    ] {
+        drop(overridden(&[(name, value)]).unwrap_or_else(|error| panic!("{name}={value}: {error}")));
+    }
+    assert!(refused("LOGWEIR__GRACE", "5").ends_with(
+        "`LOGWEIR__GRACE`: `grace` is 5; allowed is a duration with its unit, such as `100ms`, `5s` or `1m 30s`"
+    ));
+    assert!(refused("LOGWEIR__REDACT", "password").ends_with("`redact` is \"password\"; allowed is a list"));
+    assert!(refused("LOGWEIR__LANES", "two").ends_with("`lanes` is \"two\"; allowed is a whole number, not below 0"));
+}
+
+#[test]
+fn enriched_values_have_the_type_they_are_written_with() {
+    let (logger, sink) = started(&[
+        ("LOGWEIR__FILTER", "info"),
+        ("LOGWEIR__ENRICH__SHARD", "7"),
+        ("LOGWEIR__ENRICH__REGION", "eu-west"),
+        ("LOGWEIR__ENRICH__CANARY", "false"),
+        ("LOGWEIR__ENRICH__podName", "'7'"),
+    ]);
+    info!(logger: logger, "hello");
+    drop(logger.shutdown_blocking(PATIENCE).unwrap());
+    let event = &sink.events()[0];
+    assert_eq!(event.field("shard"), Some(logweir::Value::U64(7)));
+    assert_eq!(event.field("region"), Some(logweir::Value::Str("eu-west")));
+    assert_eq!(event.field("canary"), Some(logweir::Value::Bool(false)));
+    assert_eq!(event.field("podName"), Some(logweir::Value::Str("7")));
+}
+
+#[test]
+fn an_unknown_key_is_an_error_that_names_the_variable() {
+    let said = refused("LOGWEIR__FLUSH_INTERVALL", "5s");
+    let begins = "environment variable `LOGWEIR__FLUSH_INTERVALL`: unknown key `flush_intervall` (did you mean \
+                  `flush_interval`?); allowed there:";
+    assert!(said.starts_with(begins), "{said}");
+    assert!(refused("LOGWEIR__SINKS__SHORT__RETRY__CAPS", "5s").contains("unknown key `sinks.short.retry.caps`"));
+    assert!(refused("LOGWEIR__GRACE__MAX", "5s").contains("`grace` is a table; allowed is a duration"));
+    for name in ["LOGWEIR__", "LOGWEIR__SINKS____LEVEL", "LOGWEIR__FILTER__"] {
+        assert!(refused(name, "info").contains(": names no key; between its parts stand two underscores"), "{name}");
+    }
+}
+
+#[test]
+fn a_sink_can_be_added_but_not_without_a_type() {
+    let added = [("LOGWEIR__SINKS__EXTRA__TYPE", "null"), ("LOGWEIR__SINKS__EXTRA__LEVEL", "error")];
+    assert!(started(&added).0.stats().sinks.iter().any(|sink| sink.name == "extra"));
+    assert!(refused("LOGWEIR__SINKS__SHROT__LEVEL", "warn").ends_with("`sinks.shrot.type` is missing"));
+    let from_nothing = Config::default().with_vars([("LOGWEIR__SINKS__ONLY__TYPE", "null")]).unwrap();
+    assert!(from_nothing.builder(&Sinks::new()).unwrap().start().is_ok());
+}
+
+#[test]
+fn an_option_of_a_format_does_not_change_the_format() {
+    assert!(refused("LOGWEIR__SINKS__NEW__FORMAT__COLORS", "true").contains("`sinks.new.type` is missing"));
+    let config = overridden(&[("LOGWEIR__SINKS__SHORT__FORMAT__COLORS", "true")]).unwrap();
+    let error = unbuilt(&config, &memory(&MemorySink::new())).to_string();
+    assert!(error.contains("unknown key `sinks.short.format.colors`"), "JSON has no colours: {error}");
+    let config = overridden(&[("LOGWEIR__SINKS__ACCESS_LOG__FORMAT__COLORS", "false")]).unwrap();
+    assert!(config.builder(&memory(&MemorySink::new())).is_ok());
+}
+
+#[test]
+fn a_whole_table_comes_before_a_value_in_it() {
+    let variables = [
+        ("LOGWEIR__SINKS__NEW__TIMEOUT", "5"),
+        ("LOGWEIR__SINKS__NEW", "{ type = 'null', timeout = '1s', level = 'info' }"),
+    ];
+    let error = overridden(&variables).expect_err("the value counts");
+    assert_eq!(error.variable(), Some("LOGWEIR__SINKS__NEW__TIMEOUT"));
+}
+
+#[test]
+fn two_variables_that_differ_in_case_alone_are_an_error() {
+    let error =
+        overridden(&[("logweir__grace", "1s"), ("LOGWEIR__NAME", "a"), ("LOGWEIR__GRACE", "2s")]).expect_err("two");
+    let said = "environment variable `logweir__grace`: is for the key of `LOGWEIR__GRACE`; which of them counts nobody can say";
+    assert_eq!(error.to_string(), said);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_value_that_is_not_unicode_is_an_error_if_the_variable_is_ours() {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+    let broken = || OsString::from_vec(vec![b'a', 0xff]);
+    let others = [(OsString::from("OTHER"), broken()), (broken(), broken())];
+    assert!(Config::default().with_vars(others).is_ok());
+    let error = Config::default().with_vars([(OsString::from("LOGWEIR__NAME"), broken())]).expect_err("no text");
+    assert_eq!(error.to_string(), "environment variable `LOGWEIR__NAME`: its value is not Unicode");
+}
+
+#[test]
+fn the_environment_of_the_process_overrides() {
+    let mut child = child_of("config::environment::the_child", "config");
+    child.env("LOGWEIR__SINKS__SHORT__LEVEL", "loud").env("LOGWEIR_LOG", "trace");
+    let (status, _) = Running::start(&mut child).ends();
+    assert!(status.success());
+}
+
+/// Does nothing unless it is the child.
+#[test]
+fn the_child() {
+    if std::env::var_os(ROLE).is_some_and(|role| role == "config") {
+        let error = Config::from_toml(FILE).unwrap().with_env().expect_err("no level");
+        assert_eq!(error.variable(), Some("LOGWEIR__SINKS__SHORT__LEVEL"));
+        let config = Config::from_toml("filter = 'warn'\nfilter_from_env = true\nsinks.a.type = 'null'").unwrap();
+        let logger = config.builder(&Sinks::new()).unwrap().start().unwrap();
+        assert!(logger.enabled(Level::Trace, "app"), "`LOGWEIR_LOG` goes before the filter that is written");
+    }
+}
