@@ -11,8 +11,8 @@
 //!
 //! The chain is lossless from end to end: the file's pipeline waits (`Backlog::Wait`), so the queue fills, so
 //! `emit_wait` waits, so standard input is not read, so the program before the pipe waits. It ends with the report, and
-//! fails unless every line that was read was delivered; of a file that is not rolled the lines are counted, too. SIGHUP
-//! opens the file again, for logrotate.
+//! fails unless every line that was read was delivered; of a single file with a line for each the lines are counted, too.
+//! SIGHUP opens the file again, for logrotate.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the report, progress and errors are for the terminal")]
 
@@ -41,8 +41,11 @@ const SHUTDOWN: Duration = Duration::from_secs(600);
 
 /// Runs the lines of standard input through logweir into a file, losing none.
 #[derive(Parser)]
-#[command(version, after_help = "Sizes: 64MiB, 64 MB, 4096. Durations: 30s, 12h, 14d. Exit status: 0 if every line that was \
-    read was delivered, 2 for wrong arguments or a wrong configuration, 1 otherwise.")]
+#[command(
+    version,
+    after_help = "Sizes: 64MiB, 64 MB, 4096. Durations: 30s, 12h, 14d. Exit status: 0 if every line that was \
+    read was delivered, 2 for wrong arguments or a wrong configuration, 1 otherwise."
+)]
 #[command(group = ArgGroup::new("rolling").args(["roll", "max_bytes"]).multiple(true))]
 struct Arguments {
     /// The file to append to; with --roll or --max-bytes a link to the current one of several
@@ -183,9 +186,10 @@ impl Arguments {
         self.roll.is_some() || self.max_bytes.is_some()
     }
 
-    /// The file whose lines are all there is.
+    /// The file whose lines are all there is, one for each event.
     fn counted_file(&self) -> Option<&Path> {
-        self.out.as_deref().filter(|_| !self.is_rolled())
+        let has_more_lines = matches!(self.format, FormatName::Pretty);
+        self.out.as_deref().filter(|_| !self.is_rolled() && !has_more_lines)
     }
 }
 
