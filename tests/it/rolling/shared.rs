@@ -23,6 +23,18 @@ async fn two_sinks_share_a_file_and_follow_each_other_into_the_next() {
 }
 
 #[tokio::test]
+async fn a_line_that_another_one_left_torn_in_the_next_file_is_ended_before_the_first_of_ours() {
+    let folder = folder("torn-by-another");
+    let clock = Clock::at(MIDNIGHT);
+    let mut sink = open(&folder, clock.rules(Rolling::daily()));
+    write(&mut sink, ["one"]).await;
+    clock.advance(DAY);
+    std::fs::write(folder.join("app.2026-11-25.0001.log"), "whole\nto").unwrap();
+    write(&mut sink, ["two", "three"]).await;
+    assert_eq!(all_lines(&folder), ["one", "whole", "to", "two", "three"]);
+}
+
+#[tokio::test]
 async fn many_sinks_that_roll_by_size_lose_and_repeat_no_line() {
     const SINKS: usize = 4;
     const LINES: usize = 300;
