@@ -12,8 +12,6 @@ use std::path::{Path, PathBuf};
 use super::Durability;
 use super::folder::{Folder, Found};
 use super::names::{Place, State};
-#[cfg(unix)]
-use super::open::folder_of;
 use super::open::{Identity, Opened, claim, share};
 use super::rolling::Rolling;
 use super::upkeep::{Current, Upkeep};
@@ -147,10 +145,10 @@ fn point(link: &Path, folder: &Folder, place: Place) {
     use std::os::unix::fs::symlink;
 
     let is_ours = match fs::symlink_metadata(link) {
-        Ok(metadata) if metadata.is_symlink() => fs::read_link(link).is_ok_and(|to| {
-            let is_beside = folder_of(&to).as_os_str().is_empty();
-            is_beside && to.to_str().is_some_and(|name| folder.names().place(name).is_some())
-        }),
+        // A name of ours is no path: one that leads elsewhere is not a link that was made here.
+        Ok(metadata) if metadata.is_symlink() => {
+            fs::read_link(link).is_ok_and(|to| to.to_str().is_some_and(|name| folder.names().place(name).is_some()))
+        }
         Ok(_) => false,
         Err(error) => error.kind() == io::ErrorKind::NotFound,
     };

@@ -29,6 +29,15 @@ fn a_knob_that_is_wrong_is_named_with_its_value_and_what_is_allowed() {
         let error = Logger::builder().sink("file", sink).start().unwrap_err();
         assert_eq!(error.to_string(), format!("sink `file` cannot be opened: {said}"));
     }
+    #[cfg(feature = "gzip")]
+    {
+        let sink = FileSink::new(folder("wrong").join("app.log")).rolling(daily().max_bytes(10).keep_bytes(20).gzip());
+        let error = Logger::builder().sink("file", sink).start().unwrap_err().to_string();
+        assert!(
+            error.contains("`keep_bytes` is 20; allowed is more than 20: the current file and one that waits"),
+            "{error}"
+        );
+    }
     let error = FileSink::new("..").rolling(daily()).open().unwrap_err();
     assert!(error.source().unwrap().to_string().starts_with("`path` is `..`"), "{error:?}");
 }

@@ -23,6 +23,20 @@ async fn two_sinks_share_a_file_and_follow_each_other_into_the_next() {
 }
 
 #[tokio::test]
+async fn what_another_one_has_written_counts_for_the_size() {
+    let folder = folder("size-of-both");
+    let clock = Clock::at(MIDNIGHT);
+    let rules = || clock.rules(Rolling::by_size(6));
+    let (mut one, mut other) = (open(&folder, rules()), open(&folder, rules()));
+    for line in 0..4 {
+        write(&mut one, [2 * line]).await;
+        write(&mut other, [2 * line + 1]).await;
+    }
+    assert_eq!(all_lines(&folder), ["0", "1", "2", "3", "4", "5", "6", "7"]);
+    assert_eq!(lines(&folder).values().map(Vec::len).collect::<Vec<_>>(), [3, 3, 2]);
+}
+
+#[tokio::test]
 async fn a_line_that_another_one_left_torn_in_the_next_file_is_ended_before_the_first_of_ours() {
     let folder = folder("torn-by-another");
     let clock = Clock::at(MIDNIGHT);
