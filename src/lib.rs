@@ -133,6 +133,7 @@
 //! * `opentelemetry`: trace and span ids of OpenTelemetry on events that come through that layer.
 //! * `serde`: fields `k = @value` as JSON, and `Serialize` for [`Stats`] and the reports.
 //! * `log`: `Logger::install_log`, which takes the records of the `log` crate.
+//! * `pretty`: `format::Pretty` and `ConsoleSink::pretty`, several lines an event for a developer's terminal.
 //! * `testing`: `testing::capture`, a logger whose events a test looks at, and `testing::conformance`, which checks a sink
 //!   of your own.
 //!
