@@ -54,6 +54,10 @@ pub(super) enum Problem {
         allowed: Vec<String>,
     },
     Missing,
+    /// A variable is for a sink that is not there.
+    NoSink {
+        others: Vec<String>,
+    },
     Value {
         allowed: String,
     },
@@ -202,6 +206,11 @@ impl fmt::Display for ConfigError {
                 write!(f, "; allowed there: {}", all(allowed))
             }
             Problem::Missing => write!(f, "`{named}` is missing"),
+            Problem::NoSink { others } => {
+                write!(f, "there is no sink `{}`", unquoted(key))?;
+                suggest(f, unquoted(key), others)?;
+                f.write_str("; a new one needs a `type`")
+            }
             Problem::Value { allowed } => write!(f, "`{named}` is {value}; allowed is {allowed}"),
             Problem::Word { allowed } => {
                 write!(f, "`{named}` is {value}")?;

@@ -160,14 +160,16 @@ fn an_unknown_key_is_an_error_that_names_the_variable() {
 fn a_sink_can_be_added_but_not_without_a_type() {
     let added = [("LOGWEIR__SINKS__EXTRA__TYPE", "null"), ("LOGWEIR__SINKS__EXTRA__LEVEL", "error")];
     assert!(started(&added).0.stats().sinks.iter().any(|sink| sink.name == "extra"));
-    assert!(refused("LOGWEIR__SINKS__SHROT__LEVEL", "warn").ends_with("`sinks.shrot.type` is missing"));
+    let slip = "environment variable `LOGWEIR__SINKS__SHROT__LEVEL`: there is no sink `shrot` (did you mean `short`?); a new \
+                one needs a `type`";
+    assert_eq!(refused("LOGWEIR__SINKS__SHROT__LEVEL", "warn"), slip);
     let from_nothing = Config::default().with_vars([("LOGWEIR__SINKS__ONLY__TYPE", "null")]).unwrap();
     assert!(from_nothing.builder(&Sinks::new()).unwrap().start().is_ok());
 }
 
 #[test]
 fn an_option_of_a_format_does_not_change_the_format() {
-    assert!(refused("LOGWEIR__SINKS__NEW__FORMAT__COLORS", "true").contains("`sinks.new.type` is missing"));
+    assert!(refused("LOGWEIR__SINKS__NEW__FORMAT__COLORS", "true").contains("there is no sink `new`; a new one needs"));
     let config = overridden(&[("LOGWEIR__SINKS__SHORT__FORMAT__COLORS", "true")]).unwrap();
     let error = unbuilt(&config, &memory(&MemorySink::new())).to_string();
     assert!(error.contains("unknown key `sinks.short.format.colors`"), "JSON has no colours: {error}");

@@ -235,6 +235,14 @@ fn a_name_is_registered_once_and_none_that_is_built_in() {
 }
 
 #[test]
+fn a_configuration_and_what_is_wrong_with_it_go_from_thread_to_thread() {
+    fn travels<T: Send + Sync + 'static>() {}
+    travels::<Config>();
+    travels::<Sinks>();
+    travels::<logweir::config::ConfigError>();
+}
+
+#[test]
 fn a_configuration_builds_as_many_loggers_as_are_asked_of_it() {
     let config = Config::from_toml("sinks.a.type = 'null'").unwrap();
     for _ in 0..2 {
