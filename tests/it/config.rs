@@ -6,6 +6,7 @@ mod coverage;
 mod environment;
 mod errors;
 mod example;
+mod process;
 mod run;
 
 use std::fs;

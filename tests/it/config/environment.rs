@@ -5,7 +5,6 @@ use logweir::sink::MemorySink;
 use logweir::{Level, Logger, info};
 
 use super::unbuilt;
-use crate::children::{ROLE, Running, child_of};
 use crate::support::PATIENCE;
 
 const FILE: &str = "
@@ -205,24 +204,4 @@ fn a_value_that_is_not_unicode_is_an_error_if_the_variable_is_ours() {
     assert!(Config::default().with_vars(others).is_ok());
     let error = Config::default().with_vars([(OsString::from("LOGWEIR__NAME"), broken())]).expect_err("no text");
     assert_eq!(error.to_string(), "environment variable `LOGWEIR__NAME`: its value is not Unicode");
-}
-
-#[test]
-fn the_environment_of_the_process_overrides() {
-    let mut child = child_of("config::environment::the_child", "config");
-    child.env("LOGWEIR__SINKS__SHORT__LEVEL", "loud").env("LOGWEIR_LOG", "trace");
-    let (status, _) = Running::start(&mut child).ends();
-    assert!(status.success());
-}
-
-/// Does nothing unless it is the child.
-#[test]
-fn the_child() {
-    if std::env::var_os(ROLE).is_some_and(|role| role == "config") {
-        let error = Config::from_toml(FILE).unwrap().with_env().expect_err("no level");
-        assert_eq!(error.variable(), Some("LOGWEIR__SINKS__SHORT__LEVEL"));
-        let config = Config::from_toml("filter = 'warn'\nfilter_from_env = true\nsinks.a.type = 'null'").unwrap();
-        let logger = config.builder(&Sinks::new()).unwrap().start().unwrap();
-        assert!(logger.enabled(Level::Trace, "app"), "`LOGWEIR_LOG` goes before the filter that is written");
-    }
 }

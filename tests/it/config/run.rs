@@ -125,6 +125,23 @@ fn options_of_formats_and_rules_of_rolling_reach_the_file() {
     assert!(clef.contains("\"@m\":\"number 3\"") && !clef.contains("@mt"), "{clef}");
 }
 
+#[cfg(feature = "gzip")]
+#[test]
+fn files_are_compressed_where_that_is_switched_on() {
+    let names = |gzip: bool| {
+        let folder = folder(&format!("gzip-{gzip}"));
+        let path = folder.join("app.log");
+        let rolling = format!("{{ max_bytes = 1, gzip = {gzip}, close_waits = '20s' }}");
+        let text = format!("sinks.a = {{ type = 'file', path = {path:?}, rolling = {rolling} }}");
+        let logger = Config::from_toml(&text).unwrap().builder(&Sinks::new()).unwrap().start().unwrap();
+        (0..2).for_each(|n| info!(logger: logger, "number {n}", n));
+        drop(logger.shutdown_blocking(PATIENCE).unwrap());
+        let names = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
+        names.filter(|path| path.extension().is_some_and(|ending| ending == "gz")).count()
+    };
+    assert_eq!((names(true), names(false)), (1, 0));
+}
+
 #[test]
 fn a_fallback_takes_what_the_sink_does_not() {
     let log = folder("fallback").join("fallback.log");
