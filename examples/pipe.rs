@@ -1,16 +1,18 @@
-//! seq 1000000 | cargo run --release --example pipe -- numbers.json
+//! seq 1000000 | cargo run --release --all-features --example pipe -- numbers.json
 //!
-//! Runs the lines of standard input through the logger into a file, losing none: one JSON line each, with the text as
-//! `message` and its number as `line`. The file is appended to. Try it on an access log, or on a program's output:
+//! Runs the lines of standard input through the logger into a file, losing none: one event each, with the text as message
+//! and its number as the field `line`. The file is appended to. Try it on an access log, or on a program's output:
 //!
 //! ```text
-//! journalctl | cargo run --release --example pipe -- journal.json
-//! tail -n 1 journal.json | jq .
+//! journalctl | pipe journal.json
+//! app | pipe app.log --format logfmt --roll day --max-bytes 64MiB --keep-age 14d --keep-bytes 1GiB --gzip
+//! app | pipe --config logweir.toml        # everything that a configuration can say; --example-config prints one
 //! ```
 //!
 //! The chain is lossless from end to end: the file's pipeline waits (`Backlog::Wait`), so the queue fills, so
 //! `emit_wait` waits, so standard input is not read, so the program before the pipe waits. It ends with the report, and
-//! fails unless lines read, events delivered and lines in the file are the same number.
+//! fails unless every line that was read was delivered; of a single file with a line for each the lines are counted, too.
+//! SIGHUP opens the file again, for logrotate.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the report, progress and errors are for the terminal")]
 
@@ -23,28 +25,111 @@ use std::process::ExitCode;
 use std::str::from_utf8;
 use std::time::{Duration, Instant};
 
+use clap::{ArgGroup, Parser, ValueEnum};
+use logweir::config::{Config, ConfigError, Sinks};
 use logweir::error::EmitError;
-use logweir::format::Json;
-use logweir::sink::FileSink;
-use logweir::{Backlog, Event, Level, Logger, Overflow, Pipeline, ShutdownReport};
+use logweir::{Event, Level, Logger, ShutdownReport};
+use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// More than the logger's limit of 256 KiB, so that it is the logger that cuts, flags and counts; less than any memory.
 const LONGEST: usize = 512 << 10;
 const CHUNK: usize = 256 << 10;
 const PROGRESS: Duration = Duration::from_millis(200);
-const SHUTDOWN: Duration = Duration::from_secs(60);
+/// Compressing included.
+const SHUTDOWN: Duration = Duration::from_secs(600);
+
+/// Runs the lines of standard input through logweir into a file, losing none.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Sizes: 64MiB, 64 MB, 4096. Durations: 30s, 12h, 14d. Exit status: 0 if every line that was \
+    read was delivered, 2 for wrong arguments or a wrong configuration, 1 otherwise."
+)]
+#[command(group = ArgGroup::new("rolling").args(["roll", "max_bytes"]).multiple(true))]
+struct Arguments {
+    /// The file to append to; with --roll or --max-bytes a link to the current one of several
+    #[arg(required_unless_present_any = ["config", "example_config"])]
+    out: Option<PathBuf>,
+
+    /// How a line is written
+    #[arg(long, value_enum, default_value = "json")]
+    format: FormatName,
+
+    /// Begin another file each minute, hour or day (UTC)
+    #[arg(long, value_enum, value_name = "UNIT")]
+    roll: Option<Unit>,
+
+    /// Begin another file when one has so many bytes
+    #[arg(long, value_name = "SIZE")]
+    max_bytes: Option<String>,
+
+    /// Keep so many files, the current one included
+    #[arg(long, value_name = "N", requires = "rolling")]
+    keep_files: Option<u64>,
+
+    /// Delete files so long after their time was over
+    #[arg(long, value_name = "DURATION", requires = "rolling")]
+    keep_age: Option<String>,
+
+    /// Keep so many bytes, compressed files counted by what they are
+    #[arg(long, value_name = "SIZE", requires = "rolling")]
+    keep_bytes: Option<String>,
+
+    /// Compress the files that are no longer written to
+    #[arg(long, requires = "rolling")]
+    gzip: bool,
+
+    /// The names of the files, with `{date}` and `{seq}` in them
+    #[arg(long, value_name = "PATTERN", requires = "rolling")]
+    file_name: Option<String>,
+
+    /// What survives a crash
+    #[arg(long, value_enum, default_value = "buffered")]
+    durability: DurabilityName,
+
+    /// Take everything from a TOML or JSON file, and from variables that begin with LOGWEIR__
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "format", "rolling", "durability"])]
+    config: Option<PathBuf>,
+
+    /// Print a commented configuration file, and read nothing
+    #[arg(long, conflicts_with_all = ["out", "config"])]
+    example_config: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FormatName {
+    Text,
+    Pretty,
+    Json,
+    Clef,
+    Logfmt,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Unit {
+    Minute,
+    Hour,
+    Day,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum DurabilityName {
+    Buffered,
+    Flushed,
+    Synced,
+}
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1);
-    let out = match (arguments.next(), arguments.next()) {
-        (Some(out), None) if out != "--help" && out != "-h" => PathBuf::from(out),
-        (Some(_), None) => {
-            println!("Usage: pipe OUT < LINES");
-            return ExitCode::SUCCESS;
-        }
-        _ => {
-            eprintln!("pipe: expected one argument, the file to append to\nUsage: pipe OUT < LINES");
+    let arguments = Arguments::parse();
+    if arguments.example_config {
+        print!("{}", Config::example());
+        return ExitCode::SUCCESS;
+    }
+    let config = match arguments.config() {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("pipe: {error}");
             return ExitCode::from(2);
         }
     };
@@ -52,10 +137,65 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    let code = runtime.block_on(run(&out)).unwrap_or_else(|error| fail(&*error));
+    let code = runtime.block_on(run(&config, arguments.counted_file())).unwrap_or_else(|error| fail(&*error));
     // After a signal, standard input may still be read: its thread is left behind.
     runtime.shutdown_background();
     code
+}
+
+impl Arguments {
+    fn config(&self) -> Result<Config, ConfigError> {
+        match &self.config {
+            Some(file) => Config::from_file(file)?.with_env(),
+            None => Config::from_json(&self.as_json().to_string()),
+        }
+    }
+
+    /// What the arguments say, as a configuration file would.
+    fn as_json(&self) -> Value {
+        let mut file = Map::new();
+        let mut set = |key: &str, value: Value| drop(file.insert(key.to_owned(), value));
+        set("type", "file".into());
+        set("path", self.out.as_ref().map(|out| out.to_string_lossy()).into());
+        set("format", word(self.format));
+        set("durability", word(self.durability));
+        // A close waits for the compression of what is complete.
+        set("timeout", "10m".into());
+        set("when_full", "wait".into());
+        if self.is_rolled() {
+            set("rolling", self.rolling());
+        }
+        // One lane keeps the order of all events; `drop_newest` does not evict what `emit_wait` has accepted.
+        json!({ "name": "pipe", "lanes": 1, "overflow": "drop_newest", "sinks": { "file": file } })
+    }
+
+    fn rolling(&self) -> Value {
+        json!({
+            "every": self.roll.map(word),
+            "max_bytes": self.max_bytes,
+            "keep_files": self.keep_files,
+            "keep_age": self.keep_age,
+            "keep_bytes": self.keep_bytes,
+            "gzip": self.gzip,
+            "file_name": self.file_name,
+            "close_waits": "5m",
+        })
+    }
+
+    fn is_rolled(&self) -> bool {
+        self.roll.is_some() || self.max_bytes.is_some()
+    }
+
+    /// The file whose lines are all there is, one for each event.
+    fn counted_file(&self) -> Option<&Path> {
+        let has_more_lines = matches!(self.format, FormatName::Pretty);
+        self.out.as_deref().filter(|_| !self.is_rolled() && !has_more_lines)
+    }
+}
+
+/// As the argument is spelled.
+fn word(value: impl ValueEnum) -> Value {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).into()
 }
 
 fn fail(error: &dyn Error) -> ExitCode {
@@ -63,16 +203,12 @@ fn fail(error: &dyn Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn run(out: &Path) -> Result<ExitCode, Box<dyn Error>> {
+async fn run(config: &Config, counted: Option<&Path>) -> Result<ExitCode, Box<dyn Error>> {
     let stopped = stop_signal()?;
-    let before = count_lines(out)?;
-    let logger = Logger::builder()
-        .name("pipe")
-        // One lane keeps the order of all events; `DropNewest` does not evict what `emit_wait` has accepted.
-        .lanes(1)
-        .overflow(Overflow::DropNewest)
-        .sink("file", Pipeline::to(FileSink::new(out).format(Json::new())).when_full(Backlog::Wait))
-        .start()?;
+    let before = counted.map(count_lines).transpose()?.flatten();
+    let logger = config.builder(&Sinks::new())?.start()?;
+    #[cfg(unix)]
+    logger.reopen_on_sighup()?;
 
     let mut pump = Pump::new(logger.clone());
     let ended = tokio::select! {
@@ -82,22 +218,33 @@ async fn run(out: &Path) -> Result<ExitCode, Box<dyn Error>> {
             Ok(())
         }
     };
-    let report = logger.shutdown(SHUTDOWN).await;
+    let report = tokio::select! {
+        report = logger.shutdown(SHUTDOWN) => report,
+        _ = tokio::signal::ctrl_c() => logger.shutdown(Duration::ZERO).await,
+    };
     pump.summarize(report.truncated);
     println!("{report}");
     ended?;
-    let written = count_lines(out)?.zip(before).map(|(after, before)| after.saturating_sub(before));
-    conclude(&pump, &report, written)
+    let after = counted.map(count_lines).transpose()?.flatten();
+    conclude(&pump, &report, after.zip(before).map(|(after, before)| after.saturating_sub(before)))
 }
 
 /// Whether everybody counted the same.
 fn conclude(pump: &Pump, report: &ShutdownReport, written: Option<u64>) -> Result<ExitCode, Box<dyn Error>> {
     report.check()?;
-    let delivered = report.sink("file").map_or(0, |sink| sink.delivered);
-    let agree = pump.lines == delivered && written.is_none_or(|written| written == delivered);
-    let written = written.map_or("not counted".to_owned(), |written| written.to_string());
-    let verdict = if agree { "they agree" } else { "MISMATCH" };
-    println!("lines read {}, delivered {delivered}, in the file {written}: {verdict}", pump.lines);
+    let mut agree = true;
+    let mut said = format!("lines read {}", pump.lines);
+    for sink in &report.sinks {
+        // What a configuration keeps from a sink is not lost on the way to it.
+        let arrived = sink.delivered + sink.fallback;
+        agree &= arrived + sink.filtered == pump.lines;
+        said += &format!(", delivered to {} {arrived}", sink.name);
+    }
+    if let Some(written) = written {
+        agree &= written == pump.lines;
+        said += &format!(", in the file {written}");
+    }
+    println!("{said}: {}", if agree { "they agree" } else { "MISMATCH" });
     Ok(if agree { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

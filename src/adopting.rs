@@ -12,6 +12,8 @@
 //! | `ErrorCounter::dropped_lines` | [`Logger::stats`](crate::Logger::stats), the metrics, and a line in the log |
 //! | `RUST_LOG=info,hyper=warn` | [`Builder::filter_from_env`](crate::Builder::filter_from_env), in the same words |
 //! | slog's `o!(..)` on a child | [`Logger::with_fields`](crate::Logger::with_fields) |
+//! | `tracing_appender::rolling::daily(folder, name)`, log4rs' rolling policies and triggers | [`Rolling`](crate::sink::Rolling) |
+//! | log4rs' YAML file | `config::Config`, from TOML or JSON |
 //! | a span, for its fields alone | [`scope`](crate::scope()) |
 //! | slog's `FnValue` at the root | [`Builder::enrich_with`](crate::Builder::enrich_with) |
 //!
@@ -54,7 +56,8 @@
 //! ```
 //!
 //! The guard waits for as long as it is told to and no longer; `tracing-appender`'s waits for a second and leaves what is
-//! left. The file is rotated from outside: [`Logger::reopen_on_sighup`](crate::Logger::reopen_on_sighup) for `logrotate`.
+//! left. Where `rolling::never` was something else, [`FileSink::rolling`](crate::sink::FileSink::rolling) takes its place; a
+//! file that `logrotate` moves away is followed.
 //!
 //! # From `env_logger`
 //!
@@ -132,8 +135,8 @@
 //! # }
 //! ```
 //!
-//! An appender that hangs or fails stops the others there, and the caller; here each sink has a pipeline of its own. The
-//! configuration is code; what a file of yours says becomes calls of the builder.
+//! An appender that hangs or fails stops the others there, and the caller; here each sink has a pipeline of its own. Files in
+//! YAML are not read: with the feature `config` TOML and JSON are.
 //!
 //! # From `slog`
 //!

@@ -86,6 +86,10 @@
 //! logger's own ends (by a bug here, or in a [`metrics`](Builder::metrics) recorder), the logger does: further events are
 //! refused (`worker_gone`), the other sinks get what there is, [`Logger::health`] and one report say so.
 //!
+//! # What becomes of files that grow?
+//! [`sink::Rolling`] begins others by time and size, deletes old ones and compresses the rest, on a thread of its own. A file
+//! that something else moved away or deleted is followed at the next batch.
+//!
 //! # What survives a crash?
 //! What a sink has handed to the system: see [`sink::Durability`] for files. What is in the queue or in a backlog when
 //! the process is killed, aborts or calls `std::process::exit` is lost, and nobody is left to count it; at most a
@@ -139,6 +143,7 @@
 //! * `serde`: fields `k = @value` as JSON, and `Serialize` for [`Stats`] and the reports.
 //! * `log`: `Logger::install_log`, which takes the records of the `log` crate.
 //! * `config`: `config::Config`, everything the builder offers from a TOML or JSON file and the environment.
+//! * `gzip`: `Rolling::gzip`, compressed files.
 //! * `testing`: `testing::capture`, a logger whose events a test looks at, and `testing::conformance`, which checks a sink
 //!   of your own.
 //!
@@ -229,6 +234,6 @@ pub mod __private {
 }
 
 /// The README's programs compile.
-#[cfg(all(doctest, feature = "prometheus", feature = "tracing"))]
+#[cfg(all(doctest, feature = "prometheus", feature = "tracing", feature = "config"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -16,7 +16,7 @@ fail() {
     exit 1
 }
 
-cargo build --quiet --release --example pipe
+cargo build --quiet --release --all-features --example pipe
 target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 
 # Without quotes, backslashes and control characters a JSON string is its text, so `sed` can undo it.

@@ -80,7 +80,7 @@ query_is() {
 }
 
 install_needed
-cargo build --quiet --release --example service
+cargo build --quiet --release --all-features --example service
 target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 
 "$target/release/examples/service" --listen 127.0.0.1:0 --metrics 127.0.0.1:0 --file "$work/service.json" \

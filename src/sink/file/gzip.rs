@@ -10,6 +10,11 @@ use super::folder::Folder;
 use super::names::{Place, State};
 use super::open::sync_folder;
 
+/// What the command `nice` gives if it is told nothing: a tenth of a processor that somebody else wants all of. With the
+/// lowest one files would pile up on a machine that is always busy.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const NICE: i32 = 10;
+
 const CHUNK: usize = 256 << 10;
 
 /// Compresses the file and deletes it. False: another process still writes to it.
@@ -82,5 +87,9 @@ fn adopt(copy: &File, metadata: &Metadata) -> io::Result<()> {
     copy.set_permissions(metadata.permissions())
 }
 
-/// The thread has what nobody else wants of the processor.
-pub(super) fn step_back() {}
+/// From now on others that want the processor have nearly all of it.
+pub(super) fn step_back() {
+    // Elsewhere than on Linux this is the priority of the whole process.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    rustix::process::setpriority_process(None, NICE).unwrap_or_default();
+}

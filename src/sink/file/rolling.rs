@@ -146,8 +146,8 @@ impl Rolling {
     /// Compresses files when they are rolled (gzip, RFC 1952), off the way of the events: `app.2026-11-24.0001.log.gz`.
     ///
     /// A file is replaced when its compressed copy is whole and on the disk, with the owner, the permissions and the time
-    /// it had; a crash at any moment loses nothing. The thread has the lowest priority where the system has priorities for
-    /// threads (Linux), so files may wait for compression while the machine is busy.
+    /// it had; a crash at any moment loses nothing. The thread has a low priority where the system has priorities for threads
+    /// (Linux: nice 10), so files may wait for compression while the machine is busy.
     #[cfg(feature = "gzip")]
     pub fn gzip(mut self) -> Self {
         self.gzip = true;

@@ -51,7 +51,8 @@ enum Wake {
     Finish(Sender<()>),
 }
 
-/// The sink's end of the thread. When it is dropped the thread ends, after the file it is at.
+/// The sink's end of the thread. When it is dropped the thread ends, once nothing is left to do; the end of the process does
+/// not wait for it.
 pub(super) struct Upkeep {
     current: Arc<Mutex<Option<Current>>>,
     /// None: there is nothing it could have to do.
