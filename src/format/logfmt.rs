@@ -2,12 +2,12 @@
 
 use super::Format;
 use super::escape::{escape_message, hex, is_hidden, is_plain};
-use super::fragments::Sites;
+use super::fragments::{Fragments, Sites};
 use super::json::{InString, not_finite, write_string};
 use super::reserved;
 use super::text;
 use super::timestamp::{Precision, Timestamp, UtcOffset};
-use crate::event::{Message, Record, Value};
+use crate::event::{Callsite, Message, Record, Value};
 
 /// One line of `key=value` pairs per event ([logfmt]), for programs and people.
 ///
@@ -85,18 +85,7 @@ impl Format for Logfmt {
         self.timestamp.write(record.timestamp_nanos(), out);
         out.extend_from_slice(b" level=");
         out.extend_from_slice(record.level().as_str().as_bytes());
-        let known = self.sites.known(record, |site, fragments| {
-            fragments.add(|out| write_target(record.target(), out));
-            fragments.add(|out| write_text(site.constant_message().unwrap_or_default(), out));
-            for name in site.names() {
-                fragments.add(|out| {
-                    // One that is reserved is spelled by what other fields there are, and left empty.
-                    if !is_reserved(name) {
-                        write_name(name, record, out);
-                    }
-                });
-            }
-        });
+        let known = self.sites.known(record, write_site);
         match known.fragments() {
             Some(fragments) => out.extend_from_slice(fragments.get(0)),
             None => write_target(record.target(), out),
@@ -110,12 +99,27 @@ impl Format for Logfmt {
         }
         for (index, (name, value)) in record.fields().enumerate() {
             match known.name(2, index, name) {
-                [] => write_name(name, record, out),
+                [] if is_reserved(name) => write_name(&reserved::rename(name, record, is_reserved), out),
+                [] => write_name(name, out),
                 known => out.extend_from_slice(known),
             }
             write_value(value, out);
         }
         out.push(b'\n');
+    }
+}
+
+/// What is the same in every line of a call site: the target; the message, if it never changes; each name. One that is
+/// reserved is spelled by what other fields there are, and left empty.
+fn write_site(site: &'static Callsite, fragments: &mut Fragments) {
+    fragments.add(|out| write_target(site.target(), out));
+    fragments.add(|out| write_text(site.constant_message().unwrap_or_default(), out));
+    for name in site.names() {
+        fragments.add(|out| {
+            if !is_reserved(name) {
+                write_name(name, out);
+            }
+        });
     }
 }
 
@@ -139,13 +143,9 @@ fn write_message(message: Message<'_>, out: &mut Vec<u8>) {
 }
 
 /// Writes ` name=`.
-fn write_name(name: &str, record: &Record<'_>, out: &mut Vec<u8>) {
+fn write_name(name: &str, out: &mut Vec<u8>) {
     out.push(b' ');
-    if is_reserved(name) {
-        write_key(&reserved::rename(name, record, is_reserved), out);
-    } else {
-        write_key(name, out);
-    }
+    write_key(name, out);
     out.push(b'=');
 }
 

@@ -6,6 +6,7 @@ mod json;
 mod logfmt;
 #[cfg(feature = "pretty")]
 mod pretty;
+mod written;
 
 use std::error::Error;
 use std::fmt;

@@ -4,11 +4,11 @@ mod event_id;
 
 use super::Format;
 use super::escape::{escape, escape_message, escape_written};
-use super::fragments::Sites;
+use super::fragments::{Fragments, Known, Sites};
 use super::json::{InString, write_name, write_string, write_value};
 use super::reserved;
 use super::timestamp::{Precision, Timestamp, UtcOffset};
-use crate::event::{ErrorChain, Level, Record, Value};
+use crate::event::{Callsite, ErrorChain, Level, Record, Value};
 use event_id::event_id;
 
 /// One JSON object per line in the Compact Log Event Format, for Seq and what else reads Serilog's files.
@@ -119,13 +119,7 @@ impl Format for Clef {
         self.timestamp.write(record.timestamp_nanos(), out);
         out.push(b'"');
         let message = self.message;
-        let known = self.sites.known(record, |site, fragments| {
-            fragments.add(|out| write_template(message, site.template(), out));
-            fragments.add(|out| write_target(record.target(), out));
-            for name in site.names() {
-                fragments.add(|out| write_own_name(name, out));
-            }
-        });
+        let known = self.sites.known(record, |site, fragments| write_site(site, message, fragments));
         let fragments = known.fragments();
         // Events of one call site may have a template or a message of their own.
         let template = fragments.filter(|_| record.event().template().is_some());
@@ -141,18 +135,31 @@ impl Format for Clef {
         if record.is_truncated() {
             out.extend_from_slice(b",\"truncated\":true");
         }
-        for (index, (name, value)) in record.fields().enumerate() {
-            if id_key(name, &value).is_some() && !record.shows(index, name) {
-                continue;
-            }
-            match known.name(2, index, name) {
-                [] if is_reserved(name) => write_name(&reserved::rename(name, record, is_reserved), out),
-                [] => write_own_name(name, out),
-                known => out.extend_from_slice(known),
-            }
-            write_value(value, out);
-        }
+        write_fields(record, known, out);
         out.extend_from_slice(b"}\n");
+    }
+}
+
+/// What is the same in every line of a call site: the template, the target, each name.
+fn write_site(site: &'static Callsite, message: ClefMessage, fragments: &mut Fragments) {
+    fragments.add(|out| write_template(message, site.template(), out));
+    fragments.add(|out| write_target(site.target(), out));
+    for name in site.names() {
+        fragments.add(|out| write_own_name(name, out));
+    }
+}
+
+fn write_fields(record: &Record<'_>, known: Known<'_>, out: &mut Vec<u8>) {
+    for (index, (name, value)) in record.fields().enumerate() {
+        if id_key(name, &value).is_some() && !record.shows(index, name) {
+            continue;
+        }
+        match known.name(2, index, name) {
+            [] if is_reserved(name) => write_name(&reserved::rename(name, record, is_reserved), out),
+            [] => write_own_name(name, out),
+            known => out.extend_from_slice(known),
+        }
+        write_value(value, out);
     }
 }
 

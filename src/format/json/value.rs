@@ -11,7 +11,8 @@ pub(in crate::format) fn write_name(name: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\":");
 }
 
-#[inline]
+// Always: a line is little else, and as a call for each field it takes 5 % more instructions.
+#[inline(always)]
 pub(in crate::format) fn write_value(value: Value<'_>, out: &mut Vec<u8>) {
     match value {
         Value::Null => out.extend_from_slice(b"null"),

@@ -165,6 +165,6 @@ proptest! {
 #[test]
 fn a_json_value_of_the_greatest_depth_is_still_read_below_objects() {
     let document = format!("{}{}", "[".repeat(100), "]".repeat(100));
-    let event = event("m").with(&"a.".repeat(20).trim_end_matches('.'), logweir::Value::Json(&document));
+    let event = event("m").with("a.".repeat(20).trim_end_matches('.'), logweir::Value::Json(&document));
     assert_ne!(nested(&event)["a"], json!(null));
 }
