@@ -8,7 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::choice::{Choice, choice};
-use super::error::{ConfigError, Problem, needs};
+use super::error::{ConfigError, Problem, needs, part};
 use super::item::{Item, Node};
 use super::quantity::{Address, HumanDuration, HumanSize, Interval, LevelName, Percent, Threshold};
 use super::reader::{TYPE, read};
@@ -94,7 +94,13 @@ fn read_sinks(root: &Item) -> Result<Vec<(String, SinkSettings)>, ConfigError> {
 fn read_sink(name: &str, table: &Item, sinks: &Item) -> Result<(String, SinkSettings), ConfigError> {
     // A slip in a variable's name looks like the beginning of a new sink.
     if table.origin.variable().is_some() && matches!(table.node, Node::Table(_)) && table.get(TYPE).is_none() {
-        let others = sinks.entries().iter().map(|(name, _)| name).filter(|other| *other != name).cloned().collect();
+        let others = sinks
+            .entries()
+            .iter()
+            .map(|(name, _)| name)
+            .filter(|other| *other != name)
+            .map(|other| part(other))
+            .collect();
         return Err(ConfigError::new(Problem::NoSink { others }).at(table).inside(&path_of(name)));
     }
     Ok((name.to_owned(), SinkSettings::read(table, &path_of(name))?))

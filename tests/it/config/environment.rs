@@ -84,7 +84,7 @@ fn a_name_of_a_sink_is_found_whatever_characters_it_has() {
     ));
     let two = Config::from_toml("sinks = { 'a-b' = { type = 'null' }, 'a.b' = { type = 'null' } }").unwrap();
     let error = two.clone().with_vars([("LOGWEIR__SINKS__A_B__LEVEL", "info")]).expect_err("two fit");
-    let said = "environment variable `LOGWEIR__SINKS__A_B__LEVEL`: fits `a-b` and `a.b`; which of them it means nobody can \
+    let said = "environment variable `LOGWEIR__SINKS__A_B__LEVEL`: fits `a-b` and `\"a.b\"`; which of them it means nobody can \
                 say";
     assert_eq!(error.to_string(), said);
     // One that fits exactly is meant.

@@ -45,6 +45,19 @@ fn the_example_starts_with_every_key_that_it_has() {
     assert!(text.contains(": hello canary=false service=checkout shard=7\n"), "{text}");
 }
 
+/// Whoever begins with the README begins with what is accepted.
+#[test]
+fn the_configurations_of_the_readme_are_read() {
+    let readme = include_str!("../../../README.md");
+    let blocks = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let configurations: Vec<_> = blocks.filter(|block| block.contains("[sinks.")).collect();
+    assert!(!configurations.is_empty());
+    for text in configurations {
+        let text = if cfg!(feature = "gzip") { text.to_owned() } else { text.replace("gzip = true", "gzip = false") };
+        assert!(Config::from_toml(&text).is_ok(), "{:?} in {text}", Config::from_toml(&text).err());
+    }
+}
+
 #[test]
 fn as_toml_too() {
     let whole = whole_example();
