@@ -1,6 +1,6 @@
 //! The upkeep's thread: a rolled file becomes a compressed one.
 
-use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use flate2::{Compression, GzBuilder};
 
 use super::folder::Folder;
 use super::names::{Place, State};
-use super::open::sync_folder;
+use super::open::{claim, sync_folder};
 
 /// What the command `nice` gives if it is told nothing: a tenth of a processor that somebody else wants all of. With the
 /// lowest one files would pile up on a machine that is always busy.
@@ -26,8 +26,8 @@ pub(super) fn compress(folder: &Folder, place: Place) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
         source => source?,
     };
-    // Held to the end: it keeps others from the partial file, too. Where there are no locks, there are no others.
-    if matches!(source.try_lock(), Err(TryLockError::WouldBlock)) {
+    // Held to the end: it keeps others from the partial file, too.
+    if !claim(&source) {
         return Ok(false);
     }
     let written = write(&source, &partial).and_then(|()| fs::rename(&partial, &compressed));

@@ -1,5 +1,7 @@
 //! Any thread that opens files: from a path to a file that is ready for the first line.
 
+#[cfg(unix)]
+use std::fs::TryLockError;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -57,6 +59,30 @@ impl Identity {
     pub(super) fn of(_: &Metadata) -> Self {
         Identity {}
     }
+}
+
+/// Lets everybody know that the file is written to, for as long as the handle is open. False: somebody has it for himself.
+/// Where the file system has no locks, there is nobody to tell.
+#[cfg(unix)]
+pub(super) fn share(file: &File) -> bool {
+    !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
+/// Takes the file for this handle alone, for as long as that is open. False: somebody writes to it, or has it for himself.
+#[cfg(unix)]
+pub(super) fn claim(file: &File) -> bool {
+    !matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+}
+
+/// On Windows a lock that is shared keeps everybody from writing, its owner included.
+#[cfg(not(unix))]
+pub(super) fn share(_: &File) -> bool {
+    true
+}
+
+#[cfg(not(unix))]
+pub(super) fn claim(_: &File) -> bool {
+    true
 }
 
 /// Whether the file can still be found by some name: what is written to it is not lost.

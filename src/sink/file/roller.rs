@@ -5,14 +5,16 @@
 //! * the current file carries a shared lock, by which everybody knows that it is written to;
 //! * `seen` is the period in which the current file was begun or, if the clock was set back since, the one it was set to.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Durability;
 use super::folder::{Folder, Found};
 use super::names::{Place, State};
-use super::open::{Identity, Opened, folder_of};
+#[cfg(unix)]
+use super::open::folder_of;
+use super::open::{Identity, Opened, claim, share};
 use super::rolling::Rolling;
 use super::upkeep::{Current, Upkeep};
 
@@ -89,8 +91,7 @@ impl Roller {
     /// The file that was written to before: it goes if nothing was.
     pub(super) fn leave(&self, path: &Path, file: &File) {
         // Nobody else has it, nor gets it any more: who opens it finds the lock, and then that it has gone.
-        let is_nobodys = file.try_lock().is_ok();
-        if is_nobodys && file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+        if claim(file) && file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
             // It is only less tidy if that fails.
             fs::remove_file(path).unwrap_or_default();
         }
@@ -121,8 +122,7 @@ impl Roller {
     fn take(&self, place: Place) -> io::Result<Option<Opened>> {
         let path = self.folder.file(place, State::Plain);
         let opened = Opened::at(&path, self.durability)?;
-        // Where there are no locks, there is nobody to tell.
-        if matches!(opened.file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
+        if !share(&opened.file) {
             return Ok(None);
         }
         let is_there = fs::metadata(&path).is_ok_and(|metadata| Some(Identity::of(&metadata)) == opened.identity);

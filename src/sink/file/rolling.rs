@@ -46,7 +46,7 @@ use crate::event::nanos;
 ///
 /// **Several processes** can share the files, as in a deployment during which the old one writes its last lines: each
 /// holds a shared lock on the file it writes to, and what somebody holds is not compressed. Each rolls by itself, so some
-/// files may be short. On file systems without locks one process at a time is all that is safe.
+/// files may be short. On file systems without locks, and on Windows, one process at a time is all that is safe.
 ///
 /// If the next file cannot be made (no permission, no room), the current one goes on, the trouble is reported, and the next
 /// batch tries again.
