@@ -94,7 +94,7 @@ pub enum Dotted {
     /// its dot, and so do names with nothing before, between or behind dots, and what is deeper than 16 objects. The
     /// format's own keys are written as they are given.
     ///
-    /// An event with such a name costs several allocations and about twice the time; one without costs what it did.
+    /// An event with such a name takes several allocations to write, one without none.
     Nested,
 }
 

@@ -50,6 +50,16 @@ fn a_message_is_its_template_or_what_it_says_or_both() {
 }
 
 #[test]
+fn a_format_that_is_changed_forgets_what_it_knew_of_its_call_sites() {
+    // One call site.
+    let paid = || event!(Level::Info, "paid {cents}", cents = 950);
+    let mut format = Clef::new();
+    assert!(read(&mut format, &paid()).0.contains_key("@mt"));
+    let mut format = format.message(ClefMessage::Rendered);
+    assert_eq!(read(&mut format, &paid()).0.keys().collect::<Vec<_>>(), ["@i", "@m", "@t"]);
+}
+
+#[test]
 fn every_level_has_the_name_that_serilog_gives_it_and_info_none() {
     let names = [Some("Verbose"), Some("Debug"), None, Some("Warning"), Some("Error"), Some("Fatal")];
     for (level, name) in Level::ALL.into_iter().zip(names) {
