@@ -66,6 +66,73 @@ fn the_example_of_a_configuration_shows_the_pipelines_defaults() {
     assert_eq!(fallback.as_ref().map(|link| link.timeout), Some(Pipeline::to(ConsoleSink::stderr()).timeout));
 }
 
+/// A value of its own for each key, so that none can stand in for another.
+const EVERY_KEY: &str = "
+    name = 'shop'
+    filter = 'debug'
+    queue_capacity = 1001
+    lanes = 3
+    memory = '33MiB'
+    max_event_bytes = '3KiB'
+    batch_size = 17
+    flush_interval = '23ms'
+    flush_at = 'off'
+    notice_interval = '29s'
+    overflow.block = '31ms'
+    reserve = { level = 'error', percent = '37%' }
+    enrich.shard = 41
+    redact = ['password', '*_token']
+    grace = '43s'
+    shutdown_timeout = '47s'
+    [sinks.mine]
+    type = 'null'
+    filter = 'shop=warn'
+    timeout = '53s'
+    backlog = '4MiB'
+    when_full = 'wait'
+    retry = { initial = '59ms', cap = '61s', max_age = '67s', max_attempts = 71, seed = 73 }
+    breaker = { failures = 79, probe_after = '83ms', cap = '89s' }
+    fallback = { type = 'null', timeout = '97s', fallback = { type = 'null', timeout = '101s' } }
+";
+
+#[test]
+fn every_key_of_a_configuration_reaches_its_own_knob() {
+    let builder = Config::from_toml(EVERY_KEY).unwrap().builder(&Sinks::new()).unwrap();
+    let (seconds, millis) = (Duration::from_secs, Duration::from_millis);
+    assert_eq!((builder.name.as_deref(), builder.filter.ok()), (Some("shop"), "debug".parse().ok()));
+    assert_eq!((builder.queue_capacity, builder.lanes), (1001, 3));
+    assert_eq!((builder.memory, builder.max_event_bytes, builder.batch_size), (33 << 20, 3 << 10, 17));
+    assert_eq!((builder.flush_interval, builder.notice_interval), (millis(23), seconds(29)));
+    assert_eq!((builder.flush_at, builder.overflow), (LevelFilter::Off, Overflow::Block(millis(31))));
+    assert_eq!((builder.reserve.level, builder.reserve.percent), (LevelFilter::Error, 37));
+    let enrichment = builder.enrichment.unwrap();
+    assert_eq!(enrichment.field("shard"), Some(41.to_value()));
+    assert_eq!(builder.redacted.map(|patterns| patterns.len()), Ok(2));
+    assert_eq!((builder.grace, builder.shutdown_timeout), (seconds(43), seconds(47)));
+
+    let (name, pipeline) = &builder.sinks[0];
+    assert_eq!((name.as_str(), pipeline.filter.clone()), ("mine", "shop=warn".parse()));
+    assert_eq!((pipeline.timeout, pipeline.backlog_bytes), (seconds(53), Some(4 << 20)));
+    assert_eq!(pipeline.when_full, crate::pipeline::Backlog::Wait);
+    let retry = Retry::default().initial(millis(59)).cap(seconds(61)).max_age(seconds(67)).max_attempts(71).seed(73);
+    assert_eq!(pipeline.retry, retry);
+    assert_eq!(pipeline.breaker, Breaker::default().failures(79).probe_after(millis(83)).cap(seconds(89)));
+    let link = pipeline.fallback.as_ref().unwrap();
+    let last = link.fallback.as_ref().unwrap();
+    assert_eq!((link.timeout, last.timeout, last.fallback.is_none()), (seconds(97), seconds(101), true));
+}
+
+#[test]
+fn policies_that_are_switched_off_are_switched_off() {
+    let text = "notice_interval = 'never'\nlevel = 'warn'\n
+        sinks.a = { type = 'null', retry = 'never', breaker = 'never', level = 'error' }";
+    let builder = Config::from_toml(text).unwrap().builder(&Sinks::new()).unwrap();
+    assert_eq!((builder.notice_interval, builder.filter.ok()), (Duration::MAX, Some(Level::Warn.into())));
+    let (_, pipeline) = &builder.sinks[0];
+    assert_eq!((&pipeline.retry, &pipeline.breaker), (&Retry::never(), &Breaker::never()));
+    assert_eq!(pipeline.filter, Ok(Level::Error.into()));
+}
+
 #[test]
 fn a_key_that_is_absent_leaves_what_a_builder_or_a_registered_sink_has() {
     let registered = || Pipeline::to(NullSink).timeout(Duration::from_secs(7)).retry(Retry::never()).level(Level::Warn);

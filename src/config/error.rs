@@ -14,6 +14,8 @@ use crate::shutdown::BoxError;
 /// Values longer than this are cut in a message: a key and what is allowed say more than the end of a long text.
 const LONGEST_VALUE: usize = 80;
 
+const BETWEEN_PARTS: &str = "between its parts stand two underscores, as in `LOGWEIR__SINKS__FILE__LEVEL`";
+
 /// Why a configuration is not accepted.
 ///
 /// The message has where it is written (file and line, or the variable of the environment), the key with the tables it is
@@ -54,6 +56,10 @@ pub(super) enum Problem {
         allowed: Vec<String>,
     },
     Missing,
+    /// A variable is for a sink that is not there.
+    NoSink {
+        others: Vec<String>,
+    },
     Value {
         allowed: String,
     },
@@ -197,16 +203,16 @@ impl fmt::Display for ConfigError {
             Problem::Extension => f.write_str("the name of a configuration ends in `.toml` or `.json`"),
             Problem::Syntax { said, .. } => f.write_str(&plain(said)),
             Problem::UnknownKey { allowed } => {
-                write!(f, "unknown key `{named}`")?;
-                suggest(f, unquoted(key), allowed)?;
-                write!(f, "; allowed there: {}", all(allowed))
+                write!(f, "unknown key `{named}`{}; allowed there: {}", meant(last(key), allowed), all(allowed))
             }
             Problem::Missing => write!(f, "`{named}` is missing"),
+            Problem::NoSink { others } => {
+                write!(f, "there is no sink `{}`{}; a new one needs a `type`", last(key), meant(last(key), others))
+            }
             Problem::Value { allowed } => write!(f, "`{named}` is {value}; allowed is {allowed}"),
             Problem::Word { allowed } => {
-                write!(f, "`{named}` is {value}")?;
-                suggest(f, value.trim_matches(['"', '\'']), allowed)?;
-                write!(f, "; allowed is {}", either(allowed))
+                let meant = meant(value.trim_matches(['"', '\'']), allowed);
+                write!(f, "`{named}` is {value}{meant}; allowed is {}", either(allowed))
             }
             Problem::Beside(other) => write!(f, "`{named}` is {value}, beside `{other}`; allowed is one of the two"),
             Problem::Filter(error) => write!(f, "`{named}` is {value}: {}", plain(&error.to_string())),
@@ -215,9 +221,7 @@ impl fmt::Display for ConfigError {
             Problem::Registered(name) => {
                 write!(f, "a sink cannot be registered as `{name}`: there is one of that name")
             }
-            Problem::Variable => f.write_str(
-                "names no key; between its parts stand two underscores, as in `LOGWEIR__SINKS__FILE__LEVEL`",
-            ),
+            Problem::Variable => write!(f, "names no key; {BETWEEN_PARTS}"),
             Problem::NotUnicode => f.write_str("its value is not Unicode"),
             Problem::Twice(other) => write!(f, "is for the key of `{other}`; which of them counts nobody can say"),
             Problem::Several(keys) => write!(f, "fits {}; which of them it means nobody can say", all(keys)),
@@ -225,12 +229,14 @@ impl fmt::Display for ConfigError {
     }
 }
 
-fn unquoted(key: &[String]) -> &str {
+/// The key without the tables it is in.
+fn last(key: &[String]) -> &str {
     key.last().map_or("", |part| part.trim_matches('"'))
 }
 
-fn suggest(f: &mut fmt::Formatter<'_>, word: &str, allowed: &[String]) -> fmt::Result {
-    nearest(word, allowed).map_or(Ok(()), |nearest| write!(f, " (did you mean `{nearest}`?)"))
+/// A suggestion, if there is one.
+fn meant(word: &str, allowed: &[String]) -> String {
+    nearest(word, allowed).map_or(String::new(), |nearest| format!(" (did you mean `{nearest}`?)"))
 }
 
 impl Error for ConfigError {

@@ -59,6 +59,7 @@ use crate::builder::Builder;
 ///   `64 MB`. **Percents** are `10` or `10%`. **Levels** are written in any case, **filters** in the grammar of
 ///   [`Filter`](crate::filter::Filter).
 /// * **Sinks** are tables below `sinks`, each with a `type`; they are opened and reported in the order they are written in.
+/// * **Paths** are relative to the directory of the process, as they are for the sinks.
 /// * In JSON `null` is as if the key were absent.
 ///
 /// # The environment
@@ -193,8 +194,8 @@ impl Config {
 
     /// A file to start from, in TOML: every key with its meaning, unit and default.
     ///
-    /// What is commented out with `#` right before a key or a table is the default, or an example where there is none; delete
-    /// the `#` to change it. What stands behind `# ` is explained.
+    /// A line that begins with `#` and a key or a table shows the default, or an example where there is none; delete the `#` to
+    /// change it. A line that begins with `# ` explains.
     ///
     /// ```
     /// # use logweir::config::Config;

@@ -254,6 +254,11 @@ mod tests {
         assert_eq!(time("1m 30s"), Some(Duration::from_secs(90)));
         assert_eq!(time("100ms"), Some(Duration::from_millis(100)));
         assert_eq!(time("14d"), Some(Duration::from_secs(14 * 86_400)));
+        assert_eq!(
+            (time("0s"), time("0")),
+            (Some(Duration::ZERO), Some(Duration::ZERO)),
+            "nothing is the same in any unit"
+        );
         for text in ["5", "", "s", "-5s", "5 parsecs", "1e3s", "99999999999999999999s", "5s!"] {
             assert_eq!(time(text), None, "{text}");
         }

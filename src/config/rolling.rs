@@ -83,3 +83,28 @@ impl<'de> Deserialize<'de> for RollingPolicy {
         Ok(RollingPolicy(keys))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn read(json: &str) -> String {
+        let policy: RollingPolicy = serde_json::from_str(json).expect(json);
+        format!("{:?}", Rolling::from(&policy))
+    }
+
+    #[test]
+    fn every_key_reaches_its_own_rule() {
+        let json = r#"{ "every": "hour", "max_bytes": "3KiB", "keep_files": 5, "keep_age": "7s", "keep_bytes": 11000,
+                        "file_name": "a.{date}.{seq}", "close_waits": "13s", "gzip": false }"#;
+        let rolling =
+            Rolling::hourly().max_bytes(3 << 10).keep_files(5).keep_age(Duration::from_secs(7)).keep_bytes(11_000);
+        let rolling = rolling.file_name("a.{date}.{seq}").close_waits(Duration::from_secs(13));
+        assert_eq!(read(json), format!("{rolling:?}"));
+        assert_eq!(read(r#"{ "every": "minute" }"#), format!("{:?}", Rolling::minutely()));
+        assert_eq!(read(r#"{ "every": "day" }"#), format!("{:?}", Rolling::daily()));
+        assert_eq!(read(r#"{ "max_bytes": 1 }"#), format!("{:?}", Rolling::by_size(1)));
+    }
+}

@@ -8,10 +8,10 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::choice::{Choice, choice};
-use super::error::{ConfigError, Problem, needs};
+use super::error::{ConfigError, Problem, needs, part};
 use super::item::{Item, Node};
 use super::quantity::{Address, HumanDuration, HumanSize, Interval, LevelName, Percent, Threshold};
-use super::reader::read;
+use super::reader::{TYPE, read};
 use super::sink::{SinkSettings, path_of};
 use super::sinks::Sinks;
 use crate::builder::Builder;
@@ -88,8 +88,22 @@ fn read_sinks(root: &Item) -> Result<Vec<(String, SinkSettings)>, ConfigError> {
         let allowed = "a table of sinks, such as `[sinks.console]` with `type = \"console\"`".to_owned();
         return Err(ConfigError::new(Problem::Value { allowed }).at(sinks).under("sinks".into()));
     }
-    let read = |(name, table): &(String, Item)| Ok((name.clone(), SinkSettings::read(table, &path_of(name))?));
-    sinks.entries().iter().map(read).collect()
+    sinks.entries().iter().map(|(name, table)| read_sink(name, table, sinks)).collect()
+}
+
+fn read_sink(name: &str, table: &Item, sinks: &Item) -> Result<(String, SinkSettings), ConfigError> {
+    // A slip in a variable's name looks like the beginning of a new sink.
+    if table.origin.variable().is_some() && matches!(table.node, Node::Table(_)) && table.get(TYPE).is_none() {
+        let others = sinks
+            .entries()
+            .iter()
+            .map(|(name, _)| name)
+            .filter(|other| *other != name)
+            .map(|other| part(other))
+            .collect();
+        return Err(ConfigError::new(Problem::NoSink { others }).at(table).inside(&path_of(name)));
+    }
+    Ok((name.to_owned(), SinkSettings::read(table, &path_of(name))?))
 }
 
 /// Whether the filter of this table follows the grammar.

@@ -254,4 +254,14 @@ pub(super) mod tests {
         assert_eq!(colors.map(Colors::from), Some(Colors::default()));
         is_as_without_options(&format.expect("it is there"), "text");
     }
+
+    #[test]
+    fn a_word_stands_for_the_variant_of_its_name() {
+        for word in [ColorsWord::Auto, ColorsWord::Always, ColorsWord::Never] {
+            assert_eq!(format!("{:?}", Colors::from(word)), format!("{word:?}"));
+        }
+        for word in [DurabilityWord::Buffered, DurabilityWord::Flushed, DurabilityWord::Synced] {
+            assert_eq!(format!("{:?}", Durability::from(word)), format!("{word:?}"));
+        }
+    }
 }

@@ -40,7 +40,8 @@ fn json_syntax(error: serde_json::Error, origin: &Origin) -> ConfigError {
     let said = said.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&said).to_owned();
     let said = if error.classify() == Category::Data { said } else { format!("not JSON: {said}") };
     let problem = Problem::Syntax { said, source: error.into() };
-    ConfigError::new(problem).written_at(origin.at_column(line, column))
+    // Of an empty text the column is 0.
+    ConfigError::new(problem).written_at(origin.at_column(line, column.max(1)))
 }
 
 /// A text and where its lines begin.

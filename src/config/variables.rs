@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::error::{ConfigError, Problem};
+use super::error::{self, ConfigError, Problem};
 use super::item::{Item, Node, Origin, Source};
 use super::reader::TYPE;
 use super::text::toml_value;
@@ -96,7 +96,8 @@ impl Variable {
             [] if part.contains(char::is_lowercase) => Ok(part.to_owned()),
             [] => Ok(part.to_ascii_lowercase()),
             [key] => Ok(key.clone()),
-            _ => Err(ConfigError::new(Problem::Several(fitting)).written_at(self.origin())),
+            _ => Err(ConfigError::new(Problem::Several(fitting.iter().map(|key| error::part(key)).collect()))
+                .written_at(self.origin())),
         }
     }
 

@@ -6,6 +6,7 @@ mod coverage;
 mod environment;
 mod errors;
 mod example;
+mod process;
 mod run;
 
 use std::fs;
@@ -28,10 +29,15 @@ fn whole_example() -> String {
     Config::example().lines().map(uncommented).fold(String::new(), |text, line| text + line + "\n")
 }
 
-/// The same as JSON, without what this build has no feature for.
+/// The same as JSON.
 fn whole_example_as_json() -> serde_json::Value {
     let table: toml::Table = whole_example().parse().unwrap();
-    let mut json = serde_json::to_value(table).unwrap();
+    serde_json::to_value(table).unwrap()
+}
+
+/// What of it this build has the features for.
+fn buildable_example() -> serde_json::Value {
+    let mut json = whole_example_as_json();
     if !cfg!(feature = "prometheus") {
         json.as_object_mut().unwrap().remove("prometheus");
     }

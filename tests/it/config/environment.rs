@@ -5,7 +5,6 @@ use logweir::sink::MemorySink;
 use logweir::{Level, Logger, info};
 
 use super::unbuilt;
-use crate::children::{ROLE, Running, child_of};
 use crate::support::PATIENCE;
 
 const FILE: &str = "
@@ -85,7 +84,7 @@ fn a_name_of_a_sink_is_found_whatever_characters_it_has() {
     ));
     let two = Config::from_toml("sinks = { 'a-b' = { type = 'null' }, 'a.b' = { type = 'null' } }").unwrap();
     let error = two.clone().with_vars([("LOGWEIR__SINKS__A_B__LEVEL", "info")]).expect_err("two fit");
-    let said = "environment variable `LOGWEIR__SINKS__A_B__LEVEL`: fits `a-b` and `a.b`; which of them it means nobody can \
+    let said = "environment variable `LOGWEIR__SINKS__A_B__LEVEL`: fits `a-b` and `\"a.b\"`; which of them it means nobody can \
                 say";
     assert_eq!(error.to_string(), said);
     // One that fits exactly is meant.
@@ -160,14 +159,16 @@ fn an_unknown_key_is_an_error_that_names_the_variable() {
 fn a_sink_can_be_added_but_not_without_a_type() {
     let added = [("LOGWEIR__SINKS__EXTRA__TYPE", "null"), ("LOGWEIR__SINKS__EXTRA__LEVEL", "error")];
     assert!(started(&added).0.stats().sinks.iter().any(|sink| sink.name == "extra"));
-    assert!(refused("LOGWEIR__SINKS__SHROT__LEVEL", "warn").ends_with("`sinks.shrot.type` is missing"));
+    let slip = "environment variable `LOGWEIR__SINKS__SHROT__LEVEL`: there is no sink `shrot` (did you mean `short`?); a new \
+                one needs a `type`";
+    assert_eq!(refused("LOGWEIR__SINKS__SHROT__LEVEL", "warn"), slip);
     let from_nothing = Config::default().with_vars([("LOGWEIR__SINKS__ONLY__TYPE", "null")]).unwrap();
     assert!(from_nothing.builder(&Sinks::new()).unwrap().start().is_ok());
 }
 
 #[test]
 fn an_option_of_a_format_does_not_change_the_format() {
-    assert!(refused("LOGWEIR__SINKS__NEW__FORMAT__COLORS", "true").contains("`sinks.new.type` is missing"));
+    assert!(refused("LOGWEIR__SINKS__NEW__FORMAT__COLORS", "true").contains("there is no sink `new`; a new one needs"));
     let config = overridden(&[("LOGWEIR__SINKS__SHORT__FORMAT__COLORS", "true")]).unwrap();
     let error = unbuilt(&config, &memory(&MemorySink::new())).to_string();
     assert!(error.contains("unknown key `sinks.short.format.colors`"), "JSON has no colours: {error}");
@@ -203,24 +204,4 @@ fn a_value_that_is_not_unicode_is_an_error_if_the_variable_is_ours() {
     assert!(Config::default().with_vars(others).is_ok());
     let error = Config::default().with_vars([(OsString::from("LOGWEIR__NAME"), broken())]).expect_err("no text");
     assert_eq!(error.to_string(), "environment variable `LOGWEIR__NAME`: its value is not Unicode");
-}
-
-#[test]
-fn the_environment_of_the_process_overrides() {
-    let mut child = child_of("config::environment::the_child", "config");
-    child.env("LOGWEIR__SINKS__SHORT__LEVEL", "loud").env("LOGWEIR_LOG", "trace");
-    let (status, _) = Running::start(&mut child).ends();
-    assert!(status.success());
-}
-
-/// Does nothing unless it is the child.
-#[test]
-fn the_child() {
-    if std::env::var_os(ROLE).is_some_and(|role| role == "config") {
-        let error = Config::from_toml(FILE).unwrap().with_env().expect_err("no level");
-        assert_eq!(error.variable(), Some("LOGWEIR__SINKS__SHORT__LEVEL"));
-        let config = Config::from_toml("filter = 'warn'\nfilter_from_env = true\nsinks.a.type = 'null'").unwrap();
-        let logger = config.builder(&Sinks::new()).unwrap().start().unwrap();
-        assert!(logger.enabled(Level::Trace, "app"), "`LOGWEIR_LOG` goes before the filter that is written");
-    }
 }

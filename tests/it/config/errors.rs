@@ -10,7 +10,7 @@ use logweir::filter::ParseFilterError;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{folder, from_json, refused, unbuilt, whole_example, whole_example_as_json};
+use super::{buildable_example, folder, from_json, refused, unbuilt, whole_example};
 
 const SECOND: &str = "a duration with its unit, such as `100ms`, `5s` or `1m 30s`";
 
@@ -180,6 +180,7 @@ fn what_is_no_toml_or_json_is_told_with_line_and_column() {
     let json = Config::from_json("{\n  \"lanes\": 2,\n  \"name\": }").expect_err("no value");
     assert_eq!(json.to_string(), "text:3:11: not JSON: expected value");
     assert!(json.source().is_some() && json.key().is_none());
+    assert!(Config::from_json("").expect_err("empty").to_string().starts_with("text:1:1: not JSON: "));
     let twice = Config::from_json("{ \"lanes\": 2, \"lanes\": 3 }").expect_err("twice");
     assert!(twice.to_string().starts_with("text:1:"), "{twice}");
     assert!(twice.to_string().contains("the key `lanes` is there twice"), "{twice}");
@@ -291,7 +292,7 @@ fn a_key_whose_feature_is_off_names_the_feature() {
 /// Every value of the example in turn is replaced by a table, by a list and by a word.
 #[test]
 fn whatever_key_is_wrong_the_error_names_it_with_its_value() {
-    let whole = whole_example_as_json();
+    let whole = buildable_example();
     let mut refusals = 0;
     for path in leaves(&whole, "") {
         for (wrong, shown) in [(json!({ "zzz": [] }), "a table"), (json!([[]]), "a list"), (json!("\t"), "\"\\t\"")] {
@@ -331,7 +332,7 @@ fn a_type_that_nobody_registered_is_told_when_a_builder_is_made() {
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text in ".{0,200}") {
-        let _: (Result<Config, _>, Result<Config, _>) = (Config::from_toml(&text), Config::from_json(&text));
+        drop((Config::from_toml(&text), Config::from_json(&text)));
         let as_value = serde_json::to_string(&text).unwrap();
         for key in ["name", "grace", "memory", "filter", "flush_at", "overflow", "notice_interval"] {
             if let Err(error) = Config::from_json(&format!("{{\"{key}\": {as_value}}}")) {

@@ -7,7 +7,7 @@ use logweir::info;
 use logweir::sink::NullSink;
 use serde_json::{Value, json};
 
-use super::{folder, from_json, refused, unbuilt, whole_example, whole_example_as_json};
+use super::{buildable_example, folder, from_json, refused, unbuilt, whole_example, whole_example_as_json};
 use crate::support::PATIENCE;
 
 #[test]
@@ -21,7 +21,7 @@ fn the_example_is_read_and_starts_as_it_is() {
 #[test]
 fn the_example_starts_with_every_key_that_it_has() {
     let folder = folder("example");
-    let mut json = whole_example_as_json();
+    let mut json = buildable_example();
     for (name, sink) in json["sinks"].as_object_mut().unwrap() {
         if let Some(path) = sink.get_mut("path") {
             *path = json!(folder.join(path.as_str().unwrap()));
@@ -43,6 +43,19 @@ fn the_example_starts_with_every_key_that_it_has() {
     let text = std::fs::read_to_string(&rolled[0]).unwrap();
     // JSON's objects are sorted here.
     assert!(text.contains(": hello canary=false service=checkout shard=7\n"), "{text}");
+}
+
+/// Whoever begins with the README begins with what is accepted.
+#[test]
+fn the_configurations_of_the_readme_are_read() {
+    let readme = include_str!("../../../README.md");
+    let blocks = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let configurations: Vec<_> = blocks.filter(|block| block.contains("[sinks.")).collect();
+    assert!(!configurations.is_empty());
+    for text in configurations {
+        let text = if cfg!(feature = "gzip") { text.to_owned() } else { text.replace("gzip = true", "gzip = false") };
+        assert!(Config::from_toml(&text).is_ok(), "{:?} in {text}", Config::from_toml(&text).err());
+    }
 }
 
 #[test]
@@ -71,14 +84,14 @@ fn every_line_of_the_example_is_blank_a_key_a_table_one_of_these_commented_out_o
 /// What a table takes is asked of the table, by a key that it does not have.
 #[test]
 fn every_key_of_every_table_is_in_the_example() {
-    let whole = whole_example_as_json();
+    let (shown, whole) = (whole_example_as_json(), buildable_example());
     let mut asked = BTreeSet::new();
     let mut missing = Vec::new();
     let mut ask = |pointer: &str| {
         let Some(keys) = keys_at(&whole, pointer) else { return Vec::new() };
         for key in &keys {
             let is_there =
-                same_tables(&whole, pointer).iter().any(|pointer| whole.pointer(&format!("{pointer}/{key}")).is_some());
+                same_tables(&shown, pointer).iter().any(|pointer| shown.pointer(&format!("{pointer}/{key}")).is_some());
             // One that takes the place of another is explained beside it.
             let is_explained =
                 Config::example().lines().any(|line| line.starts_with("# ") && line.contains(&format!("{key} = ")));
@@ -118,8 +131,7 @@ fn every_type_of_sink_and_format_is_in_the_example() {
     let types = Config::from_toml("sinks.a.type = 'zzz'").unwrap();
     let sinks = unbuilt(&types, &Sinks::new()).to_string();
     let formats = refused("sinks.a = { type = 'console', format = { type = 'zzz' } }");
-    let table: toml::Table = whole_example().parse().unwrap();
-    let json = serde_json::to_value(table).unwrap();
+    let json = whole_example_as_json();
     let shown: Vec<&Value> = json["sinks"].as_object().unwrap().values().collect();
     let of_sinks = shown.iter().map(|sink| &sink["type"]);
     let of_formats =

@@ -125,6 +125,23 @@ fn options_of_formats_and_rules_of_rolling_reach_the_file() {
     assert!(clef.contains("\"@m\":\"number 3\"") && !clef.contains("@mt"), "{clef}");
 }
 
+#[cfg(feature = "gzip")]
+#[test]
+fn files_are_compressed_where_that_is_switched_on() {
+    let names = |gzip: bool| {
+        let folder = folder(&format!("gzip-{gzip}"));
+        let path = folder.join("app.log");
+        let rolling = format!("{{ max_bytes = 1, gzip = {gzip}, close_waits = '20s' }}");
+        let text = format!("sinks.a = {{ type = 'file', path = {path:?}, rolling = {rolling} }}");
+        let logger = Config::from_toml(&text).unwrap().builder(&Sinks::new()).unwrap().start().unwrap();
+        (0..2).for_each(|n| info!(logger: logger, "number {n}", n));
+        drop(logger.shutdown_blocking(PATIENCE).unwrap());
+        let names = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
+        names.filter(|path| path.extension().is_some_and(|ending| ending == "gz")).count()
+    };
+    assert_eq!((names(true), names(false)), (1, 0));
+}
+
 #[test]
 fn a_fallback_takes_what_the_sink_does_not() {
     let log = folder("fallback").join("fallback.log");
@@ -232,6 +249,14 @@ fn a_name_is_registered_once_and_none_that_is_built_in() {
         let error = unbuilt(&Config::default(), &sinks).to_string();
         assert!(error.starts_with("a sink cannot be registered as `"), "{error}");
     }
+}
+
+#[test]
+fn a_configuration_and_what_is_wrong_with_it_go_from_thread_to_thread() {
+    fn travels<T: Send + Sync + 'static>() {}
+    travels::<Config>();
+    travels::<Sinks>();
+    travels::<logweir::config::ConfigError>();
 }
 
 #[test]
