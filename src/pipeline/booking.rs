@@ -173,7 +173,9 @@ impl Station {
 
     /// The sink had trouble that cost no event.
     pub(super) fn troubled(&self, error: &Arc<SinkError>) {
-        self.book_error(Some(error));
+        // A failure that follows is news all the same.
+        self.book(|state| state.ledger.grumble(error, SystemTime::now()));
+        self.diagnose(self.config.name.clone(), error.clone());
     }
 
     /// Events in hand end here. `uncertain` of those that stay in hand may have been delivered although nobody said so.
@@ -217,7 +219,8 @@ impl Station {
     /// A fallback link may have had trouble that cost no event.
     pub(super) fn link_troubled(&self, link: usize, trouble: Option<Arc<SinkError>>) {
         if let Some(error) = trouble {
-            self.link_answered(link, &Err(error));
+            self.book(|state| state.ledger.link_grumbled(link));
+            self.diagnose(format!("{}/{}", self.config.name, link + 1), error);
         }
     }
 

@@ -205,6 +205,16 @@ impl Ledger {
         self.trouble.replace(error.kind()) != Some(error.kind())
     }
 
+    /// Notes trouble that is no failed call.
+    pub(super) fn grumble(&mut self, error: &SinkError, at: SystemTime) {
+        self.errors[error.kind() as usize] += 1;
+        self.last_error = Some(last_error(error, at));
+    }
+
+    pub(super) fn link_grumbled(&mut self, link: usize) {
+        self.links[link].errors += 1;
+    }
+
     pub(super) fn link_succeeded(&mut self, link: usize) {
         self.links[link].trouble = None;
     }

@@ -94,6 +94,11 @@ impl<W: Outlet> LineWriter<W> {
         }
     }
 
+    /// Whether nothing is written until there is another stream.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.is_some()
+    }
+
     pub(super) fn out_mut(&mut self) -> &mut W {
         &mut self.out
     }
@@ -160,11 +165,15 @@ impl<W: Outlet> LineWriter<W> {
 
     /// How many of the events from this one on may go out at once. Whatever they go to, it is at the end of a line.
     fn admit(&mut self, event: usize, start: usize) -> io::Result<usize> {
-        self.end_torn_line()?;
+        let ended = self.end_torn_line();
         let Admitted { lines, changed } = self.out.admit(start, &self.ends[event..])?;
-        if changed.is_some() {
-            self.changed(changed);
-            self.end_torn_line()?;
+        match changed {
+            None => ended?,
+            // Where the line could not be ended it is ended here: read one after the other, the two are whole lines.
+            Some(torn) => {
+                self.changed(Some(torn || ended.is_err()));
+                self.end_torn_line()?;
+            }
         }
         Ok(lines)
     }

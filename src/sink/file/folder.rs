@@ -1,8 +1,9 @@
 //! A thread the sink owns: the files of a rolling sink, as they stand in their folder.
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::names::{GZ, Names, PARTIAL, Place, State};
 use super::open::or_here;
@@ -20,6 +21,15 @@ pub(super) struct Found {
     pub(super) place: Place,
     pub(super) state: State,
     pub(super) bytes: u64,
+    /// Since the Unix epoch.
+    pub(super) modified: Duration,
+}
+
+impl Found {
+    fn new(place: Place, state: State, metadata: &Metadata) -> Self {
+        let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        Found { place, state, bytes: metadata.len(), modified: modified.unwrap_or_default() }
+    }
 }
 
 impl Folder {
@@ -45,7 +55,7 @@ impl Folder {
         self.path.join(self.names.name(place) + suffix)
     }
 
-    /// The sink's own files, in the order they were begun. None if the folder is not there.
+    /// The sink's own files, in the order they were begun; no file if the folder is not there.
     pub(super) fn files(&self) -> io::Result<Vec<Found>> {
         let entries = match fs::read_dir(self.path()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -57,7 +67,7 @@ impl Folder {
             let name = entry.file_name();
             let Some((place, state)) = name.to_str().and_then(|name| self.names.place(name)) else { continue };
             match entry.metadata() {
-                Ok(metadata) if metadata.is_file() => files.push(Found { place, state, bytes: metadata.len() }),
+                Ok(metadata) if metadata.is_file() => files.push(Found::new(place, state, &metadata)),
                 // Somebody's folder or link of such a name is not ours.
                 Ok(_) => {}
                 // Deleted meanwhile.

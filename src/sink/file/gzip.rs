@@ -8,7 +8,7 @@ use flate2::{Compression, GzBuilder};
 
 use super::folder::Folder;
 use super::names::{Place, State};
-use super::open::{claim, sync_folder};
+use super::open::{claim, stands_at, sync_folder};
 
 /// What the command `nice` gives if it is told nothing: a tenth of a processor that somebody else wants all of. With the
 /// lowest one files would pile up on a machine that is always busy.
@@ -21,14 +21,19 @@ const CHUNK: usize = 256 << 10;
 pub(super) fn compress(folder: &Folder, place: Place) -> io::Result<bool> {
     let [plain, partial, compressed] =
         [State::Plain, State::Partial, State::Compressed].map(|state| folder.file(place, state));
-    let source = match File::open(&plain) {
+    let source = match open(&plain) {
         // Another process has compressed or deleted it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
         source => source?,
     };
     // Held to the end: it keeps others from the partial file, too.
-    if !claim(&source) {
+    if !claim(&source) || !stands_at(&plain, &source) {
         return Ok(false);
+    }
+    if source.metadata()?.len() == 0 {
+        // Begun where a compressed file stood, and given up there: that one has all lines.
+        fs::remove_file(&plain)?;
+        return Ok(true);
     }
     let written = write(&source, &partial).and_then(|()| fs::rename(&partial, &compressed));
     if let Err(error) = written {
@@ -61,10 +66,20 @@ fn write(source: &File, partial: &Path) -> io::Result<()> {
     out.set_modified(modified)
 }
 
+/// To be locked for one alone, some file systems want it to be writable (NFS).
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(path).or_else(|_| File::open(path))
+}
+
 /// For nobody else until it is known who may read it.
 fn create(path: &Path) -> io::Result<File> {
+    // Made anew, not emptied: a link of this name would lead to somebody else's file.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;

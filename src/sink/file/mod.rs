@@ -182,13 +182,13 @@ impl BlockingSink for FileWriter {
     }
 
     fn flush(&mut self) -> Result<(), SinkError> {
-        if let Some(lines) = &mut self.lines {
-            lines.flush()?;
-        }
-        match self.durability {
+        let ended = self.lines.as_mut().map_or(Ok(()), LineWriter::flush);
+        // Also if a torn line cannot be ended: all that is whole is to be on the disk.
+        let synced = match self.durability {
             Durability::Buffered => Ok(()),
             Durability::Flushed | Durability::Synced => self.sync(),
-        }
+        };
+        ended.and(synced)
     }
 
     fn close(&mut self) -> Result<(), SinkError> {
@@ -204,7 +204,8 @@ impl BlockingSink for FileWriter {
         // full disk is one reason to rotate.
         let flushed = self.flush();
         if let Some(lines) = &mut self.lines {
-            let changed = lines.out_mut().reopen().map_err(SinkError::temporary)?;
+            let is_gone = lines.is_gone();
+            let changed = lines.out_mut().reopen(is_gone).map_err(SinkError::temporary)?;
             lines.changed(changed);
         }
         flushed

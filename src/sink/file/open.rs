@@ -22,10 +22,19 @@ pub(super) struct Opened {
 impl Opened {
     /// Opens the file for appending; makes it, and its folders, where it is missing.
     pub(super) fn at(path: &Path, durability: Durability) -> io::Result<Self> {
+        Opened::with(OpenOptions::new().append(true).create(true), path, durability)
+    }
+
+    /// As [`at`](Opened::at), to be [shared](share): of a file that cannot be read the lock may not be had (NFS).
+    pub(super) fn to_share(path: &Path, durability: Durability) -> io::Result<Self> {
+        Opened::with(OpenOptions::new().read(cfg!(unix)).append(true).create(true), path, durability)
+    }
+
+    fn with(options: &OpenOptions, path: &Path, durability: Durability) -> io::Result<Self> {
         let folder = folder_of(path);
         let created = folder.ancestors().take_while(|folder| !or_here(folder).exists()).count();
         fs::create_dir_all(or_here(folder))?;
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
+        let file = options.open(path)?;
         let metadata = file.metadata()?;
         let regular = metadata.is_file();
         let torn = regular && ends_torn(path)?;
@@ -85,16 +94,23 @@ pub(super) fn claim(_: &File) -> bool {
     true
 }
 
+/// Whether the file stands at this path, and not a link to it.
+pub(super) fn stands_at(path: &Path, file: &File) -> bool {
+    let own = file.metadata().map(|metadata| Identity::of(&metadata));
+    let there = fs::symlink_metadata(path).map(|metadata| metadata.is_file().then(|| Identity::of(&metadata)));
+    matches!((own, there), (Ok(own), Ok(Some(there))) if own == there)
+}
+
 /// Whether the file can still be found by some name: what is written to it is not lost.
 #[cfg(unix)]
-pub(super) fn has_a_name(file: &File) -> bool {
+pub(super) fn has_a_name(file: &File, _: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
 }
 
 #[cfg(not(unix))]
-pub(super) fn has_a_name(_: &File) -> bool {
-    false
+pub(super) fn has_a_name(_: &File, path: &Path) -> bool {
+    path.exists()
 }
 
 pub(super) fn folder_of(path: &Path) -> &Path {

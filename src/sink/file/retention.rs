@@ -21,6 +21,8 @@ pub(super) struct Retention {
 pub(super) struct Rolled {
     pub(super) place: Place,
     pub(super) bytes: u64,
+    /// When it was last written to, since the Unix epoch.
+    pub(super) modified: Duration,
 }
 
 /// What the decision depends on beside the files.
@@ -64,10 +66,12 @@ impl Retention {
 impl Now {
     /// When the last line of a file may have come.
     fn ended(&self, rolled: &[Rolled], index: usize) -> Duration {
-        let own = rolled[index].place;
+        let Rolled { place: own, modified, .. } = rolled[index];
         // A file that is rolled by its size alone goes on until the next one was begun.
         let until = if self.is_by_time { own } else { rolled.get(index + 1).map_or(self.current, |next| next.place) };
-        self.unit.end(until.period)
+        let end = self.unit.end(until.period);
+        // A period that has not begun is of a clock that was ahead, and says nothing of the time.
+        if end.saturating_sub(self.time) > self.unit.end(0) { modified } else { end }
     }
 }
 
@@ -79,7 +83,9 @@ mod tests {
 
     /// Files of ten bytes, begun on these days.
     fn files(days: impl IntoIterator<Item = u64>) -> Vec<Rolled> {
-        days.into_iter().map(|period| Rolled { place: Place { period, seq: 1 }, bytes: 10 }).collect()
+        days.into_iter()
+            .map(|period| Rolled { place: Place { period, seq: 1 }, bytes: 10, modified: Duration::ZERO })
+            .collect()
     }
 
     fn on(day: u64) -> Now {
@@ -130,6 +136,20 @@ mod tests {
         let rolled = files([1, 2, 9]);
         assert_eq!(keep.doomed(&rolled, &Now { is_by_time: false, ..on(10) }), 1);
         assert_eq!(keep.doomed(&rolled, &on(10)), 2);
+    }
+
+    #[test]
+    fn a_file_whose_date_has_not_come_yet_is_as_old_as_its_last_change() {
+        let keep = Retention { age: Some(DAY * 3), ..Retention::default() };
+        let mut rolled = files([5, 4000, 4001, 4002]);
+        let current = Place { period: 4003, seq: 1 };
+        for (file, day) in rolled.iter_mut().zip([0, 6, 7, 9]) {
+            file.modified = DAY * day + DAY / 2;
+        }
+        assert_eq!(keep.doomed(&rolled, &Now { current, ..on(10) }), 3);
+        assert_eq!(keep.doomed(&rolled[1..], &Now { current, is_by_time: false, ..on(10) }), 2);
+        // Of today, which is not over.
+        assert_eq!(keep.doomed(&files([10]), &on(10)), 0);
     }
 
     #[test]

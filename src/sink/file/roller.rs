@@ -1,18 +1,19 @@
 //! The sink's thread: which of the files of a rolling sink is written to, and when the next one is begun.
 //!
 //! Invariants:
-//! * places only rise;
+//! * places only rise, and one that was compressed is never taken again;
 //! * the current file carries a shared lock, by which everybody knows that it is written to;
 //! * `seen` is the period in which the current file was begun or, if the clock was set back since, the one it was set to.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Durability;
+use super::error::OpenError;
 use super::folder::{Folder, Found};
 use super::names::{Place, State};
-use super::open::{Identity, Opened, claim, share};
+use super::open::{Opened, claim, share, stands_at};
 use super::rolling::Rolling;
 use super::upkeep::{Current, Upkeep};
 
@@ -35,9 +36,13 @@ impl Roller {
         Roller { policy, folder, link: path.to_owned(), durability, place: None, seen: 0, upkeep }
     }
 
+    /// The period that it is by the clock.
+    pub(super) fn now(&self) -> u64 {
+        self.folder.names().unit().of(self.policy.clock.now())
+    }
+
     /// Whether the next line, of so many bytes, belongs into another file than the current one, of so many.
-    pub(super) fn is_due(&mut self, bytes: u64, line: u64) -> bool {
-        let now = self.now();
+    pub(super) fn is_due(&mut self, now: u64, bytes: u64, line: u64) -> bool {
         // Time that is lived through twice is not waited for.
         self.seen = self.seen.min(now);
         let is_over = self.policy.every.is_some() && now > self.seen;
@@ -52,37 +57,40 @@ impl Roller {
     }
 
     /// Opens the newest file if it may go on, or else the next one. With `beyond`, one that comes after the current file.
-    pub(super) fn open(&mut self, beyond: bool) -> io::Result<Opened> {
-        let now = self.now();
+    pub(super) fn open(&mut self, now: u64, beyond: bool) -> Result<Opened, OpenError> {
         let mut passed = self.place.filter(|_| beyond);
         for _ in 0..TRIES {
-            let newest = self.folder.files()?.into_iter().rfind(|found| found.state != State::Partial);
+            let newest = self.newest()?;
             let place = self.choose(newest, passed, now);
+            if let Some(newest) = newest.filter(|newest| self.place.is_none() && newest.place < place) {
+                self.end_torn_line(newest);
+            }
             if let Some(opened) = self.take(place)? {
                 self.begin(place, now, opened.bytes);
                 return Ok(opened);
             }
             passed = Some(place);
         }
-        Err(io::Error::other("other processes take every file that is tried"))
+        let source = io::Error::other("other processes take every file that is tried");
+        Err(OpenError { path: self.folder.path().to_owned(), source })
     }
 
     /// The current file is full, or its time is over: opens the one behind it.
-    pub(super) fn roll(&mut self) -> io::Result<Opened> {
-        let now = self.now();
-        let Some(place) = self.place.map(|place| place.next(now)) else { return self.open(true) };
-        // The usual case, without a look at what there is: nobody else was there before.
-        match File::create_new(self.folder.file(place, State::Plain)) {
+    pub(super) fn roll(&mut self, now: u64) -> Result<Opened, OpenError> {
+        let Some(place) = self.place.map(|place| place.next(now)) else { return self.open(now, true) };
+        // The usual case, without a look through the folder: nobody else was there before.
+        let path = self.folder.file(place, State::Plain);
+        match File::create_new(&path) {
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return self.open(true),
-            Err(error) => return Err(error),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return self.open(now, true),
+            Err(source) => return Err(OpenError { path, source }),
         }
         match self.take(place)? {
             Some(opened) => {
                 self.begin(place, now, opened.bytes);
                 Ok(opened)
             }
-            None => self.open(true),
+            None => self.open(now, true),
         }
     }
 
@@ -95,6 +103,13 @@ impl Roller {
         }
     }
 
+    /// Has the path show where the current file is, if that is known.
+    pub(super) fn point(&self) {
+        if let Some(place) = self.place {
+            point(&self.link, &self.folder, place);
+        }
+    }
+
     /// Waits for what is to be done with the others, as long as the policy says.
     pub(super) fn close(&self) {
         if !self.policy.close_waits.is_zero() {
@@ -102,44 +117,75 @@ impl Roller {
         }
     }
 
+    fn newest(&self) -> Result<Option<Found>, OpenError> {
+        let files = self.folder.files();
+        let files = files.map_err(|source| OpenError { path: self.folder.path().to_owned(), source })?;
+        Ok(files.into_iter().rfind(|found| found.state != State::Partial))
+    }
+
     fn choose(&self, newest: Option<Found>, passed: Option<Place>, now: u64) -> Place {
         let Some(newest) = newest else {
             return passed.map_or(Place { period: now, seq: 1 }, |passed| passed.next(now));
         };
         let is_new = passed.is_none_or(|passed| newest.place > passed);
-        // Ahead of the clock, it was begun before the clock was set back.
-        let has_time = self.policy.every.is_none() || newest.place.period >= now;
         let has_room = self.policy.max_bytes.is_none_or(|most| newest.bytes < most);
-        if is_new && newest.state == State::Plain && has_time && has_room {
+        if is_new && newest.state == State::Plain && self.has_time(&newest, now) && has_room {
             return newest.place;
         }
         passed.map_or(newest.place, |passed| passed.max(newest.place)).next(now)
     }
 
-    /// Opens the file and lets everybody know that it is written to. None if somebody compresses it, or just has.
-    fn take(&self, place: Place) -> io::Result<Option<Opened>> {
+    fn has_time(&self, newest: &Found, now: u64) -> bool {
+        let unit = self.folder.names().unit();
+        // Ahead of the clock, it was begun before that was set back. Its date says nothing, so its last change must.
+        let is_ahead = newest.place.period > now;
+        let period = if is_ahead { unit.of(newest.modified.as_nanos() as u64) } else { newest.place.period };
+        self.policy.every.is_none() || period == now
+    }
+
+    /// Opens the file and lets everybody know that it is written to. None if it is somebody else's.
+    fn take(&self, place: Place) -> Result<Option<Opened>, OpenError> {
         let path = self.folder.file(place, State::Plain);
-        let opened = Opened::at(&path, self.durability)?;
-        if !share(&opened.file) {
+        // What is no file does not become one of ours by its name; a folder in its place is an error.
+        if fs::symlink_metadata(&path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
             return Ok(None);
         }
-        let is_there = fs::metadata(&path).is_ok_and(|metadata| Some(Identity::of(&metadata)) == opened.identity);
-        Ok(is_there.then_some(opened))
+        let opened =
+            Opened::to_share(&path, self.durability).map_err(|source| OpenError { path: path.clone(), source })?;
+        // Somebody compresses it, or just has.
+        if !share(&opened.file) || !stands_at(&path, &opened.file) {
+            return Ok(None);
+        }
+        if self.folder.file(place, State::Compressed).exists() {
+            // Another process was here, and its file would be overwritten by this one. Whoever looks for a place passes by.
+            if opened.bytes == 0 {
+                fs::remove_file(&path).unwrap_or_default();
+            }
+            return Ok(None);
+        }
+        Ok(Some(opened))
+    }
+
+    /// Of a file that is not gone on with: the first line of the next one is not to look like the rest of its last.
+    fn end_torn_line(&self, newest: Found) {
+        if newest.state == State::Plain
+            && let Ok(Some(opened)) = self.take(newest.place)
+            && opened.torn
+        {
+            // If that fails, it is as torn as before.
+            (&opened.file).write_all(b"\n").unwrap_or_default();
+        }
     }
 
     fn begin(&mut self, place: Place, now: u64, bytes: u64) {
         self.place = Some(place);
         self.seen = now;
-        point(&self.link, &self.folder, place);
+        self.point();
         self.upkeep.look(Current { place, bytes: self.policy.max_bytes.unwrap_or(bytes) });
-    }
-
-    fn now(&self) -> u64 {
-        self.folder.names().unit().of(self.policy.clock.now())
     }
 }
 
-/// Has the link show where the current file is. Only a link of ours is replaced, and nothing depends on it.
+/// Only a link of ours is replaced, and nothing depends on it.
 #[cfg(unix)]
 fn point(link: &Path, folder: &Folder, place: Place) {
     use std::os::unix::fs::symlink;

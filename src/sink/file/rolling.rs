@@ -1,6 +1,8 @@
 //! The caller's thread, once: when a file is rolled, how the files are called, what is kept of them.
 
 use std::fmt;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,20 +26,21 @@ use crate::event::nanos;
 /// logs/app.log -> app.2026-11-24.0002.log
 /// ```
 ///
-/// Read in the order of their names they have every line once, in order. No file is ever renamed while it is written to.
+/// Read in the order of their names they have every line once, in order (the order of texts, as shells have it, until there
+/// are more than 9,999 files of one date). No file is ever renamed while it is written to.
 /// On Unix the path itself is a symbolic link to the current file, for `tail -F`; whatever else stands there (a file from
 /// the time before it was rolled, say) is left alone, and there is no link then.
 ///
 /// **Time** is UTC. A file is rolled by the first batch that is written after its minute, hour or day, by the clock of the
-/// machine and not by the times of the events; an hour in which nothing is written has no file. A clock that is set back
-/// does no harm: names never go back, so the current file goes on until the clock has gone on for one whole period, and is
-/// then rolled under the date it has, with the next number.
+/// machine and not by the times of the events; for an hour in which nothing is written none is begun. A clock that is set
+/// back does no harm: names never go back, so the current file goes on until the clock has gone on for one whole period, and
+/// the next one has the same date and the next number.
 ///
 /// **Size**: a line that would make a file longer than [`max_bytes`](Rolling::max_bytes) begins the next one. Lines are
 /// never cut; one that is longer has a file of its own.
 ///
-/// **A restart** goes on with the newest file, unless its time or its size is over. A line that was torn by a crash is
-/// ended first.
+/// **A restart** goes on with the newest file, unless its time or its size is over; if its date has not come yet, it must
+/// have been written to in the present period. A line that was torn by a crash is ended first.
 ///
 /// **Deleting and compressing** is the work of a thread of its own, whenever a file is rolled and at the start. It touches
 /// only files whose names are exactly what the pattern gives, never the newest one, and takes up what an earlier run
@@ -45,11 +48,13 @@ use crate::event::nanos;
 /// within a minute.
 ///
 /// **Several processes** can share the files, as in a deployment during which the old one writes its last lines: each
-/// holds a shared lock on the file it writes to, and what somebody holds is not compressed. Each rolls by itself, so some
-/// files may be short. On file systems without locks, and on Windows, one process at a time is all that is safe.
+/// holds a shared lock on the file it writes to, and what somebody holds is neither compressed nor deleted. Each rolls by
+/// itself, so some files may be short. That is for local file systems on Unix: where there are no locks, and on Windows, one
+/// process at a time is all that is safe, and on SMB shares, whose locks keep the owner of a shared one from writing, rolled
+/// files do not belong.
 ///
-/// If the next file cannot be made (no permission, no room), the current one goes on, the trouble is reported, and the next
-/// batch tries again.
+/// If the next file cannot be made (no permission, no room), the current one goes on, however long it gets, the trouble is
+/// reported, and the next batch tries again. Links and devices that have the name of a file are passed over.
 ///
 /// # Examples
 /// ```
@@ -124,7 +129,8 @@ impl Rolling {
     }
 
     /// How long a file is kept after its time was over: the minute, hour or day that it is called by; of files that are
-    /// rolled by size alone, the day on which the next one was begun. Default: for ever; more than zero.
+    /// rolled by size alone, the day on which the next one was begun; of files whose date has not come yet, since a clock was
+    /// ahead, when they were last written to. Default: for ever; more than zero.
     ///
     /// Looked at once a minute, also when nothing is logged.
     pub fn keep_age(mut self, age: Duration) -> Self {
@@ -176,7 +182,7 @@ impl Rolling {
     /// The clock by which files are rolled and grow old. Default: the system's. For tests, in which a day is to pass in a
     /// moment.
     ///
-    /// Asked on the sink's threads, for every batch; it must not block.
+    /// Asked on the sink's threads, for every batch; it must not block. When it panics, the system's is asked.
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Clock(Some(Arc::new(clock)));
         self
@@ -201,6 +207,11 @@ impl Rolling {
             return wrong("keep_age", "0".into(), "more than zero");
         }
         self.check_bytes()?;
+        // The last link counts, not where it leads: that is where ours would be.
+        if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file() && !there.is_symlink()) {
+            let allowed = "a path with a file, a link or nothing there: the files are made beside it";
+            return wrong("path", format!("`{}`", path.display()), allowed);
+        }
         self.names(path)
     }
 
@@ -270,6 +281,8 @@ pub(super) struct Clock(Option<Arc<dyn Fn() -> SystemTime + Send + Sync>>);
 impl Clock {
     /// Nanoseconds since the Unix epoch.
     pub(super) fn now(&self) -> u64 {
-        self.0.as_ref().map_or_else(clock::now_nanos, |clock| nanos(clock()))
+        let Some(clock) = &self.0 else { return clock::now_nanos() };
+        // Half a batch may be out already: a panic would have it written again.
+        catch_unwind(AssertUnwindSafe(|| nanos(clock()))).unwrap_or_else(|_| clock::now_nanos())
     }
 }

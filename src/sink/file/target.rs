@@ -20,9 +20,9 @@ pub(super) struct Target {
     durability: Durability,
     roller: Option<Roller>,
     trouble: Trouble,
-    /// What kept the next file from being opened was said, and still does.
-    is_said: bool,
-    /// A file that was rolled did not get to the disk.
+    /// What could not be done, was said, and still cannot.
+    said: Option<UpkeepTask>,
+    /// A file that was left did not get to the disk.
     unsynced: Option<io::Error>,
 }
 
@@ -34,14 +34,12 @@ impl Target {
         mut roller: Option<Roller>,
         trouble: Trouble,
     ) -> Result<(Self, bool), OpenError> {
-        let opened = match &mut roller {
-            Some(roller) => roller.open(false),
-            None => Opened::at(path, durability),
+        let Opened { path, file, identity, bytes, torn } = match &mut roller {
+            Some(roller) => roller.open(roller.now(), false)?,
+            None => Opened::at(path, durability).map_err(|source| OpenError { path: path.to_owned(), source })?,
         };
-        let Opened { path, file, identity, bytes, torn } =
-            opened.map_err(|source| OpenError { path: path.to_owned(), source })?;
-        let (is_said, unsynced) = (false, None);
-        Ok((Target { path, file, identity, bytes, durability, roller, trouble, is_said, unsynced }, torn))
+        let (said, unsynced) = (None, None);
+        Ok((Target { path, file, identity, bytes, durability, roller, trouble, said, unsynced }, torn))
     }
 
     /// Looks whether the file still stands where it was opened, and if not opens it again; before each batch. Of another
@@ -50,24 +48,24 @@ impl Target {
     /// A file that was moved away is gone on with if there is no other; one that was deleted is not.
     pub(super) fn look(&mut self) -> Result<Option<bool>, OpenError> {
         if self.is_in_place() {
+            self.said = self.said.filter(|said| *said != UpkeepTask::Follow);
             return Ok(None);
         }
         match self.open_again() {
             Ok(torn) => Ok(Some(torn)),
-            Err(error) if has_a_name(&self.file) => {
-                self.say(UpkeepTask::Follow, error);
-                Ok(None)
-            }
-            Err(source) => Err(self.error(source)),
+            Err(error) => self.go_on(UpkeepTask::Follow, error),
         }
     }
 
-    /// Opens the path anew. A file that is rolled and stands in its place goes on.
-    pub(super) fn reopen(&mut self) -> Result<Option<bool>, OpenError> {
-        if self.roller.is_some() && self.is_in_place() {
+    /// Opens the path anew. A file that is rolled and stands in its place goes on, unless it is of no use any more.
+    pub(super) fn reopen(&mut self, is_gone: bool) -> Result<Option<bool>, OpenError> {
+        if let Some(roller) = &self.roller {
+            roller.point();
+        }
+        if self.roller.is_some() && !is_gone && self.is_in_place() {
             return Ok(None);
         }
-        self.open_again().map(Some).map_err(|source| self.error(source))
+        self.open_again().map(Some)
     }
 
     /// Waits until the disk has it.
@@ -96,36 +94,38 @@ impl Target {
         }
     }
 
-    fn open_again(&mut self) -> io::Result<bool> {
+    fn open_again(&mut self) -> Result<bool, OpenError> {
         let opened = match &mut self.roller {
-            Some(roller) => roller.open(true)?,
-            None => Opened::at(&self.path, self.durability)?,
+            Some(roller) => roller.open(roller.now(), true)?,
+            None => Opened::at(&self.path, self.durability)
+                .map_err(|source| OpenError { path: self.path.clone(), source })?,
         };
         Ok(self.replace(opened).0)
     }
 
     /// Goes on in another file; returns whether that is torn, and the file before.
     fn replace(&mut self, opened: Opened) -> (bool, PathBuf, File) {
-        let Opened { path, file, identity, bytes, torn } = opened;
-        self.identity = identity;
-        self.bytes = bytes;
-        self.is_said = false;
-        (torn, std::mem::replace(&mut self.path, path), std::mem::replace(&mut self.file, file))
-    }
-
-    /// Rolls the file if that is due for a line of so many bytes. Of another file, says whether it is torn.
-    fn roll(&mut self, line: u64) -> io::Result<Option<bool>> {
-        let Some(roller) = &mut self.roller else { return Ok(None) };
-        if !roller.is_due(self.bytes, line) {
-            return Ok(None);
-        }
         if self.durability != Durability::Buffered
-            && let Err(error) = self.file.sync_data()
+            && let Err(error) = self.sync()
         {
             // The next look at the disk says so, whichever file it is at: this one's lines were among those.
             self.unsynced = Some(error);
         }
-        match roller.roll() {
+        let Opened { path, file, identity, bytes, torn } = opened;
+        self.identity = identity;
+        self.bytes = bytes;
+        self.said = None;
+        (torn, std::mem::replace(&mut self.path, path), std::mem::replace(&mut self.file, file))
+    }
+
+    /// Rolls the file if that is due for a line of so many bytes. Of another file, says whether it is torn.
+    fn roll(&mut self, line: u64) -> Result<Option<bool>, OpenError> {
+        let Some(roller) = &mut self.roller else { return Ok(None) };
+        let now = roller.now();
+        if !roller.is_due(now, self.bytes, line) {
+            return Ok(None);
+        }
+        match roller.roll(now) {
             Ok(opened) => {
                 let (torn, path, before) = self.replace(opened);
                 if let Some(roller) = &self.roller {
@@ -133,23 +133,19 @@ impl Target {
                 }
                 Ok(Some(torn))
             }
-            Err(error) if has_a_name(&self.file) => {
-                self.say(UpkeepTask::Roll, error);
-                Ok(None)
-            }
-            Err(error) => Err(error),
+            Err(error) => self.go_on(UpkeepTask::Roll, error),
         }
     }
 
-    /// Reports what is tried again with every batch, once.
-    fn say(&mut self, task: UpkeepTask, source: io::Error) {
-        if !std::mem::replace(&mut self.is_said, true) {
-            self.trouble.say(UpkeepError { task, path: self.path.clone(), source });
+    /// There is no other file. This one will do if it can be found; that is said once, though tried with every batch.
+    fn go_on(&mut self, task: UpkeepTask, error: OpenError) -> Result<Option<bool>, OpenError> {
+        if !has_a_name(&self.file, &self.path) {
+            return Err(error);
         }
-    }
-
-    fn error(&self, source: io::Error) -> OpenError {
-        OpenError { path: self.path.clone(), source }
+        if self.said.replace(task) != Some(task) {
+            self.trouble.say(UpkeepError { task, path: self.path.clone(), source: error.source });
+        }
+        Ok(None)
     }
 }
 
@@ -168,8 +164,17 @@ impl Write for Target {
 impl Outlet for Target {
     fn admit(&mut self, start: usize, ends: &[usize]) -> io::Result<Admitted> {
         let line = ends.first().map_or(0, |end| (end - start) as u64);
-        let changed = self.roll(line)?;
-        let lines = self.roller.as_ref().map_or(ends.len(), |roller| roller.room(self.bytes, start, ends));
+        let mut changed = None;
+        // What another process has begun may be as good as full. A torn line is ended by whoever asks, before the next.
+        while changed != Some(true)
+            && let Some(torn) = self.roll(line).map_err(io::Error::other)?
+        {
+            changed = Some(torn);
+        }
+        let bytes = self.bytes + u64::from(changed == Some(true));
+        // While no other file can be had, all goes to this one: line by line, each would be a try.
+        let roller = self.roller.as_ref().filter(|_| self.said != Some(UpkeepTask::Roll));
+        let lines = roller.map_or(ends.len(), |roller| roller.room(bytes, start, ends));
         Ok(Admitted { lines, changed })
     }
 }

@@ -3,9 +3,9 @@
 //! It looks at what there is each time, and remembers nothing: what an earlier run has left is no special case.
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::error::{UpkeepError, UpkeepTask};
 use super::folder::{Folder, Found};
 use super::names::{Place, State};
+use super::open::claim;
 use super::retention::{Now, Rolled};
 use super::rolling::Rolling;
 use crate::sink::SinkError;
@@ -162,8 +163,10 @@ impl Keeper {
         let is_left_behind = |states: &&[Found]| states.iter().all(|found| found.state == State::Partial);
         let (left_behind, whole): (Vec<_>, Vec<_>) = places.partition(is_left_behind);
         let bytes = |states: &[Found]| states.iter().map(|found| found.bytes).sum();
-        let rolled: Vec<_> =
-            whole.iter().map(|states| Rolled { place: states[0].place, bytes: bytes(states) }).collect();
+        let modified = |states: &[Found]| states.iter().map(|found| found.modified).max().unwrap_or_default();
+        let rolled =
+            |states: &&[Found]| Rolled { place: states[0].place, bytes: bytes(states), modified: modified(states) };
+        let rolled: Vec<_> = whole.iter().map(rolled).collect();
         let now = Now {
             time: Duration::from_nanos(self.policy.clock.now()),
             unit: self.folder.names().unit(),
@@ -172,17 +175,24 @@ impl Keeper {
             current_bytes: current.bytes,
         };
         let (doomed, kept) = whole.split_at(self.policy.retention.doomed(&rolled, &now));
-        for found in left_behind.iter().chain(doomed).copied().flatten() {
-            let path = self.folder.file(found.place, found.state);
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    passed.insert(found.place);
-                    self.say(UpkeepTask::Delete, path, error);
-                }
-                _ => {}
+        for states in left_behind.iter().chain(doomed) {
+            if !self.delete_all(states) {
+                passed.insert(states[0].place);
             }
         }
         kept.concat()
+    }
+
+    /// Deletes what stands in a place; returns whether nothing does any more.
+    fn delete_all(&self, states: &[Found]) -> bool {
+        // The plain file before the partial one: whoever compresses the one is writing the other.
+        states.iter().rev().all(|found| {
+            let path = self.folder.file(found.place, found.state);
+            remove(&path).unwrap_or_else(|error| {
+                self.say(UpkeepTask::Delete, path, error);
+                false
+            })
+        })
     }
 
     /// Compresses the oldest file that is not compressed; returns whether there was one to try.
@@ -212,4 +222,15 @@ impl Keeper {
     fn say(&self, task: UpkeepTask, path: PathBuf, source: io::Error) {
         self.trouble.say(UpkeepError { task, path, source });
     }
+}
+
+/// Deletes a file, unless somebody writes to it.
+fn remove(path: &Path) -> io::Result<bool> {
+    let gone = |error: io::Error| if error.kind() == io::ErrorKind::NotFound { Ok(true) } else { Err(error) };
+    // Claimed until it has gone: who opens it meanwhile finds out.
+    let file = File::open(path);
+    if file.as_ref().is_ok_and(|file| !claim(file)) {
+        return Ok(false);
+    }
+    fs::remove_file(path).map(|()| true).or_else(gone)
 }

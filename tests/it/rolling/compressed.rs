@@ -138,3 +138,66 @@ fn a_file_that_cannot_be_compressed_stays_the_others_are_and_it_is_counted_and_s
     assert_eq!(names(&folder), expected);
     assert_eq!(all_lines(&folder), ["0", "1", "2"]);
 }
+
+#[tokio::test]
+async fn a_place_whose_file_is_compressed_is_never_taken_again() {
+    let folder = folder("taken");
+    let clock = Clock::at(MIDNIGHT);
+    let rules = || clock.rules(Rolling::by_size(4).gzip());
+    let (mut old, mut new) = (open(&folder, rules()), open(&folder, rules()));
+    // The new one is two files ahead, and has compressed the one behind the old one's.
+    write(&mut new, ["n1", "n2", "n3"]).await;
+    new.close().await.unwrap();
+    let expected = ["app.2026-11-24.0001.log", "app.2026-11-24.0002.log.gz", "app.2026-11-24.0003.log"];
+    assert_eq!(names(&folder), expected);
+    write(&mut old, ["o1", "o2", "o3"]).await;
+    old.close().await.unwrap();
+    let mut lines = all_lines(&folder);
+    assert_eq!(text(&folder.join("app.2026-11-24.0002.log.gz")), "n2\n");
+    lines.sort();
+    assert_eq!(lines, ["n1", "n2", "n3", "o1", "o2", "o3"]);
+}
+
+#[tokio::test]
+async fn an_empty_file_beside_its_compressed_one_is_deleted_and_not_compressed() {
+    let folder = folder("empty-beside");
+    let clock = Clock::at(MIDNIGHT);
+    let mut sink = open(&folder, clock.rules(Rolling::daily().gzip()));
+    write(&mut sink, ["one"]).await;
+    clock.advance(DAY);
+    write(&mut sink, ["two"]).await;
+    sink.close().await.unwrap();
+    // As left by a process that ended while it looked for a place.
+    fs::write(folder.join("app.2026-11-24.0001.log"), "").unwrap();
+    clock.advance(DAY);
+    write(&mut sink, ["three"]).await;
+    sink.close().await.unwrap();
+    assert_eq!(all_lines(&folder), ["one", "two", "three"]);
+    assert_eq!(names(&folder)[0], "app.2026-11-24.0001.log.gz");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_with_the_name_of_a_file_that_is_made_leads_nobody_astray() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    let folder = folder("links");
+    let victim = folder.join("victim.txt");
+    fs::write(&victim, "precious").unwrap();
+    fs::set_permissions(&victim, fs::Permissions::from_mode(0o600)).unwrap();
+    for name in ["app.2026-11-24.0001.log.gz.partial", "app.2026-11-24.0001.log.gz", "app.2026-11-25.0001.log"] {
+        symlink(&victim, folder.join(name)).unwrap();
+    }
+    let clock = Clock::at(MIDNIGHT);
+    let mut sink = open(&folder, clock.rules(Rolling::daily().gzip()));
+    for line in ["one", "two", "three"] {
+        write(&mut sink, [line]).await;
+        clock.advance(DAY);
+    }
+    sink.close().await.unwrap();
+    assert_eq!(fs::read(&victim).unwrap(), b"precious");
+    assert_eq!(fs::metadata(&victim).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(fs::symlink_metadata(folder.join("app.2026-11-25.0001.log")).unwrap().is_symlink(), "it is not ours");
+    let own = ["app.2026-11-24.0002.log.gz", "app.2026-11-25.0002.log.gz", "app.2026-11-26.0001.log"];
+    assert_eq!(own.map(|name| text(&folder.join(name))), ["one\n", "two\n", "three\n"]);
+}

@@ -6,7 +6,7 @@ use std::fs;
 use logweir::sink::{ErrorKind, FileSink, OpenError, Rolling, UpkeepError, UpkeepTask};
 use logweir::{Logger, Sink};
 
-use super::{Clock, DAY, MIDNIGHT, all_lines, batch, folder, names, open, write};
+use super::{Clock, DAY, MIDNIGHT, all_lines, batch, folder, lines, names, open, write};
 
 #[test]
 fn a_knob_that_is_wrong_is_named_with_its_value_and_what_is_allowed() {
@@ -38,8 +38,13 @@ fn a_knob_that_is_wrong_is_named_with_its_value_and_what_is_allowed() {
             "{error}"
         );
     }
-    let error = FileSink::new("..").rolling(daily()).open().unwrap_err();
-    assert!(error.source().unwrap().to_string().starts_with("`path` is `..`"), "{error:?}");
+    for path in ["..", "/dev/null"] {
+        let error = FileSink::new(path).rolling(daily()).open().unwrap_err();
+        assert!(
+            error.source().unwrap().to_string().starts_with(&format!("`path` is `{path}`; allowed is")),
+            "{error:?}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -100,8 +105,29 @@ async fn if_the_next_file_cannot_be_made_the_current_one_goes_on_and_it_is_said_
     assert_eq!((said.task, &said.path), (UpkeepTask::Roll, &folder.join("app.2026-11-24.0001.log")));
     write(&mut sink, ["three"]).await;
     assert!(sink.trouble().is_none());
+    // Of which it is no matter that another kind of trouble comes and goes.
+    fs::rename(folder.join("app.2026-11-24.0001.log"), folder.join("app.2026-11-24.0001.moved")).unwrap();
+    write(&mut sink, [""; 0]).await;
+    let trouble = sink.trouble().unwrap();
+    assert_eq!(trouble.source().unwrap().downcast_ref::<UpkeepError>().unwrap().task, UpkeepTask::Follow);
+    fs::rename(folder.join("app.2026-11-24.0001.moved"), folder.join("app.2026-11-24.0001.log")).unwrap();
     fs::remove_dir(&next).unwrap();
     write(&mut sink, ["four"]).await;
     assert_eq!(all_lines(&folder), ["one", "two", "three", "four"]);
     assert_eq!(fs::read_to_string(&next).unwrap(), "four\n");
+}
+
+#[tokio::test]
+async fn while_no_next_file_can_be_made_a_batch_is_one_try() {
+    let folder = folder("no-next-size");
+    let mut sink = open(&folder, Clock::at(MIDNIGHT).rules(Rolling::by_size(4)));
+    write(&mut sink, ["one"]).await;
+    let next = folder.join("app.2026-11-24.0002.log");
+    fs::create_dir(&next).unwrap();
+    write(&mut sink, 0..512).await;
+    // The folder goes while the batch is written, if each line looks for it.
+    fs::remove_dir(&next).unwrap();
+    assert_eq!(lines(&folder).into_values().map(|lines| lines.len()).collect::<Vec<_>>(), [513]);
+    write(&mut sink, ["x"]).await;
+    assert_eq!(fs::read_to_string(&next).unwrap(), "x\n");
 }

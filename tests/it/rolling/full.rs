@@ -149,7 +149,7 @@ fn the_child() {
         sink.dropped.total() == sink.dropped.get(DropReason::RetriesExhausted) && sink.dropped.total() > 0,
         "{report}"
     );
-    // The last line that went in is torn, and a file like this can be gone on with when it is moved away.
+    // The last line that went in is torn.
     let is_full = |name: &String| fs::metadata(path.with_file_name(name)).unwrap().len() == 512 << 10;
     assert!(names(path.parent().unwrap()).iter().any(is_full));
     std::process::exit(0);

@@ -1,9 +1,10 @@
 //! Several sinks on the same files, as two processes have them during a deployment.
 
 use logweir::Sink;
-use logweir::sink::Rolling;
+use logweir::sink::{FileSink, Rolling};
 
-use super::{Clock, DAY, MIDNIGHT, all_lines, folder, lines, names, open, write};
+use super::{Clock, DAY, MIDNIGHT, PATIENCE, all_lines, folder, lines, names, open, write};
+use crate::children::{FILE, Plain, ROLE, Running, child_of};
 
 #[tokio::test]
 async fn two_sinks_share_a_file_and_follow_each_other_into_the_next() {
@@ -89,6 +90,20 @@ async fn a_file_that_another_one_has_open_and_nothing_was_written_to_stays_for_i
     assert_eq!(all_lines(&folder), ["one", "other"]);
 }
 
+#[tokio::test]
+async fn what_another_one_writes_to_is_not_deleted() {
+    let folder = folder("held-old");
+    let clock = Clock::at(MIDNIGHT);
+    let (mut old, mut new) = (
+        open(&folder, clock.rules(Rolling::by_size(4))),
+        open(&folder, clock.rules(Rolling::by_size(4).keep_files(1))),
+    );
+    write(&mut old, ["o1"]).await;
+    write(&mut new, ["n1", "n2", "n3"]).await;
+    new.close().await.unwrap();
+    assert_eq!(lines(&folder).into_values().flatten().collect::<Vec<_>>(), ["o1", "n3"]);
+}
+
 #[cfg(feature = "gzip")]
 #[tokio::test]
 async fn what_another_one_writes_to_is_not_compressed() {
@@ -105,12 +120,50 @@ async fn what_another_one_writes_to_is_not_compressed() {
     clock.advance(DAY);
     write(&mut new, ["new again"]).await;
     // The thread of the sink that was dropped closes its file in its own time.
-    loop {
+    let since = std::time::Instant::now();
+    while !names(&folder)[0].ends_with(".gz") {
+        assert!(since.elapsed() < PATIENCE, "{:?}", names(&folder));
         new.close().await.unwrap();
-        if names(&folder)[0].ends_with(".gz") {
-            break;
-        }
-        tokio::task::yield_now().await;
     }
     assert_eq!(all_lines(&folder), ["old 1", "new", "new again"]);
+}
+
+const SIZE: u64 = 2000;
+const OF_EACH: usize = 5000;
+
+/// Writes its lines in many small batches, as fast as they go.
+#[tokio::test]
+async fn the_child() {
+    let (Some(role), Some(path)) = (std::env::var(ROLE).ok(), std::env::var_os(FILE)) else { return };
+    let rolling = Rolling::by_size(SIZE).close_waits(PATIENCE);
+    #[cfg(feature = "gzip")]
+    let rolling = rolling.gzip();
+    let mut sink = FileSink::new(path).format(Plain).rolling(rolling);
+    sink.open().unwrap();
+    for line in 0..OF_EACH {
+        write(&mut sink, [format!("{role} {line}")]).await;
+    }
+    sink.close().await.unwrap();
+    std::process::exit(0);
+}
+
+#[test]
+fn processes_that_share_files_lose_and_repeat_no_line() {
+    let folder = folder("processes");
+    let roles = ["a", "b", "c"];
+    let start = |role: &&str| {
+        let mut child = child_of("rolling::shared::the_child", role);
+        Running::start(child.env(FILE, folder.join("app.log")))
+    };
+    let mut running: Vec<_> = roles.iter().map(start).collect();
+    for child in &mut running {
+        let (status, stderr) = child.ends();
+        assert!(status.success(), "{status}: {stderr}");
+    }
+    let seen = all_lines(&folder);
+    assert_eq!(seen.len(), roles.len() * OF_EACH);
+    for role in roles {
+        let own = seen.iter().filter_map(|line| line.strip_prefix(role)?.strip_prefix(' '));
+        assert!(own.map(|line| line.parse::<usize>().unwrap()).eq(0..OF_EACH), "{role}: all, once, in order");
+    }
 }
