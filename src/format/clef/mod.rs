@@ -58,7 +58,7 @@ use event_id::event_id;
 ///         r#"{"@t":"1970-01-01T00:00:00.000000000Z","@mt":"paid {cents:.2}","@i":"f1f5efe6","@r":["9.50"],"@l":"Warning","#,
 ///         r#""SourceContext":"shop","cents":9.5}"#,
 ///         "\n",
-///         r#"{"@t":"1970-01-01T00:00:00.000000000Z","@m":"paid 9.50","@i":"f1f5efe6","@l":"Warning","#,
+///         r#"{"@t":"1970-01-01T00:00:00.000000000Z","@i":"f1f5efe6","@m":"paid 9.50","@l":"Warning","#,
 ///         r#""SourceContext":"shop","cents":9.5}"#,
 ///         "\n"
 ///     )
