@@ -40,3 +40,4 @@ mod stress;
 mod support;
 #[cfg(feature = "tracing")]
 mod tracing;
+mod trouble;
