@@ -156,14 +156,10 @@ impl Roller {
         if !share(&opened.file) || !stands_at(&path, &opened.file) {
             return Ok(None);
         }
-        if self.folder.file(place, State::Compressed).exists() {
-            // Another process was here, and its file would be overwritten by this one. Whoever looks for a place passes by.
-            if opened.bytes == 0 {
-                fs::remove_file(&path).unwrap_or_default();
-            }
-            return Ok(None);
-        }
-        Ok(Some(opened))
+        // Another process was here, whose lines would be overwritten by this file's: it is passed by, and what was made here
+        // is deleted with the next look at all of them.
+        let is_over = self.folder.file(place, State::Compressed).exists();
+        Ok((!is_over).then_some(opened))
     }
 
     /// Of a file that is not gone on with: the first line of the next one is not to look like the rest of its last.

@@ -188,6 +188,7 @@ async fn a_link_with_the_name_of_a_file_that_is_made_leads_nobody_astray() {
     for name in ["app.2026-11-24.0001.log.gz.partial", "app.2026-11-24.0001.log.gz", "app.2026-11-25.0001.log"] {
         symlink(&victim, folder.join(name)).unwrap();
     }
+    symlink(folder.join("made"), folder.join("app.2026-11-26.0001.log")).unwrap();
     let clock = Clock::at(MIDNIGHT);
     let mut sink = open(&folder, clock.rules(Rolling::daily().gzip()));
     for line in ["one", "two", "three"] {
@@ -196,8 +197,9 @@ async fn a_link_with_the_name_of_a_file_that_is_made_leads_nobody_astray() {
     }
     sink.close().await.unwrap();
     assert_eq!(fs::read(&victim).unwrap(), b"precious");
+    assert!(!folder.join("made").exists());
     assert_eq!(fs::metadata(&victim).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(fs::symlink_metadata(folder.join("app.2026-11-25.0001.log")).unwrap().is_symlink(), "it is not ours");
-    let own = ["app.2026-11-24.0002.log.gz", "app.2026-11-25.0002.log.gz", "app.2026-11-26.0001.log"];
+    let own = ["app.2026-11-24.0002.log.gz", "app.2026-11-25.0002.log.gz", "app.2026-11-26.0002.log"];
     assert_eq!(own.map(|name| text(&folder.join(name))), ["one\n", "two\n", "three\n"]);
 }

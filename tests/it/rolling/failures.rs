@@ -2,11 +2,14 @@
 
 use std::error::Error;
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
 
 use logweir::sink::{ErrorKind, FileSink, OpenError, Rolling, UpkeepError, UpkeepTask};
 use logweir::{Logger, Sink};
 
-use super::{Clock, DAY, MIDNIGHT, all_lines, batch, folder, lines, names, open, write};
+use super::{Clock, DAY, MIDNIGHT, all_lines, batch, folder, names, open, write};
 
 #[test]
 fn a_knob_that_is_wrong_is_named_with_its_value_and_what_is_allowed() {
@@ -14,7 +17,7 @@ fn a_knob_that_is_wrong_is_named_with_its_value_and_what_is_allowed() {
     for (rolling, said) in [
         (Rolling::by_size(0), "`max_bytes` is 0; allowed is 1 or more"),
         (daily().keep_files(0), "`keep_files` is 0; allowed is 1 or more: the current file counts"),
-        (daily().keep_age(std::time::Duration::ZERO), "`keep_age` is 0; allowed is more than zero"),
+        (daily().keep_age(Duration::ZERO), "`keep_age` is 0; allowed is more than zero"),
         (
             daily().max_bytes(10).keep_bytes(10),
             "`keep_bytes` is 10; allowed is more than 10: the current file has room for its `max_bytes`",
@@ -120,14 +123,24 @@ async fn if_the_next_file_cannot_be_made_the_current_one_goes_on_and_it_is_said_
 #[tokio::test]
 async fn while_no_next_file_can_be_made_a_batch_is_one_try() {
     let folder = folder("no-next-size");
-    let mut sink = open(&folder, Clock::at(MIDNIGHT).rules(Rolling::by_size(4)));
+    let looks = Arc::new(AtomicUsize::new(0));
+    let clock = {
+        let looks = looks.clone();
+        move || {
+            looks.fetch_add(1, Ordering::Relaxed);
+            SystemTime::UNIX_EPOCH + Duration::from_secs(MIDNIGHT)
+        }
+    };
+    let mut sink = open(&folder, Rolling::by_size(4).clock(clock));
     write(&mut sink, ["one"]).await;
     let next = folder.join("app.2026-11-24.0002.log");
     fs::create_dir(&next).unwrap();
+    looks.store(0, Ordering::Relaxed);
     write(&mut sink, 0..512).await;
-    // The folder goes while the batch is written, if each line looks for it.
+    // Each try looks at the clock.
+    assert_eq!(looks.load(Ordering::Relaxed), 1);
     fs::remove_dir(&next).unwrap();
-    assert_eq!(lines(&folder).into_values().map(|lines| lines.len()).collect::<Vec<_>>(), [513]);
+    assert_eq!(all_lines(&folder).len(), 513);
     write(&mut sink, ["x"]).await;
     assert_eq!(fs::read_to_string(&next).unwrap(), "x\n");
 }

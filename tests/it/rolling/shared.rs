@@ -38,6 +38,19 @@ async fn what_another_one_has_written_counts_for_the_size() {
 }
 
 #[tokio::test]
+async fn a_file_of_another_one_in_which_there_is_no_room_is_passed_by() {
+    let folder = folder("no-room");
+    let clock = Clock::at(MIDNIGHT);
+    let rules = || clock.rules(Rolling::by_size(4));
+    let (mut one, mut other) = (open(&folder, rules()), open(&folder, rules()));
+    write(&mut one, ["a", "b"]).await;
+    write(&mut one, ["cc"]).await;
+    // Its own file is full, and the next one nearly.
+    write(&mut other, ["dd"]).await;
+    assert_eq!(lines(&folder).values().map(|lines| lines.join(" ")).collect::<Vec<_>>(), ["a b", "cc", "dd"]);
+}
+
+#[tokio::test]
 async fn a_line_that_another_one_left_torn_in_the_next_file_is_ended_before_the_first_of_ours() {
     let folder = folder("torn-by-another");
     let clock = Clock::at(MIDNIGHT);
