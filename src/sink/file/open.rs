@@ -5,8 +5,18 @@ use std::fs::TryLockError;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::thread;
+#[cfg(unix)]
+use std::time::Duration;
 
 use super::Durability;
+
+/// How often a lock is tried for, and what is between: 20 ms in all.
+#[cfg(unix)]
+const CLAIMS: u32 = 20;
+#[cfg(unix)]
+const CLAIM_PAUSE: Duration = Duration::from_millis(1);
 
 /// A file ready for the first event.
 pub(super) struct Opened {
@@ -78,9 +88,17 @@ pub(super) fn share(file: &File) -> bool {
 }
 
 /// Takes the file for this handle alone, for as long as that is open. False: somebody writes to it, or has it for himself.
+///
+/// A child process that is just being made has all our locks, until it is a program of its own. That is waited for.
 #[cfg(unix)]
 pub(super) fn claim(file: &File) -> bool {
-    !matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+    for _ in 0..CLAIMS {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => thread::sleep(CLAIM_PAUSE),
+            _ => return true,
+        }
+    }
+    false
 }
 
 /// On Windows a lock that is shared keeps everybody from writing, its owner included.

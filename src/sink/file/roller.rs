@@ -96,8 +96,9 @@ impl Roller {
 
     /// The file that was written to before: it goes if nothing was.
     pub(super) fn leave(&self, path: &Path, file: &File) {
-        // Nobody else has it, nor gets it any more: who opens it finds the lock, and then that it has gone.
-        if claim(file) && file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+        let is_empty = || file.metadata().is_ok_and(|metadata| metadata.len() == 0);
+        // Claimed, nobody else has it, nor gets it any more: who opens it finds the lock, and then that it has gone.
+        if is_empty() && claim(file) && is_empty() {
             // It is only less tidy if that fails.
             fs::remove_file(path).unwrap_or_default();
         }
