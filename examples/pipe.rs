@@ -34,6 +34,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// More than the logger's limit of 256 KiB, so that it is the logger that cuts, flags and counts; less than any memory.
 const LONGEST: usize = 512 << 10;
+const TARGET: &str = "pipe";
 const CHUNK: usize = 256 << 10;
 const PROGRESS: Duration = Duration::from_millis(200);
 /// Compressing included.
@@ -44,13 +45,13 @@ const SHUTDOWN: Duration = Duration::from_secs(600);
 #[command(
     version,
     after_help = "Sizes: 64MiB, 64 MB, 4096. Durations: 30s, 12h, 14d. Exit status: 0 if every line that was \
-    read was delivered, 2 for wrong arguments or a wrong configuration, 1 otherwise."
+    read was delivered, 2 if it could not begin (wrong arguments or configuration, no such folder), 1 otherwise."
 )]
 #[command(group = ArgGroup::new("rolling").args(["roll", "max_bytes"]).multiple(true))]
 struct Arguments {
     /// The file to append to; with --roll or --max-bytes a link to the current one of several
     #[arg(required_unless_present_any = ["config", "example_config"])]
-    out: Option<PathBuf>,
+    out: Option<String>,
 
     /// How a line is written
     #[arg(long, value_enum, default_value = "json")]
@@ -128,10 +129,7 @@ fn main() -> ExitCode {
     }
     let config = match arguments.config() {
         Ok(config) => config,
-        Err(error) => {
-            eprintln!("pipe: {error}");
-            return ExitCode::from(2);
-        }
+        Err(error) => return refuse(&error),
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -156,7 +154,7 @@ impl Arguments {
         let mut file = Map::new();
         let mut set = |key: &str, value: Value| drop(file.insert(key.to_owned(), value));
         set("type", "file".into());
-        set("path", self.out.as_ref().map(|out| out.to_string_lossy()).into());
+        set("path", self.out.clone().into());
         set("format", word(self.format));
         set("durability", word(self.durability));
         // A close waits for the compression of what is complete.
@@ -189,13 +187,19 @@ impl Arguments {
     /// The file whose lines are all there is, one for each event.
     fn counted_file(&self) -> Option<&Path> {
         let has_more_lines = matches!(self.format, FormatName::Pretty);
-        self.out.as_deref().filter(|_| !self.is_rolled() && !has_more_lines)
+        self.out.as_deref().map(Path::new).filter(|_| !self.is_rolled() && !has_more_lines)
     }
 }
 
 /// As the argument is spelled.
 fn word(value: impl ValueEnum) -> Value {
     value.to_possible_value().map(|value| value.get_name().to_owned()).into()
+}
+
+/// It could not begin.
+fn refuse(error: &dyn Error) -> ExitCode {
+    eprintln!("pipe: {error}");
+    ExitCode::from(2)
 }
 
 fn fail(error: &dyn Error) -> ExitCode {
@@ -206,7 +210,10 @@ fn fail(error: &dyn Error) -> ExitCode {
 async fn run(config: &Config, counted: Option<&Path>) -> Result<ExitCode, Box<dyn Error>> {
     let stopped = stop_signal()?;
     let before = counted.map(count_lines).transpose()?.flatten();
-    let logger = config.builder(&Sinks::new())?.start()?;
+    let logger = match start(config) {
+        Ok(logger) => logger,
+        Err(error) => return Ok(refuse(&*error)),
+    };
     #[cfg(unix)]
     logger.reopen_on_sighup()?;
 
@@ -227,6 +234,15 @@ async fn run(config: &Config, counted: Option<&Path>) -> Result<ExitCode, Box<dy
     ended?;
     let after = counted.map(count_lines).transpose()?.flatten();
     conclude(&pump, &report, after.zip(before).map(|(after, before)| after.saturating_sub(before)))
+}
+
+fn start(config: &Config) -> Result<Logger, Box<dyn Error>> {
+    let logger = config.builder(&Sinks::new())?.start()?;
+    if logger.enabled(Level::Info, TARGET) {
+        Ok(logger)
+    } else {
+        Err("the filter of the configuration lets no line pass".into())
+    }
 }
 
 /// Whether everybody counted the same.
@@ -308,7 +324,7 @@ impl Pump {
             // A character that was cut in two is no fault of the input.
             Err(error) => (String::from_utf8_lossy(&self.line), self.skipped > 0 && error.error_len().is_none()),
         };
-        let event = Event::dynamic(Level::Info, "pipe", &text).with("line", self.lines + 1);
+        let event = Event::dynamic(Level::Info, TARGET, &text).with("line", self.lines + 1);
         self.logger.emit_wait(event).await?;
 
         self.lines += 1;

@@ -80,7 +80,7 @@ pub(super) enum Problem {
     Variable,
     /// A variable's value.
     NotUnicode,
-    /// Two variables differ in their letters' case alone.
+    /// Two variables are for one key.
     Twice(String),
     /// A variable's name fits several keys.
     Several(Vec<String>),

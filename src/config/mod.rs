@@ -77,8 +77,8 @@ use crate::builder::Builder;
 /// * A blank variable counts as not set; empty text is `""`.
 /// * `filter` takes the place of a `level` that was written beside it, and `level` that of a `filter`.
 ///
-/// `LOGWEIR_LOG`, with one underscore, is the variable of [`filter_from_env`](Builder::filter_from_env), which goes before
-/// all of them where `filter_from_env` is set.
+/// `LOGWEIR_LOG`, with one underscore, and `RUST_LOG` are the variables of [`filter_from_env`](Builder::filter_from_env),
+/// which go before all of them, `LOGWEIR__FILTER` included, where `filter_from_env` is set.
 ///
 /// # In a configuration of your own
 /// `Config` is `Deserialize`, for any format that knows its types, as TOML, JSON and YAML do:
@@ -95,7 +95,8 @@ use crate::builder::Builder;
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 ///
-/// The error then has the key from `Config` on; where that is, is the other format's to say.
+/// The error then has the key from `Config` on; where that is, is the other format's to say. So is the order of the sinks:
+/// `toml::from_str` hands keys over sorted by name, `serde_json::from_str` as they are written.
 ///
 /// It is not `Serialize`: a logger does not keep its configuration, and the file it was read from says more.
 #[derive(Clone)]

@@ -14,7 +14,7 @@ use crate::format::UtcOffset;
 /// A duration as people write it, for the options of a sink of your own.
 ///
 /// Numbers with units: `100ms`, `5s`, `1m 30s`, `1h`, `14d`; several are added up. A bare number is an error, because
-/// nobody can see its unit.
+/// nobody can see its unit, and so is `5M`, of which nobody can see whether it is months.
 ///
 /// ```
 /// use std::time::Duration;
@@ -95,6 +95,10 @@ impl Written for HumanDuration {
     const ALLOWED: &str = "a duration with its unit, such as `100ms`, `5s` or `1m 30s`";
 
     fn from_text(text: &str) -> Option<Self> {
+        // A month to the parser, and a minute to whoever writes sizes in any case.
+        if text.contains('M') {
+            return None;
+        }
         humantime::parse_duration(text.trim()).ok().map(HumanDuration)
     }
 }
@@ -259,7 +263,7 @@ mod tests {
             (Some(Duration::ZERO), Some(Duration::ZERO)),
             "nothing is the same in any unit"
         );
-        for text in ["5", "", "s", "-5s", "5 parsecs", "1e3s", "99999999999999999999s", "5s!"] {
+        for text in ["5", "", "s", "-5s", "5 parsecs", "1e3s", "99999999999999999999s", "5s!", "5M"] {
             assert_eq!(time(text), None, "{text}");
         }
     }

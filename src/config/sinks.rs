@@ -56,7 +56,8 @@ impl Sinks {
     ///
     /// `O` is read from the keys of the sink's table but those that every sink has (`level`, `timeout`, `retry` and so on),
     /// which are set on the pipeline afterwards. A key that `O` does not have is an error, with or without serde's
-    /// `deny_unknown_fields`; a field of `Option` may be absent. [`HumanDuration`](super::HumanDuration),
+    /// `deny_unknown_fields` (but not if `O` has a `flatten` or a `tag`: of such a type serde does not say the keys, and an
+    /// error is at the sink's table); a field of `Option` may be absent. [`HumanDuration`](super::HumanDuration),
     /// [`HumanSize`](super::HumanSize) and [`FormatOptions`](super::FormatOptions) are for its fields, `()` is for no
     /// options at all.
     ///

@@ -63,7 +63,9 @@ impl<'a> Lines<'a> {
         self.starts.partition_point(|start| *start <= at)
     }
 
-    fn syntax(&self, error: toml::de::Error) -> ConfigError {
+    fn syntax(&self, mut error: toml::de::Error) -> ConfigError {
+        // It holds the whole text, and shows the line that is wrong: either may have a password in it.
+        error.set_input(None);
         let at = error.span().map_or(0, |span| span.start);
         let line = self.line(at);
         let before = self.text.get(self.starts[line - 1]..at).unwrap_or_default();
@@ -84,24 +86,27 @@ impl<'a> Lines<'a> {
 
     fn item(&self, value: Spanned<DeValue<'_>>) -> Item {
         let Range { start, end } = value.span();
-        let written = self.text.get(start..end).map(Into::into);
+        let written: Option<Box<str>> = self.text.get(start..end).map(Into::into);
         let origin = self.origin.at_line(self.line(start));
         let value = value.into_inner();
         let written = written.filter(|_| !value.is_table() && !value.is_array());
         let node = match value {
             DeValue::String(text) => Node::Text(text.into_owned()),
             DeValue::Boolean(value) => Node::Bool(value),
-            // Text for those who want text; nothing here is a time.
-            DeValue::Datetime(time) => Node::Text(time.to_string()),
+            // Text for those who want text, as it is written; nothing here is a time.
+            DeValue::Datetime(time) => Node::Text(written.as_deref().map_or_else(|| time.to_string(), str::to_owned)),
             DeValue::Array(items) => Node::List(items.into_iter().map(|item| self.item(item)).collect()),
             DeValue::Table(table) => self.table(table),
             DeValue::Integer(number) => match i128::from_str_radix(number.as_str(), number.radix()) {
                 Ok(number) => Node::Integer(number),
                 Err(_) => Node::Text(number.to_string()),
             },
-            DeValue::Float(number) => match number.as_str().parse() {
-                Ok(number) => Node::Float(number),
-                Err(_) => Node::Text(number.to_string()),
+            DeValue::Float(number) => match number.as_str().parse::<f64>() {
+                // A number that none holds (`12e4567`, the hash of a commit) is no infinity.
+                Ok(value) if value.is_finite() || !number.as_str().contains(|c: char| c.is_ascii_digit()) => {
+                    Node::Float(value)
+                }
+                _ => Node::Text(number.to_string()),
             },
         };
         Item { node, origin, written }

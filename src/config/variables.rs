@@ -10,6 +10,9 @@ use super::text::toml_value;
 const PREFIX: &str = "LOGWEIR__";
 const BETWEEN: &str = "__";
 
+/// More than any key has: tables in tables are gone through in calls in calls.
+const MOST_PARTS: usize = 64;
+
 /// Puts the values of those variables that are ours into the table.
 pub(super) fn overlay(
     root: &mut Item,
@@ -20,11 +23,6 @@ pub(super) fn overlay(
     ours.sort_by_cached_key(|variable| {
         (variable.parts.len(), variable.name.to_ascii_lowercase(), variable.name.clone())
     });
-    for pair in ours.windows(2) {
-        if pair[0].name.eq_ignore_ascii_case(&pair[1].name) {
-            return Err(ConfigError::new(Problem::Twice(pair[0].name.clone())).written_at(pair[1].origin()));
-        }
-    }
     ours.iter().try_for_each(|variable| variable.put_into(root))
 }
 
@@ -49,7 +47,7 @@ impl Variable {
         if text.trim().is_empty() {
             return None;
         }
-        if parts.iter().any(String::is_empty) {
+        if parts.iter().any(String::is_empty) || parts.len() > MOST_PARTS {
             return Some(Err(ConfigError::new(Problem::Variable).written_at(origin())));
         }
         Some(Ok(Variable { name, parts, text }))
@@ -81,22 +79,29 @@ impl Variable {
             // Of the two the one that is set later counts, as with the builder's methods; two variables are an error.
             table.retain(|(name, item)| name != other || item.origin.variable().is_some());
         }
-        *self.entry(table, &key) = self.item();
+        let entry = self.entry(table, &key);
+        // As many parts and the same place: it has set this very value, and no table that it is in.
+        let is_twice = |other: &&str| *other != self.name && other.split(BETWEEN).count() == self.parts.len() + 1;
+        if let Some(other) = entry.origin.variable().filter(is_twice) {
+            return Err(ConfigError::new(Problem::Twice(other.to_owned())).written_at(self.origin()));
+        }
+        *entry = self.item();
         Ok(())
     }
 
     /// The key of the table that this part of the name means.
     fn key(&self, table: &Entries, part: &str) -> Result<String, ConfigError> {
         let keys = || table.iter().map(|(key, _)| key);
-        if let Some(key) = keys().find(|key| key.eq_ignore_ascii_case(part)) {
-            return Ok(key.clone());
-        }
-        let fitting: Vec<String> = keys().filter(|key| fits(key, part)).cloned().collect();
-        match fitting.as_slice() {
+        let as_it_is = keys().filter(|key| *key == part);
+        let in_any_case = keys().filter(|key| key.eq_ignore_ascii_case(part));
+        let by_place = keys().filter(|key| fits(key, part));
+        let fitting = [as_it_is.collect::<Vec<_>>(), in_any_case.collect(), by_place.collect()];
+        let closest = fitting.into_iter().find(|keys| !keys.is_empty()).unwrap_or_default();
+        match closest.as_slice() {
             [] if part.contains(char::is_lowercase) => Ok(part.to_owned()),
             [] => Ok(part.to_ascii_lowercase()),
-            [key] => Ok(key.clone()),
-            _ => Err(ConfigError::new(Problem::Several(fitting.iter().map(|key| error::part(key)).collect()))
+            [key] => Ok((*key).clone()),
+            _ => Err(ConfigError::new(Problem::Several(closest.iter().map(|key| error::part(key)).collect()))
                 .written_at(self.origin())),
         }
     }

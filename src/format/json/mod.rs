@@ -32,7 +32,7 @@ pub(super) use value::{InString, not_finite, write_name, write_string, write_val
 /// | float | the shortest number that reads back the same; `"NaN"`, `"Infinity"`, `"-Infinity"` (the rule of [ProtoJSON]) |
 /// | text, `Display`, `Debug` | string |
 /// | bytes | string of lower-case hexadecimal digits |
-/// | JSON | itself, on one line; a string if it is no JSON document or nests deeper than 100 levels |
+/// | JSON | itself, on one line; a string if it is no JSON document, nests deeper than 100 levels, or has a number beyond every 64-bit float or half of a surrogate pair, for which strict readers would refuse the line |
 /// | error | `{"message":"…","sources":["…"]}`, sources outermost first |
 /// | none | `null` |
 ///

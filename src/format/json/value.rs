@@ -19,7 +19,9 @@ pub(in crate::format) fn write_value(value: Value<'_>, out: &mut Vec<u8>) {
         Value::Bool(v) => out.extend_from_slice(if v { b"true" } else { b"false" }),
         Value::I64(v) => out.extend_from_slice(itoa::Buffer::new().format(v).as_bytes()),
         Value::U64(v) => out.extend_from_slice(itoa::Buffer::new().format(v).as_bytes()),
-        Value::I128(v) => write_wide(itoa::Buffer::new().format(v), i64::try_from(v).is_ok(), out),
+        Value::I128(v) => {
+            write_wide(itoa::Buffer::new().format(v), i64::try_from(v).is_ok() || u64::try_from(v).is_ok(), out)
+        }
         Value::U128(v) => write_wide(itoa::Buffer::new().format(v), u64::try_from(v).is_ok(), out),
         Value::F64(v) => write_float(v, out),
         Value::Str(v) | Value::Debug(v) => write_string(v, out),

@@ -50,9 +50,9 @@ fn end(line: &mut String, level: usize, lines: &mut Lines<'_>) {
     line.clear();
 }
 
-/// The columns that are left, less one for a comma.
+/// The columns that are left, less one for a comma; enough for what is empty, which has no lines of its own.
 fn room(lines: &Lines<'_>, level: usize, line: &str) -> usize {
-    lines.width.saturating_sub(TEXT_COLUMN + 2 * level + line.width() + 1)
+    lines.width.saturating_sub(TEXT_COLUMN + 2 * level + line.width() + 1).max("[]".len())
 }
 
 /// The object or array that `open` begins on one line, and what is behind it, if it takes no more columns than `room`. Looks

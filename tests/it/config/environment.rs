@@ -87,6 +87,10 @@ fn a_name_of_a_sink_is_found_whatever_characters_it_has() {
     let said = "environment variable `LOGWEIR__SINKS__A_B__LEVEL`: fits `a-b` and `\"a.b\"`; which of them it means nobody can \
                 say";
     assert_eq!(error.to_string(), said);
+    let cases = Config::from_toml("sinks = { File = { type = 'null' }, file = { type = 'null' } }").unwrap();
+    let error = cases.clone().with_vars([("LOGWEIR__SINKS__FILE__LEVEL", "info")]).expect_err("two fit");
+    assert!(error.to_string().contains(": fits `File` and `file`; "), "{error}");
+    assert!(cases.with_vars([("LOGWEIR__SINKS__file__LEVEL", "info")]).is_ok());
     // One that fits exactly is meant.
     let exact = Config::from_toml("sinks = { 'a-b' = { type = 'null' }, 'A_b' = { type = 'null' } }").unwrap();
     assert!(exact.with_vars([("LOGWEIR__SINKS__A_B__LEVEL", "info")]).is_ok());
@@ -187,7 +191,10 @@ fn a_whole_table_comes_before_a_value_in_it() {
 }
 
 #[test]
-fn two_variables_that_differ_in_case_alone_are_an_error() {
+fn two_variables_for_one_key_are_an_error() {
+    let marks = [("LOGWEIR__SINKS__ACCESS-LOG__LEVEL", "warn"), ("LOGWEIR__SINKS__ACCESS_LOG__LEVEL", "info")];
+    let said = overridden(&marks).expect_err("two").to_string();
+    assert!(said.contains("_LOG__LEVEL`: is for the key of `LOGWEIR__SINKS__ACCESS-LOG__LEVEL`; "), "{said}");
     let error =
         overridden(&[("logweir__grace", "1s"), ("LOGWEIR__NAME", "a"), ("LOGWEIR__GRACE", "2s")]).expect_err("two");
     let said = "environment variable `logweir__grace`: is for the key of `LOGWEIR__GRACE`; which of them counts nobody can say";
@@ -204,4 +211,27 @@ fn a_value_that_is_not_unicode_is_an_error_if_the_variable_is_ours() {
     assert!(Config::default().with_vars(others).is_ok());
     let error = Config::default().with_vars([(OsString::from("LOGWEIR__NAME"), broken())]).expect_err("no text");
     assert_eq!(error.to_string(), "environment variable `LOGWEIR__NAME`: its value is not Unicode");
+}
+
+#[test]
+fn a_number_that_none_holds_and_a_date_are_the_text_that_was_given() {
+    let (logger, sink) = started(&[
+        ("LOGWEIR__FILTER", "info"),
+        ("LOGWEIR__ENRICH__COMMIT", "12e4567"),
+        ("LOGWEIR__ENRICH__BUILT", "2026-11-24 17:00:00z"),
+        ("LOGWEIR__ENRICH__LIMIT", "inf"),
+    ]);
+    info!(logger: logger, "hello");
+    drop(logger.shutdown_blocking(PATIENCE).unwrap());
+    let event = &sink.events()[0];
+    assert_eq!(event.field("commit"), Some(logweir::Value::Str("12e4567")));
+    assert_eq!(event.field("built"), Some(logweir::Value::Str("2026-11-24 17:00:00z")));
+    assert_eq!(event.field("limit"), Some(logweir::Value::F64(f64::INFINITY)));
+}
+
+#[test]
+fn a_name_of_very_many_parts_is_an_error_and_no_overflow_of_the_stack() {
+    let name = format!("LOGWEIR__{}B", "A__".repeat(43_000));
+    let error = Config::default().with_vars([(name, "1")]).expect_err("no key");
+    assert!(error.to_string().contains(": names no key; "));
 }

@@ -355,3 +355,14 @@ proptest! {
         }
     }
 }
+
+/// Whoever prints an error in another form prints no more of the file.
+#[test]
+fn an_error_holds_nothing_of_the_text_but_the_value_that_is_wrong() {
+    for text in ["password = \"hunter2\"\nx = = 1", "password = \"hunter2", "password = hunter2"] {
+        let error = Config::from_toml(text).expect_err(text);
+        let source = error.source().expect("the parser's error");
+        let all = format!("{error} {error:?} {source} {source:?}");
+        assert!(!all.contains("hunter2"), "{all}");
+    }
+}

@@ -152,6 +152,16 @@ fn a_document_is_indented_only_where_it_does_not_fit() {
 }
 
 #[test]
+fn what_is_empty_in_a_document_stays_on_its_line_however_narrow() {
+    let event = event("m").with("j", Value::Json(r#"{"a_key_as_long_as_a_line":[],"b":{"c":[]}}"#));
+    for width in [0, 10, 20] {
+        let text = narrow(width, &event);
+        assert!(text.contains("  │     \"a_key_as_long_as_a_line\": [],\n"), "{text}");
+        assert!(text.lines().all(|line| line.trim_end() == line), "{text}");
+    }
+}
+
+#[test]
 fn the_indentation_of_a_document_is_bounded() {
     let deep = format!("{}{}{}", "[".repeat(60), "1,".repeat(1000) + "2", "]".repeat(60));
     let text = pretty(&event("m").with("j", Value::Json(&deep)));
