@@ -55,6 +55,18 @@ impl BuildError {
     }
 }
 
+/// For a configuration, which knows where the value was written.
+#[cfg(feature = "config")]
+impl BuildError {
+    /// The knob, its value and what is allowed.
+    pub(crate) fn parts(&self) -> Option<(&'static str, &str, &str)> {
+        match &self.0 {
+            Problem::Knob { name, value, allowed } => Some((name, value, allowed)),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {

@@ -287,6 +287,12 @@ impl<'r> Builder<'r> {
         self
     }
 
+    /// Whether the knobs fit together so far.
+    #[cfg(feature = "config")]
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
+        plan::Plan::check(self).map(drop)
+    }
+
     /// Adds a sink, or a [`Pipeline`] to one. Names are the label `sink` of the metrics and must differ.
     pub fn sink(mut self, name: &str, sink: impl Into<Pipeline>) -> Self {
         self.sinks.push((name.to_owned(), sink.into()));

@@ -8,6 +8,7 @@ use serde::de;
 
 use super::item::{Item, Origin};
 use super::nearest::nearest;
+use crate::builder::BuildError;
 use crate::filter::ParseFilterError;
 use crate::shutdown::BoxError;
 
@@ -70,6 +71,8 @@ pub(super) enum Problem {
     /// Set beside another of which it takes the place.
     Beside(&'static str),
     Filter(ParseFilterError),
+    /// The builder refuses it, alone or beside others.
+    Knob(BuildError),
     /// What a type says about its value: serde has no more than this text of it.
     Refused(String),
     /// What makes a registered sink failed.
@@ -216,6 +219,10 @@ impl fmt::Display for ConfigError {
             }
             Problem::Beside(other) => write!(f, "`{named}` is {value}, beside `{other}`; allowed is one of the two"),
             Problem::Filter(error) => write!(f, "`{named}` is {value}: {}", plain(&error.to_string())),
+            Problem::Knob(error) => {
+                let (_, value, allowed) = error.parts().unwrap_or(("", &value, "something else"));
+                write!(f, "`{named}` is {value}; allowed is {allowed}")
+            }
             Problem::Refused(why) => write!(f, "`{named}` is {value}: {}", plain(why)),
             Problem::Sink(error) => write!(f, "`{named}`: {}", crate::diagnostics::Chain(&**error)),
             Problem::Registered(name) => {
@@ -245,6 +252,7 @@ impl Error for ConfigError {
             Problem::Read(source) => Some(source),
             Problem::Syntax { source, .. } | Problem::Sink(source) => Some(&**source),
             Problem::Filter(source) => Some(source),
+            Problem::Knob(source) => Some(source),
             _ => None,
         }
     }

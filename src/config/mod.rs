@@ -33,7 +33,7 @@ pub use quantity::{HumanDuration, HumanSize};
 use settings::{Settings, set};
 pub use sinks::Sinks;
 
-use crate::builder::Builder;
+use crate::builder::{BuildError, Builder};
 
 /// What a logger is told by a file and by the environment: everything of a [`Builder`] that is no code.
 ///
@@ -188,9 +188,28 @@ impl Config {
     ///
     /// # Errors
     /// A sink of a type that is neither built in nor registered, options that its type does not take, and what its
-    /// registered function returns as an error.
+    /// registered function returns as an error; a number that the builder refuses, alone or beside the others.
     pub fn builder<'r>(&self, sinks: &Sinks) -> Result<Builder<'r>, ConfigError> {
-        self.settings.builder(sinks)
+        let builder = self.settings.builder(sinks)?;
+        match builder.check().map_err(|error| self.place(error)) {
+            Err(Some(error)) => Err(error),
+            // What is not written here may be told to the builder yet: `start` looks again.
+            Err(None) | Ok(()) => Ok(builder),
+        }
+    }
+
+    /// The builder's error with the place in which its knob is written.
+    fn place(&self, error: BuildError) -> Option<ConfigError> {
+        let (knob, value, _) = error.parts()?;
+        let of_sink = || {
+            let is_it = |(name, _): &&(String, Item)| value.contains(&format!("(sink `{name}"));
+            let (name, table) = self.root.get("sinks")?.entries().iter().find(is_it)?;
+            // What a fallback has stands deeper, but in this table.
+            Some((table.get(knob).unwrap_or(table), sink::path_of(name)))
+        };
+        let (item, path) = self.root.get(knob).map(|item| (item, Vec::new())).or_else(of_sink)?;
+        let origin = item.origin.clone();
+        Some(ConfigError::new(Problem::Knob(error)).written_at(origin).under(knob.into()).inside(&path))
     }
 
     /// A file to start from, in TOML: every key with its meaning, unit and default.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::level::LevelFilter;
-use super::template::Template;
+use super::template::{Template, shows};
 
 /// The static half of an event: where it was logged, its template, its field names.
 ///
@@ -50,6 +50,12 @@ impl Callsite {
     /// The template, as written in the call.
     pub(crate) fn template(&self) -> &'static str {
         self.template.text
+    }
+
+    /// The names of the fields that its template has holes for.
+    pub(crate) fn shown_names(&self) -> impl Iterator<Item = &'static str> {
+        let shown = self.names.iter().enumerate().filter(|(field, _)| shows(&self.template, *field));
+        shown.map(|(_, name)| *name)
     }
 
     /// The message, if it has no holes.

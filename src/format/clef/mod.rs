@@ -22,7 +22,7 @@ use event_id::event_id;
 /// | key | what it is | there |
 /// |---|---|---|
 /// | `@t` | time, ISO 8601, UTC, nanoseconds | always |
-/// | `@mt` | the message template as the call has it | unless the event has none or [`Clef::message`] says otherwise |
+/// | `@mt` | the message template as the call has it | unless the event has none, [`Clef::message`] says otherwise, or readers would not see a hole of it: one of a name with a dot, say |
 /// | `@m` | the message, its holes filled | where there is no `@mt`, or if asked for |
 /// | `@r` | what the message shows in each hole with a format (`{ms:.1}`), in order | beside `@mt`, if there are such |
 /// | `@i` | hash of the template, eight hexadecimal digits, as Serilog's `EventIdHash` | if there is a template |
@@ -122,14 +122,21 @@ impl Format for Clef {
         let known = self.sites.known(record, |site, fragments| write_site(site, message, fragments));
         let fragments = known.fragments();
         // Events of one call site may have a template or a message of their own.
-        let template = fragments.filter(|_| record.event().template().is_some());
-        out.extend_from_slice(template.map_or(&[], |fragments| fragments.get(0)));
-        write_message(message, record, out);
+        let of_template = fragments.filter(|_| record.event().template().is_some());
+        let [template, id] = [0, 1].map(|index| of_template.map_or(&[][..], |fragments| fragments.get(index)));
+        out.extend_from_slice(template);
+        out.extend_from_slice(id);
+        if template.is_empty() || message == ClefMessage::Both {
+            write_message(record, out);
+        }
+        if !template.is_empty() {
+            write_renderings(record, out);
+        }
         out.extend_from_slice(level(record.level()));
         write_error(record, out);
         write_ids(record, out);
         match fragments {
-            Some(fragments) => out.extend_from_slice(fragments.get(1)),
+            Some(fragments) => out.extend_from_slice(fragments.get(2)),
             None => write_target(record.target(), out),
         }
         if record.is_truncated() {
@@ -140,13 +147,25 @@ impl Format for Clef {
     }
 }
 
-/// What is the same in every line of a call site: the template, the target, each name.
+/// What is the same in every line of a call site: the template, its number, the target, each name.
 fn write_site(site: &'static Callsite, message: ClefMessage, fragments: &mut Fragments) {
-    fragments.add(|out| write_template(message, site.template(), out));
+    fragments.add(|out| {
+        if message != ClefMessage::Rendered && site.shown_names().all(is_read_in_a_hole) {
+            out.extend_from_slice(b",\"@mt\":");
+            write_string(site.template(), out);
+        }
+    });
+    fragments.add(|out| out.extend_from_slice(format!(",\"@i\":\"{:08x}\"", event_id(site.template())).as_bytes()));
     fragments.add(|out| write_target(site.target(), out));
     for name in site.names() {
         fragments.add(|out| write_own_name(name, out));
     }
+}
+
+/// Whether readers of a template see a hole of this name (<https://messagetemplates.org>) and find the field. They take
+/// another one for text, `{http.status}` for instance, and then give its rendering to the next hole with a format.
+fn is_read_in_a_hole(name: &str) -> bool {
+    name.chars().all(|c| c.is_alphanumeric() || c == '_') && !is_reserved(name)
 }
 
 fn write_fields(record: &Record<'_>, known: Known<'_>, out: &mut Vec<u8>) {
@@ -154,7 +173,7 @@ fn write_fields(record: &Record<'_>, known: Known<'_>, out: &mut Vec<u8>) {
         if id_key(name, &value).is_some() && !record.shows(index, name) {
             continue;
         }
-        match known.name(2, index, name) {
+        match known.name(3, index, name) {
             [] if is_reserved(name) => write_name(&reserved::rename(name, record, is_reserved), out),
             [] => write_own_name(name, out),
             known => out.extend_from_slice(known),
@@ -163,26 +182,14 @@ fn write_fields(record: &Record<'_>, known: Known<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// The template, if it is written, and its number.
-fn write_template(message: ClefMessage, template: &str, out: &mut Vec<u8>) {
-    if message != ClefMessage::Rendered {
-        out.extend_from_slice(b",\"@mt\":");
-        write_string(template, out);
-    }
-    out.extend_from_slice(format!(",\"@i\":\"{:08x}\"", event_id(template)).as_bytes());
+fn write_message(record: &Record<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"@m\":\"");
+    escape_message::<InString>(record.message(), out);
+    out.push(b'"');
 }
 
-/// The message where it is written, and what readers of the template do not know how to format.
-fn write_message(message: ClefMessage, record: &Record<'_>, out: &mut Vec<u8>) {
-    let has_template = record.event().template().is_some();
-    if !has_template || message != ClefMessage::Template {
-        out.extend_from_slice(b",\"@m\":\"");
-        escape_message::<InString>(record.message(), out);
-        out.push(b'"');
-    }
-    if message == ClefMessage::Rendered {
-        return;
-    }
+/// What readers of the template do not know how to format.
+fn write_renderings(record: &Record<'_>, out: &mut Vec<u8>) {
     let mut before: &[u8] = b",\"@r\":[\"";
     for hole in record.event().formatted_holes() {
         out.extend_from_slice(before);

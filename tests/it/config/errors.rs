@@ -240,12 +240,40 @@ fn a_long_value_is_cut_and_what_drives_a_terminal_is_not_shown() {
     assert!(!escape.contains(char::is_control), "{escape:?}");
 }
 
-/// What the builder alone can know stays its affair.
 #[test]
-fn knobs_that_do_not_fit_together_are_refused_by_the_builder() {
-    let config = Config::from_toml("lanes = 0\nsinks.a.type = 'null'").unwrap();
-    let error: BuildError = config.builder(&Sinks::new()).unwrap().start().expect_err("no lanes");
-    assert_eq!((error.knob(), error.to_string()), (Some("lanes"), "`lanes` is 0; allowed is 1 to 64".into()));
+fn what_the_builder_refuses_is_named_with_the_place_where_it_is_written() {
+    let refused = |text: &str| Config::from_toml(text).unwrap().builder(&Sinks::new()).map(drop).expect_err(text);
+    let sink = "\nsinks.a = { type = 'null' }";
+    for (text, key, said) in [
+        ("lanes = 0", "lanes", "text:1: `lanes` is 0; allowed is 1 to 64"),
+        (
+            "name = 'x'\nflush_interval = '0s'",
+            "flush_interval",
+            "text:2: `flush_interval` is 0ns; allowed is 1ms to 3600s",
+        ),
+        ("redact = ['a*b']", "redact", "text:1: `redact` is `a*b`; allowed is a name, with `*` at its beginning"),
+        ("queue_capacity = 9_000_000", "queue_capacity", "text:1: `queue_capacity` is 9000000; allowed is at most"),
+    ] {
+        let error = refused(&format!("{text}{sink}"));
+        assert_eq!(error.key().as_deref(), Some(key));
+        assert!(error.to_string().starts_with(said), "{error}");
+        assert!(error.source().is_some_and(|source| source.is::<BuildError>()), "{error:?}");
+        // Without a sink yet, too.
+        assert_eq!(refused(text).key().as_deref(), Some(key));
+    }
+    let error = refused("[sinks.b]\ntype = 'null'\n[sinks.a]\ntype = 'null'\ntimeout = '0s'");
+    assert_eq!(error.to_string(), "text:5: `sinks.a.timeout` is 0 (sink `a`); allowed is more than zero");
+    let fallback = "[sinks.a]\ntype = 'null'\n[sinks.a.fallback]\ntype = 'null'\ntimeout = '0s'";
+    assert!(refused(fallback).to_string().contains("`sinks.a.timeout` is 0 (sink `a: fallback`); "));
+}
+
+/// What is not written in it stays the builder's affair.
+#[test]
+fn knobs_that_are_not_written_are_left_to_the_builder() {
+    let small = Config::from_toml("memory = '1MiB'\nsinks.a.type = 'null'").unwrap();
+    let error: BuildError = small.builder(&Sinks::new()).unwrap().start().expect_err("lanes of the default size");
+    assert_eq!(error.knob(), Some("queue_capacity"));
+    assert!(small.builder(&Sinks::new()).unwrap().queue_capacity(100).max_event_bytes(1024).start().is_ok());
     let empty = Config::default().builder(&Sinks::new()).unwrap().start().expect_err("no sink");
     assert_eq!(empty.knob(), Some("sink"));
 }

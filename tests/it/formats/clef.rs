@@ -78,6 +78,29 @@ fn what_a_message_shows_in_holes_with_a_format_is_there_in_their_order() {
     assert_eq!(read(&mut Clef::new(), &plain).0.get("@r"), None);
 }
 
+/// A reader shows such a hole as text, and what was rendered for it in the next hole with a format.
+#[test]
+fn a_template_with_a_hole_that_readers_do_not_see_is_written_as_what_it_says() {
+    for event in [
+        event!(Level::Info, "{http.ms:.1} {n:x}", http.ms = 1.5, n = 255),
+        event!(Level::Info, "{x-y:.1} {n:x}", "x-y" = 1.5, n = 255),
+        event!(Level::Info, "{truncated:.1} {n:x}", truncated = 1.5, n = 255),
+        event!(Level::Info, "{SourceContext:.1} {n:x}", SourceContext = 1.5, n = 255),
+    ] {
+        for form in [ClefMessage::Template, ClefMessage::Both] {
+            let (own, _) = read(&mut Clef::new().message(form), &event);
+            assert_eq!(
+                (own["@m"].as_str(), own.contains_key("@mt"), own.contains_key("@r")),
+                (Some("1.5 ff"), false, false)
+            );
+            assert!(own.contains_key("@i"));
+        }
+    }
+    // A field that no hole shows is no matter.
+    let (own, _) = read(&mut Clef::new(), &event!(Level::Info, "{größe} {n:x}", größe = 1, n = 255, http.ms = 1.5));
+    assert_eq!((&own["@mt"], &own["@r"]), (&json!("{größe} {n:x}"), &json!(["ff"])));
+}
+
 #[test]
 fn the_first_error_is_readable_and_every_error_keeps_its_parts() {
     let (outer, alone) =
