@@ -89,7 +89,8 @@ struct Arguments {
     #[arg(long, value_enum, default_value = "buffered")]
     durability: DurabilityName,
 
-    /// Take everything from a TOML or JSON file, and from variables that begin with LOGWEIR__
+    /// Take everything from a TOML or JSON file, and from variables that begin with LOGWEIR__. Nothing is lost if that says so:
+    /// lanes = 1, overflow = "drop_newest", and when_full = "wait" for each sink
     #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "format", "rolling", "durability"])]
     config: Option<PathBuf>,
 
@@ -160,6 +161,8 @@ impl Arguments {
         // A close waits for the compression of what is complete.
         set("timeout", "10m".into());
         set("when_full", "wait".into());
+        // A full disk is waited for, however long that takes.
+        set("retry", json!({ "max_age": "3650d" }));
         if self.is_rolled() {
             set("rolling", self.rolling());
         }
@@ -227,7 +230,7 @@ async fn run(config: &Config, counted: Option<&Path>) -> Result<ExitCode, Box<dy
     };
     let report = tokio::select! {
         report = logger.shutdown(SHUTDOWN) => report,
-        _ = tokio::signal::ctrl_c() => logger.shutdown(Duration::ZERO).await,
+        () = impatience() => logger.shutdown(Duration::ZERO).await,
     };
     pump.summarize(report.truncated);
     println!("{report}");
@@ -255,8 +258,12 @@ fn conclude(pump: &Pump, report: &ShutdownReport, written: Option<u64>) -> Resul
         let arrived = sink.delivered + sink.fallback;
         agree &= arrived + sink.filtered == pump.lines;
         said += &format!(", delivered to {} {arrived}", sink.name);
+        if sink.filtered > 0 {
+            said += &format!(" (filtered {})", sink.filtered);
+        }
     }
-    if let Some(written) = written {
+    // After trouble there are lines that are no events: notices, and the beginnings of lines for which there was no room.
+    if let Some(written) = written.filter(|_| report.sinks.iter().all(|sink| sink.errors + sink.notices == 0)) {
         agree &= written == pump.lines;
         said += &format!(", in the file {written}");
     }
@@ -389,6 +396,23 @@ fn count_lines(path: &Path) -> io::Result<Option<u64>> {
         last = buffer[end];
     }
     Ok(Some(lines + u64::from(last != b'\n')))
+}
+
+/// Ends with SIGTERM or Ctrl-C: whoever waits for the end no longer wants to.
+async fn impatience() {
+    #[cfg(unix)]
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut terminate) => drop(terminate.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
 }
 
 /// Ends with SIGTERM or the second Ctrl-C. The first one goes to the program before the pipe, too, and its last lines

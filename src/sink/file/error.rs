@@ -68,6 +68,8 @@ pub enum UpkeepTask {
     Roll,
     /// Going on at the sink's path, where its file no longer stood. The file goes on where it is.
     Follow,
+    /// Having the sink's path show where the current file is: something else stands there, and is left alone.
+    Link,
     /// Looking through the folder.
     List,
     /// Deleting an old file.
@@ -82,6 +84,7 @@ impl fmt::Display for UpkeepError {
         match self.task {
             UpkeepTask::Roll => write!(f, "cannot roll `{path}`, which goes on"),
             UpkeepTask::Follow => write!(f, "cannot open `{path}` again, from which the file was moved away"),
+            UpkeepTask::Link => write!(f, "cannot make `{path}` a link to the current log file"),
             UpkeepTask::List => write!(f, "cannot look through the folder `{path}`"),
             UpkeepTask::Delete => write!(f, "cannot delete the old log file `{path}`"),
             UpkeepTask::Compress => write!(f, "cannot compress the log file `{path}`"),

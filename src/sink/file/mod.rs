@@ -24,7 +24,7 @@ use self::folder::Folder;
 use self::open::folder_of;
 use self::roller::Roller;
 use self::target::Target;
-use self::upkeep::{Trouble, Upkeep};
+use self::upkeep::Trouble;
 use super::SinkError;
 use super::blocking::{Blocking, BlockingSink, sink_on_its_thread};
 use super::writer::{LineWriter, classify};
@@ -150,8 +150,8 @@ impl FileWriter {
         let Some(policy) = self.rolling.clone() else { return Ok(None) };
         let names = policy.check(&self.path).map_err(SinkError::permanent)?;
         let folder = Folder::new(folder_of(&self.path), names);
-        let upkeep = Upkeep::start(&policy, &folder, &self.trouble).map_err(SinkError::permanent)?;
-        Ok(Some(Roller::new(&self.path, policy, folder, self.durability, upkeep)))
+        let roller = Roller::start(&self.path, policy, folder, self.durability, &self.trouble);
+        roller.map(Some).map_err(SinkError::permanent)
     }
 
     fn sync(&mut self) -> Result<(), SinkError> {

@@ -10,12 +10,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Durability;
-use super::error::OpenError;
+use super::error::{OpenError, UpkeepError, UpkeepTask};
 use super::folder::{Folder, Found};
 use super::names::{Place, State};
 use super::open::{Opened, claim, share, stands_at};
 use super::rolling::Rolling;
-use super::upkeep::{Current, Upkeep};
+use super::upkeep::{Current, Trouble, Upkeep};
 
 /// How often another process may be faster before it is an error.
 const TRIES: usize = 64;
@@ -29,11 +29,22 @@ pub(super) struct Roller {
     place: Option<Place>,
     seen: u64,
     upkeep: Upkeep,
+    trouble: Trouble,
+    /// That the path is no link was said.
+    is_link_said: bool,
 }
 
 impl Roller {
-    pub(super) fn new(path: &Path, policy: Rolling, folder: Folder, durability: Durability, upkeep: Upkeep) -> Self {
-        Roller { policy, folder, link: path.to_owned(), durability, place: None, seen: 0, upkeep }
+    pub(super) fn start(
+        path: &Path,
+        policy: Rolling,
+        folder: Folder,
+        durability: Durability,
+        trouble: &Trouble,
+    ) -> io::Result<Self> {
+        let upkeep = Upkeep::start(&policy, &folder, trouble)?;
+        let (link, trouble) = (path.to_owned(), trouble.clone());
+        Ok(Roller { policy, folder, link, durability, place: None, seen: 0, upkeep, trouble, is_link_said: false })
     }
 
     /// The period that it is by the clock.
@@ -105,9 +116,16 @@ impl Roller {
     }
 
     /// Has the path show where the current file is, if that is known.
-    pub(super) fn point(&self) {
-        if let Some(place) = self.place {
-            point(&self.link, &self.folder, place);
+    pub(super) fn point(&mut self) {
+        let Some(place) = self.place else { return };
+        match point(&self.link, &self.folder, place) {
+            Ok(()) => self.is_link_said = false,
+            Err(source) => {
+                if !std::mem::replace(&mut self.is_link_said, true) {
+                    let path = self.link.clone();
+                    self.trouble.say(UpkeepError { task: UpkeepTask::Link, path, source });
+                }
+            }
         }
     }
 
@@ -184,7 +202,7 @@ impl Roller {
 
 /// Only a link of ours is replaced, and nothing depends on it.
 #[cfg(unix)]
-fn point(link: &Path, folder: &Folder, place: Place) {
+fn point(link: &Path, folder: &Folder, place: Place) -> io::Result<()> {
     use std::os::unix::fs::symlink;
 
     let is_ours = match fs::symlink_metadata(link) {
@@ -196,14 +214,22 @@ fn point(link: &Path, folder: &Folder, place: Place) {
         Err(error) => error.kind() == io::ErrorKind::NotFound,
     };
     if !is_ours {
-        return;
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else stands there, which is left alone"));
     }
     // Made beside it and moved over it: whoever opens the path finds the one or the other.
     let new = link.with_file_name(format!(".{}.{}", folder.names().name(place), std::process::id()));
-    if symlink(folder.names().name(place), &new).and_then(|()| fs::rename(&new, link)).is_err() {
-        fs::remove_file(&new).unwrap_or_default();
+    let pointed = symlink(folder.names().name(place), &new).and_then(|()| fs::rename(&new, link));
+    match pointed {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            fs::remove_file(&new).unwrap_or_default();
+            // Of that name was somebody's who does the same, or one left behind: the next file has another one.
+            if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
+        }
     }
 }
 
 #[cfg(not(unix))]
-fn point(_: &Path, _: &Folder, _: Place) {}
+fn point(_: &Path, _: &Folder, _: Place) -> io::Result<()> {
+    Ok(())
+}

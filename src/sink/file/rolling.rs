@@ -29,7 +29,7 @@ use crate::event::nanos;
 /// Read in the order of their names they have every line once, in order (the order of texts, as shells have it, until there
 /// are more than 9,999 files of one date). No file is ever renamed while it is written to.
 /// On Unix the path itself is a symbolic link to the current file, for `tail -F`; whatever else stands there (a file from
-/// the time before it was rolled, say) is left alone, and there is no link then.
+/// the time before it was rolled, say) is left alone: there is no link then, and that is reported once.
 ///
 /// **Time** is UTC. A file is rolled by the first batch that is written after its minute, hour or day, by the clock of the
 /// machine and not by the times of the events; for an hour in which nothing is written none is begun. A clock that is set

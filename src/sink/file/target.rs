@@ -21,9 +21,15 @@ pub(super) struct Target {
     roller: Option<Roller>,
     trouble: Trouble,
     /// What could not be done, was said, and still cannot.
-    said: Option<UpkeepTask>,
+    said: Said,
     /// A file that was left did not get to the disk.
     unsynced: Option<io::Error>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Said {
+    roll: bool,
+    follow: bool,
 }
 
 impl Target {
@@ -38,7 +44,7 @@ impl Target {
             Some(roller) => roller.open(roller.now(), false)?,
             None => Opened::at(path, durability).map_err(|source| OpenError { path: path.to_owned(), source })?,
         };
-        let (said, unsynced) = (None, None);
+        let (said, unsynced) = (Said::default(), None);
         Ok((Target { path, file, identity, bytes, durability, roller, trouble, said, unsynced }, torn))
     }
 
@@ -48,7 +54,7 @@ impl Target {
     /// A file that was moved away is gone on with if there is no other; one that was deleted is not.
     pub(super) fn look(&mut self) -> Result<Option<bool>, OpenError> {
         if self.is_in_place() {
-            self.said = self.said.filter(|said| *said != UpkeepTask::Follow);
+            self.said.follow = false;
             return Ok(None);
         }
         match self.open_again() {
@@ -59,7 +65,7 @@ impl Target {
 
     /// Opens the path anew. A file that is rolled and stands in its place goes on, unless it is of no use any more.
     pub(super) fn reopen(&mut self, is_gone: bool) -> Result<Option<bool>, OpenError> {
-        if let Some(roller) = &self.roller {
+        if let Some(roller) = &mut self.roller {
             roller.point();
         }
         if self.roller.is_some() && !is_gone && self.is_in_place() {
@@ -114,7 +120,7 @@ impl Target {
         let Opened { path, file, identity, bytes, torn } = opened;
         self.identity = identity;
         self.bytes = bytes;
-        self.said = None;
+        self.said = Said::default();
         (torn, std::mem::replace(&mut self.path, path), std::mem::replace(&mut self.file, file))
     }
 
@@ -142,7 +148,8 @@ impl Target {
         if !has_a_name(&self.file, &self.path) {
             return Err(error);
         }
-        if self.said.replace(task) != Some(task) {
+        let said = if task == UpkeepTask::Roll { &mut self.said.roll } else { &mut self.said.follow };
+        if !std::mem::replace(said, true) {
             self.trouble.say(UpkeepError { task, path: self.path.clone(), source: error.source });
         }
         Ok(None)
@@ -173,7 +180,7 @@ impl Outlet for Target {
         }
         let bytes = self.bytes + u64::from(changed == Some(true));
         // While no other file can be had, all goes to this one: line by line, each would be a try.
-        let roller = self.roller.as_ref().filter(|_| self.said != Some(UpkeepTask::Roll));
+        let roller = self.roller.as_ref().filter(|_| !self.said.roll);
         let lines = roller.map_or(ends.len(), |roller| roller.room(bytes, start, ends));
         Ok(Admitted { lines, changed })
     }

@@ -1,5 +1,6 @@
 //! Rolled by the time.
 
+use std::error::Error;
 use std::fs;
 
 use logweir::Sink;
@@ -140,6 +141,12 @@ async fn what_else_stands_at_the_path_is_left_alone() {
     let mut sink = open(&folder, clock.rules(Rolling::daily()));
     write(&mut sink, ["one"]).await;
     assert_eq!(fs::read_to_string(folder.join("app.log")).unwrap(), "from before\n");
+    let trouble = sink.trouble().unwrap();
+    assert!(trouble.source().unwrap().to_string().contains("app.log` a link to the current log file"), "{trouble:?}");
+    clock.advance(DAY);
+    write(&mut sink, ["tomorrow"]).await;
+    assert!(sink.trouble().is_none(), "it is said once");
+    clock.set(MIDNIGHT + DAY);
     sink.close().await.unwrap();
 
     for target in ["elsewhere.log", "/dev/null", "other/app.2026-11-24.0001.log"] {
@@ -149,5 +156,5 @@ async fn what_else_stands_at_the_path_is_left_alone() {
         write(&mut sink, ["two"]).await;
         assert_eq!(fs::read_link(folder.join("app.log")).unwrap().to_str(), Some(target));
     }
-    assert_eq!(all_lines(&folder), ["one", "two", "two", "two"]);
+    assert_eq!(all_lines(&folder), ["one", "tomorrow", "two", "two", "two"]);
 }

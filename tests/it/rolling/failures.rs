@@ -108,15 +108,17 @@ async fn if_the_next_file_cannot_be_made_the_current_one_goes_on_and_it_is_said_
     assert_eq!((said.task, &said.path), (UpkeepTask::Roll, &folder.join("app.2026-11-24.0001.log")));
     write(&mut sink, ["three"]).await;
     assert!(sink.trouble().is_none());
-    // Of which it is no matter that another kind of trouble comes and goes.
+    // Another kind of trouble is said too, and neither makes the other news.
     fs::rename(folder.join("app.2026-11-24.0001.log"), folder.join("app.2026-11-24.0001.moved")).unwrap();
-    write(&mut sink, [""; 0]).await;
+    write(&mut sink, ["moved"]).await;
     let trouble = sink.trouble().unwrap();
     assert_eq!(trouble.source().unwrap().downcast_ref::<UpkeepError>().unwrap().task, UpkeepTask::Follow);
+    write(&mut sink, ["still"]).await;
+    assert!(sink.trouble().is_none());
     fs::rename(folder.join("app.2026-11-24.0001.moved"), folder.join("app.2026-11-24.0001.log")).unwrap();
     fs::remove_dir(&next).unwrap();
     write(&mut sink, ["four"]).await;
-    assert_eq!(all_lines(&folder), ["one", "two", "three", "four"]);
+    assert_eq!(all_lines(&folder), ["one", "two", "three", "moved", "still", "four"]);
     assert_eq!(fs::read_to_string(&next).unwrap(), "four\n");
 }
 
