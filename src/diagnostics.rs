@@ -31,7 +31,8 @@ const DROP_WAIT: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Diagnostic {
-    /// A sink began to fail, or failed in a new way. Said once until it succeeds again.
+    /// A sink began to fail, or failed in a new way. Said once until it succeeds again. Also
+    /// [trouble](crate::Sink::trouble) that cost no event, each time a sink has some.
     SinkFailed {
         /// The sink's name.
         sink: String,
