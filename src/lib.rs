@@ -129,7 +129,7 @@
 //! counted and said.
 //!
 //! # Where do I come from?
-//! From `tracing-appender`, `env_logger`, `log4rs` or `slog`: `logweir::adopting` in this documentation shows what changes.
+//! From `tracing-appender`, `env_logger`, `log4rs` or `slog`: `logweir::docs::migrating` in this documentation shows what changes.
 //!
 //! # From `tracing`
 //! With the feature `tracing`, `tracing_subscriber::registry().with(logger.tracing_layer())` sends what a program and its
@@ -156,70 +156,57 @@
 
 #![forbid(unsafe_code)]
 
-pub mod event;
 mod macros;
 #[cfg(any(feature = "log", feature = "tracing"))]
 pub mod bridge;
+pub mod event;
+pub mod filter;
+mod context;
 mod logger;
 mod queue;
-mod worker;
+mod dispatch;
 mod pipeline;
 pub mod sink;
 pub mod format;
-mod shared;
-pub mod filter;
-mod metrics;
-#[cfg(feature = "prometheus")]
-mod prometheus;
+
+mod runtime;
+mod lifecycle;
 pub mod stats;
-mod shutdown;
-mod panic_hook;
-#[cfg(all(unix, feature = "signal"))]
-mod signal;
+mod observe;
+#[cfg(feature = "prometheus")]
+mod admin;
 mod builder;
 #[cfg(feature = "config")]
 pub mod config;
-mod calendar;
-mod clock;
-mod deadline;
-mod diagnostics;
-mod suppress;
-mod here;
-mod scope;
-mod sample;
-mod correlation;
-mod sensitive;
-
 #[cfg(feature = "testing")]
 pub mod testing;
+mod time;
 
-// A page, not code: it is there where documentation is made or tested.
+// Pages, not code: they exist where documentation is built or tested.
 #[cfg(any(doc, doctest))]
-pub mod adopting;
+pub mod docs;
 
 pub use async_trait::async_trait;
 pub use builder::{BuildError, Builder};
-pub use correlation::{CorrelationId, correlation_id};
-pub use event::{Batch, Event, Level, LevelFilter, Value, err};
+pub use context::correlation_id::{CorrelationId, correlation_id};
+pub use context::scope::{Scope, current_scope, in_scope, scope};
+pub use context::suppress::suppress;
+pub use event::{Batch, Event, Level, LevelFilter, Sensitive, Value, err};
 pub use format::Format;
-pub use logger::{Logger, ShutdownGuard};
-pub use panic_hook::{PanicHook, panic_hook};
+pub use lifecycle::{PanicHook, ShutdownGuard, panic_hook};
+pub use logger::Logger;
 pub use pipeline::{Backlog, Breaker, BreakerState, Pipeline, Retry};
 pub use queue::Overflow;
-pub use scope::{Scope, current_scope, in_scope, scope};
-pub use sensitive::Sensitive;
-pub use shutdown::Health;
+pub use runtime::{Health, Pressure};
 pub use sink::{Blocking, Sink, SinkError};
 pub use stats::{DropReason, FlushReport, ShutdownReport, Stats};
-pub use suppress::suppress;
-pub use worker::Pressure;
 
 /// What goes wrong, besides [`BuildError`] and [`SinkError`]: refusals of calls, and trouble of the logger's own.
 pub mod error {
     #[cfg(feature = "log")]
     pub use crate::bridge::InstallLogError;
-    pub use crate::diagnostics::Diagnostic;
     pub use crate::logger::{EmitError, InsideRuntime, ReopenError, SinkFilterError};
+    pub use crate::observe::diagnostics::Diagnostic;
     pub use crate::queue::TryEmitError;
 }
 
@@ -227,11 +214,11 @@ pub mod error {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::event::{Callsite, Hole, Piece, Template, count, dotted, dotted_len, field_name, parse, text};
+    pub use crate::filter::sampler::Sampler;
     pub use crate::logger::global;
     #[cfg(not(feature = "serde"))]
     pub use crate::macros::FeatureSerde;
     pub use crate::macros::{debug, display, json, value};
-    pub use crate::sample::Sampler;
 }
 
 /// The README's programs compile.

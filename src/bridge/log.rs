@@ -8,9 +8,9 @@ use log::kv::{Key, Value as LogValue, VisitSource, VisitValue};
 use log::{Log, Metadata, Record, SetLoggerError};
 use tokio::runtime::Handle;
 
+use crate::context::suppress;
 use crate::event::{Event, Level, LevelFilter, ToValue, err};
 use crate::logger::Logger;
-use crate::suppress;
 
 type KvResult = Result<(), log::kv::Error>;
 

@@ -77,7 +77,7 @@ impl fmt::Display for BuildError {
             Problem::Sink { name, source } => {
                 write!(f, "sink `{name}` cannot be opened")?;
                 // What is wrong with a sink (its path, say) is in the error's source, which not every caller prints.
-                source.source().map_or(Ok(()), |cause| write!(f, ": {}", crate::diagnostics::Chain(cause)))
+                source.source().map_or(Ok(()), |cause| write!(f, ": {}", crate::observe::diagnostics::Chain(cause)))
             }
             #[cfg(feature = "prometheus")]
             Problem::Listen { addr, source } => write!(f, "`prometheus`: cannot listen on {addr}: {source}"),

@@ -16,15 +16,14 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::BuildError;
 use error::NoFilter;
-#[cfg(all(unix, feature = "signal"))]
-pub(crate) use start::OwnRuntime;
 
-use crate::diagnostics::{Diagnostic, Handler};
+use crate::dispatch::Enricher;
 use crate::event::{Context, Level, LevelFilter, Pattern, ToValue};
 use crate::filter::Filter;
+use crate::observe::diagnostics::{Diagnostic, Handler};
 use crate::pipeline::Pipeline;
 use crate::queue::{Overflow, Reserve};
-use crate::worker::{Enricher, Gauge, Pressure};
+use crate::runtime::{Gauge, Pressure};
 #[cfg(doc)]
 use crate::{Logger, Sink};
 

@@ -7,7 +7,7 @@ use super::error::{BuildError, Problem, knob};
 use crate::filter::Filter;
 use crate::pipeline::Pipeline;
 use crate::queue::EVENT_BYTES;
-use crate::worker::Gauge;
+use crate::runtime::Gauge;
 
 const MAX_LANES: usize = 64;
 const MAX_CAPACITY: usize = 1 << 24;

@@ -1,41 +1,42 @@
 //! The caller's thread, once: from a checked plan to a running logger.
 
-use std::io;
 #[cfg(feature = "prometheus")]
 use std::net::SocketAddr;
 #[cfg(feature = "prometheus")]
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
 #[cfg(feature = "prometheus")]
 use futures::future::BoxFuture;
 use metrics::Recorder;
-use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
 
 use super::Builder;
 use super::error::{BuildError, Problem};
 use super::plan::Plan;
-use crate::deadline;
-use crate::diagnostics::{Diagnostic, Diagnostics};
+#[cfg(feature = "prometheus")]
+use crate::admin::{Exporter, Server};
+use crate::dispatch::{Desk, Enrichers};
 use crate::event::Redactor;
 use crate::filter::FilterCell;
 use crate::logger::Logger;
-use crate::metrics::{Limits, Meters, SinkMeters};
+use crate::observe::diagnostics::Diagnostics;
+use crate::observe::metrics::{Limits, Meters, SinkMeters};
 use crate::pipeline::{Bells, House, Line, Pipeline, Station, StationConfig};
-#[cfg(feature = "prometheus")]
-use crate::prometheus::{Exporter, Server};
 use crate::queue::{MayBlock, Queue, QueueConfig, Reserve, mark_logger_thread};
-use crate::shared::{Home, Hooks, Shared};
-use crate::shutdown::ShutdownCell;
-use crate::worker::{self, Cancel, Desk, Enrichers, Kit};
+use crate::runtime::{self, Cancel, Home, Hooks, Kit, OwnRuntime, Shared, ShutdownCell, watch};
 
-/// The flush task is watched this often, and reported if it was not polled in between.
-const WATCH: Duration = Duration::from_secs(1);
+impl Logger {
+    /// Begins to configure a logger.
+    pub fn builder() -> Builder<'static> {
+        Builder::new()
+    }
+}
 
 impl Builder<'_> {
     /// Starts the logger on a thread of its own, named `logweir`: it works from any runtime or none, does not starve
@@ -75,7 +76,7 @@ impl Builder<'_> {
     pub fn start_on(self, runtime: &Handle) -> Result<Logger, BuildError> {
         let is_current_thread = runtime.runtime_flavor() == RuntimeFlavor::CurrentThread;
         let (shared, kit) = self.build(runtime, Home::Runtime { id: runtime.id(), is_current_thread })?;
-        runtime.spawn(worker::run(shared.clone(), kit));
+        runtime.spawn(runtime::run(shared.clone(), kit));
         Ok(Logger::new(shared))
     }
 
@@ -194,32 +195,10 @@ fn next_name() -> String {
     }
 }
 
-/// The runtime of a thread of our own, whose end waits for nobody: a sink may have left a blocking task behind, and
-/// a `start` that fails drops it on the caller's thread, where tokio panics if waiting could block another runtime.
-pub(crate) struct OwnRuntime(Option<Runtime>);
-
-impl OwnRuntime {
-    pub(crate) fn new(runtime: Runtime) -> Self {
-        OwnRuntime(Some(runtime))
-    }
-
-    pub(crate) fn get(&self) -> &Runtime {
-        self.0.as_ref().expect("only `drop` takes it")
-    }
-}
-
-impl Drop for OwnRuntime {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
 /// The logger's own thread.
 fn run_thread(runtime: OwnRuntime, shared: Arc<Shared>, kit: Kit) {
     mark_logger_thread();
-    runtime.get().block_on(worker::run(shared, kit));
+    runtime.get().block_on(runtime::run(shared, kit));
 }
 
 /// The shared half of each pipeline, and the half its task owns.
@@ -265,7 +244,7 @@ fn register_server(
 }
 
 #[cfg(feature = "prometheus")]
-fn companion(server: Server, shared: Weak<Shared>) -> BoxFuture<'static, ()> {
+fn companion(server: Server, shared: std::sync::Weak<Shared>) -> BoxFuture<'static, ()> {
     Box::pin(server.run(shared))
 }
 
@@ -273,28 +252,4 @@ fn check_timers(runtime: &Handle) -> Result<(), BuildError> {
     let _inside = runtime.enter();
     let made = catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO)));
     made.map_err(|_| BuildError(Problem::Runtime("timers (`enable_time`)")))
-}
-
-/// Has the timer thread look whether the flush task is polled.
-fn watch(shared: &Arc<Shared>) -> io::Result<()> {
-    let shared = Arc::downgrade(shared);
-    let (mut seen, mut periods) = (u64::MAX, 0_u32);
-    deadline::every(WATCH, move || {
-        let Some(shared) = Weak::upgrade(&shared).filter(|shared| shared.shutdown.requested().is_none()) else {
-            return false;
-        };
-        let turns = shared.turns.load(Ordering::Relaxed);
-        periods = if turns == seen { periods + 1 } else { 0 };
-        seen = turns;
-        // Asked to take a turn one period ago, it has not.
-        if periods == 1 {
-            shared.diagnostics.report(Diagnostic::Stalled { since: WATCH });
-        }
-        // It still has not: a handler that would be called where it runs hears nothing either.
-        if periods == 2 {
-            shared.diagnostics.pass_over();
-        }
-        shared.watched.notify_one();
-        true
-    })
 }

@@ -10,7 +10,7 @@ use super::item::{Item, Origin};
 use super::nearest::nearest;
 use crate::builder::BuildError;
 use crate::filter::ParseFilterError;
-use crate::shutdown::BoxError;
+use crate::runtime::BoxError;
 
 /// Values longer than this are cut in a message: a key and what is allowed say more than the end of a long text.
 const LONGEST_VALUE: usize = 80;
@@ -224,7 +224,7 @@ impl fmt::Display for ConfigError {
                 write!(f, "`{named}` is {value}; allowed is {allowed}")
             }
             Problem::Refused(why) => write!(f, "`{named}` is {value}: {}", plain(why)),
-            Problem::Sink(error) => write!(f, "`{named}`: {}", crate::diagnostics::Chain(&**error)),
+            Problem::Sink(error) => write!(f, "`{named}`: {}", crate::observe::diagnostics::Chain(&**error)),
             Problem::Registered(name) => {
                 write!(f, "a sink cannot be registered as `{name}`: there is one of that name")
             }

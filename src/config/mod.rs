@@ -12,7 +12,7 @@ mod reader;
 mod rolling;
 mod settings;
 mod sink;
-mod sinks;
+mod registry;
 #[cfg(test)]
 pub(crate) mod tests;
 mod text;
@@ -30,8 +30,8 @@ use error::Problem;
 pub use format::FormatOptions;
 use item::{Item, Origin, Source};
 pub use quantity::{HumanDuration, HumanSize};
+pub use registry::Sinks;
 use settings::{Settings, set};
-pub use sinks::Sinks;
 
 use crate::builder::{BuildError, Builder};
 

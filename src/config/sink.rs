@@ -12,10 +12,10 @@ use super::format::FormatOptions;
 use super::item::{Item, Node};
 use super::quantity::LevelName;
 use super::reader::read;
+use super::registry::Sinks;
 use super::rolling::RollingPolicy;
 use super::set;
 use super::settings::check_filter;
-use super::sinks::Sinks;
 use crate::pipeline::Pipeline;
 use crate::sink::{Colors, ConsoleSink, Durability, FileSink, NullSink};
 

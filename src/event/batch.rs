@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::context::Context;
+use super::shared_fields::Context;
 use super::{Event, Record};
 
 /// Events for one [`Sink::write`](crate::Sink::write), oldest first.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::fields::{Fields, Layer};
+use super::encoding::{Fields, Layer};
 use super::template::Template;
 use super::value::ToValue;
 use super::{Callsite, Event, Level};

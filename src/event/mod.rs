@@ -2,11 +2,12 @@
 
 mod batch;
 mod callsite;
-mod context;
+mod encoding;
 mod field_set;
-mod fields;
 mod level;
 mod redact;
+mod sensitive;
+mod shared_fields;
 mod template;
 mod value;
 
@@ -17,15 +18,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub use batch::Batch;
 #[doc(hidden)]
 pub use callsite::Callsite;
-pub(crate) use context::Context;
-#[cfg(feature = "tracing")]
-pub(crate) use context::Pairs;
+pub use encoding::Fields;
+pub(crate) use encoding::TextKind;
+use encoding::{Encoded, Layer, Reader};
 pub use field_set::FieldSet;
-pub use fields::Fields;
-pub(crate) use fields::TextKind;
-use fields::{Encoded, Layer, Reader};
 pub use level::{Level, LevelFilter, ParseLevelError};
 pub(crate) use redact::{MASK, Pattern, Redactor};
+pub use sensitive::Sensitive;
+pub(crate) use shared_fields::Context;
+#[cfg(feature = "tracing")]
+pub(crate) use shared_fields::Pairs;
 #[doc(hidden)]
 pub use template::{Hole, Piece, Template, count, dotted, dotted_len, field_name, parse, text};
 pub use value::{ErrorChain, ToValue, Value, err};

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::callsite::Callsite;
-use super::fields::{Encoded, Reader, values};
+use super::encoding::{Encoded, Reader, values};
 use super::value::Value;
 
 /// Stands where a value was.

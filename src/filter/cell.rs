@@ -29,6 +29,9 @@ struct Settings {
     /// Told the lowest threshold of each new filter.
     #[cfg(feature = "log")]
     follower: Option<fn(LevelFilter)>,
+    /// Called after each replacement, without the lock: what it asks again takes that.
+    #[cfg(feature = "tracing")]
+    on_change: Option<fn()>,
 }
 
 /// Generation 0 means a call site that never asked.
@@ -51,6 +54,8 @@ impl FilterCell {
                 lease: None,
                 #[cfg(feature = "log")]
                 follower: None,
+                #[cfg(feature = "tracing")]
+                on_change: None,
             }),
         }
     }
@@ -151,6 +156,12 @@ impl FilterCell {
         settings.follower = Some(follower);
     }
 
+    /// Has `call` called after each replacement.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn on_change(&self, call: fn()) {
+        self.settings().on_change = Some(call);
+    }
+
     /// Under the lock, so that two replacements leave one filter's numbers, not a mixture.
     fn install(&self, mut settings: MutexGuard<'_, Settings>, filter: Arc<Filter>) {
         let lowest = filter.lowest();
@@ -159,10 +170,11 @@ impl FilterCell {
         self.generation.store(GENERATION.fetch_add(1, Ordering::Relaxed), Ordering::Release);
         #[cfg(feature = "log")]
         settings.follower.iter().for_each(|follower| follower(lowest));
-        // Not before: what is asked again takes this lock.
+        #[cfg(feature = "tracing")]
+        let on_change = settings.on_change;
         drop(settings);
         #[cfg(feature = "tracing")]
-        crate::bridge::tracing::filter_changed();
+        on_change.iter().for_each(|call| call());
     }
 
     fn settings(&self) -> MutexGuard<'_, Settings> {

@@ -2,6 +2,7 @@
 
 mod cell;
 mod env;
+pub(crate) mod sampler;
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,8 +1,8 @@
 //! Anywhere a sink formats (pure): one line of `key=value` pairs per event.
 
 use super::Format;
+use super::callsite_cache::{Fragments, Sites};
 use super::escape::{escape_message, hex, is_hidden, is_plain};
-use super::fragments::{Fragments, Sites};
 use super::json::{InString, not_finite, write_string};
 use super::reserved;
 use super::text;

@@ -41,7 +41,7 @@
 mod clef;
 mod embedded;
 mod escape;
-mod fragments;
+mod callsite_cache;
 mod json;
 mod logfmt;
 #[cfg(feature = "pretty")]

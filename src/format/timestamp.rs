@@ -2,7 +2,7 @@
 //!
 //! Events come many to a second, so the text up to the second is kept and only the fraction is written anew.
 
-use crate::calendar::{DAYS_BEFORE_EPOCH, civil};
+use crate::time::calendar::{DAYS_BEFORE_EPOCH, civil};
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 const SECONDS_PER_DAY: u64 = 86_400;

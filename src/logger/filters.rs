@@ -60,6 +60,12 @@ impl Logger {
         Ok(())
     }
 
+    /// Has `call` called after each replacement of the filter. It must not log or block.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn on_filter_change(&self, call: fn()) {
+        self.shared.filter.on_change(call);
+    }
+
     /// Tells `follower` the lowest threshold of the filter, now and of each new one. It must not log or block.
     #[cfg(feature = "log")]
     pub(crate) fn follow_filter(&self, follower: fn(LevelFilter)) {

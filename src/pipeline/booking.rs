@@ -7,15 +7,16 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, sleep_until};
 
 use super::backlog::Entry;
-use super::breaker::{BreakerState, Circuit};
+use super::breaker::Circuit;
 use super::ledger::{Fate, Outlet, last_error};
 use super::load::Piece;
 use super::notice::{Audience, Notice, Writer};
 use super::station::{Barrier, State, Station};
-use crate::clock;
-use crate::diagnostics::Diagnostic;
 use crate::event::Batch;
+use crate::observe::diagnostics::Diagnostic;
 use crate::sink::SinkError;
+use crate::stats::labels::BreakerState;
+use crate::time::clock;
 
 const EVERYBODY: [Audience; 2] = [Audience::Sink, Audience::Fallback];
 const THE_FALLBACK: [Audience; 1] = [Audience::Fallback];

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::stats::labels::BreakerState;
+
 /// When a sink that keeps failing is left alone.
 ///
 /// Closed, every batch is written. After so many failures in a row it opens: batches go to the fallback, if there is
@@ -49,20 +51,6 @@ impl Breaker {
         self.cap = delay;
         self
     }
-}
-
-/// Where a circuit breaker stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
-#[non_exhaustive]
-pub enum BreakerState {
-    /// Every batch is written. 0 in the metrics.
-    #[default]
-    Closed,
-    /// One write is tried. 1 in the metrics.
-    HalfOpen,
-    /// The sink is left alone. 2 in the metrics.
-    Open,
 }
 
 pub(crate) type BreakerCallback = Box<dyn Fn(BreakerState) + Send + Sync>;

@@ -20,10 +20,10 @@ use super::load::{Bisected, Load};
 use super::notice::{Audience, Notice};
 use super::retry::{Backoff, Retry};
 use super::station::Station;
+use crate::context::suppress::suppress;
 use crate::event::Batch;
 use crate::sink::{ErrorKind, Sink, SinkError};
 use crate::stats::DropReason;
-use crate::suppress::suppress;
 
 /// What a sink task owns.
 pub(crate) struct Line {

@@ -15,12 +15,14 @@ mod station;
 use std::time::Duration;
 
 pub use backlog::Backlog;
+pub use breaker::Breaker;
 pub(crate) use breaker::BreakerCallback;
-pub use breaker::{Breaker, BreakerState};
 pub(crate) use delivery::{Line, deliver};
 pub(crate) use fallback::Link;
 pub use retry::Retry;
 pub(crate) use station::{Barrier, Bells, House, Station, StationConfig, weigh};
+
+pub use crate::stats::labels::BreakerState;
 
 use crate::event::Level;
 use crate::filter::{Filter, ParseFilterError};

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::clock;
 use crate::event::{Batch, Context, Event, Level, Value};
 use crate::stats::Drops;
+use crate::time::clock;
 
 const TARGET: &str = "logweir";
 /// From a second to a quarter of an hour.

@@ -11,14 +11,15 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 use super::backlog::{Backlog, BacklogQueue, Entry};
-use super::breaker::{Breaker, BreakerCallback, BreakerState, Circuit};
+use super::breaker::{Breaker, BreakerCallback, Circuit};
 use super::ledger::{Ledger, Moment};
 use super::notice::Notices;
 use super::selection::Selection;
-use crate::diagnostics::Diagnostics;
 use crate::event::{Batch, Context, Event};
 use crate::filter::Filter;
-use crate::metrics::SinkMeters;
+use crate::observe::diagnostics::Diagnostics;
+use crate::observe::metrics::SinkMeters;
+use crate::stats::labels::BreakerState;
 use crate::stats::{DropReason, Drops, LastError, SinkFlush, SinkReport};
 
 /// A sink that wants less than this part of a batch gets copies: a view would pin all the rest.

@@ -10,9 +10,9 @@ use tokio::sync::mpsc::error::TrySendError;
 use super::lane::Lane;
 use super::push::has_charged_context;
 use super::{Account, MayBlock, Queue, is_logger_thread};
-use crate::clock;
 use crate::event::Event;
 use crate::stats::DropReason;
+use crate::time::clock;
 
 impl Queue {
     /// Waits for room and takes the event in.
@@ -37,7 +37,7 @@ impl Queue {
         let mut stage = DropReason::OverflowNewest;
         let until = Instant::now().checked_add(wait);
         let admitted = self.admit(lane, event, Restricted::IsShed, &mut stage);
-        let admitted = crate::deadline::block_until(admitted, until);
+        let admitted = crate::time::timer::block_until(admitted, until);
         if let Err(reason) = admitted.unwrap_or(Err(stage)) {
             lane.refuse(self.closed_or(lane, reason));
         }

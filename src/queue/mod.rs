@@ -18,8 +18,8 @@ pub use overflow::Overflow;
 pub use push::TryEmitError;
 pub(crate) use signal::{Signal, is_logger_thread, mark_logger_thread};
 
+use crate::context::scope::QueueId;
 use crate::event::{Event, Level, LevelFilter, Redactor};
-use crate::scope::QueueId;
 use crate::stats::Drops;
 
 /// What one event costs while it waits.

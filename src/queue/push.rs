@@ -10,12 +10,12 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::lane::Lane;
 use super::{Overflow, Queue};
-use crate::clock;
+use crate::context::scope;
+use crate::context::suppress;
+use crate::context::thread_flags;
 use crate::event::{Context, Event, Level};
-use crate::here;
-use crate::scope;
 use crate::stats::DropReason;
-use crate::suppress;
+use crate::time::clock;
 
 /// Why [`Logger::try_emit`](crate::Logger::try_emit) did not take the event; it is handed back.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ impl Queue {
     /// Whether an event that is logged here needs more than the context of the handle that logs it.
     #[inline(always)]
     pub(crate) fn is_special_here(&self) -> bool {
-        here::is_special() || self.config.redactor.is_some()
+        thread_flags::is_special() || self.config.redactor.is_some()
     }
 
     /// Gives an event the context it is to have, in a scope too, and masks what is to be hidden. Whether it may enter at

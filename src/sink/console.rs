@@ -9,8 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::SinkError;
-use super::blocking::{Blocking, BlockingSink, sink_on_its_thread};
-use super::writer::{LineWriter, Outlet as LineOutlet};
+use super::lines::{LineWriter, Outlet as LineOutlet};
+use super::thread::{Blocking, BlockingSink, sink_on_its_thread};
 use crate::event::{Batch, Level};
 #[cfg(feature = "pretty")]
 use crate::format::Pretty;

@@ -5,6 +5,8 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use crate::stats::labels::ErrorKind;
+
 /// The error of a failed [`Sink`](super::Sink) call, by what to do next.
 ///
 /// * [`temporary`](SinkError::temporary): the same write may work later;
@@ -15,40 +17,6 @@ pub struct SinkError {
     source: Box<dyn Error + Send + Sync>,
     delivered: usize,
     retry_after: Option<Duration>,
-}
-
-/// What kind of trouble a sink had; the label `kind` of `logweir_sink_errors_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// Trying again may help.
-    Temporary,
-    /// The events are not acceptable to the sink.
-    Rejected,
-    /// The sink is unusable.
-    Permanent,
-    /// The call did not end within the pipeline's timeout.
-    Timeout,
-    /// The sink (or its format) panicked.
-    Panic,
-}
-
-impl ErrorKind {
-    /// Every kind.
-    pub const ALL: [ErrorKind; 5] =
-        [ErrorKind::Temporary, ErrorKind::Rejected, ErrorKind::Permanent, ErrorKind::Timeout, ErrorKind::Panic];
-
-    /// The snake-case name.
-    pub const fn as_str(self) -> &'static str {
-        ["temporary", "rejected", "permanent", "timeout", "panic"][self as usize]
-    }
-}
-
-impl fmt::Display for ErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
 }
 
 impl SinkError {

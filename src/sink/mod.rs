@@ -1,27 +1,26 @@
 //! A sink task (async sinks) or a thread the sink owns (blocking ones): where bytes leave the process.
 
-mod blocking;
 mod console;
 mod error;
 mod file;
+mod lines;
 mod memory;
 mod null;
-mod selection;
-mod writer;
+mod thread;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use blocking::{Blocking, BlockingSink};
 pub use console::{Colors, ConsoleSink};
-pub use error::{ErrorKind, SinkError};
+pub use error::SinkError;
 pub use file::{Durability, FileSink, OpenError, Rolling, RollingError, UpkeepError, UpkeepTask};
-pub use memory::{Captured, MemorySink, WaitError};
+pub use memory::{Captured, MemorySink, Selection, WaitError};
 pub use null::NullSink;
-pub use selection::Selection;
+pub use thread::{Blocking, BlockingSink};
 
 use crate::event::Batch;
+pub use crate::stats::labels::ErrorKind;
 
 /// Where events go: a file, a socket, a service.
 ///

@@ -1,7 +1,6 @@
 //! The caller's thread: the logger's filter as `tracing` asks for it.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing_core::subscriber::Interest;
 use tracing_core::{LevelFilter, Metadata, Subscriber, callsite};
@@ -21,7 +20,8 @@ pub struct LoggerFilter {
 
 impl LoggerFilter {
     pub(super) fn new(logger: Logger) -> Self {
-        IS_USED.store(true, Ordering::Relaxed);
+        // Call sites of `tracing` must not go by answers they keep from the filter before.
+        logger.on_filter_change(callsite::rebuild_interest_cache);
         LoggerFilter { logger }
     }
 }
@@ -66,15 +66,5 @@ impl<S: Subscriber> Filter<S> for LoggerFilter {
 impl fmt::Debug for LoggerFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LoggerFilter").field("logger", &self.logger).finish()
-    }
-}
-
-static IS_USED: AtomicBool = AtomicBool::new(false);
-
-/// A logger's filter was replaced: call sites of `tracing` must not go by the answers they keep.
-pub(crate) fn filter_changed() {
-    // Programs without the layer do not pay for asking every call site.
-    if IS_USED.load(Ordering::Relaxed) {
-        callsite::rebuild_interest_cache();
     }
 }

@@ -83,7 +83,7 @@
 //!
 //! # What do sinks log?
 //! Nothing that comes back: what is logged through the layer while a sink works is suppressed and counted, as it is with
-//! every other way in. See [`suppress`](crate::suppress()).
+//! every other way in. See [`suppress`](crate::context::suppress()).
 
 mod filter;
 mod layer;
@@ -98,7 +98,6 @@ use std::sync::Arc;
 use tracing_subscriber::filter::Filtered;
 
 pub use filter::LoggerFilter;
-pub(crate) use filter::filter_changed;
 use spans::LayerId;
 
 use crate::event::Context;

@@ -3,8 +3,8 @@
 mod event_id;
 
 use super::Format;
+use super::callsite_cache::{Fragments, Known, Sites};
 use super::escape::{escape, escape_message, escape_written};
-use super::fragments::{Fragments, Known, Sites};
 use super::json::{InString, write_name, write_string, write_value};
 use super::reserved;
 use super::timestamp::{Precision, Timestamp, UtcOffset};

@@ -5,8 +5,8 @@ mod nested;
 mod value;
 
 use super::Format;
+use super::callsite_cache::{Fragments, Known, Sites};
 use super::escape::{escape, escape_message};
-use super::fragments::{Fragments, Known, Sites};
 use super::reserved;
 use super::timestamp::{Precision, Timestamp, UtcOffset};
 use crate::event::{Callsite, Record};

@@ -26,8 +26,8 @@ use self::roller::Roller;
 use self::target::Target;
 use self::upkeep::Trouble;
 use super::SinkError;
-use super::blocking::{Blocking, BlockingSink, sink_on_its_thread};
-use super::writer::{LineWriter, classify};
+use super::lines::{LineWriter, classify};
+use super::thread::{Blocking, BlockingSink, sink_on_its_thread};
 use crate::event::Batch;
 use crate::format::{Format, Text};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::calendar::{DAYS_BEFORE_EPOCH, civil, days};
+use crate::time::calendar::{DAYS_BEFORE_EPOCH, civil, days};
 
 /// How long a stretch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use super::error::RollingError;
 use super::names::Names;
 use super::period::Unit;
 use super::retention::Retention;
-use crate::clock;
 use crate::event::nanos;
+use crate::time::clock;
 
 /// When a [`FileSink`](super::FileSink) begins another file, how its files are called, and what is kept of them.
 ///

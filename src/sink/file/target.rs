@@ -9,7 +9,7 @@ use super::error::{OpenError, UpkeepError, UpkeepTask};
 use super::open::{Identity, Opened, has_a_name};
 use super::roller::Roller;
 use super::upkeep::Trouble;
-use crate::sink::writer::{Admitted, Outlet};
+use crate::sink::lines::{Admitted, Outlet};
 
 pub(super) struct Target {
     /// Where the file was opened.

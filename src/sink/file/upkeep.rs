@@ -17,8 +17,8 @@ use super::names::{Place, State};
 use super::open::claim;
 use super::retention::{Now, Rolled};
 use super::rolling::Rolling;
+use crate::context::suppress;
 use crate::sink::SinkError;
-use crate::suppress;
 
 /// How often it looks by itself, if time alone may make something to do.
 const PERIOD: Duration = Duration::from_secs(60);

@@ -1,0 +1,300 @@
+//! The caller's thread: fields of everything that a task logs while it is in a scope.
+//!
+//! Invariants:
+//! * What a thread has entered is left in the opposite order: every entry is a guard that lives within one poll, one call
+//!   or one drop.
+//! * The flag [`SCOPED`] is up exactly while the innermost entry has fields.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+use crate::context::thread_flags::{self, SCOPED};
+use crate::event::{Context, FieldSet, Value};
+
+/// Contexts a scope keeps for handles and loggers besides the first that logged in it.
+const KEPT: usize = 8;
+
+thread_local! {
+    static ENTERED: RefCell<Vec<Scope>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs a future in which every event carries these fields, whatever logger it goes to.
+///
+/// The scope follows the future: across its awaits, and to any thread it is polled on. It is left while other tasks run
+/// in between. What the future's destructor logs, when it is cancelled, is in the scope too.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use logweir::{Logger, correlation_id, fields, info, scope};
+/// # let memory = logweir::sink::MemorySink::new();
+/// # let logger = Logger::builder().sink("memory", memory.clone()).start()?;
+///
+/// async fn charge(logger: &Logger) {
+///     info!(logger: logger, "charged {amount}", amount = 12); // carries `request_id`, knows nothing of it
+/// }
+///
+/// scope(fields![request_id = correlation_id(), route = "/pay"], async {
+///     charge(&logger).await;
+/// })
+/// .await;
+/// # logger.shutdown(std::time::Duration::from_secs(5)).await;
+/// # assert!(memory.events()[0].field("request_id").is_some());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Which field wins
+/// Of one name the nearest: the event's own, then that of the handle it was logged with ([`Logger::with`](crate::Logger::with):
+/// somebody chose that handle for this call), then the innermost scope's, then the outer ones', then the logger's
+/// enrichment.
+///
+/// # Nesting and tasks
+/// A scope is within the one that is current where it is made, which is this call, not the first poll. `tokio::spawn`
+/// starts a task outside every scope, as it starts it outside every borrow; a task that is to be in one is wrapped:
+/// `tokio::spawn(scope(fields![job = 7], work()))` is within the spawner's scope, and
+/// `tokio::spawn(current_scope().run(work()))` in that very one.
+///
+/// # Cost
+/// The fields are encoded once, here. The first event of each logger (and of each handle with fields of its own) makes
+/// the context, which is charged to that logger's memory as that of `Logger::with` is; if there is no room, its events are
+/// refused (`bytes`) until there is. Every other event takes a reference count. Who is in no scope pays nothing.
+///
+/// # Cancel safety
+/// As the future's own.
+pub fn scope<F: Future>(fields: FieldSet, future: F) -> impl Future<Output = F::Output> {
+    Scope::new(fields).run(future)
+}
+
+/// As [`scope`](scope()), for code that does not await: every event that this thread logs within `f` carries the fields.
+///
+/// ```
+/// use logweir::{fields, in_scope, info};
+///
+/// let sum = in_scope(fields![job = "nightly"], || {
+///     info!("begins");
+///     40 + 2
+/// });
+/// # assert_eq!(sum, 42);
+/// ```
+pub fn in_scope<T>(fields: FieldSet, f: impl FnOnce() -> T) -> T {
+    Scope::new(fields).in_scope(f)
+}
+
+/// The scope this thread is in now, to be carried to a task or a thread that does not inherit it; an empty one if there is
+/// none.
+///
+/// ```
+/// use logweir::{current_scope, fields, in_scope, info};
+///
+/// in_scope(fields![job = "nightly"], || {
+///     let here = current_scope();
+///     std::thread::spawn(move || here.in_scope(|| info!("in the same scope"))).join()
+/// })
+/// # .unwrap();
+/// ```
+pub fn current_scope() -> Scope {
+    // The thread may be ending, with its stack of scopes gone.
+    let current = ENTERED.try_with(|entered| entered.borrow().last().cloned());
+    current.ok().flatten().unwrap_or(Scope(None))
+}
+
+/// A scope that can be entered often, and carried about: what [`scope`](scope()) makes for one future. Clones are the same
+/// scope.
+#[derive(Clone)]
+#[must_use = "nothing is in a scope until it runs in it"]
+pub struct Scope(Option<Arc<Node>>);
+
+struct Node {
+    /// The fields of the scope and, for names it does not have itself, of the ones around it.
+    fields: Context,
+    /// What the events of the first logger carry, which most often is the only one.
+    first: OnceLock<Dressed>,
+    // A std lock: held to look through a handful.
+    others: Mutex<VecDeque<Dressed>>,
+}
+
+/// The context of events in a scope, for the handles of one logger that have the same fields of their own.
+struct Dressed {
+    queue: QueueId,
+    /// The handle's context. Weak, so that the scope does not keep it; the address stays taken all the same.
+    base: Option<Weak<Context>>,
+    context: Arc<Context>,
+}
+
+/// Which queue pays: unique in the process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct QueueId(u64);
+
+impl QueueId {
+    pub(crate) fn next() -> Self {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        QueueId(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Scope {
+    /// A scope with these fields, within the one that is current here.
+    pub fn new(fields: FieldSet) -> Self {
+        let outer = current_scope();
+        let fields = Context::over(&fields, outer.0.as_deref().map(|outer| &outer.fields));
+        Scope(Some(Arc::new(Node { fields, first: OnceLock::new(), others: Mutex::default() })))
+    }
+
+    /// Runs a future in this scope instead of the one it would be in.
+    ///
+    /// # Cancel safety
+    /// As the future's own.
+    pub async fn run<F: Future>(self, future: F) -> F::Output {
+        // Dropped in the opposite order: the scope is entered, the future dropped, the scope left.
+        let _last = LeaveWhenDropped;
+        let mut future = pin!(future);
+        let _first = EnterWhenDropped(&self);
+        poll_fn(|cx| {
+            let _entry = Entry::new(&self);
+            future.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// Calls `f` in this scope.
+    pub fn in_scope<T>(&self, f: impl FnOnce() -> T) -> T {
+        let _entry = Entry::new(self);
+        f()
+    }
+
+    /// The value of the field of this name, of this scope or of one around it: for the header of a request to the next
+    /// service, say. Redaction has not happened here yet.
+    pub fn field(&self, name: &str) -> Option<Value<'_>> {
+        self.0.as_ref()?.fields.field(name)
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Scope").field(&self.0.as_ref().map(|node| &node.fields)).finish()
+    }
+}
+
+impl Node {
+    /// The context that most events have: no lock, and nothing that could run somebody's code.
+    fn first(&self, queue: QueueId, base: Option<&Arc<Context>>) -> Option<Arc<Context>> {
+        let first = self.first.get().filter(|first| first.suits(queue, base))?;
+        Some(first.context.clone())
+    }
+
+    fn other(
+        &self,
+        queue: QueueId,
+        base: Option<&Arc<Context>>,
+        make: impl FnOnce(Context) -> Arc<Context>,
+    ) -> Arc<Context> {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have made it while this one waited.
+        let made = || others.iter().find(|known| known.suits(queue, base)).map(|known| known.context.clone());
+        if let Some(context) = self.first(queue, base).or_else(made) {
+            return context;
+        }
+        let context = make(base.map_or_else(|| self.fields.share(), |base| base.within(&self.fields)));
+        // One that nobody pays for is made again: there may be room next time.
+        if context.is_charged() {
+            let dressed = Dressed { queue, base: base.map(Arc::downgrade), context: context.clone() };
+            if let Err(dressed) = self.first.set(dressed) {
+                others.push_front(dressed);
+            }
+        }
+        let kept = others.len().min(KEPT);
+        let forgotten = others.split_off(kept);
+        drop(others);
+        // Behind the lock: bytes that are given back wake who waits for them.
+        drop(forgotten);
+        context
+    }
+}
+
+impl Dressed {
+    fn suits(&self, queue: QueueId, base: Option<&Arc<Context>>) -> bool {
+        self.queue == queue && self.base.as_ref().map(Weak::as_ptr) == base.map(Arc::as_ptr)
+    }
+}
+
+/// The context of an event that is logged here now; none outside every scope. `base` is what it would have outside, and
+/// `make` masks and charges.
+pub(crate) fn dress(
+    queue: QueueId,
+    base: Option<&Arc<Context>>,
+    make: impl FnOnce(Context) -> Arc<Context>,
+) -> Option<Arc<Context>> {
+    if !thread_flags::is(SCOPED) {
+        return None;
+    }
+    let found = ENTERED.try_with(|entered| {
+        let entered = entered.borrow();
+        let node = entered.last()?.0.as_ref()?;
+        Some(node.first(queue, base).ok_or_else(|| node.clone()))
+    });
+    match found.ok().flatten()? {
+        Ok(context) => Some(context),
+        // With nothing borrowed.
+        Err(node) => Some(node.other(queue, base, make)),
+    }
+}
+
+/// In the scope until it is dropped.
+struct Entry;
+
+impl Entry {
+    fn new(scope: &Scope) -> Self {
+        enter(scope);
+        Entry
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        leave();
+    }
+}
+
+/// With [`LeaveWhenDropped`] around a future: its destructor runs in the scope.
+struct EnterWhenDropped<'a>(&'a Scope);
+
+impl Drop for EnterWhenDropped<'_> {
+    fn drop(&mut self) {
+        enter(self.0);
+    }
+}
+
+struct LeaveWhenDropped;
+
+impl Drop for LeaveWhenDropped {
+    fn drop(&mut self) {
+        leave();
+    }
+}
+
+fn enter(scope: &Scope) {
+    let entered = ENTERED.try_with(|entered| entered.borrow_mut().push(scope.clone()));
+    // On a thread whose stack of scopes is gone nothing is entered, and nothing will be left.
+    if entered.is_ok() {
+        thread_flags::set(SCOPED, scope.0.is_some());
+    }
+}
+
+fn leave() {
+    let left = ENTERED.try_with(|entered| {
+        let mut entered = entered.borrow_mut();
+        let left = entered.pop();
+        (left, entered.last().is_some_and(|scope| scope.0.is_some()))
+    });
+    if let Ok((_, is_in_another)) = &left {
+        thread_flags::set(SCOPED, *is_in_another);
+    }
+    // The scope itself is dropped here, with nothing borrowed.
+    drop(left);
+}

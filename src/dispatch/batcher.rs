@@ -1,0 +1,201 @@
+//! The flush task (pure): merges the lanes by time into batches.
+//!
+//! A task that moves between threads emits into several lanes. A drain therefore takes only events up to its cut, the
+//! time noted before it looked at the first lane: what is newer may have a predecessor in a lane that was already seen
+//! empty. Such an event is held for this drain and passes in the next, whatever the clock says then. Order within a
+//! lane never changes.
+
+use std::collections::VecDeque;
+use std::slice;
+
+use crate::event::Event;
+use crate::pipeline::weigh;
+use crate::time::clock;
+
+/// No cut: for a flush and the end, which want everything.
+pub(crate) const NO_CUT: u64 = u64::MAX;
+
+pub(super) struct Batcher {
+    stages: Box<[Stage]>,
+    scratch: Vec<Event>,
+    /// Where a batch is put together: what is made of it is then allocated once, in its size.
+    batch: Vec<Event>,
+    max_events: usize,
+    max_bytes: usize,
+}
+
+/// What was taken out of one lane and is not in a batch yet.
+#[derive(Default)]
+struct Stage {
+    events: VecDeque<Event>,
+    /// How many of them, from the front, were held by an earlier drain.
+    held: usize,
+    /// The lane was seen empty, or beyond the cut, in this drain.
+    is_done: bool,
+}
+
+impl Batcher {
+    pub(super) fn new(lanes: usize, max_events: usize, max_bytes: usize) -> Self {
+        let stages = (0..lanes).map(|_| Stage::default()).collect();
+        Batcher { stages, scratch: Vec::new(), batch: Vec::new(), max_events, max_bytes }
+    }
+
+    /// Events taken out of the lanes that are in no batch yet.
+    pub(super) fn staged(&self) -> usize {
+        self.stages.iter().map(|stage| stage.events.len()).sum()
+    }
+
+    /// Begins a drain.
+    pub(super) fn begin(&mut self) {
+        for stage in &mut self.stages {
+            stage.held = stage.events.len();
+            stage.is_done = false;
+        }
+    }
+
+    /// The drain's next batch, to be taken out: full, or the rest up to the cut; empty when the drain is over. `refill`
+    /// takes more events out of a lane and says how many.
+    pub(super) fn next_batch(
+        &mut self,
+        cut: u64,
+        mut refill: impl FnMut(usize, &mut Vec<Event>) -> usize,
+    ) -> &mut Vec<Event> {
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.clear();
+        let mut bytes = 0;
+        while batch.len() < self.max_events
+            && let Some(lane) = self.oldest(cut, &mut refill)
+        {
+            let stage = &mut self.stages[lane];
+            // Each event's context counts in full here, more than the batch will weigh: near enough to end a batch by.
+            let weight = stage.events.front().map_or(0, |next| weigh(slice::from_ref(next)));
+            if bytes + weight > self.max_bytes && !batch.is_empty() {
+                break;
+            }
+            bytes += weight;
+            stage.held = stage.held.saturating_sub(1);
+            batch.extend(stage.events.pop_front());
+        }
+        self.batch = batch;
+        &mut self.batch
+    }
+
+    /// The lane whose next event is the oldest that may pass.
+    fn oldest(&mut self, cut: u64, refill: &mut impl FnMut(usize, &mut Vec<Event>) -> usize) -> Option<usize> {
+        let mut oldest: Option<(u64, usize)> = None;
+        for lane in 0..self.stages.len() {
+            let Some(nanos) = self.head(lane, cut, refill) else { continue };
+            if oldest.is_none_or(|(least, _)| nanos < least) {
+                oldest = Some((nanos, lane));
+            }
+        }
+        oldest.map(|(_, lane)| lane)
+    }
+
+    /// The time of a lane's next event that may pass.
+    fn head(&mut self, lane: usize, cut: u64, refill: &mut impl FnMut(usize, &mut Vec<Event>) -> usize) -> Option<u64> {
+        let stage = &mut self.stages[lane];
+        if stage.is_done {
+            return None;
+        }
+        if stage.events.is_empty() {
+            refill(lane, &mut self.scratch);
+            stage.events.extend(self.scratch.drain(..));
+        }
+        let next = stage.events.front().map(Event::nanos).filter(|&nanos| stage.held > 0 || nanos <= cut);
+        stage.is_done = next.is_none();
+        next
+    }
+}
+
+/// The cut of a drain that begins now.
+pub(crate) fn cut_now() -> u64 {
+    clock::now_nanos()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Level;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    const ANY: usize = usize::MAX;
+
+    fn event(nanos: u64) -> Event {
+        Event::dynamic(Level::Info, "t", "m").at(UNIX_EPOCH + Duration::from_nanos(nanos))
+    }
+
+    /// Lanes as lists of times; taken from the front.
+    struct Lanes(Vec<VecDeque<u64>>);
+
+    impl Lanes {
+        fn drain(&mut self, batcher: &mut Batcher, cut: u64) -> Vec<u64> {
+            batcher.begin();
+            let mut times = Vec::new();
+            loop {
+                let batch = batcher.next_batch(cut, |lane, into| {
+                    let taken = self.0[lane].drain(..).map(event).collect::<Vec<_>>();
+                    into.extend(taken);
+                    into.len()
+                });
+                if batch.is_empty() {
+                    return times;
+                }
+                times.extend(batch.iter().map(Event::nanos));
+            }
+        }
+    }
+
+    #[test]
+    fn lanes_are_merged_by_time() {
+        let mut lanes = Lanes(vec![[1, 4, 9].into(), [2, 3, 10].into(), [].into()]);
+        assert_eq!(lanes.drain(&mut Batcher::new(3, 2, ANY), 100), [1, 2, 3, 4, 9, 10]);
+    }
+
+    #[test]
+    fn an_event_beyond_the_cut_is_held_for_one_drain_whatever_the_clock_says_then() {
+        let mut lanes = Lanes(vec![[1, 50].into(), [2].into()]);
+        let mut batcher = Batcher::new(2, 10, ANY);
+        assert_eq!(lanes.drain(&mut batcher, 10), [1, 2]);
+        assert_eq!(batcher.staged(), 1);
+        lanes.0[1].extend([3, 60]);
+        // The clock stepped back: the cut is still below the held event, which passes all the same; its successor waits.
+        assert_eq!(lanes.drain(&mut batcher, 10), [3, 50]);
+        assert_eq!(lanes.drain(&mut batcher, 10), [60]);
+    }
+
+    #[test]
+    fn order_within_a_lane_never_changes() {
+        let mut lanes = Lanes(vec![[5, 1, 2].into(), [3].into()]);
+        assert_eq!(lanes.drain(&mut Batcher::new(2, 10, ANY), NO_CUT), [3, 5, 1, 2]);
+    }
+
+    #[test]
+    fn a_batch_ends_at_its_size_in_events_or_bytes_and_holds_one_event_at_least() {
+        let mut batcher = Batcher::new(1, 10, 2 * size_of::<Event>());
+        let mut lane = vec![event(1), event(2), event(3)];
+        batcher.begin();
+        let sizes: Vec<_> = (0..3)
+            .map(|_| {
+                batcher
+                    .next_batch(NO_CUT, |_, into| {
+                        into.append(&mut lane);
+                        into.len()
+                    })
+                    .len()
+            })
+            .collect();
+        assert_eq!(sizes, [2, 1, 0]);
+        let mut small = Batcher::new(1, 10, 1);
+        small.begin();
+        assert_eq!(
+            small
+                .next_batch(NO_CUT, |_, into| {
+                    into.push(event(1));
+                    1
+                })
+                .len(),
+            1
+        );
+    }
+}

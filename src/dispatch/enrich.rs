@@ -1,0 +1,61 @@
+//! The flush task: asks for the values of fields that change, and gives them to what is handed out.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::event::{Context, Redactor, ToValue};
+use crate::observe::diagnostics::{Diagnostic, Diagnostics};
+
+/// Gives what is there and one field more.
+type Extend = Box<dyn FnMut(Option<&Context>) -> Context + Send>;
+
+/// A field and who says its value. See [`Builder::enrich_with`](crate::Builder::enrich_with).
+pub(crate) struct Enricher {
+    extend: Extend,
+}
+
+impl Enricher {
+    pub(crate) fn new<V: ToValue>(key: &str, mut value: impl FnMut() -> V + Send + 'static) -> Self {
+        let key = key.to_owned();
+        Enricher { extend: Box::new(move |context| Context::extend(context, &key, value().to_value())) }
+    }
+}
+
+/// All of a logger's.
+pub(crate) struct Enrichers {
+    enrichers: Vec<Enricher>,
+    /// The fields that do not change.
+    fixed: Option<Arc<Context>>,
+}
+
+impl Enrichers {
+    pub(crate) fn new(enrichers: Vec<Enricher>, fixed: Option<Arc<Context>>) -> Self {
+        Enrichers { enrichers, fixed }
+    }
+
+    /// Whether there is nothing to ask for: no field changes.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.enrichers.is_empty()
+    }
+
+    /// Asks each. With no lock held: they may ask the logger. What they log is suppressed with all that the flush task
+    /// logs.
+    pub(crate) fn ask(&mut self, redactor: Option<&Redactor>, diagnostics: &Diagnostics) -> Option<Arc<Context>> {
+        let mut enrichment: Option<Context> = None;
+        for enricher in &mut self.enrichers {
+            let before = enrichment.as_ref().or(self.fixed.as_deref());
+            match catch_unwind(AssertUnwindSafe(|| (enricher.extend)(before))) {
+                Ok(context) => enrichment = Some(context),
+                Err(_) => diagnostics.report(Diagnostic::CallbackPanicked { callback: "enrich_with" }),
+            }
+        }
+        match enrichment {
+            Some(changing) => Some(Arc::new(match redactor {
+                Some(redactor) => changing.redacted(redactor),
+                None => changing,
+            })),
+            // All of them panicked: what they said before is not said again.
+            None => self.fixed.clone(),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Anywhere (pure): fields that many events share.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+#[cfg(feature = "tracing")]
+use super::encoding::TextKind;
+use super::encoding::{Encoded, Layer, Reader};
+use super::field_set::FieldSet;
+use super::redact::{self, Redactor};
+use super::value::Value;
+
+/// Named fields, encoded once and shared by every event that carries them.
+pub(crate) struct Context {
+    fields: Arc<Encoded>,
+    account: Account,
+}
+
+/// Who pays for a context.
+enum Account {
+    /// Nobody: the queue's account had no room, and events that carry this context are refused.
+    Nobody,
+    /// The queue, for as long as a logger or a queued event has this context.
+    Queue {
+        /// Gives the bytes back when dropped.
+        _charge: Box<dyn Any + Send + Sync>,
+        /// The same fields for events that leave the queue: a sink that hangs must not hold the queue's bytes. Made by
+        /// the flush task for the first such event, so that no caller pays for it.
+        outside: OnceLock<Arc<Context>>,
+    },
+    /// The sinks that hold events with it, each in its own account.
+    Sinks,
+}
+
+impl Context {
+    /// What `parent` has, with `name` set to `value`.
+    pub(crate) fn extend(parent: Option<&Context>, name: &str, value: Value<'_>) -> Self {
+        let mut fields = Encoded::new(0);
+        for (key, inherited) in parent.into_iter().flat_map(Context::layer) {
+            if key != name {
+                fields.push_named(key, inherited);
+            }
+        }
+        fields.push_named(name, value);
+        Context::of(fields)
+    }
+
+    /// The set's fields and, for names it does not have, the outer ones.
+    pub(crate) fn over(set: &FieldSet, outer: Option<&Context>) -> Self {
+        Context::nested(set.layer(), outer)
+    }
+
+    /// These fields and, for names that are not among them, the outer ones.
+    pub(crate) fn within(&self, outer: &Context) -> Self {
+        Context::nested(self.layer(), Some(outer))
+    }
+
+    fn nested(own: Layer<'_>, outer: Option<&Context>) -> Self {
+        let mut fields = Encoded::new(0);
+        own.for_each(|(name, value)| fields.push_named(name, value));
+        let inherited = outer.into_iter().flat_map(Context::layer).filter(|(name, _)| !own.has(name));
+        inherited.for_each(|(name, value)| fields.push_named(name, value));
+        Context::of(fields)
+    }
+
+    /// The same fields, for somebody else to pay for.
+    pub(crate) fn share(&self) -> Self {
+        Context { fields: self.fields.clone(), account: Account::Nobody }
+    }
+
+    /// The same without what the redactor hides, for nobody to pay for yet.
+    pub(crate) fn redacted(self, redactor: &Redactor) -> Self {
+        match redact::pairs(&self.fields, redactor) {
+            Some(masked) => Context::of(masked),
+            None => self,
+        }
+    }
+
+    fn of(mut fields: Encoded) -> Self {
+        fields.shrink(0);
+        Context { fields: Arc::new(fields), account: Account::Nobody }
+    }
+
+    pub(crate) fn field(&self, name: &str) -> Option<Value<'_>> {
+        self.layer().find(|(other, _)| *other == name).map(|(_, value)| value)
+    }
+
+    /// Memory this context holds, as the accounts charge it.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Context>() + size_of::<Encoded>() + self.fields.heap_bytes()
+    }
+
+    /// The queue pays; dropping `charge` gives the bytes back.
+    pub(crate) fn hold(&mut self, charge: Box<dyn Any + Send + Sync>) {
+        self.account = Account::Queue { _charge: charge, outside: OnceLock::new() };
+    }
+
+    #[inline]
+    pub(crate) fn is_charged(&self) -> bool {
+        !matches!(self.account, Account::Nobody)
+    }
+
+    /// The context of events that have left the queue, if it is another one.
+    pub(super) fn outside(&self) -> Option<&Arc<Context>> {
+        match &self.account {
+            Account::Queue { outside, .. } => {
+                Some(outside.get_or_init(|| Arc::new(Context { fields: self.fields.clone(), account: Account::Sinks })))
+            }
+            Account::Nobody | Account::Sinks => None,
+        }
+    }
+
+    pub(super) fn layer(&self) -> Layer<'_> {
+        Layer { names: &[], values: Reader::new(self.fields.bytes()) }
+    }
+}
+
+/// Named values that are not yet a context.
+#[cfg(feature = "tracing")]
+#[derive(Clone)]
+pub(crate) struct Pairs(Encoded);
+
+#[cfg(feature = "tracing")]
+impl Pairs {
+    pub(crate) const fn new() -> Self {
+        Pairs(Encoded::new(0))
+    }
+
+    /// What the context has.
+    pub(crate) fn of(context: Option<&Context>) -> Self {
+        context.map_or(Pairs::new(), |context| Pairs((*context.fields).clone()))
+    }
+
+    /// Sets a field: a name that is there already gets the new value.
+    pub(crate) fn set(&mut self, name: &str, value: Value<'_>) {
+        self.remove(name);
+        self.0.push_named(name, value);
+    }
+
+    /// As [`Pairs::set`], for a value that exists only as a formatting.
+    pub(crate) fn set_format(
+        &mut self,
+        name: &str,
+        kind: TextKind,
+        write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result,
+    ) {
+        self.remove(name);
+        self.0.push(Value::Str(name));
+        self.0.push_format(kind, write);
+    }
+
+    /// Sets every field that `nearer` has.
+    pub(crate) fn set_all(&mut self, nearer: &Pairs) {
+        let mut names = Reader::new(nearer.0.bytes());
+        while let Some(name) = names.name() {
+            self.remove(name);
+            names.skip_value();
+        }
+        self.0.append(nearer.0.bytes());
+    }
+
+    #[inline]
+    fn remove(&mut self, name: &str) {
+        if !self.0.bytes().is_empty() && self.layer().has(name) {
+            let mut rest = Encoded::new(0);
+            self.layer().filter(|(other, _)| *other != name).for_each(|(other, value)| rest.push_named(other, value));
+            self.0 = rest;
+        }
+    }
+
+    pub(super) fn layer(&self) -> Layer<'_> {
+        Layer { names: &[], values: Reader::new(self.0.bytes()) }
+    }
+}
+
+#[cfg(feature = "tracing")]
+impl From<Pairs> for Context {
+    fn from(pairs: Pairs) -> Self {
+        Context::of(pairs.0)
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.layer()).finish()
+    }
+}

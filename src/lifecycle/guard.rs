@@ -1,0 +1,66 @@
+//! The thread that leaves `main`: a shutdown in a drop.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+#[cfg(doc)]
+use crate::Builder;
+use crate::logger::{Logger, block_on};
+use crate::observe::diagnostics::{self, Diagnostic};
+use crate::runtime::{Ending, Home};
+
+impl Logger {
+    /// A guard for `main`: dropped, by `?` or a panic too, it shuts the logger down and waits for it.
+    pub fn shutdown_guard(&self, timeout: Duration) -> ShutdownGuard {
+        ShutdownGuard { logger: self.clone(), timeout }
+    }
+}
+
+/// Shuts the logger down when dropped; see [`Logger::shutdown_guard`].
+///
+/// # Blocking
+/// The drop waits for the shutdown, its timeout at the most, on whatever thread it happens: that is its purpose. On the
+/// current-thread runtime that the logger itself runs on ([`Builder::start_on`]) waiting would stop the logger; there
+/// the drop ends it at once, and says so.
+#[must_use = "dropped at once it shuts the logger down at once"]
+#[derive(Debug)]
+pub struct ShutdownGuard {
+    logger: Logger,
+    timeout: Duration,
+}
+
+impl Drop for ShutdownGuard {
+    fn drop(&mut self) {
+        let shared = self.logger.shared();
+        if shared.shutdown.is_done() {
+            return;
+        }
+        // Whoever wants the numbers awaits `shutdown`; for a guard they are said if something was lost.
+        shared.guarded.store(true, Ordering::Relaxed);
+        match (shared.home, Handle::try_current()) {
+            (Home::Runtime { id, is_current_thread: true }, Ok(here)) if id == here.id() => {
+                shared.shutdown.request(Duration::ZERO);
+                shared.diagnostics.report(Diagnostic::GuardCannotWait);
+                shared.finish(Ending::Deadline);
+                // A handler is called where the logger runs, which is here, after this.
+                return diagnostics::settle();
+            }
+            (Home::Runtime { id, .. }, Ok(here)) if id == here.id() && tokio::task::try_id().is_some() => {
+                drop(handing_over_the_worker(|| block_on(self.logger.shutdown(self.timeout))));
+            }
+            _ => drop(block_on(self.logger.shutdown(self.timeout))),
+        }
+        shared.diagnostics.settle();
+    }
+}
+
+/// Blocks a worker of the runtime that the logger runs on. Tasks that the worker was to poll next, the flush task perhaps,
+/// go to another one: those just woken are nobody else's to steal.
+fn handing_over_the_worker<T>(block: impl Fn() -> T) -> T {
+    // It panics where tokio does not allow it, in a `LocalSet`, before it calls. Nothing is to be handed over there.
+    let blocked = catch_unwind(AssertUnwindSafe(|| tokio::task::block_in_place(&block)));
+    blocked.unwrap_or_else(|_| block())
+}

@@ -1,0 +1,208 @@
+//! The panicking thread: logs the panic before anything unwinds.
+//!
+//! Inside a hook a second panic aborts the process, so no code of the user's runs here: the sinks, formats and callbacks
+//! are called elsewhere, and what happens to them there is not waited for longer than the hook waits at all.
+
+use std::backtrace::Backtrace;
+use std::panic::{self, PanicHookInfo};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+
+use crate::context::suppress;
+use crate::event::{Event, Level};
+use crate::logger::{Logger, WeakLogger};
+use crate::queue::is_logger_thread;
+use crate::runtime::Home;
+
+/// Panics that come faster than this are logged, and not waited for.
+const ONE_WAIT_IN: Duration = Duration::from_secs(1);
+const TARGET: &str = "panic";
+
+/// Logs every panic of the process as `Fatal`: [`PanicHook::new`] with its defaults, installed.
+///
+/// ```no_run
+/// # fn main() -> Result<(), logweir::BuildError> {
+/// let logger = logweir::Logger::builder().sink("console", logweir::sink::ConsoleSink::stdout()).start()?;
+/// logweir::panic_hook(&logger);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Panics
+/// On a thread that is panicking, as [`std::panic::set_hook`] does.
+pub fn panic_hook(logger: &Logger) {
+    PanicHook::new(logger).install();
+}
+
+/// How panics are logged; see [`PanicHook::install`].
+#[must_use = "a hook does nothing until `install`"]
+#[derive(Debug)]
+pub struct PanicHook {
+    logger: Logger,
+    wait: Duration,
+}
+
+impl PanicHook {
+    /// A hook that logs to this logger, with the handle's context.
+    pub fn new(logger: &Logger) -> Self {
+        PanicHook { logger: logger.clone(), wait: Duration::from_millis(500) }
+    }
+
+    /// How long the panicking thread waits until the panic is delivered. Default: 500 ms; [`Duration::ZERO`] for not at
+    /// all.
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Installs the hook in front of the one there is, which is called afterwards: by default it prints the panic.
+    ///
+    /// A panic becomes an event of the target `panic` and the level [`Level::Fatal`], with the panic's file and line and
+    /// the fields `thread`, `location` and `backtrace`. Also one that is caught later, as those of tokio's tasks are:
+    /// nobody knows when it begins. The backtrace is taken whatever `RUST_BACKTRACE` is, since a service that panics in
+    /// the night was rarely started with it; only `RUST_BACKTRACE=0` says no. An event longer than
+    /// [`max_event_bytes`](crate::Builder::max_event_bytes) has it cut.
+    ///
+    /// The thread then waits for the panic, and all that was logged before it, to be delivered, since the process may be
+    /// about to end: at most once a second for all threads together, and only where waiting can help. It does not on a
+    /// logger's own thread, nor on the current-thread runtime the logger runs on ([`Builder::start_on`]).
+    ///
+    /// Panics of sinks and callbacks are caught and reported by the logger ([`Diagnostic`]), and not logged; nor is
+    /// anything once the logger has ended. The hook does not keep the logger running.
+    ///
+    /// [`Builder::start_on`]: crate::Builder::start_on
+    /// [`Diagnostic`]: crate::error::Diagnostic
+    ///
+    /// # Panics
+    /// On a thread that is panicking, as [`std::panic::set_hook`] does.
+    pub fn install(self) {
+        let PanicHook { logger, wait } = self;
+        let installed =
+            Installed { logger: logger.downgrade(), wait, backtrace: wants_backtrace(), waited: Mutex::new(None) };
+        // Before what follows: it may end the process, as hooks that make every panic fatal do.
+        let next = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            installed.log(info);
+            next(info);
+        }));
+    }
+}
+
+fn wants_backtrace() -> bool {
+    std::env::var_os("RUST_BACKTRACE").is_none_or(|value| value != "0")
+}
+
+struct Installed {
+    logger: WeakLogger,
+    wait: Duration,
+    backtrace: bool,
+    /// When a panic was last waited for.
+    // A std lock: held to read and set it.
+    waited: Mutex<Option<Instant>>,
+}
+
+/// Where the panicking thread can wait for the logger.
+enum Place {
+    /// Nowhere: it is the thread that the logger needs.
+    Nowhere,
+    Here,
+    /// On a worker of the runtime that the logger runs on. What this thread wakes would stay with this worker, which
+    /// waits, so another one is to wake it.
+    OnItsRuntime,
+}
+
+impl Installed {
+    fn log(&self, info: &PanicHookInfo<'_>) {
+        // A panic of a sink, say: caught, counted and reported, and not to be delivered to the sink that panicked.
+        if suppress::is_active() {
+            return;
+        }
+        let Some(logger) = self.logger.upgrade() else { return };
+        let event = event(info, self.backtrace);
+        match place(logger.home()) {
+            Place::Here if self.is_due() => {
+                let until = Instant::now() + self.wait;
+                logger.emit_within(event, self.wait);
+                drop(logger.flush_here(until.saturating_duration_since(Instant::now())));
+            }
+            Place::OnItsRuntime if self.is_due() => self.wait_elsewhere(logger, event),
+            _ => logger.emit_within(event, Duration::ZERO),
+        }
+    }
+
+    /// Whether this panic is to be waited for; then the next ones are not, for a second.
+    fn is_due(&self) -> bool {
+        let now = Instant::now();
+        let mut waited = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = !self.wait.is_zero() && waited.is_none_or(|waited| now.duration_since(waited) >= ONE_WAIT_IN);
+        if is_due {
+            *waited = Some(now);
+        }
+        is_due
+    }
+
+    fn wait_elsewhere(&self, logger: Logger, event: Event) {
+        let (done, wait) = sync_channel::<()>(0);
+        let (there, for_there, time) = (logger.clone(), event.clone(), self.wait);
+        let spawned = thread::Builder::new().name("logweir-panic".into()).spawn(move || {
+            there.emit_within(for_there, time);
+            drop(there.flush_here(time));
+            drop(done);
+        });
+        match spawned {
+            // Nothing is ever sent: an error says that the time is over, or that the other thread is done.
+            Ok(_) => wait.recv_timeout(self.wait).unwrap_or_default(),
+            Err(_) => logger.emit_within(event, Duration::ZERO),
+        }
+    }
+}
+
+fn place(home: Home) -> Place {
+    if is_logger_thread() {
+        return Place::Nowhere;
+    }
+    match (home, Handle::try_current()) {
+        (Home::Runtime { id, is_current_thread }, Ok(here)) if id == here.id() => {
+            if is_current_thread {
+                Place::Nowhere
+            } else {
+                Place::OnItsRuntime
+            }
+        }
+        _ => Place::Here,
+    }
+}
+
+fn event(info: &PanicHookInfo<'_>, backtrace: bool) -> Event {
+    let payload = info.payload();
+    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let message = text.unwrap_or("a payload that is not text");
+    let (file, line) = info.location().map(|at| (at.file(), at.line())).unzip();
+    let event = Event::dynamic_at(Level::Fatal, TARGET, &format!("panicked: {message}"), None, file, line);
+    let current = thread::current();
+    let event = event.with("thread", current.name().unwrap_or("unnamed"));
+    let event = event.with("location", info.location().map(ToString::to_string));
+    if backtrace { event.with("backtrace", Backtrace::force_capture().to_string()) } else { event }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::NullSink;
+
+    #[test]
+    fn one_panic_in_a_second_is_waited_for_and_none_without_a_wait() {
+        let logger = Logger::builder().sink("null", NullSink).start().expect("a good configuration");
+        let hook = |wait| Installed { logger: logger.downgrade(), wait, backtrace: false, waited: Mutex::new(None) };
+        let waits = hook(Duration::from_millis(500));
+        assert!(waits.is_due() && !waits.is_due());
+        let before = Instant::now().checked_sub(ONE_WAIT_IN).expect("the machine runs for a second");
+        *waits.waited.lock().expect("no panic") = Some(before);
+        assert!(waits.is_due() && !waits.is_due());
+        assert!(!hook(Duration::ZERO).is_due());
+    }
+}

@@ -1,0 +1,485 @@
+//! The flush task: sleeps, drains the lanes by time, hands batches to the pipelines, ends the logger.
+//!
+//! While the logger is open it sleeps on its interval and on the signal, never in a lane. Everything that can happen to
+//! it is a [`Wake`].
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::task::{JoinSet, yield_now};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::filter_override::Lease;
+use super::pressure::Gauge;
+use super::shutdown::Ending;
+use super::tasks::spawn;
+use super::{FlushRequest, Shared};
+use crate::context::suppress::suppress;
+use crate::dispatch::{Enrichers, NO_CUT, Progress, cut_now};
+use crate::observe::diagnostics::Diagnostic;
+use crate::pipeline::{Line, deliver};
+use crate::sink::SinkError;
+
+/// How soon a flush looks again at a lane whose oldest event is claimed but not yet written.
+const HALF_WRITTEN_PAUSE: Duration = Duration::from_millis(1);
+/// How often the metrics are brought up to date for a recorder that does not ask.
+const METRICS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the flush task is started with.
+pub(crate) struct Kit {
+    /// One for each station, in their order.
+    pub(crate) lines: Vec<Line>,
+    pub(crate) flush_interval: Duration,
+    pub(crate) cancel: Option<Cancel>,
+    pub(crate) gauges: Vec<Gauge>,
+    pub(crate) enrichers: Enrichers,
+    /// Tasks that run as long as the logger and end after its sinks.
+    pub(crate) companions: Vec<BoxFuture<'static, ()>>,
+}
+
+/// A service's cancellation.
+pub(crate) struct Cancel {
+    pub(crate) token: CancellationToken,
+    /// How long the logger keeps accepting after it.
+    pub(crate) grace: Duration,
+}
+
+/// Everything that wakes the flush task while it serves.
+enum Wake {
+    /// Time to hand out what came in.
+    Interval,
+    /// A lane is half full, an urgent event came in, a flush was asked for, a filter was set for a time.
+    Signal,
+    /// A sink that everybody waits for may have room.
+    Room,
+    /// The service's token was cancelled.
+    Cancelled,
+    /// The grace after the cancellation is over.
+    GraceOver,
+    /// A flush may have run out of time, a filter too, or a half-written event may be complete.
+    Timer,
+    /// Somebody looks whether this task is polled.
+    Watched,
+    /// What this stretch of serving was to last for has happened.
+    Done,
+}
+
+/// Runs a logger to its end. Its books are closed also if the future is dropped before its first poll.
+pub(crate) fn run(shared: Arc<Shared>, kit: Kit) -> impl Future<Output = ()> + Send {
+    let gone = Gone { shared, ending: Ending::RuntimeGone };
+    // A recorder of the user's, say, may log when it is brought up to date; and what panics in here is said by the books and
+    // diagnostics: it is no event for the queue it may have broken.
+    suppress(run_guarded(gone, kit))
+}
+
+async fn run_guarded(mut gone: Gone, kit: Kit) {
+    let shared = gone.shared.clone();
+    let mut companions = JoinSet::new();
+    kit.companions.into_iter().for_each(|task| spawn(&mut companions, task));
+    {
+        let shared = shared.clone();
+        spawn(&mut companions, async move { shared.diagnostics.run().await });
+    }
+    let mut pipelines = JoinSet::new();
+    for (station, line) in shared.stations.iter().zip(kit.lines) {
+        spawn(&mut pipelines, deliver(station.clone(), line));
+    }
+    let worker = Worker {
+        shared: &shared,
+        ticks: ticks(kit.flush_interval),
+        cancel: kit.cancel,
+        gauges: kit.gauges,
+        enrichers: kit.enrichers,
+        grace_over: None,
+        blocked: false,
+        look_again: false,
+        deadlines: Vec::new(),
+        lease: Lease::default(),
+        metrics_due: Instant::now() + METRICS_INTERVAL,
+    };
+    let life = async {
+        let lived = AssertUnwindSafe(worker.live(pipelines)).catch_unwind().await;
+        // Before the end is made known: whoever starts the next logger then finds the port free.
+        companions.shutdown().await;
+        shared.diagnostics.finish().await;
+        lived
+    };
+    gone.ending = tokio::select! {
+        biased;
+        lived = life => lived.unwrap_or(Ending::Panicked),
+        () = shared.shutdown.wait_part_here(1, 1) => Ending::Deadline,
+        // Somebody else's clock came first and the books are closed.
+        () = shared.shutdown.wait_done() => Ending::Deadline,
+        ending = endgame(&shared) => ending,
+    };
+    drop(gone);
+}
+
+fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval_at(Instant::now() + period, period);
+    // After a stall there is one drain to make up for, not one for each tick that was missed.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// Closes the books on every way out, also when the runtime drops the flush task where it stands.
+struct Gone {
+    shared: Arc<Shared>,
+    ending: Ending,
+}
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.shared.finish(self.ending);
+        // From here on nobody runs the user's handler.
+        self.shared.diagnostics.end();
+    }
+}
+
+struct Worker<'a> {
+    shared: &'a Arc<Shared>,
+    ticks: Interval,
+    cancel: Option<Cancel>,
+    gauges: Vec<Gauge>,
+    enrichers: Enrichers,
+    grace_over: Option<Instant>,
+    /// A batch waits for room at a sink.
+    blocked: bool,
+    /// A flush waits for an event that is half written.
+    look_again: bool,
+    /// The open flushes' deadlines on this runtime's clock.
+    deadlines: Vec<(Arc<FlushRequest>, Instant)>,
+    lease: Lease,
+    metrics_due: Instant,
+}
+
+impl Worker<'_> {
+    /// From the first event to the last sink's close.
+    async fn live(mut self, mut pipelines: JoinSet<()>) -> Ending {
+        let shared = self.shared;
+        let supervised = async {
+            tokio::select! {
+                biased;
+                () = shared.shutdown.wait_requested() => {}
+                // Before they are told to, they end only by a fault of ours, or of a recorder of the user's.
+                _ = pipelines.join_next() => lose_task(shared),
+            }
+        };
+        self.serve_until(supervised).await;
+        // Hooks may log, so the intake stays open and is served while they run.
+        let mut hooks = JoinSet::new();
+        hooks.spawn(run_hooks(shared.clone()));
+        self.serve_until(async { drop(hooks.join_next().await) }).await;
+        shared.queue.close();
+        if shared.queue.before(&shared.queue.accepted_positions()) > 0 {
+            self.enrich();
+        }
+        let closed = async {
+            drain_closed(shared).await;
+            tell_losses(shared);
+            shared.stations.iter().for_each(|station| station.begin_close());
+            while let Some(ended) = pipelines.join_next().await {
+                // With all of its events settled it had only itself left to drop.
+                if ended.is_err() && shared.has_unsettled() {
+                    shared.queue.close_worker_gone();
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = closed => {}
+            () = self.keep_times() => {}
+        }
+        self.look_at_gauges();
+        if shared.queue.is_worker_gone() { Ending::Panicked } else { Ending::Orderly }
+    }
+
+    async fn serve_until(&mut self, done: impl Future<Output = ()>) {
+        let mut done = std::pin::pin!(done);
+        loop {
+            let timer = self.next_timer();
+            let wake = tokio::select! {
+                biased;
+                () = &mut done => Wake::Done,
+                () = cancelled(&self.cancel) => Wake::Cancelled,
+                () = until(self.grace_over) => Wake::GraceOver,
+                // Before the signal, which under load is always up: a tick comes once in an interval.
+                _ = self.ticks.tick() => Wake::Interval,
+                () = self.shared.queue.signal().wait() => Wake::Signal,
+                () = self.shared.bells.room.notified(), if self.blocked => Wake::Room,
+                () = until(timer) => Wake::Timer,
+                () = self.shared.watched.notified() => Wake::Watched,
+            };
+            self.shared.turns.fetch_add(1, Ordering::Relaxed);
+            match wake {
+                Wake::Done => return,
+                Wake::Interval => {
+                    self.drain().await;
+                    if self.grace_over.is_some() {
+                        self.flush_unasked();
+                    }
+                    self.refresh_metrics();
+                }
+                Wake::Signal | Wake::Room => {
+                    self.drain().await;
+                }
+                Wake::Cancelled => {
+                    let grace = self.cancel.take().map_or(Duration::ZERO, |cancel| cancel.grace);
+                    self.grace_over = Some(Instant::now() + grace);
+                    self.flush_unasked();
+                }
+                Wake::GraceOver => {
+                    self.grace_over = None;
+                    self.shared.shutdown.request(self.shared.shutdown_timeout);
+                }
+                Wake::Timer | Wake::Watched => {}
+            }
+            self.serve_flushes().await;
+            self.lease.keep(&self.shared.filter, Instant::now());
+        }
+    }
+
+    /// Hands out what was emitted up to now.
+    async fn drain(&mut self) -> Progress {
+        // While blocked the flag stays up: callers would wake us for nothing.
+        if !self.blocked {
+            self.shared.queue.signal().lower();
+        }
+        let cut = cut_now();
+        let goal = self.shared.queue.accepted_positions();
+        let progress = self.hand_out(cut, Some(&goal)).await;
+        tell_losses(self.shared);
+        progress
+    }
+
+    /// Hands out batches up to `cut` until nothing is left or a sink has no room, taking events out of each lane until
+    /// it has come to `goal`; without one only what has left the lanes already.
+    ///
+    /// The goal ends it: callers may log as fast as it hands out, and with times of their own before any cut.
+    async fn hand_out(&mut self, cut: u64, goal: Option<&[u64]>) -> Progress {
+        let Shared { queue, stations, meters, .. } = &**self.shared;
+        let was_blocked = self.blocked;
+        if goal.is_some_and(|goal| queue.before(goal) > 0) {
+            self.enrich();
+        }
+        self.shared.desk().begin();
+        loop {
+            // Before and after each batch: what fills while it is handed out may be gone with the next.
+            self.look_at_gauges();
+            let take = |lane, into: &mut Vec<_>| goal.map_or(0, |goal| queue.drain(lane, goal[lane], into));
+            let progress = self.shared.desk().hand_out(queue, stations, cut, take);
+            self.blocked = progress == Progress::Blocked;
+            match progress {
+                Progress::HandedOut(events) => meters.batch_events.record(events as f64),
+                Progress::Idle if was_blocked => {
+                    // Up since before: no caller has woken us for what came in after the cut.
+                    queue.signal().lower();
+                    queue.signal().nudge();
+                    return progress;
+                }
+                Progress::Idle | Progress::Blocked => return progress,
+            }
+            // The sinks' tasks get their turn, also on a runtime with one thread.
+            yield_now().await;
+            self.shared.turns.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives what is handed out next the values that its changing fields have now.
+    fn enrich(&mut self) {
+        if self.enrichers.is_empty() {
+            return;
+        }
+        let enrichment = self.enrichers.ask(self.shared.queue.redactor(), &self.shared.diagnostics);
+        self.shared.desk().enrich(enrichment);
+    }
+
+    /// Brings the open flushes on: everything before them out of the lanes, off the desk, then the sinks' barriers.
+    async fn serve_flushes(&mut self) {
+        self.look_again = false;
+        let open = self.shared.open_flushes();
+        self.expire(&open);
+        let waiting: Vec<_> = open.into_iter().filter(|request| !request.has_barriers()).collect();
+        if waiting.is_empty() {
+            return;
+        }
+        let goal = self.shared.queue.accepted_positions();
+        if self.hand_out(NO_CUT, Some(&goal)).await == Progress::Blocked {
+            return;
+        }
+        let (ready, rest): (Vec<_>, Vec<_>) =
+            waiting.iter().partition(|request| self.shared.queue.before(&request.positions) == 0);
+        // Only a claimed slot without its event can be left in a lane now.
+        self.look_again = !rest.is_empty();
+        if !ready.is_empty() && self.hand_out(NO_CUT, None).await == Progress::Idle {
+            self.shared.set_barriers(ready.into_iter());
+        }
+    }
+
+    /// Flushes the sinks without anybody waiting for it.
+    fn flush_unasked(&mut self) {
+        let is_pending = self.deadlines.iter().any(|(request, _)| !request.has_barriers());
+        if !is_pending {
+            let request = self.shared.ask_flush(Duration::MAX);
+            self.deadlines.push((request, Instant::now() + METRICS_INTERVAL));
+        }
+    }
+
+    fn expire(&mut self, open: &[Arc<FlushRequest>]) {
+        let now = Instant::now();
+        self.deadlines.retain(|(known, _)| open.iter().any(|request| Arc::ptr_eq(request, known)));
+        for request in open {
+            if !self.deadlines.iter().any(|(known, _)| Arc::ptr_eq(request, known))
+                && let Some(deadline) = now.checked_add(request.timeout)
+            {
+                self.deadlines.push((request.clone(), deadline));
+            }
+        }
+        let mut any = false;
+        self.deadlines.retain(|(request, deadline)| {
+            let is_over = *deadline <= now;
+            if is_over {
+                request.expire();
+                any = true;
+            }
+            !is_over
+        });
+        if any {
+            self.shared.bells.progress.notify_waiters();
+        }
+    }
+
+    fn look_at_gauges(&mut self) {
+        if !self.gauges.is_empty() {
+            let percent = self.shared.queue.percent_full();
+            self.gauges.iter_mut().for_each(|gauge| gauge.look(percent, &self.shared.diagnostics));
+        }
+    }
+
+    fn next_timer(&self) -> Option<Instant> {
+        let look_again = self.look_again.then(|| Instant::now() + HALF_WRITTEN_PAUSE);
+        self.deadlines.iter().map(|(_, deadline)| *deadline).chain(look_again).chain(self.lease.until()).min()
+    }
+
+    fn refresh_metrics(&mut self) {
+        if self.metrics_due <= Instant::now() {
+            self.metrics_due = Instant::now() + METRICS_INTERVAL;
+            self.shared.refresh_metrics();
+        }
+    }
+
+    /// Ends the flushes and the filter whose time passes while the logger closes, and looks at the gauges; never ends.
+    async fn keep_times(&mut self) {
+        loop {
+            self.look_at_gauges();
+            let open = self.shared.open_flushes();
+            self.expire(&open);
+            self.lease.keep(&self.shared.filter, Instant::now());
+            let timer = self.deadlines.iter().map(|(_, deadline)| *deadline).chain(self.lease.until()).min();
+            tokio::select! {
+                () = until(timer) => {}
+                // One more was asked for.
+                () = self.shared.queue.signal().wait() => {}
+            }
+        }
+    }
+}
+
+/// Hands out everything that was accepted before the lanes closed.
+async fn drain_closed(shared: &Shared) {
+    let Shared { queue, stations, bells, .. } = shared;
+    loop {
+        let progress = std::future::poll_fn(|cx| {
+            let mut is_waiting = false;
+            let mut desk = shared.desk();
+            desk.begin();
+            let progress =
+                desk.hand_out(queue, stations, NO_CUT, |lane, into| match queue.poll_drain_closed(lane, cx, into) {
+                    Poll::Ready(taken) => taken,
+                    Poll::Pending => {
+                        is_waiting = true;
+                        0
+                    }
+                });
+            if progress == Progress::Idle && is_waiting { Poll::Pending } else { Poll::Ready(progress) }
+        })
+        .await;
+        match progress {
+            Progress::HandedOut(events) => {
+                shared.meters.batch_events.record(events as f64);
+                yield_now().await;
+            }
+            Progress::Blocked => bells.room.notified().await,
+            Progress::Idle => break,
+        }
+    }
+    let open = shared.open_flushes();
+    shared.set_barriers(open.iter());
+}
+
+/// Has the sinks' readers told what the queue has lost so far.
+fn tell_losses(shared: &Shared) {
+    let book = shared.queue.book();
+    let mut losses = book.refused;
+    losses.merge(&book.evicted);
+    shared.stations.iter().for_each(|station| station.hear_of_losses(losses));
+}
+
+/// Tells the sinks when the last fifth of a shutdown's time begins; never ends.
+async fn endgame(shared: &Shared) -> Ending {
+    shared.shutdown.wait_part_here(4, 5).await;
+    shared.stations.iter().for_each(|station| station.begin_endgame());
+    std::future::pending().await
+}
+
+/// Runs the shutdown hooks, the last one added first, within half of the time there is: the rest is for delivery.
+async fn run_hooks(shared: Arc<Shared>) {
+    let all = async {
+        while let Some(hook) = shared.hooks.pop() {
+            // The call is inside, so that a hook that panics before its future exists is caught too.
+            let result = AssertUnwindSafe(async { hook().await }).catch_unwind().await;
+            let error = match result {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error),
+                Err(payload) => Some(SinkError::panicked(payload).into()),
+            };
+            shared.hooks.finished(error.is_some());
+            error.into_iter().for_each(|error| shared.diagnostics.report(Diagnostic::HookFailed { error }));
+        }
+    };
+    tokio::select! {
+        biased;
+        () = all => {}
+        () = shared.shutdown.wait_part_here(1, 2) => {
+            let error = "the shutdown hooks did not end within half of the time for the shutdown".into();
+            shared.diagnostics.report(Diagnostic::HookFailed { error });
+        }
+    }
+}
+
+/// A sink's task is gone: nothing is accepted that would not arrive everywhere. The other sinks get what there is.
+fn lose_task(shared: &Shared) {
+    shared.queue.close_worker_gone();
+    shared.shutdown.request(shared.shutdown_timeout);
+}
+
+async fn cancelled(cancel: &Option<Cancel>) {
+    match cancel {
+        Some(cancel) => cancel.token.cancelled().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(when: Option<Instant>) {
+    match when {
+        Some(when) => sleep_until(when).await,
+        None => std::future::pending().await,
+    }
+}

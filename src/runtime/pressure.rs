@@ -1,0 +1,89 @@
+//! The flush task (the looking is pure): says when the queue fills up and when it has emptied again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::context::suppress;
+use crate::observe::diagnostics::{Diagnostic, Diagnostics};
+
+/// The queue crossed a mark set by [`Builder::on_pressure`](crate::Builder::on_pressure).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Pressure {
+    /// It has come to the mark.
+    Rising {
+        /// How full the fullest lane is, or the account of bytes if that is fuller.
+        percent: u8,
+    },
+    /// It has fallen below half of the mark.
+    Falling {
+        /// As above.
+        percent: u8,
+    },
+}
+
+impl Pressure {
+    /// How full the fullest lane is, or the account of bytes if that is fuller.
+    pub fn percent(self) -> u8 {
+        match self {
+            Pressure::Rising { percent } | Pressure::Falling { percent } => percent,
+        }
+    }
+}
+
+/// One mark and who wants to hear of it.
+pub(crate) struct Gauge {
+    mark: u8,
+    callback: Box<dyn Fn(Pressure) + Send + Sync>,
+    is_high: bool,
+}
+
+impl Gauge {
+    pub(crate) fn new(mark: u8, callback: impl Fn(Pressure) + Send + Sync + 'static) -> Self {
+        Gauge { mark, callback: Box::new(callback), is_high: false }
+    }
+
+    pub(crate) fn mark(&self) -> u8 {
+        self.mark
+    }
+
+    /// What is to be said, once for each crossing.
+    fn crossing(&mut self, percent: u8) -> Option<Pressure> {
+        if !self.is_high && percent >= self.mark {
+            self.is_high = true;
+            Some(Pressure::Rising { percent })
+        } else if self.is_high && u16::from(percent) * 2 < u16::from(self.mark) {
+            self.is_high = false;
+            Some(Pressure::Falling { percent })
+        } else {
+            None
+        }
+    }
+
+    /// Looks, and calls if there is something to say.
+    pub(super) fn look(&mut self, percent: u8, diagnostics: &Diagnostics) {
+        let Some(pressure) = self.crossing(percent) else { return };
+        let _scope = suppress::Scope::enter();
+        if catch_unwind(AssertUnwindSafe(|| (self.callback)(pressure))).is_err() {
+            diagnostics.report(Diagnostic::CallbackPanicked { callback: "on_pressure" });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crossings(mark: u8, percents: &[u8]) -> Vec<Pressure> {
+        let mut gauge = Gauge::new(mark, |_| {});
+        percents.iter().filter_map(|&percent| gauge.crossing(percent)).collect()
+    }
+
+    #[test]
+    fn each_crossing_is_said_once_and_half_of_the_mark_lies_between_them() {
+        let (rising, falling) = (|percent| Pressure::Rising { percent }, |percent| Pressure::Falling { percent });
+        assert_eq!(crossings(80, &[0, 79, 80, 100, 60, 40, 80]), [rising(80)]);
+        assert_eq!(crossings(80, &[90, 39, 0, 79, 85]), [rising(90), falling(39), rising(85)]);
+        assert_eq!(crossings(1, &[1, 0, 100]), [rising(1), falling(0), rising(100)]);
+        assert_eq!(crossings(100, &[99, 100, 50, 49]), [rising(100), falling(49)]);
+    }
+}

@@ -1,0 +1,337 @@
+//! A sink task: the sink that keeps events in memory. No thread and no I/O, so it works under a paused clock.
+
+mod selection;
+
+use std::collections::VecDeque;
+use std::error::Error;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use tokio::sync::{Notify, oneshot};
+
+pub use selection::Selection;
+
+use super::{Sink, SinkError};
+use crate::event::{Batch, Context, Event, Fields, Level, Record, Value};
+
+/// Keeps the newest events in memory, to look at them in a test or to show them on a page.
+///
+/// Clones share the store: give one to the logger and keep the other. It keeps the newest 65,536 events unless
+/// [`capacity`](MemorySink::capacity) says otherwise: 8 MiB, and more for events longer than about 94 bytes. That
+/// memory is the sink's, beside the logger's own.
+///
+/// # Examples
+/// ```
+/// use logweir::sink::MemorySink;
+/// use logweir::{Batch, Event, Level, Sink};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let memory = MemorySink::new();
+/// let mut sink = memory.clone();
+/// sink.write(&Batch::from_iter([Event::dynamic(Level::Info, "shop", "order paid").with("order", 7)])).await?;
+///
+/// let events = memory.wait_for(1, Duration::from_secs(5)).await?;
+/// assert_eq!(events[0].message(), "order paid");
+/// assert_eq!(events[0].field("order").map(|order| order.to_string()), Some("7".to_owned()));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Default)]
+#[must_use = "a sink does nothing until a logger has it"]
+pub struct MemorySink {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    // A std lock: held for a few copies, never across an await.
+    store: Mutex<Store>,
+    written: Notify,
+}
+
+struct Store {
+    events: VecDeque<Captured>,
+    capacity: usize,
+    total: u64,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Store { events: VecDeque::new(), capacity: 65_536, total: 0 }
+    }
+}
+
+impl Store {
+    fn trim(&mut self) {
+        let excess = self.events.len().saturating_sub(self.capacity);
+        self.events.drain(..excess);
+    }
+}
+
+impl MemorySink {
+    /// An empty store for the newest 65,536 events.
+    pub fn new() -> Self {
+        MemorySink::default()
+    }
+
+    /// Keeps the newest `events`; default 65,536. It holds for all clones. With 0, events are only counted.
+    pub fn capacity(self, events: usize) -> Self {
+        let mut store = self.store();
+        store.capacity = events;
+        store.trim();
+        drop(store);
+        self
+    }
+
+    /// The events kept, oldest first.
+    pub fn events(&self) -> Vec<Captured> {
+        self.store().events.iter().cloned().collect()
+    }
+
+    /// The events kept, to be narrowed down: `memory.select().level(Level::Warn).field("user", "ada").one()`.
+    pub fn select(&self) -> Selection {
+        Selection::of(self.events())
+    }
+
+    /// How many events are kept.
+    pub fn len(&self) -> usize {
+        self.store().events.len()
+    }
+
+    /// Whether no event is kept.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many events were ever written, kept or not.
+    pub fn total(&self) -> u64 {
+        self.store().total
+    }
+
+    /// Forgets the events kept. [`total`](MemorySink::total) stays.
+    pub fn clear(&self) {
+        // Dropped outside the lock, whatever their values cost to drop.
+        let events = std::mem::take(&mut self.store().events);
+        drop(events);
+    }
+
+    /// Waits until `count` events were ever written, then returns those kept.
+    ///
+    /// Events written before the call count, as do those [cleared](MemorySink::clear) or pushed out: after `clear`,
+    /// wait for `total() + n`. With a timeout of zero it only looks.
+    ///
+    /// The timeout is tokio's time when a tokio runtime is current (so a paused clock works), otherwise real time, kept
+    /// by a thread that ends with the wait.
+    ///
+    /// # Errors
+    /// Fewer were written within `timeout`; the error says how many.
+    ///
+    /// # Panics
+    /// In a tokio runtime without a timer (`Builder::enable_time`).
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: it takes nothing out of the store.
+    pub async fn wait_for(&self, count: usize, timeout: Duration) -> Result<Vec<Captured>, WaitError> {
+        let reached = self.reached(count as u64);
+        let in_time = if tokio::runtime::Handle::try_current().is_ok() {
+            tokio::time::timeout(timeout, reached).await.is_ok()
+        } else {
+            // The sender's end of life ends the timer's thread.
+            let (_waiting, expired) = timer(timeout);
+            tokio::select! {
+                biased;
+                () = reached => true,
+                _ = expired => false,
+            }
+        };
+        let store = self.store();
+        if in_time || store.total >= count as u64 {
+            return Ok(store.events.iter().cloned().collect());
+        }
+        Err(WaitError { wanted: count, seen: store.total.try_into().unwrap_or(usize::MAX) })
+    }
+
+    async fn reached(&self, total: u64) {
+        loop {
+            // Before the look: it is told of every write from here on, polled or not.
+            let written = self.shared.written.notified();
+            if self.total() >= total {
+                return;
+            }
+            written.await;
+        }
+    }
+
+    fn store(&self) -> MutexGuard<'_, Store> {
+        // A panic under the lock can only come from an allocation; the store is whole between any two steps.
+        self.shared.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for MemorySink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let store = self.store();
+        f.debug_struct("MemorySink")
+            .field("len", &store.events.len())
+            .field("capacity", &store.capacity)
+            .field("total", &store.total)
+            .finish()
+    }
+}
+
+#[async_trait]
+impl Sink for MemorySink {
+    async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        let enrichment = batch.enrichment();
+        let mut store = self.store();
+        // Only those that stay are copied.
+        let newest = batch.len().saturating_sub(store.capacity);
+        let captured = batch.iter().skip(newest);
+        store
+            .events
+            .extend(captured.map(|record| Captured { event: record.event().clone(), enrichment: enrichment.cloned() }));
+        store.total += batch.len() as u64;
+        store.trim();
+        drop(store);
+        self.shared.written.notify_waiters();
+        Ok(())
+    }
+}
+
+/// The receiver ends after `timeout`. Dropping the sender ends the thread before that.
+fn timer(timeout: Duration) -> (mpsc::Sender<()>, oneshot::Receiver<()>) {
+    let (waiting, waited_for) = mpsc::channel();
+    let (expire, expired) = oneshot::channel();
+    // Detached. Without a thread, `expire` goes with the closure, and the wait ends at once.
+    let thread = thread::Builder::new().name("logweir-timer".to_owned()).spawn(move || {
+        // Nobody sends: it ends by time or with the wait, and `expire` after it.
+        let ended = waited_for.recv_timeout(timeout);
+        drop((ended, expire));
+    });
+    drop(thread);
+    (waiting, expired)
+}
+
+/// An event that a [`MemorySink`] keeps, with its context and the logger's enrichment.
+#[derive(Clone)]
+pub struct Captured {
+    event: Event,
+    enrichment: Option<Arc<Context>>,
+}
+
+impl Captured {
+    /// How important it is.
+    pub fn level(&self) -> Level {
+        self.event.level()
+    }
+
+    /// What filters go by: the module's path, unless the call gave another.
+    pub fn target(&self) -> &str {
+        self.event.target()
+    }
+
+    /// The module's path.
+    pub fn module(&self) -> Option<&str> {
+        self.event.module()
+    }
+
+    /// The source file.
+    pub fn file(&self) -> Option<&str> {
+        self.event.file()
+    }
+
+    /// The line in the source file.
+    pub fn line(&self) -> Option<u32> {
+        self.event.line()
+    }
+
+    /// The message template, as written in the call; none for an [`Event::dynamic`].
+    pub fn template(&self) -> Option<&'static str> {
+        self.event.template()
+    }
+
+    /// The message: the template with its holes filled.
+    pub fn message(&self) -> String {
+        self.event.message().to_string()
+    }
+
+    /// The value of the field of this name: the event's own, else its context's, else the logger's enrichment.
+    pub fn field(&self, name: &str) -> Option<Value<'_>> {
+        self.record().field(name)
+    }
+
+    /// Every field once, in the order of [`field`](Captured::field)'s search.
+    pub fn fields(&self) -> Fields<'_> {
+        self.record().fields()
+    }
+
+    /// When it was emitted.
+    pub fn timestamp(&self) -> SystemTime {
+        self.event.timestamp()
+    }
+
+    /// Whether a value was cut because the event was longer than the logger allows.
+    pub fn is_truncated(&self) -> bool {
+        self.event.is_truncated()
+    }
+
+    /// The event itself, without the enrichment.
+    pub fn event(&self) -> &Event {
+        &self.event
+    }
+
+    /// The event as a [`Format`](crate::Format) is given it.
+    pub fn record(&self) -> Record<'_> {
+        Record::enriched(&self.event, self.enrichment.as_deref())
+    }
+}
+
+impl fmt::Debug for Captured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Captured")
+            .field("level", &self.level())
+            .field("target", &self.target())
+            .field("message", &self.message())
+            .field("fields", &self.fields())
+            .finish_non_exhaustive()
+    }
+}
+
+/// [`MemorySink::wait_for`] ran out of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WaitError {
+    /// How many events were waited for.
+    pub wanted: usize,
+    /// How many were written, ever.
+    pub seen: usize,
+}
+
+impl fmt::Display for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "waited for {} events, {} were written in time", self.wanted, self.seen)
+    }
+}
+
+impl Error for WaitError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_captured_event_keeps_the_loggers_enrichment() {
+        let enrichment = Arc::new(Context::extend(None, "service", Value::Str("checkout")));
+        let event = Event::dynamic(Level::Info, "t", "m").with("user", "ann");
+        let mut memory = MemorySink::new();
+        memory.write(&Batch::new(Arc::new([event]), Some(enrichment))).await.unwrap();
+        let captured = &memory.events()[0];
+        assert_eq!(captured.field("service"), Some(Value::Str("checkout")));
+        assert_eq!(captured.fields().map(|(name, _)| name).collect::<Vec<_>>(), ["user", "service"]);
+    }
+}

@@ -1,0 +1,136 @@
+//! Anywhere (pure): events that were captured, narrowed down to those a test is about.
+
+use std::fmt;
+use std::ops::Deref;
+
+use super::Captured;
+use crate::event::{Level, ToValue};
+
+/// Events of a [`MemorySink`](super::MemorySink), oldest first: each method leaves those that fit.
+///
+/// It is a slice of [`Captured`], and its `Debug` shows each event on a line of its own, so that `assert_eq!` and
+/// [`one`](Selection::one) say what was there instead.
+///
+/// ```
+/// # use logweir::{Level, Logger, info, warn, sink::MemorySink};
+/// # let memory = MemorySink::new();
+/// # let logger = Logger::builder().sink("memory", memory.clone()).start()?;
+/// info!(logger: logger, "user {user} logged in", user = "ada");
+/// warn!(logger: logger, "user {user} is locked", user = "bob", attempts = 3);
+/// # logger.shutdown_blocking(std::time::Duration::from_secs(5))?;
+///
+/// let locked = memory.select().level(Level::Warn).message("is locked").one();
+/// assert_eq!(locked.field("attempts").unwrap(), 3);
+/// assert_eq!(memory.select().field("user", "ada").len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Default)]
+#[must_use = "a selection asserts nothing by itself"]
+pub struct Selection {
+    events: Vec<Captured>,
+    /// What was asked for, in words.
+    asked: String,
+}
+
+impl Selection {
+    pub(super) fn of(events: Vec<Captured>) -> Self {
+        Selection { events, asked: String::new() }
+    }
+
+    /// Of exactly this level.
+    pub fn level(self, level: Level) -> Self {
+        self.keep(format_args!("level {level}"), |event| event.level() == level)
+    }
+
+    /// Of this target, or of one below it (`app` has `app` and `app::db`).
+    pub fn target(self, target: &str) -> Self {
+        let below = |rest: &str| rest.is_empty() || rest.starts_with("::");
+        self.keep(format_args!("target {target}"), |event| event.target().strip_prefix(target).is_some_and(below))
+    }
+
+    /// With this text in the message.
+    pub fn message(self, part: &str) -> Self {
+        self.keep(format_args!("message with {part:?}"), |event| event.message().contains(part))
+    }
+
+    /// With a field of this name and value: the event's own, its context's or the logger's. Integers are equal by value.
+    pub fn field(self, name: &str, value: impl ToValue) -> Self {
+        let value = value.to_value();
+        self.keep(format_args!("{name}={value}"), |event| event.field(name) == Some(value))
+    }
+
+    /// With a field of this name.
+    pub fn has(self, name: &str) -> Self {
+        self.keep(format_args!("a field {name}"), |event| event.field(name).is_some())
+    }
+
+    /// For which the predicate holds.
+    pub fn matching(self, predicate: impl Fn(&Captured) -> bool) -> Self {
+        self.keep(format_args!("a predicate"), predicate)
+    }
+
+    /// The only event there is.
+    ///
+    /// # Panics
+    /// If there is none, or more; it shows what was asked for and what there is.
+    #[track_caller]
+    pub fn one(self) -> Captured {
+        assert!(self.events.len() == 1, "not one event but {}{}: {self:?}", self.events.len(), self.wanted());
+        self.events.into_iter().next().expect("there is one")
+    }
+
+    /// Asserts that nothing fits.
+    ///
+    /// # Panics
+    /// If something does; it shows what.
+    #[track_caller]
+    pub fn none(self) {
+        assert!(self.events.is_empty(), "not none but {}{}: {self:?}", self.events.len(), self.wanted());
+    }
+
+    /// The messages.
+    pub fn messages(&self) -> Vec<String> {
+        self.events.iter().map(Captured::message).collect()
+    }
+
+    fn wanted(&self) -> String {
+        if self.asked.is_empty() { String::new() } else { format!(" with {}", self.asked) }
+    }
+
+    fn keep(mut self, what: fmt::Arguments<'_>, fits: impl Fn(&Captured) -> bool) -> Self {
+        if !self.asked.is_empty() {
+            self.asked.push_str(", ");
+        }
+        self.asked.push_str(&what.to_string());
+        self.events.retain(fits);
+        self
+    }
+}
+
+impl Deref for Selection {
+    type Target = [Captured];
+
+    fn deref(&self) -> &[Captured] {
+        &self.events
+    }
+}
+
+impl IntoIterator for Selection {
+    type Item = Captured;
+    type IntoIter = std::vec::IntoIter<Captured>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.events.into_iter()
+    }
+}
+
+/// One event a line: `warn app::db: the message {"name": Str("value")}`.
+impl fmt::Debug for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[")?;
+        for event in &self.events {
+            write!(f, "\n    {} {}: {} {:?}", event.level(), event.target(), event.message(), event.fields())?;
+        }
+        f.write_str(if self.events.is_empty() { "]" } else { "\n]" })
+    }
+}

@@ -1,0 +1,351 @@
+//! A thread the sink owns: blocking writes, kept away from every runtime.
+//!
+//! Invariants:
+//! * at most one job is unanswered: a call first takes the answer that a dropped call left behind;
+//! * nobody joins the thread, and it waits for nobody but the sink: a sink that blocks for ever costs one thread, never
+//!   the exit of the process.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+
+use super::{Sink, SinkError};
+use crate::event::Batch;
+
+/// A sink whose calls block their thread: a file, a pipe, a database driver without `async`.
+///
+/// The same contract as [`Sink`], without `async`. [`Blocking::new`] makes a [`Sink`] of it:
+///
+/// ```
+/// use std::io::Write;
+/// use logweir::sink::BlockingSink;
+/// use logweir::Blocking;
+/// use logweir::{Batch, SinkError};
+///
+/// struct Lines<W>(W);
+///
+/// impl<W: Write + Send + 'static> BlockingSink for Lines<W> {
+///     fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
+///         for (index, record) in batch.iter().enumerate() {
+///             writeln!(self.0, "{}", record.message()).map_err(|e| SinkError::temporary(e).delivered(index))?;
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let sink = Blocking::new(Lines(std::io::sink())).name("lines");
+/// # let _: &dyn logweir::Sink = &sink;
+/// ```
+pub trait BlockingSink: Send + 'static {
+    /// Makes the sink ready. Called once, on the thread that calls `start()`, before the sink moves to its own.
+    ///
+    /// # Errors
+    /// An error ends `start()`, as with [`Sink::open`].
+    fn open(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    /// Delivers a batch, oldest event first. `Ok` means that every event of it is delivered.
+    ///
+    /// # Errors
+    /// The [`SinkError`] says what to do next, and how many events were delivered all the same.
+    fn write(&mut self, batch: &Batch) -> Result<(), SinkError>;
+
+    /// Brings everything written so far as far as the sink promises (to the disk, say).
+    ///
+    /// # Errors
+    /// What kept it from getting there.
+    fn flush(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    /// Called once, after the last write. By default it flushes.
+    ///
+    /// # Errors
+    /// As [`flush`](BlockingSink::flush).
+    fn close(&mut self) -> Result<(), SinkError> {
+        self.flush()
+    }
+
+    /// Opens the destination again after something else moved it away (logrotate).
+    ///
+    /// # Errors
+    /// What kept it from being opened.
+    fn reopen(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    /// Bytes written since the sink was made: a running total, read after each call.
+    fn written_bytes(&self) -> u64 {
+        0
+    }
+
+    /// Trouble that cost no event, since this was asked last; asked after each call, as [`Sink::trouble`].
+    fn trouble(&mut self) -> Option<SinkError> {
+        None
+    }
+}
+
+/// Gives a [`BlockingSink`] a thread of its own, which makes a [`Sink`] of it.
+///
+/// The thread starts in [`open`](Sink::open). It is detached: neither dropping the `Blocking` nor the end of the
+/// process ever waits for it, however long the sink blocks. Each call costs one hand-over to the thread and one back,
+/// whatever the size of the batch.
+///
+/// A panic in the sink is an error of kind [`Panic`](super::ErrorKind::Panic), and the thread goes on. Log calls made
+/// on the thread are suppressed, so a sink whose own libraries log cannot feed itself.
+///
+/// Dropped without [`close`](Sink::close), the sink is dropped on its thread as soon as the call it is in returns.
+///
+/// # Cancel safety
+/// A call whose future is dropped goes on behind it, to its end. The next call first waits for that, so order is kept
+/// and nothing is written twice; the result of the dropped call is lost. Dropped while it waits, a call never begins.
+/// [`outlives_timeout`](Sink::outlives_timeout) is true, so a pipeline does not drop a call that takes too long.
+#[must_use = "a sink does nothing until a logger has it"]
+pub struct Blocking<S> {
+    name: String,
+    /// The sink, until it is opened.
+    idle: Option<S>,
+    jobs: Option<Sender<Job>>,
+    /// What the last call waits for; still here at the next call if the future was dropped.
+    pending: Option<oneshot::Receiver<Result<(), SinkError>>>,
+    shown: Arc<Shown>,
+}
+
+/// What the sink shows beside its answers. Each answer publishes it.
+#[derive(Default)]
+struct Shown {
+    written: AtomicU64,
+    // A std lock: held to move one error.
+    trouble: Mutex<Option<SinkError>>,
+}
+
+impl Shown {
+    fn update(&self, sink: &mut impl BlockingSink) {
+        self.written.store(sink.written_bytes(), Ordering::Relaxed);
+        if let Some(trouble) = sink.trouble() {
+            *self.trouble() = Some(trouble);
+        }
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Option<SinkError>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: BlockingSink> Blocking<S> {
+    /// The sink on a thread named `logweir-sink`.
+    pub fn new(sink: S) -> Self {
+        let shown = Arc::new(Shown { written: AtomicU64::new(sink.written_bytes()), ..Shown::default() });
+        Blocking { name: "logweir-sink".to_owned(), idle: Some(sink), jobs: None, pending: None, shown }
+    }
+
+    /// Names the thread; default `logweir-sink`. Linux shows the first 15 bytes. Zero bytes are left out.
+    pub fn name(mut self, name: &str) -> Self {
+        // A name with a zero byte makes `spawn` panic.
+        self.name = name.replace('\0', "");
+        self
+    }
+
+    /// The sink while it has not been opened, for builders around it.
+    pub(super) fn idle_mut(&mut self) -> Option<&mut S> {
+        self.idle.as_mut()
+    }
+
+    pub(super) fn start(&mut self) -> Result<(), SinkError> {
+        if let Some(sink) = &mut self.idle {
+            sink.open()?;
+        }
+        let Some(sink) = self.idle.take() else { return Ok(()) };
+        let (jobs, inbox) = mpsc::channel();
+        let shown = Arc::clone(&self.shown);
+        thread::Builder::new()
+            .name(self.name.clone())
+            .spawn(move || serve(sink, &inbox, &shown))
+            .map_err(|error| SinkError::permanent(ThreadError::Spawn(error)))?;
+        self.jobs = Some(jobs);
+        Ok(())
+    }
+
+    pub(super) async fn call(&mut self, work: Work) -> Result<(), SinkError> {
+        // What a dropped call left: its caller gave up the result, only the order still matters.
+        drop(self.answer().await);
+        let Some(jobs) = &self.jobs else { return Err(SinkError::permanent(ThreadError::NotOpen)) };
+        let (answer, pending) = oneshot::channel();
+        if jobs.send(Job { work, answer }).is_err() {
+            return Err(SinkError::permanent(ThreadError::Gone));
+        }
+        self.pending = Some(pending);
+        self.answer().await.unwrap_or(Ok(()))
+    }
+
+    async fn answer(&mut self) -> Option<Result<(), SinkError>> {
+        let answer = self.pending.as_mut()?.await;
+        self.pending = None;
+        Some(answer.unwrap_or_else(|_| Err(SinkError::permanent(ThreadError::Gone))))
+    }
+
+    pub(super) fn written(&self) -> u64 {
+        self.shown.written.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn trouble(&self) -> Option<SinkError> {
+        self.shown.trouble().take()
+    }
+}
+
+impl<S> fmt::Debug for Blocking<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Blocking").field("name", &self.name).field("open", &self.jobs.is_some()).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl<S: BlockingSink> Sink for Blocking<S> {
+    fn open(&mut self) -> Result<(), SinkError> {
+        self.start()
+    }
+
+    async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        self.call(Work::Write(batch.clone())).await
+    }
+
+    async fn flush(&mut self) -> Result<(), SinkError> {
+        self.call(Work::Flush).await
+    }
+
+    async fn close(&mut self) -> Result<(), SinkError> {
+        self.call(Work::Close).await
+    }
+
+    async fn reopen(&mut self) -> Result<(), SinkError> {
+        self.call(Work::Reopen).await
+    }
+
+    fn written_bytes(&self) -> u64 {
+        self.written()
+    }
+
+    fn trouble(&mut self) -> Option<SinkError> {
+        Blocking::trouble(self)
+    }
+
+    fn outlives_timeout(&self) -> bool {
+        true
+    }
+}
+
+/// Implements [`Sink`] for a type whose field `thread` is a [`Blocking`].
+macro_rules! sink_on_its_thread {
+    ($sink:ty, timeout: $timeout:expr) => {
+        #[::async_trait::async_trait]
+        impl $crate::sink::Sink for $sink {
+            fn open(&mut self) -> Result<(), $crate::sink::SinkError> {
+                self.thread.start()
+            }
+
+            async fn write(&mut self, batch: &$crate::event::Batch) -> Result<(), $crate::sink::SinkError> {
+                self.thread.call($crate::sink::thread::Work::Write(batch.clone())).await
+            }
+
+            async fn flush(&mut self) -> Result<(), $crate::sink::SinkError> {
+                self.thread.call($crate::sink::thread::Work::Flush).await
+            }
+
+            async fn close(&mut self) -> Result<(), $crate::sink::SinkError> {
+                self.thread.call($crate::sink::thread::Work::Close).await
+            }
+
+            async fn reopen(&mut self) -> Result<(), $crate::sink::SinkError> {
+                self.thread.call($crate::sink::thread::Work::Reopen).await
+            }
+
+            fn written_bytes(&self) -> u64 {
+                self.thread.written()
+            }
+
+            fn trouble(&mut self) -> Option<$crate::sink::SinkError> {
+                self.thread.trouble()
+            }
+
+            fn default_timeout(&self) -> ::std::time::Duration {
+                $timeout
+            }
+
+            fn outlives_timeout(&self) -> bool {
+                true
+            }
+        }
+    };
+}
+pub(super) use sink_on_its_thread;
+
+struct Job {
+    work: Work,
+    answer: oneshot::Sender<Result<(), SinkError>>,
+}
+
+pub(super) enum Work {
+    Write(Batch),
+    Flush,
+    Close,
+    Reopen,
+}
+
+/// The thread's whole life.
+fn serve<S: BlockingSink>(mut sink: S, jobs: &Receiver<Job>, shown: &Shown) {
+    crate::context::suppress::mark_thread();
+    while let Ok(Job { work, answer }) = jobs.recv() {
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let result = match &work {
+                Work::Write(batch) => sink.write(batch),
+                Work::Flush => sink.flush(),
+                Work::Close => sink.close(),
+                Work::Reopen => sink.reopen(),
+            };
+            shown.update(&mut sink);
+            result
+        }))
+        .unwrap_or_else(|payload| Err(SinkError::panicked(payload)));
+        // Before the answer: who has it may count on the batch's memory.
+        drop(work);
+        if answer.send(result).is_err() {
+            // The receiver lives as long as the `Blocking`: that was dropped.
+            return;
+        }
+    }
+}
+
+#[derive(Debug)]
+enum ThreadError {
+    NotOpen,
+    Gone,
+    Spawn(io::Error),
+}
+
+impl fmt::Display for ThreadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ThreadError::NotOpen => "the sink was not opened",
+            ThreadError::Gone => "the sink's thread is gone",
+            ThreadError::Spawn(_) => "cannot start the sink's thread",
+        })
+    }
+}
+
+impl Error for ThreadError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            ThreadError::Spawn(error) => Some(error),
+            ThreadError::NotOpen | ThreadError::Gone => None,
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Anywhere (pure): the equations that hold at every moment.
+
+use std::fmt;
+
+use super::{ShutdownReport, SinkReport, Stats};
+
+/// A book that does not add up: a defect of this crate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imbalance(String);
+
+impl fmt::Display for Imbalance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the books do not balance: {}", self.0)
+    }
+}
+
+impl std::error::Error for Imbalance {}
+
+fn equal(what: &str, left: u64, right: u64) -> Result<(), Imbalance> {
+    if left == right { Ok(()) } else { Err(Imbalance(format!("{what}: {left} is not {right}"))) }
+}
+
+impl Stats {
+    /// Adds up both books.
+    ///
+    /// # Errors
+    /// The first equation that does not hold.
+    pub fn check(&self) -> Result<(), Imbalance> {
+        equal("emitted = accepted + refused", self.emitted, self.accepted + self.refused.total())?;
+        let settled = self.evicted.total() + self.dispatched + self.queued;
+        equal("accepted = evicted + dispatched + queued", self.accepted, settled)?;
+        self.sinks.iter().try_for_each(|sink| sink.check(self.dispatched))
+    }
+}
+
+impl SinkReport {
+    fn check(&self, dispatched: u64) -> Result<(), Imbalance> {
+        let name = &self.name;
+        equal(&format!("{name}: dispatched = filtered + routed"), dispatched, self.filtered + self.routed)?;
+        let settled =
+            self.delivered + self.fallback + self.dropped.total() + self.backlog + self.in_flight + self.unconfirmed;
+        equal(&format!("{name}: routed = delivered + … + unconfirmed"), self.routed, settled)
+    }
+}
+
+impl ShutdownReport {
+    /// Adds up both books, in which nothing is left on its way.
+    ///
+    /// # Errors
+    /// The first equation that does not hold.
+    pub fn check(&self) -> Result<(), Imbalance> {
+        equal("emitted = accepted + refused", self.emitted, self.accepted + self.refused.total())?;
+        let settled = self.evicted.total() + self.dispatched + self.queued;
+        equal("accepted = evicted + dispatched + queued", self.accepted, settled)?;
+        self.sinks.iter().try_for_each(|sink| {
+            equal(&format!("{}: nothing on its way", sink.name), sink.backlog + sink.in_flight, 0)?;
+            sink.check(self.dispatched)
+        })
+    }
+}

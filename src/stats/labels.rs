@@ -1,0 +1,152 @@
+//! Anywhere (pure): the closed lists that are labels of metrics.
+
+use std::fmt;
+
+/// Why an event was lost. The list is closed: there is no other way to lose one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum DropReason {
+    /// Refused: the lane was full and the policy does not evict, or the wait for room expired.
+    OverflowNewest,
+    /// Evicted: the lane was full and a newer event took the place.
+    OverflowOldest,
+    /// Refused or evicted: the queue's share of the memory was used up.
+    Bytes,
+    /// Refused: the rest of the lane is reserved for more important events.
+    Shed,
+    /// Refused: the logger was shut down.
+    Closed,
+    /// Refused: one of the logger's tasks is gone.
+    WorkerGone,
+    /// The sink's backlog was full and newer events took the place.
+    BacklogFull,
+    /// The sink does not accept this event.
+    Rejected,
+    /// The sink is unusable.
+    SinkFailed,
+    /// The sink failed as often as the pipeline tries.
+    RetriesExhausted,
+    /// The circuit breaker was open.
+    BreakerOpen,
+    /// The sink panicked.
+    Panicked,
+    /// The shutdown's deadline passed.
+    Deadline,
+    /// The runtime the logger ran on was dropped.
+    RuntimeGone,
+}
+
+impl DropReason {
+    /// Every reason.
+    pub const ALL: [DropReason; 14] = [
+        DropReason::OverflowNewest,
+        DropReason::OverflowOldest,
+        DropReason::Bytes,
+        DropReason::Shed,
+        DropReason::Closed,
+        DropReason::WorkerGone,
+        DropReason::BacklogFull,
+        DropReason::Rejected,
+        DropReason::SinkFailed,
+        DropReason::RetriesExhausted,
+        DropReason::BreakerOpen,
+        DropReason::Panicked,
+        DropReason::Deadline,
+        DropReason::RuntimeGone,
+    ];
+
+    /// Reasons an event is refused for, before it is accepted.
+    pub const REFUSED: [DropReason; 5] =
+        [DropReason::OverflowNewest, DropReason::Bytes, DropReason::Shed, DropReason::Closed, DropReason::WorkerGone];
+
+    /// Reasons an accepted event is evicted from the queue for.
+    pub const EVICTED: [DropReason; 2] = [DropReason::OverflowOldest, DropReason::Bytes];
+
+    /// Reasons a sink's pipeline drops an event for.
+    pub const PER_SINK: [DropReason; 8] = [
+        DropReason::BacklogFull,
+        DropReason::Rejected,
+        DropReason::SinkFailed,
+        DropReason::RetriesExhausted,
+        DropReason::BreakerOpen,
+        DropReason::Panicked,
+        DropReason::Deadline,
+        DropReason::RuntimeGone,
+    ];
+
+    /// The snake-case name, as metric labels spell it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DropReason::OverflowNewest => "overflow_newest",
+            DropReason::OverflowOldest => "overflow_oldest",
+            DropReason::Bytes => "bytes",
+            DropReason::Shed => "shed",
+            DropReason::Closed => "closed",
+            DropReason::WorkerGone => "worker_gone",
+            DropReason::BacklogFull => "backlog_full",
+            DropReason::Rejected => "rejected",
+            DropReason::SinkFailed => "sink_failed",
+            DropReason::RetriesExhausted => "retries_exhausted",
+            DropReason::BreakerOpen => "breaker_open",
+            DropReason::Panicked => "panicked",
+            DropReason::Deadline => "deadline",
+            DropReason::RuntimeGone => "runtime_gone",
+        }
+    }
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What kind of trouble a sink had; the label `kind` of `logweir_sink_errors_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Trying again may help.
+    Temporary,
+    /// The events are not acceptable to the sink.
+    Rejected,
+    /// The sink is unusable.
+    Permanent,
+    /// The call did not end within the pipeline's timeout.
+    Timeout,
+    /// The sink (or its format) panicked.
+    Panic,
+}
+
+impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [ErrorKind; 5] =
+        [ErrorKind::Temporary, ErrorKind::Rejected, ErrorKind::Permanent, ErrorKind::Timeout, ErrorKind::Panic];
+
+    /// The snake-case name.
+    pub const fn as_str(self) -> &'static str {
+        ["temporary", "rejected", "permanent", "timeout", "panic"][self as usize]
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Where a circuit breaker stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum BreakerState {
+    /// Every batch is written. 0 in the metrics.
+    #[default]
+    Closed,
+    /// One write is tried. 1 in the metrics.
+    HalfOpen,
+    /// The sink is left alone. 2 in the metrics.
+    Open,
+}

@@ -1,0 +1,102 @@
+//! Anywhere (pure): how a flush and a shutdown ended.
+
+use std::time::Duration;
+
+use super::{Drops, LastError, SinkReport, Stats};
+
+/// How a logger ended; see [`Logger::shutdown`](crate::Logger::shutdown).
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+#[must_use = "the report says what was lost, and why"]
+pub struct ShutdownReport {
+    /// The logger's name.
+    pub logger: String,
+    /// Calls that passed the filter, suppressed and sampled ones apart.
+    pub emitted: u64,
+    /// Events that entered the queue.
+    pub accepted: u64,
+    /// Events that did not.
+    pub refused: Drops,
+    /// Events that left the queue for a newer one.
+    pub evicted: Drops,
+    /// Events that were handed to the sinks' pipelines.
+    pub dispatched: u64,
+    /// 0, unless a caller's thread stood still in the middle of a send (in a debugger, say) when the books were closed:
+    /// its event, and those behind it in its lane. [`Logger::stats`](crate::Logger::stats) settles them later.
+    pub queued: u64,
+    /// Events that had a value cut to fit the size limit.
+    pub truncated: u64,
+    /// Events that our own tasks and sinks logged, which never enter.
+    pub suppressed: u64,
+    /// Calls that `every:` or `at_most:` left out.
+    pub sampled: u64,
+    /// One for each sink, in the order they were added.
+    pub sinks: Vec<SinkReport>,
+    /// Shutdown hooks that failed, panicked or did not end in time.
+    pub failed_hooks: u64,
+    /// Whether the deadline passed before everything was done.
+    pub timed_out: bool,
+    /// From the first request to the end.
+    pub elapsed: Duration,
+}
+
+/// How far a flush came; see [`Logger::flush`](crate::Logger::flush).
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+#[must_use = "the report says whether the flush reached every sink"]
+pub struct FlushReport {
+    /// Whether everything accepted before the call is settled (delivered, dropped for a reason or unconfirmed) and
+    /// every sink flushed without an error.
+    pub complete: bool,
+    /// Events accepted before the call that are still in the queue.
+    pub queued: u64,
+    /// One for each sink, in the order they were added.
+    pub sinks: Vec<SinkFlush>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// How far a flush came at one sink.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct SinkFlush {
+    /// The sink's name.
+    pub name: String,
+    /// Whether the sink has settled everything before the barrier and flushed without an error.
+    pub flushed: bool,
+    /// Events before the barrier that are still waiting or being written.
+    pub pending: u64,
+    /// Why the sink's own flush failed.
+    pub error: Option<LastError>,
+}
+
+impl ShutdownReport {
+    pub(crate) fn new(stats: Stats, failed_hooks: u64, timed_out: bool, elapsed: Duration) -> Self {
+        let Stats { logger, emitted, accepted, refused, evicted, dispatched, queued, .. } = stats;
+        let Stats { truncated, suppressed, sampled, sinks, .. } = stats;
+        ShutdownReport {
+            logger,
+            emitted,
+            accepted,
+            refused,
+            evicted,
+            dispatched,
+            queued,
+            truncated,
+            suppressed,
+            sampled,
+            sinks,
+            failed_hooks,
+            timed_out,
+            elapsed,
+        }
+    }
+
+    /// The report of the sink of this name.
+    pub fn sink(&self, name: &str) -> Option<&SinkReport> {
+        self.sinks.iter().find(|sink| sink.name == name)
+    }
+}

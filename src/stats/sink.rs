@@ -1,0 +1,95 @@
+//! Anywhere (pure): the counters of one sink.
+
+use std::time::{Duration, SystemTime};
+
+use super::Drops;
+use super::labels::{BreakerState, ErrorKind};
+
+/// The book of one sink: `dispatched = filtered + routed`,
+/// `routed = delivered + fallback + dropped + backlog + in_flight + unconfirmed`.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct SinkReport {
+    /// The sink's name.
+    pub name: String,
+    /// Events the pipeline's level kept out; not a loss.
+    pub filtered: u64,
+    /// Events meant for this sink.
+    pub routed: u64,
+    /// Events the sink said it has.
+    pub delivered: u64,
+    /// Events the fallback chain delivered instead.
+    pub fallback: u64,
+    /// The links of the fallback chain, in their order; their deliveries add up to `fallback`.
+    pub links: Vec<LinkReport>,
+    /// Events lost, by reason.
+    pub dropped: Drops,
+    /// Events waiting.
+    pub backlog: u64,
+    /// Memory the waiting and written events pin.
+    pub backlog_bytes: u64,
+    /// Events in a write that has not answered.
+    pub in_flight: u64,
+    /// Events whose write was given up without an answer: delivered or not, nobody knows.
+    pub unconfirmed: u64,
+    /// Events written again, here or by a fallback, after a write that was given up: they may be there twice.
+    pub maybe_duplicated: u64,
+    /// Writes that were tried again.
+    pub retries: u64,
+    /// Lines the sink said it has that are no events: notices of losses and of its recovery. They are in no book.
+    pub notices: u64,
+    /// Bytes written, as the sink counts them.
+    pub bytes: u64,
+    /// Failed calls of the sink.
+    pub errors: u64,
+    /// Failed calls by [`ErrorKind`], in the order of [`ErrorKind::ALL`].
+    pub errors_by_kind: [u64; ErrorKind::ALL.len()],
+    /// The latest failure.
+    pub last_error: Option<LastError>,
+    /// Where the circuit breaker stands.
+    pub breaker: BreakerState,
+    /// How often the circuit breaker opened.
+    pub breaker_opened: u64,
+    /// Median time of a write since the latency window was last reset; relative error 1 %.
+    pub p50: Option<Duration>,
+    /// 95th percentile of the same.
+    pub p95: Option<Duration>,
+    /// 99th percentile of the same.
+    pub p99: Option<Duration>,
+}
+
+/// One link of a sink's fallback chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct LinkReport {
+    /// The sink's name and the link's number, from 1: `http/1`.
+    pub name: String,
+    /// Events it delivered instead of the sink.
+    pub delivered: u64,
+    /// Notices it said it has, as [`SinkReport::notices`].
+    pub notices: u64,
+    /// Failed writes.
+    pub errors: u64,
+}
+
+/// The latest failure of a sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct LastError {
+    /// What kind of trouble it was.
+    pub kind: ErrorKind,
+    /// The error and its sources, joined by `": "`.
+    pub message: String,
+    /// When.
+    pub at: SystemTime,
+}
+
+impl SinkReport {
+    /// How many calls of the sink failed in this way.
+    pub fn errors_of(&self, kind: ErrorKind) -> u64 {
+        self.errors_by_kind[kind as usize]
+    }
+}
