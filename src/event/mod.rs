@@ -1,17 +1,20 @@
 //! Anywhere (pure): what travels. No I/O, no clock, no tokio.
 
 mod batch;
+mod build;
 mod callsite;
 mod encoding;
 mod field_set;
 mod level;
+mod message;
+mod record;
 mod redact;
 mod sensitive;
 mod shared_fields;
 mod template;
 mod value;
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -23,6 +26,8 @@ pub(crate) use encoding::TextKind;
 use encoding::{Encoded, Layer, Reader};
 pub use field_set::FieldSet;
 pub use level::{Level, LevelFilter, ParseLevelError};
+pub use message::Message;
+pub use record::Record;
 pub(crate) use redact::{MASK, Pattern, Redactor};
 pub use sensitive::Sensitive;
 pub(crate) use shared_fields::Context;
@@ -217,172 +222,6 @@ impl Event {
     }
 }
 
-/// What the bridges build events from.
-#[cfg(feature = "tracing")]
-impl Event {
-    /// An event of a static call site whose first value will be its message: text, not a template.
-    #[inline]
-    pub(crate) const fn with_message(callsite: &'static Callsite, level: Level) -> Self {
-        Event { callsite, timestamp: 0, context: None, fields: Encoded::new(level as u8 | MESSAGE) }
-    }
-
-    /// An event whose first five values will be target, message, module, file and line.
-    pub(crate) const fn with_header(level: Level) -> Self {
-        Event { callsite: &DYNAMIC_SITE, timestamp: 0, context: None, fields: Encoded::new(level as u8 | DYNAMIC) }
-    }
-
-    /// Adds the fields whose names the event does not have.
-    pub(crate) fn push_all(&mut self, fields: &Pairs) {
-        for (name, value) in fields.layer() {
-            if self.push_name(name) {
-                self.fields.push(value);
-            }
-        }
-    }
-
-    /// Adds a name, whose value is to be pushed next, unless the event has a field of that name.
-    pub(crate) fn push_name(&mut self, name: &str) -> bool {
-        let is_new = !self.layer().has(name);
-        if is_new {
-            self.fields.push(Value::Str(name));
-        }
-        is_new
-    }
-}
-
-/// Building and accounting, for the crate and its macros.
-impl Event {
-    #[inline(always)]
-    pub(crate) fn push(&mut self, value: Value<'_>) {
-        self.fields.push(value);
-    }
-
-    pub(crate) fn push_format(&mut self, kind: TextKind, write: impl FnOnce(&mut dyn Write) -> fmt::Result) {
-        self.fields.push_format(kind, write);
-    }
-
-    /// As [`Event::with`].
-    pub(crate) fn add(&mut self, name: &str, value: Value<'_>) {
-        if !self.layer().has(name) {
-            self.fields.push_named(name, value);
-        }
-    }
-
-    /// As [`Event::dynamic_at`], without a message made before: it is written straight into the event.
-    #[cfg(feature = "log")]
-    pub(crate) fn dynamic_format(
-        level: Level,
-        target: &str,
-        message: fmt::Arguments<'_>,
-        module: Option<&str>,
-        file: Option<&str>,
-        line: Option<u32>,
-    ) -> Self {
-        if let Some(message) = message.as_str() {
-            return Event::dynamic_at(level, target, message, module, file, line);
-        }
-        let mut fields = Encoded::new(level as u8 | DYNAMIC);
-        fields.push(target.to_value());
-        fields.push_format(TextKind::Str, |out| out.write_fmt(message));
-        for value in [module.to_value(), file.to_value(), line.to_value()] {
-            fields.push(value);
-        }
-        Event { callsite: &DYNAMIC_SITE, timestamp: 0, context: None, fields }
-    }
-
-    /// As [`Event::add`], for what exists as text alone.
-    #[cfg(feature = "log")]
-    pub(crate) fn add_display(&mut self, name: &str, value: &dyn fmt::Display) {
-        if !self.layer().has(name) {
-            self.fields.push(Value::Str(name));
-            self.fields.push_format(TextKind::Str, |out| write!(out, "{value}"));
-        }
-    }
-
-    /// Whether every event of its call site has the same message.
-    pub(crate) fn has_constant_message(&self) -> bool {
-        self.fields.flags & (DYNAMIC | MESSAGE) == 0 && self.callsite.constant_message().is_some()
-    }
-
-    /// The holes of its template that have a format, as its message shows them.
-    pub(crate) fn formatted_holes(&self) -> impl Iterator<Item = template::Filled<'_>> {
-        let template = self.template().is_some().then_some(&self.callsite.template);
-        template.into_iter().flat_map(|template| template::formatted(template, self.layer().values))
-    }
-
-    #[inline]
-    pub(crate) fn callsite(&self) -> Option<&'static Callsite> {
-        (!self.is_dynamic()).then_some(self.callsite)
-    }
-
-    /// Sets the time of emission, unless the event came with a time of its own.
-    #[inline]
-    pub(crate) fn stamp(&mut self, nanos: u64) {
-        if self.fields.flags & FIXED_TIME == 0 {
-            self.timestamp = nanos;
-        }
-    }
-
-    #[inline]
-    pub(crate) fn nanos(&self) -> u64 {
-        self.timestamp
-    }
-
-    #[inline]
-    pub(crate) fn set_context(&mut self, context: Option<Arc<Context>>) {
-        self.context = context;
-    }
-
-    pub(crate) fn in_context(mut self, context: Option<Arc<Context>>) -> Self {
-        self.context = context;
-        self
-    }
-
-    #[inline]
-    pub(crate) fn context(&self) -> Option<&Arc<Context>> {
-        self.context.as_ref()
-    }
-
-    /// The event leaves the queue, whose account no longer pays for its context.
-    pub(crate) fn leave_queue(&mut self) {
-        if let Some(context) = &self.context
-            && let Some(outside) = context.outside()
-        {
-            self.context = Some(outside.clone());
-        }
-    }
-
-    /// Bytes on the heap that are this event's alone.
-    #[inline]
-    pub(crate) fn spilled_bytes(&self) -> usize {
-        self.fields.heap_bytes()
-    }
-
-    /// Whether [`Event::limit`] would cut it.
-    pub(crate) fn exceeds(&self, max: usize) -> bool {
-        self.fields.bytes().len() > max
-    }
-
-    /// Puts a mask in place of the values of the event's own fields that the redactor hides; returns whether there were any.
-    pub(crate) fn redact(&mut self, redactor: &Redactor) -> bool {
-        let masked = redact::event(&self.fields, self.header_len(), self.callsite, redactor);
-        masked.map(|masked| self.fields = masked).is_some()
-    }
-
-    /// Brings a spilled event down to `max` bytes on the heap, spare room included; returns whether a value was cut.
-    #[cold]
-    pub(crate) fn limit(&mut self, max: usize) -> bool {
-        if self.fields.bytes().len() <= max {
-            self.fields.shrink(max);
-            return false;
-        }
-        let names = self.callsite.names.len() + self.header_len();
-        self.fields.cut_to(max, names);
-        self.fields.flags |= TRUNCATED;
-        true
-    }
-}
-
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Event")
@@ -400,118 +239,4 @@ pub(crate) fn nanos(time: SystemTime) -> u64 {
     // In 64 bits: on every call's way, and the 128 of `as_nanos` are twice the instructions.
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     since.as_secs().saturating_mul(1_000_000_000).saturating_add(since.subsec_nanos().into())
-}
-
-/// An event's message, rendered when it is printed.
-#[derive(Clone, Copy)]
-pub struct Message<'a>(&'a Event);
-
-impl Message<'_> {
-    /// Writes the message as plain text, without escapes.
-    ///
-    /// # Errors
-    /// Those of `out`.
-    pub fn write_to(&self, out: &mut dyn Write) -> fmt::Result {
-        match self.0.message_text() {
-            Some(message) => out.write_str(message),
-            None => template::render(&self.0.callsite.template, self.0.layer().values, out),
-        }
-    }
-}
-
-impl fmt::Display for Message<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write_to(f)
-    }
-}
-
-impl fmt::Debug for Message<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.to_string(), f)
-    }
-}
-
-/// An event as a sink or a format sees it: with the logger's enrichment.
-#[derive(Clone, Copy, Debug)]
-pub struct Record<'a> {
-    event: &'a Event,
-    enrichment: Option<&'a Context>,
-}
-
-impl<'a> Record<'a> {
-    /// The event itself.
-    pub fn event(&self) -> &'a Event {
-        self.event
-    }
-
-    /// How important it is.
-    pub fn level(&self) -> Level {
-        self.event.level()
-    }
-
-    /// When it was emitted, in nanoseconds since the Unix epoch.
-    pub fn timestamp_nanos(&self) -> u64 {
-        self.event.timestamp
-    }
-
-    /// When it was emitted.
-    pub fn timestamp(&self) -> SystemTime {
-        self.event.timestamp()
-    }
-
-    /// What filters go by.
-    pub fn target(&self) -> &'a str {
-        self.event.target()
-    }
-
-    /// The message: the template with its holes filled.
-    pub fn message(&self) -> Message<'a> {
-        self.event.message()
-    }
-
-    /// Every field once: the event's own, then its context's, then the logger's enrichment.
-    #[inline]
-    pub fn fields(&self) -> Fields<'a> {
-        Fields::new([
-            self.event.layer(),
-            self.event.context.as_deref().map(Context::layer).unwrap_or_default(),
-            self.enrichment.map(Context::layer).unwrap_or_default(),
-        ])
-    }
-
-    /// The fields that the message does not already show, for formats people read.
-    pub fn fields_beside_message(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + use<'a> {
-        let record = *self;
-        let fields = self.fields().enumerate();
-        fields.filter(move |(index, (name, _))| !record.shows(*index, name)).map(|(_, field)| field)
-    }
-
-    /// Whether the message shows the field of this number and name.
-    pub(crate) fn shows(&self, index: usize, name: &str) -> bool {
-        let Callsite { names, template, .. } = self.event.callsite;
-        // An event that was cut may lack the last fields of its call site.
-        names.get(index).is_some_and(|own| std::ptr::eq(*own, name)) && template::shows(template, index)
-    }
-
-    /// The value of the field of this name.
-    pub fn field(&self, name: &str) -> Option<Value<'a>> {
-        self.fields().find(|(other, _)| *other == name).map(|(_, value)| value)
-    }
-
-    /// Whether a value was cut because the event was longer than the logger allows.
-    pub fn is_truncated(&self) -> bool {
-        self.event.is_truncated()
-    }
-}
-
-impl<'a> From<&'a Event> for Record<'a> {
-    fn from(event: &'a Event) -> Self {
-        Record { event, enrichment: None }
-    }
-}
-
-impl<'a> Record<'a> {
-    pub(crate) fn enriched(event: &'a Event, enrichment: Option<&'a Context>) -> Self {
-        Record { event, enrichment }
-    }
 }

@@ -7,25 +7,24 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
-use tokio_util::sync::CancellationToken;
 
+use super::cancellation::{Cancel, cancelled};
+use super::closing::{drain_closed, endgame, lose_task};
 use super::filter_override::Lease;
+use super::hooks::run_hooks;
 use super::pressure::Gauge;
 use super::shutdown::Ending;
 use super::tasks::spawn;
 use super::{FlushRequest, Shared};
 use crate::context::suppress::suppress;
 use crate::dispatch::{Enrichers, NO_CUT, Progress, cut_now};
-use crate::observe::diagnostics::Diagnostic;
 use crate::pipeline::{Line, deliver};
-use crate::sink::SinkError;
 
 /// How soon a flush looks again at a lane whose oldest event is claimed but not yet written.
 const HALF_WRITTEN_PAUSE: Duration = Duration::from_millis(1);
@@ -42,13 +41,6 @@ pub(crate) struct Kit {
     pub(crate) enrichers: Enrichers,
     /// Tasks that run as long as the logger and end after its sinks.
     pub(crate) companions: Vec<BoxFuture<'static, ()>>,
-}
-
-/// A service's cancellation.
-pub(crate) struct Cancel {
-    pub(crate) token: CancellationToken,
-    /// How long the logger keeps accepting after it.
-    pub(crate) grace: Duration,
 }
 
 /// Everything that wakes the flush task while it serves.
@@ -392,89 +384,12 @@ impl Worker<'_> {
     }
 }
 
-/// Hands out everything that was accepted before the lanes closed.
-async fn drain_closed(shared: &Shared) {
-    let Shared { queue, stations, bells, .. } = shared;
-    loop {
-        let progress = std::future::poll_fn(|cx| {
-            let mut is_waiting = false;
-            let mut desk = shared.desk();
-            desk.begin();
-            let progress =
-                desk.hand_out(queue, stations, NO_CUT, |lane, into| match queue.poll_drain_closed(lane, cx, into) {
-                    Poll::Ready(taken) => taken,
-                    Poll::Pending => {
-                        is_waiting = true;
-                        0
-                    }
-                });
-            if progress == Progress::Idle && is_waiting { Poll::Pending } else { Poll::Ready(progress) }
-        })
-        .await;
-        match progress {
-            Progress::HandedOut(events) => {
-                shared.meters.batch_events.record(events as f64);
-                yield_now().await;
-            }
-            Progress::Blocked => bells.room.notified().await,
-            Progress::Idle => break,
-        }
-    }
-    let open = shared.open_flushes();
-    shared.set_barriers(open.iter());
-}
-
 /// Has the sinks' readers told what the queue has lost so far.
 fn tell_losses(shared: &Shared) {
     let book = shared.queue.book();
     let mut losses = book.refused;
     losses.merge(&book.evicted);
     shared.stations.iter().for_each(|station| station.hear_of_losses(losses));
-}
-
-/// Tells the sinks when the last fifth of a shutdown's time begins; never ends.
-async fn endgame(shared: &Shared) -> Ending {
-    shared.shutdown.wait_part_here(4, 5).await;
-    shared.stations.iter().for_each(|station| station.begin_endgame());
-    std::future::pending().await
-}
-
-/// Runs the shutdown hooks, the last one added first, within half of the time there is: the rest is for delivery.
-async fn run_hooks(shared: Arc<Shared>) {
-    let all = async {
-        while let Some(hook) = shared.hooks.pop() {
-            // The call is inside, so that a hook that panics before its future exists is caught too.
-            let result = AssertUnwindSafe(async { hook().await }).catch_unwind().await;
-            let error = match result {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(error),
-                Err(payload) => Some(SinkError::panicked(payload).into()),
-            };
-            shared.hooks.finished(error.is_some());
-            error.into_iter().for_each(|error| shared.diagnostics.report(Diagnostic::HookFailed { error }));
-        }
-    };
-    tokio::select! {
-        biased;
-        () = all => {}
-        () = shared.shutdown.wait_part_here(1, 2) => {
-            let error = "the shutdown hooks did not end within half of the time for the shutdown".into();
-            shared.diagnostics.report(Diagnostic::HookFailed { error });
-        }
-    }
-}
-
-/// A sink's task is gone: nothing is accepted that would not arrive everywhere. The other sinks get what there is.
-fn lose_task(shared: &Shared) {
-    shared.queue.close_worker_gone();
-    shared.shutdown.request(shared.shutdown_timeout);
-}
-
-async fn cancelled(cancel: &Option<Cancel>) {
-    match cancel {
-        Some(cancel) => cancel.token.cancelled().await,
-        None => std::future::pending().await,
-    }
 }
 
 async fn until(when: Option<Instant>) {

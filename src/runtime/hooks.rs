@@ -1,9 +1,15 @@
 //! Any thread adds shutdown hooks; the flush task runs them.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::FutureExt;
+
+use super::Shared;
 use super::shutdown::Hook;
+use crate::observe::diagnostics::Diagnostic;
+use crate::sink::SinkError;
 
 /// Shutdown hooks that have not run, and the ones that failed.
 #[derive(Default)]
@@ -33,5 +39,30 @@ impl Hooks {
     /// Hooks that failed; at the end also those that did not end.
     pub(super) fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed) + self.unfinished.load(Ordering::Relaxed)
+    }
+}
+
+/// Runs the shutdown hooks, the last one added first, within half of the time there is: the rest is for delivery.
+pub(super) async fn run_hooks(shared: Arc<Shared>) {
+    let all = async {
+        while let Some(hook) = shared.hooks.pop() {
+            // The call is inside, so that a hook that panics before its future exists is caught too.
+            let result = AssertUnwindSafe(async { hook().await }).catch_unwind().await;
+            let error = match result {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error),
+                Err(payload) => Some(SinkError::panicked(payload).into()),
+            };
+            shared.hooks.finished(error.is_some());
+            error.into_iter().for_each(|error| shared.diagnostics.report(Diagnostic::HookFailed { error }));
+        }
+    };
+    tokio::select! {
+        biased;
+        () = all => {}
+        () = shared.shutdown.wait_part_here(1, 2) => {
+            let error = "the shutdown hooks did not end within half of the time for the shutdown".into();
+            shared.diagnostics.report(Diagnostic::HookFailed { error });
+        }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Locks are taken in this order: desk, lane, station. None is held across an await.
 
+mod cancellation;
+mod closing;
 mod detached;
 mod filter_override;
 mod finalize;
@@ -18,9 +20,10 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
 
+pub(crate) use cancellation::Cancel;
 pub(crate) use detached::OwnRuntime;
 pub(crate) use flush::FlushRequest;
-pub(crate) use flush_task::{Cancel, Kit, run};
+pub(crate) use flush_task::{Kit, run};
 pub(crate) use hooks::Hooks;
 pub(crate) use pressure::Gauge;
 pub use pressure::Pressure;

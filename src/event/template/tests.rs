@@ -6,6 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::parse::{Cursor, MAX_ALIGN, MAX_PRECISION, Token};
 use super::*;
 
 /// A stretch of a template, as read here or as the test made it up.

@@ -1,0 +1,113 @@
+//! Anywhere (pure): an event that is longer than allowed loses the ends of its longest texts.
+
+use super::super::value::Value;
+use super::{Encoded, Reader, tag};
+
+impl Encoded {
+    /// Gives back the spare room of a spilled buffer where that is worth a reallocation, or where it goes over `max`.
+    pub(in super::super) fn shrink(&mut self, max: usize) {
+        if let Some(heap) = &mut self.heap
+            && (heap.capacity() - heap.len() > heap.len() / 2 || heap.capacity() > max)
+        {
+            heap.shrink_to_fit();
+        }
+    }
+
+    /// Cuts the longest text values until at most `max` bytes are left, without the pairs whose name alone takes much of
+    /// that. `names` is the number of static names.
+    #[cold]
+    pub(in super::super) fn cut_to(&mut self, max: usize, names: usize) {
+        if self.bytes().len() > max {
+            *self = self.without_names_over(max / 4, names);
+        }
+        while self.bytes().len() > max {
+            let excess = self.bytes().len() - max;
+            let bytes = self.bytes();
+            let longest = values(bytes, names).filter(|span| span.text_len > 0).max_by_key(|span| span.text_len);
+            let mut shorter = Encoded::new(self.flags);
+            match longest {
+                Some(span) => {
+                    shorter.append(&bytes[..span.start]);
+                    shorter.push_cut(&bytes[span.start..span.end], span.text_len.saturating_sub(excess));
+                    shorter.append(&bytes[span.end..]);
+                }
+                // Numbers alone are over the limit: keep the whole values that fit.
+                None => {
+                    let fit = values(bytes, names).map(|span| span.end).take_while(|&end| end <= max).last();
+                    shorter.append(&bytes[..fit.unwrap_or(0)]);
+                }
+            }
+            *self = shorter;
+        }
+        if let Some(heap) = &mut self.heap {
+            heap.shrink_to_fit();
+        }
+    }
+
+    /// The same without pairs whose name is longer: a name is whole or it is another one, and to make room for such a one
+    /// every text would go.
+    fn without_names_over(&self, longest: usize, names: usize) -> Self {
+        let (bytes, mut kept) = (self.bytes(), Encoded::new(self.flags));
+        let mut from = 0;
+        for value in values(bytes, names) {
+            if value.name_len <= longest {
+                kept.append(&bytes[from..value.end]);
+            }
+            from = value.end;
+        }
+        kept
+    }
+
+    /// Writes the one encoded text value in `encoded` again with at most `keep` bytes of text.
+    fn push_cut(&mut self, encoded: &[u8], keep: usize) {
+        match (Reader { rest: encoded }).next() {
+            Some(Value::Bytes(bytes)) => self.push_text(tag::BYTES, &bytes[..keep.min(bytes.len())]),
+            Some(Value::Debug(text)) => self.push_text(tag::DEBUG, clip(tag::DEBUG, text.as_bytes(), keep)),
+            // Half a JSON document or half a chain is text.
+            Some(value) => {
+                let text = value.to_string();
+                self.push_text(tag::STR, clip(tag::STR, text.as_bytes(), keep));
+            }
+            None => {}
+        }
+    }
+}
+
+/// At most `max` bytes of `text`, ending on a character boundary unless these are bytes.
+pub(super) fn clip(tag: u8, text: &[u8], max: usize) -> &[u8] {
+    let mut end = max.min(text.len());
+    while tag != tag::BYTES && end > 0 && end < text.len() && text[end] & 0xC0 == 0x80 {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// Where a value stands in the bytes, from its tag to its end.
+pub(in super::super) struct Span {
+    pub(in super::super) start: usize,
+    pub(in super::super) end: usize,
+    /// 0 for a value that is no text.
+    text_len: usize,
+    /// 0 for a value of a static name.
+    name_len: usize,
+}
+
+/// The values (not the names of pairs) in encoded bytes.
+pub(in super::super) fn values(bytes: &[u8], names: usize) -> impl Iterator<Item = Span> {
+    let mut reader = Reader { rest: bytes };
+    let mut index = 0;
+    std::iter::from_fn(move || {
+        let mut name_len = 0;
+        loop {
+            let start = bytes.len() - reader.rest.len();
+            let text_len = reader.skip_value()?;
+            let end = bytes.len() - reader.rest.len();
+            index += 1;
+            let is_name = index > names && (index - names) % 2 == 1;
+            if !is_name {
+                return Some(Span { start, end, text_len, name_len });
+            }
+            name_len = text_len;
+        }
+    })
+}

@@ -1,0 +1,90 @@
+//! Anywhere (pure): an event as a sink or a format sees it.
+
+use std::time::SystemTime;
+
+use super::{Callsite, Context, Event, Fields, Level, Message, Value, template};
+
+/// An event as a sink or a format sees it: with the logger's enrichment.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    pub(super) event: &'a Event,
+    pub(super) enrichment: Option<&'a Context>,
+}
+
+impl<'a> Record<'a> {
+    /// The event itself.
+    pub fn event(&self) -> &'a Event {
+        self.event
+    }
+
+    /// How important it is.
+    pub fn level(&self) -> Level {
+        self.event.level()
+    }
+
+    /// When it was emitted, in nanoseconds since the Unix epoch.
+    pub fn timestamp_nanos(&self) -> u64 {
+        self.event.timestamp
+    }
+
+    /// When it was emitted.
+    pub fn timestamp(&self) -> SystemTime {
+        self.event.timestamp()
+    }
+
+    /// What filters go by.
+    pub fn target(&self) -> &'a str {
+        self.event.target()
+    }
+
+    /// The message: the template with its holes filled.
+    pub fn message(&self) -> Message<'a> {
+        self.event.message()
+    }
+
+    /// Every field once: the event's own, then its context's, then the logger's enrichment.
+    #[inline]
+    pub fn fields(&self) -> Fields<'a> {
+        Fields::new([
+            self.event.layer(),
+            self.event.context.as_deref().map(Context::layer).unwrap_or_default(),
+            self.enrichment.map(Context::layer).unwrap_or_default(),
+        ])
+    }
+
+    /// The fields that the message does not already show, for formats people read.
+    pub fn fields_beside_message(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + use<'a> {
+        let record = *self;
+        let fields = self.fields().enumerate();
+        fields.filter(move |(index, (name, _))| !record.shows(*index, name)).map(|(_, field)| field)
+    }
+
+    /// Whether the message shows the field of this number and name.
+    pub(crate) fn shows(&self, index: usize, name: &str) -> bool {
+        let Callsite { names, template, .. } = self.event.callsite;
+        // An event that was cut may lack the last fields of its call site.
+        names.get(index).is_some_and(|own| std::ptr::eq(*own, name)) && template::shows(template, index)
+    }
+
+    /// The value of the field of this name.
+    pub fn field(&self, name: &str) -> Option<Value<'a>> {
+        self.fields().find(|(other, _)| *other == name).map(|(_, value)| value)
+    }
+
+    /// Whether a value was cut because the event was longer than the logger allows.
+    pub fn is_truncated(&self) -> bool {
+        self.event.is_truncated()
+    }
+}
+
+impl<'a> From<&'a Event> for Record<'a> {
+    fn from(event: &'a Event) -> Self {
+        Record { event, enrichment: None }
+    }
+}
+
+impl<'a> Record<'a> {
+    pub(crate) fn enriched(event: &'a Event, enrichment: Option<&'a Context>) -> Self {
+        Record { event, enrichment }
+    }
+}

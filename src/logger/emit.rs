@@ -1,0 +1,117 @@
+//! The caller's thread: an event on its way into the queue.
+
+use std::time::Duration;
+
+use super::Logger;
+use super::error::EmitError;
+use crate::event::{Callsite, Event, Level};
+use crate::filter::sampler::Sampler;
+use crate::queue::TryEmitError;
+
+impl Logger {
+    /// Logs an event. It never waits for I/O, a sink or room (unless the policy is
+    /// [`Overflow::Block`](crate::Overflow::Block)): an event that finds no room is dealt with as the overflow policy
+    /// says, and counted.
+    pub fn emit(&self, event: Event) {
+        if self.shared.filter.allows_event(&event) {
+            self.__emit(event);
+        }
+    }
+
+    /// Logs an event if there is room for it now: evicts nothing and counts no loss.
+    ///
+    /// An event that the filter keeps out, and one logged by a sink (which is counted as suppressed), is done with: `Ok`.
+    ///
+    /// # Errors
+    /// Hands the event back, which is then counted nowhere.
+    pub fn try_emit(&self, mut event: Event) -> Result<(), TryEmitError> {
+        let context = event.context().cloned();
+        if !self.shared.filter.allows_event(&event) {
+            return Ok(());
+        }
+        // What is handed back is whole, and shows what it showed.
+        let whole = self.shared.queue.hides_some_of(&event).then(|| event.clone());
+        if !self.prepare(&mut event) {
+            return Ok(());
+        }
+        let as_it_was = |event: Event| whole.unwrap_or(event).in_context(context);
+        self.shared.queue.try_push(event).map_err(|refused| match refused {
+            TryEmitError::Full(event) => TryEmitError::Full(as_it_was(event)),
+            TryEmitError::Closed(event) => TryEmitError::Closed(as_it_was(event)),
+        })
+    }
+
+    /// Logs an event, waiting for room whatever the overflow policy is. Works under any executor.
+    ///
+    /// Under [`Overflow::DropNewest`](crate::Overflow::DropNewest) and [`Overflow::Block`](crate::Overflow::Block) an
+    /// accepted event stays in the queue; under `DropOldest` a later one may evict it.
+    ///
+    /// # Errors
+    /// Why it was refused, after the logger was closed or if its context has no memory; such a refusal is counted.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, the event is not accepted and counted nowhere.
+    pub async fn emit_wait(&self, mut event: Event) -> Result<(), EmitError> {
+        if !self.shared.filter.allows_event(&event) || !self.prepare(&mut event) {
+            return Ok(());
+        }
+        self.shared.queue.push_wait(event).await.map_err(|reason| EmitError { reason })
+    }
+
+    /// Gives the event its context; whether it may enter at all.
+    #[inline(always)]
+    fn prepare(&self, event: &mut Event) -> bool {
+        if self.shared.queue.is_special_here() {
+            return self.prepare_specially(event);
+        }
+        if let Some(context) = &self.context {
+            event.set_context(Some(context.clone()));
+        }
+        true
+    }
+
+    // Cold, which says where it is put: who is not here keeps the registers.
+    #[cold]
+    fn prepare_specially(&self, event: &mut Event) -> bool {
+        self.shared.queue.prepare(event, self.context.as_ref())
+    }
+
+    #[doc(hidden)]
+    #[inline]
+    pub fn __enabled(&self, callsite: &'static Callsite, level: Level) -> bool {
+        self.shared.filter.allows(callsite, level)
+    }
+
+    /// For a call that is sampled and has passed the filter: how many events the sampling left out since the last that
+    /// passed, if this one does.
+    #[doc(hidden)]
+    pub fn __sampled(&self, sampler: &'static Sampler) -> Option<u64> {
+        let left_out = sampler.admit();
+        if left_out.is_none() {
+            self.shared.queue.count_sampled();
+        }
+        left_out
+    }
+
+    /// For an event that has passed the filter.
+    // One copy in the program, not one at each call site, which passes the event by its address.
+    #[doc(hidden)]
+    #[inline(never)]
+    pub fn __emit(&self, mut event: Event) {
+        if !self.prepare(&mut event) {
+            return;
+        }
+        let queue = &self.shared.queue;
+        match queue.claim(&mut event) {
+            Ok(place) => queue.fill(place, event),
+            Err(miss) => queue.missed(event, miss),
+        }
+    }
+
+    /// Emits an event that must not keep its thread longer than this, whatever the overflow policy.
+    pub(crate) fn emit_within(&self, mut event: Event, most: Duration) {
+        if self.shared.filter.allows_event(&event) && self.prepare(&mut event) {
+            self.shared.queue.push_within(event, most);
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Any thread, any executor or none: waits of a caller, and where he may not block.
+
+use std::pin::pin;
+
+use futures::future::select;
+use tokio::runtime::Handle;
+
+use super::InsideRuntime;
+use crate::time::timer;
+
+/// Ends with whichever ends first; polls `a` before `b`.
+pub(super) async fn first(a: impl Future<Output = ()>, b: impl Future<Output = ()>) {
+    select(pin!(a), pin!(b)).await;
+}
+
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    timer::block_until(future, None).expect("without a limit it ends with the future, and these have deadlines")
+}
+
+pub(super) fn outside_runtime() -> Result<(), InsideRuntime> {
+    Handle::try_current().map_or(Ok(()), |_| Err(InsideRuntime(())))
+}
