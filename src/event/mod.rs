@@ -5,6 +5,8 @@ mod build;
 mod callsite;
 mod encoding;
 mod field_set;
+#[cfg(any(feature = "log", feature = "tracing"))]
+mod foreign;
 mod level;
 mod message;
 mod record;

@@ -1,0 +1,79 @@
+//! Anywhere (pure): how the bridges build events from the records of other facades.
+
+#[cfg(feature = "log")]
+use std::fmt;
+
+#[cfg(feature = "tracing")]
+use super::Pairs;
+use super::encoding::Encoded;
+#[cfg(feature = "tracing")]
+use super::{Callsite, MESSAGE};
+use super::{DYNAMIC, DYNAMIC_SITE, Event, Level, Value};
+#[cfg(feature = "log")]
+use super::{TextKind, ToValue};
+
+impl Event {
+    /// An event of a static call site whose first value will be its message: text, not a template.
+    #[cfg(feature = "tracing")]
+    #[inline]
+    pub(crate) const fn with_message(callsite: &'static Callsite, level: Level) -> Self {
+        Event { callsite, timestamp: 0, context: None, fields: Encoded::new(level as u8 | MESSAGE) }
+    }
+
+    /// An event whose first five values will be target, message, module, file and line.
+    #[cfg(feature = "tracing")]
+    pub(crate) const fn with_header(level: Level) -> Self {
+        Event { callsite: &DYNAMIC_SITE, timestamp: 0, context: None, fields: Encoded::new(level as u8 | DYNAMIC) }
+    }
+
+    /// Adds the fields whose names the event does not have.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn push_all(&mut self, fields: &Pairs) {
+        for (name, value) in fields.layer() {
+            if self.push_name(name) {
+                self.fields.push(value);
+            }
+        }
+    }
+
+    /// Adds a name, whose value is to be pushed next, unless the event has a field of that name.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn push_name(&mut self, name: &str) -> bool {
+        let is_new = !self.layer().has(name);
+        if is_new {
+            self.fields.push(Value::Str(name));
+        }
+        is_new
+    }
+
+    /// As [`Event::dynamic_at`], without a message made before: it is written straight into the event.
+    #[cfg(feature = "log")]
+    pub(crate) fn dynamic_format(
+        level: Level,
+        target: &str,
+        message: fmt::Arguments<'_>,
+        module: Option<&str>,
+        file: Option<&str>,
+        line: Option<u32>,
+    ) -> Self {
+        if let Some(message) = message.as_str() {
+            return Event::dynamic_at(level, target, message, module, file, line);
+        }
+        let mut fields = Encoded::new(level as u8 | DYNAMIC);
+        fields.push(target.to_value());
+        fields.push_format(TextKind::Str, |out| out.write_fmt(message));
+        for value in [module.to_value(), file.to_value(), line.to_value()] {
+            fields.push(value);
+        }
+        Event { callsite: &DYNAMIC_SITE, timestamp: 0, context: None, fields }
+    }
+
+    /// As [`Event::add`], for what exists as text alone.
+    #[cfg(feature = "log")]
+    pub(crate) fn add_display(&mut self, name: &str, value: &dyn fmt::Display) {
+        if !self.layer().has(name) {
+            self.fields.push(Value::Str(name));
+            self.fields.push_format(TextKind::Str, |out| write!(out, "{value}"));
+        }
+    }
+}
