@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::context::suppress::suppress;
-use crate::runtime::Shared;
+use crate::runtime::LoggerCore;
 
 /// Without upkeep the exporter keeps every histogram sample until the next scrape, and nobody may scrape.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -78,7 +78,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Serves until dropped. The connections are this future's and end with it.
-    pub(crate) async fn run(self, shared: Weak<Shared>) {
+    pub(crate) async fn run(self, shared: Weak<LoggerCore>) {
         let page = Arc::new(Page { handle: self.handle, shared });
         let mut connections = JoinSet::new();
         let mut upkeep = interval(UPKEEP);
@@ -100,7 +100,7 @@ impl Server {
 
 struct Page {
     handle: PrometheusHandle,
-    shared: Weak<Shared>,
+    shared: Weak<LoggerCore>,
 }
 
 impl Page {

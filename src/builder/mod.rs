@@ -18,12 +18,12 @@ pub use error::BuildError;
 use error::NoFilter;
 
 use crate::dispatch::Enricher;
-use crate::event::{Context, Level, LevelFilter, Pattern, ToValue};
+use crate::event::{Level, LevelFilter, Pattern, SharedFields, ToValue};
 use crate::filter::Filter;
 use crate::observe::diagnostics::{Diagnostic, Handler};
 use crate::pipeline::Pipeline;
 use crate::queue::{Overflow, Reserve};
-use crate::runtime::{Gauge, Pressure};
+use crate::runtime::{Pressure, PressureMonitor};
 #[cfg(doc)]
 use crate::{Logger, Sink};
 
@@ -46,9 +46,9 @@ pub struct Builder<'r> {
     notice_interval: Duration,
     overflow: Overflow,
     reserve: Reserve,
-    gauges: Vec<Gauge>,
+    gauges: Vec<PressureMonitor>,
     on_error: Option<Handler>,
-    enrichment: Option<Context>,
+    enrichment: Option<SharedFields>,
     enrichers: Vec<Enricher>,
     redacted: Result<Vec<Pattern>, String>,
     sinks: Vec<(String, Pipeline)>,
@@ -203,7 +203,7 @@ impl<'r> Builder<'r> {
     /// Runs on the logger's runtime, between two batches: it must not block, what it logs is suppressed, and a panic is
     /// caught and reported.
     pub fn on_pressure(mut self, percent: u8, callback: impl Fn(Pressure) + Send + Sync + 'static) -> Self {
-        self.gauges.push(Gauge::new(percent, callback));
+        self.gauges.push(PressureMonitor::new(percent, callback));
         self
     }
 
@@ -232,7 +232,7 @@ impl<'r> Builder<'r> {
     /// A field that every event carries, unless it or its context has one of that name. Costs the caller nothing: it is
     /// added when sinks read.
     pub fn enrich(mut self, key: &str, value: impl ToValue) -> Self {
-        self.enrichment = Some(Context::extend(self.enrichment.as_ref(), key, value.to_value()));
+        self.enrichment = Some(SharedFields::extend(self.enrichment.as_ref(), key, value.to_value()));
         self
     }
 

@@ -7,7 +7,7 @@ use super::error::{BuildError, Problem, knob};
 use crate::filter::Filter;
 use crate::pipeline::Pipeline;
 use crate::queue::EVENT_BYTES;
-use crate::runtime::Gauge;
+use crate::runtime::PressureMonitor;
 
 const MAX_LANES: usize = 64;
 const MAX_CAPACITY: usize = 1 << 24;
@@ -42,7 +42,7 @@ impl Plan {
         within("lanes", lanes, 1, MAX_LANES)?;
         within("queue_capacity", queue_capacity, 1, MAX_CAPACITY)?;
         within("reserve", builder.reserve.percent, 0, MAX_RESERVE)?;
-        let mut marks = builder.gauges.iter().map(Gauge::mark);
+        let mut marks = builder.gauges.iter().map(PressureMonitor::threshold);
         marks.try_for_each(|mark| within("on_pressure", mark.into(), 1, 100))?;
         within("batch_size", builder.batch_size, 1, MAX_BATCH)?;
         within_time("flush_interval", builder.flush_interval, Duration::from_millis(1), MAX_INTERVAL)?;

@@ -21,15 +21,17 @@ use super::error::{BuildError, Problem};
 use super::plan::Plan;
 #[cfg(feature = "prometheus")]
 use crate::admin::{Exporter, Server};
-use crate::dispatch::{Desk, Enrichers};
+use crate::dispatch::{Dispatcher, Enrichers};
 use crate::event::Redactor;
 use crate::filter::FilterCell;
 use crate::logger::Logger;
 use crate::observe::diagnostics::Diagnostics;
-use crate::observe::metrics::{Limits, Meters, SinkMeters};
+use crate::observe::metrics::{Limits, LoggerMetrics, SinkHistograms};
 use crate::pipeline::{Bells, House, Line, Pipeline, Station, StationConfig};
 use crate::queue::{MayBlock, Queue, QueueConfig, Reserve, mark_logger_thread};
-use crate::runtime::{self, Cancel, Home, Hooks, Kit, OwnRuntime, Shared, ShutdownCell, watch};
+use crate::runtime::{
+    self, Cancellation, DetachedRuntime, FlushTaskParts, Host, LoggerCore, ShutdownHooks, ShutdownState, start_watchdog,
+};
 
 impl Logger {
     /// Begins to configure a logger.
@@ -52,8 +54,8 @@ impl Builder<'_> {
             .enable_all()
             .build()
             .map_err(|source| BuildError(Problem::Thread(source)))?;
-        let runtime = OwnRuntime::new(runtime);
-        let (shared, kit) = self.build(runtime.get().handle(), Home::OwnThread)?;
+        let runtime = DetachedRuntime::new(runtime);
+        let (shared, kit) = self.build(runtime.get().handle(), Host::OwnThread)?;
         let spawned = {
             let shared = shared.clone();
             thread::Builder::new().name("logweir".into()).spawn(move || run_thread(runtime, shared, kit))
@@ -75,12 +77,12 @@ impl Builder<'_> {
     /// Opens the sinks on this thread.
     pub fn start_on(self, runtime: &Handle) -> Result<Logger, BuildError> {
         let is_current_thread = runtime.runtime_flavor() == RuntimeFlavor::CurrentThread;
-        let (shared, kit) = self.build(runtime, Home::Runtime { id: runtime.id(), is_current_thread })?;
+        let (shared, kit) = self.build(runtime, Host::Runtime { id: runtime.id(), is_current_thread })?;
         runtime.spawn(runtime::run(shared.clone(), kit));
         Ok(Logger::new(shared))
     }
 
-    fn build(mut self, runtime: &Handle, home: Home) -> Result<(Arc<Shared>, Kit), BuildError> {
+    fn build(mut self, runtime: &Handle, home: Host) -> Result<(Arc<LoggerCore>, FlushTaskParts), BuildError> {
         let plan = Plan::check(&self)?;
         let name = self.name.take().unwrap_or_else(next_name);
         #[cfg(feature = "prometheus")]
@@ -89,7 +91,7 @@ impl Builder<'_> {
 
         let names: Vec<String> = self.sinks.iter().map(|(name, _)| name.clone()).collect();
         let limits = Limits { queue_capacity: self.queue_capacity * self.lanes, memory_bytes: self.memory };
-        let register = |recorder: &dyn Recorder| Meters::register(recorder, &name, &limits, &names);
+        let register = |recorder: &dyn Recorder| LoggerMetrics::register(recorder, &name, &limits, &names);
         #[cfg(feature = "prometheus")]
         let own = exporter.as_ref().map(|exporter| exporter.recorder() as &dyn Recorder);
         #[cfg(not(feature = "prometheus"))]
@@ -117,8 +119,8 @@ impl Builder<'_> {
         };
         let (stations, lines) = stations(self.sinks, &plan, sink_meters, &house);
         let may_block = match home {
-            Home::OwnThread => MayBlock::Anywhere,
-            Home::Runtime { .. } => MayBlock::OutsideRuntimes,
+            Host::OwnThread => MayBlock::Anywhere,
+            Host::Runtime { .. } => MayBlock::OutsideRuntimes,
         };
         let queue = Queue::new(QueueConfig {
             lanes: self.lanes,
@@ -132,38 +134,44 @@ impl Builder<'_> {
             redactor: redactor.map(Box::new),
         });
         let enrichers = Enrichers::new(self.enrichers, enrichment.clone());
-        let desk = Desk::new(self.lanes, self.batch_size, plan.batch_bytes, enrichment);
-        let shared = Arc::new(Shared {
+        let desk = Dispatcher::new(self.lanes, self.batch_size, plan.batch_bytes, enrichment);
+        let shared = Arc::new(LoggerCore {
             name,
             queue,
             filter: FilterCell::new(plan.filter),
-            stations,
-            bells,
+            sinks: stations,
+            notifiers: bells,
             diagnostics,
-            meters,
-            shutdown: ShutdownCell::new(),
+            metrics: meters,
+            shutdown: ShutdownState::new(),
             shutdown_timeout: self.shutdown_timeout,
             home,
-            desk: Mutex::new(desk),
+            dispatcher: Mutex::new(desk),
             flushes: Mutex::default(),
-            hooks: Hooks::default(),
+            hooks: ShutdownHooks::default(),
             // The one that is returned.
             handles: AtomicUsize::new(1),
-            guarded: AtomicBool::new(false),
-            turns: AtomicU64::new(0),
-            watched: Notify::new(),
-            ended: OnceLock::new(),
+            report_losses: AtomicBool::new(false),
+            heartbeat: AtomicU64::new(0),
+            heartbeat_request: Notify::new(),
+            stopped_at: OnceLock::new(),
             #[cfg(feature = "prometheus")]
             prometheus_addr: addr,
         });
-        watch(&shared).map_err(|source| BuildError(Problem::Thread(source)))?;
+        start_watchdog(&shared).map_err(|source| BuildError(Problem::Thread(source)))?;
         #[cfg(feature = "prometheus")]
         let companions = server.map(|server| companion(server, Arc::downgrade(&shared))).into_iter().collect();
         #[cfg(not(feature = "prometheus"))]
         let companions = Vec::new();
-        let cancel = self.cancel.map(|token| Cancel { token, grace: self.grace });
-        let kit =
-            Kit { lines, flush_interval: self.flush_interval, cancel, gauges: self.gauges, enrichers, companions };
+        let cancel = self.cancel.map(|token| Cancellation { token, grace: self.grace });
+        let kit = FlushTaskParts {
+            lines,
+            flush_interval: self.flush_interval,
+            cancel,
+            pressure_monitors: self.gauges,
+            enrichers,
+            background_tasks: companions,
+        };
         Ok((shared, kit))
     }
 
@@ -196,7 +204,7 @@ fn next_name() -> String {
 }
 
 /// The logger's own thread.
-fn run_thread(runtime: OwnRuntime, shared: Arc<Shared>, kit: Kit) {
+fn run_thread(runtime: DetachedRuntime, shared: Arc<LoggerCore>, kit: FlushTaskParts) {
     mark_logger_thread();
     runtime.get().block_on(runtime::run(shared, kit));
 }
@@ -204,7 +212,7 @@ fn run_thread(runtime: OwnRuntime, shared: Arc<Shared>, kit: Kit) {
 /// The shared half of each pipeline, and the half its task owns.
 type Equipped = (Box<[Arc<Station>]>, Vec<Line>);
 
-fn stations(sinks: Vec<(String, Pipeline)>, plan: &Plan, meters: Vec<SinkMeters>, house: &House) -> Equipped {
+fn stations(sinks: Vec<(String, Pipeline)>, plan: &Plan, meters: Vec<SinkHistograms>, house: &House) -> Equipped {
     let equipped = sinks.into_iter().zip(&plan.sinks).zip(meters).map(|(((name, pipeline), plan), meters)| {
         let mut pipeline = pipeline;
         let fallbacks = pipeline.take_links();
@@ -244,7 +252,7 @@ fn register_server(
 }
 
 #[cfg(feature = "prometheus")]
-fn companion(server: Server, shared: std::sync::Weak<Shared>) -> BoxFuture<'static, ()> {
+fn companion(server: Server, shared: std::sync::Weak<LoggerCore>) -> BoxFuture<'static, ()> {
     Box::pin(server.run(shared))
 }
 

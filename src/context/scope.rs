@@ -13,7 +13,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use crate::context::thread_flags::{self, SCOPED};
-use crate::event::{Context, FieldSet, Value};
+use crate::event::{FieldSet, SharedFields, Value};
 
 /// Contexts a scope keeps for handles and loggers besides the first that logged in it.
 const KEPT: usize = 8;
@@ -111,7 +111,7 @@ pub struct Scope(Option<Arc<Node>>);
 
 struct Node {
     /// The fields of the scope and, for names it does not have itself, of the ones around it.
-    fields: Context,
+    fields: SharedFields,
     /// What the events of the first logger carry, which most often is the only one.
     first: OnceLock<Dressed>,
     // A std lock: held to look through a handful.
@@ -122,8 +122,8 @@ struct Node {
 struct Dressed {
     queue: QueueId,
     /// The handle's context. Weak, so that the scope does not keep it; the address stays taken all the same.
-    base: Option<Weak<Context>>,
-    context: Arc<Context>,
+    base: Option<Weak<SharedFields>>,
+    context: Arc<SharedFields>,
 }
 
 /// Which queue pays: unique in the process.
@@ -142,7 +142,7 @@ impl Scope {
     /// A scope with these fields, within the one that is current here.
     pub fn new(fields: FieldSet) -> Self {
         let outer = current_scope();
-        let fields = Context::over(&fields, outer.0.as_deref().map(|outer| &outer.fields));
+        let fields = SharedFields::over(&fields, outer.0.as_deref().map(|outer| &outer.fields));
         Scope(Some(Arc::new(Node { fields, first: OnceLock::new(), others: Mutex::default() })))
     }
 
@@ -183,7 +183,7 @@ impl fmt::Debug for Scope {
 
 impl Node {
     /// The context that most events have: no lock, and nothing that could run somebody's code.
-    fn first(&self, queue: QueueId, base: Option<&Arc<Context>>) -> Option<Arc<Context>> {
+    fn first(&self, queue: QueueId, base: Option<&Arc<SharedFields>>) -> Option<Arc<SharedFields>> {
         let first = self.first.get().filter(|first| first.suits(queue, base))?;
         Some(first.context.clone())
     }
@@ -191,9 +191,9 @@ impl Node {
     fn other(
         &self,
         queue: QueueId,
-        base: Option<&Arc<Context>>,
-        make: impl FnOnce(Context) -> Arc<Context>,
-    ) -> Arc<Context> {
+        base: Option<&Arc<SharedFields>>,
+        make: impl FnOnce(SharedFields) -> Arc<SharedFields>,
+    ) -> Arc<SharedFields> {
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         // Another thread may have made it while this one waited.
         let made = || others.iter().find(|known| known.suits(queue, base)).map(|known| known.context.clone());
@@ -218,7 +218,7 @@ impl Node {
 }
 
 impl Dressed {
-    fn suits(&self, queue: QueueId, base: Option<&Arc<Context>>) -> bool {
+    fn suits(&self, queue: QueueId, base: Option<&Arc<SharedFields>>) -> bool {
         self.queue == queue && self.base.as_ref().map(Weak::as_ptr) == base.map(Arc::as_ptr)
     }
 }
@@ -227,9 +227,9 @@ impl Dressed {
 /// `make` masks and charges.
 pub(crate) fn dress(
     queue: QueueId,
-    base: Option<&Arc<Context>>,
-    make: impl FnOnce(Context) -> Arc<Context>,
-) -> Option<Arc<Context>> {
+    base: Option<&Arc<SharedFields>>,
+    make: impl FnOnce(SharedFields) -> Arc<SharedFields>,
+) -> Option<Arc<SharedFields>> {
     if !thread_flags::is(SCOPED) {
         return None;
     }

@@ -17,17 +17,17 @@ pub(crate) fn mark_thread() {
 }
 
 /// Suppresses what this thread logs until the scope ends.
-pub(crate) struct Scope {
+pub(crate) struct SuppressGuard {
     before: bool,
 }
 
-impl Scope {
+impl SuppressGuard {
     pub(crate) fn enter() -> Self {
-        Scope { before: thread_flags::set(SUPPRESSED, true) }
+        SuppressGuard { before: thread_flags::set(SUPPRESSED, true) }
     }
 }
 
-impl Drop for Scope {
+impl Drop for SuppressGuard {
     fn drop(&mut self) {
         thread_flags::set(SUPPRESSED, self.before);
     }
@@ -43,7 +43,7 @@ impl Drop for Scope {
 pub async fn suppress<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|cx| {
-        let _scope = Scope::enter();
+        let _scope = SuppressGuard::enter();
         future.as_mut().poll(cx)
     })
     .await

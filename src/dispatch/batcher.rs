@@ -13,10 +13,10 @@ use crate::pipeline::weigh;
 use crate::time::clock;
 
 /// No cut: for a flush and the end, which want everything.
-pub(crate) const NO_CUT: u64 = u64::MAX;
+pub(crate) const NO_WATERMARK: u64 = u64::MAX;
 
 pub(super) struct Batcher {
-    stages: Box<[Stage]>,
+    buffers: Box<[LaneBuffer]>,
     scratch: Vec<Event>,
     /// Where a batch is put together: what is made of it is then allocated once, in its size.
     batch: Vec<Event>,
@@ -26,30 +26,30 @@ pub(super) struct Batcher {
 
 /// What was taken out of one lane and is not in a batch yet.
 #[derive(Default)]
-struct Stage {
+struct LaneBuffer {
     events: VecDeque<Event>,
     /// How many of them, from the front, were held by an earlier drain.
-    held: usize,
+    carried_over: usize,
     /// The lane was seen empty, or beyond the cut, in this drain.
-    is_done: bool,
+    is_exhausted: bool,
 }
 
 impl Batcher {
     pub(super) fn new(lanes: usize, max_events: usize, max_bytes: usize) -> Self {
-        let stages = (0..lanes).map(|_| Stage::default()).collect();
-        Batcher { stages, scratch: Vec::new(), batch: Vec::new(), max_events, max_bytes }
+        let stages = (0..lanes).map(|_| LaneBuffer::default()).collect();
+        Batcher { buffers: stages, scratch: Vec::new(), batch: Vec::new(), max_events, max_bytes }
     }
 
     /// Events taken out of the lanes that are in no batch yet.
-    pub(super) fn staged(&self) -> usize {
-        self.stages.iter().map(|stage| stage.events.len()).sum()
+    pub(super) fn buffered(&self) -> usize {
+        self.buffers.iter().map(|stage| stage.events.len()).sum()
     }
 
     /// Begins a drain.
     pub(super) fn begin(&mut self) {
-        for stage in &mut self.stages {
-            stage.held = stage.events.len();
-            stage.is_done = false;
+        for stage in &mut self.buffers {
+            stage.carried_over = stage.events.len();
+            stage.is_exhausted = false;
         }
     }
 
@@ -66,14 +66,14 @@ impl Batcher {
         while batch.len() < self.max_events
             && let Some(lane) = self.oldest(cut, &mut refill)
         {
-            let stage = &mut self.stages[lane];
+            let stage = &mut self.buffers[lane];
             // Each event's context counts in full here, more than the batch will weigh: near enough to end a batch by.
             let weight = stage.events.front().map_or(0, |next| weigh(slice::from_ref(next)));
             if bytes + weight > self.max_bytes && !batch.is_empty() {
                 break;
             }
             bytes += weight;
-            stage.held = stage.held.saturating_sub(1);
+            stage.carried_over = stage.carried_over.saturating_sub(1);
             batch.extend(stage.events.pop_front());
         }
         self.batch = batch;
@@ -83,7 +83,7 @@ impl Batcher {
     /// The lane whose next event is the oldest that may pass.
     fn oldest(&mut self, cut: u64, refill: &mut impl FnMut(usize, &mut Vec<Event>) -> usize) -> Option<usize> {
         let mut oldest: Option<(u64, usize)> = None;
-        for lane in 0..self.stages.len() {
+        for lane in 0..self.buffers.len() {
             let Some(nanos) = self.head(lane, cut, refill) else { continue };
             if oldest.is_none_or(|(least, _)| nanos < least) {
                 oldest = Some((nanos, lane));
@@ -94,22 +94,22 @@ impl Batcher {
 
     /// The time of a lane's next event that may pass.
     fn head(&mut self, lane: usize, cut: u64, refill: &mut impl FnMut(usize, &mut Vec<Event>) -> usize) -> Option<u64> {
-        let stage = &mut self.stages[lane];
-        if stage.is_done {
+        let stage = &mut self.buffers[lane];
+        if stage.is_exhausted {
             return None;
         }
         if stage.events.is_empty() {
             refill(lane, &mut self.scratch);
             stage.events.extend(self.scratch.drain(..));
         }
-        let next = stage.events.front().map(Event::nanos).filter(|&nanos| stage.held > 0 || nanos <= cut);
-        stage.is_done = next.is_none();
+        let next = stage.events.front().map(Event::nanos).filter(|&nanos| stage.carried_over > 0 || nanos <= cut);
+        stage.is_exhausted = next.is_none();
         next
     }
 }
 
 /// The cut of a drain that begins now.
-pub(crate) fn cut_now() -> u64 {
+pub(crate) fn watermark_now() -> u64 {
     clock::now_nanos()
 }
 
@@ -157,7 +157,7 @@ mod tests {
         let mut lanes = Lanes(vec![[1, 50].into(), [2].into()]);
         let mut batcher = Batcher::new(2, 10, ANY);
         assert_eq!(lanes.drain(&mut batcher, 10), [1, 2]);
-        assert_eq!(batcher.staged(), 1);
+        assert_eq!(batcher.buffered(), 1);
         lanes.0[1].extend([3, 60]);
         // The clock stepped back: the cut is still below the held event, which passes all the same; its successor waits.
         assert_eq!(lanes.drain(&mut batcher, 10), [3, 50]);
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn order_within_a_lane_never_changes() {
         let mut lanes = Lanes(vec![[5, 1, 2].into(), [3].into()]);
-        assert_eq!(lanes.drain(&mut Batcher::new(2, 10, ANY), NO_CUT), [3, 5, 1, 2]);
+        assert_eq!(lanes.drain(&mut Batcher::new(2, 10, ANY), NO_WATERMARK), [3, 5, 1, 2]);
     }
 
     #[test]
@@ -178,7 +178,7 @@ mod tests {
         let sizes: Vec<_> = (0..3)
             .map(|_| {
                 batcher
-                    .next_batch(NO_CUT, |_, into| {
+                    .next_batch(NO_WATERMARK, |_, into| {
                         into.append(&mut lane);
                         into.len()
                     })
@@ -190,7 +190,7 @@ mod tests {
         small.begin();
         assert_eq!(
             small
-                .next_batch(NO_CUT, |_, into| {
+                .next_batch(NO_WATERMARK, |_, into| {
                     into.push(event(1));
                     1
                 })

@@ -3,21 +3,21 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::event::{Context, Redactor, ToValue};
+use crate::event::{Redactor, SharedFields, ToValue};
 use crate::observe::diagnostics::{Diagnostic, Diagnostics};
 
 /// Gives what is there and one field more.
-type Extend = Box<dyn FnMut(Option<&Context>) -> Context + Send>;
+type AddField = Box<dyn FnMut(Option<&SharedFields>) -> SharedFields + Send>;
 
 /// A field and who says its value. See [`Builder::enrich_with`](crate::Builder::enrich_with).
 pub(crate) struct Enricher {
-    extend: Extend,
+    extend: AddField,
 }
 
 impl Enricher {
     pub(crate) fn new<V: ToValue>(key: &str, mut value: impl FnMut() -> V + Send + 'static) -> Self {
         let key = key.to_owned();
-        Enricher { extend: Box::new(move |context| Context::extend(context, &key, value().to_value())) }
+        Enricher { extend: Box::new(move |context| SharedFields::extend(context, &key, value().to_value())) }
     }
 }
 
@@ -25,11 +25,11 @@ impl Enricher {
 pub(crate) struct Enrichers {
     enrichers: Vec<Enricher>,
     /// The fields that do not change.
-    fixed: Option<Arc<Context>>,
+    fixed: Option<Arc<SharedFields>>,
 }
 
 impl Enrichers {
-    pub(crate) fn new(enrichers: Vec<Enricher>, fixed: Option<Arc<Context>>) -> Self {
+    pub(crate) fn new(enrichers: Vec<Enricher>, fixed: Option<Arc<SharedFields>>) -> Self {
         Enrichers { enrichers, fixed }
     }
 
@@ -40,8 +40,12 @@ impl Enrichers {
 
     /// Asks each. With no lock held: they may ask the logger. What they log is suppressed with all that the flush task
     /// logs.
-    pub(crate) fn ask(&mut self, redactor: Option<&Redactor>, diagnostics: &Diagnostics) -> Option<Arc<Context>> {
-        let mut enrichment: Option<Context> = None;
+    pub(crate) fn evaluate(
+        &mut self,
+        redactor: Option<&Redactor>,
+        diagnostics: &Diagnostics,
+    ) -> Option<Arc<SharedFields>> {
+        let mut enrichment: Option<SharedFields> = None;
         for enricher in &mut self.enrichers {
             let before = enrichment.as_ref().or(self.fixed.as_deref());
             match catch_unwind(AssertUnwindSafe(|| (enricher.extend)(before))) {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use batcher::Batcher;
-pub(crate) use batcher::{NO_CUT, cut_now};
+pub(crate) use batcher::{NO_WATERMARK, watermark_now};
 pub(crate) use enrich::{Enricher, Enrichers};
 
 use crate::event::{self, Batch, Event};
@@ -19,17 +19,17 @@ use crate::pipeline::{Station, weigh};
 use crate::queue::Queue;
 use crate::stats::{DropReason, ShutdownReport};
 
-pub(crate) struct Desk {
+pub(crate) struct Dispatcher {
     batcher: Batcher,
     /// A batch that waits until every sink that is never to lose one has room.
-    ready: Option<Ready>,
+    ready: Option<BlockedBatch>,
     dispatched: u64,
-    enrichment: Option<Arc<event::Context>>,
+    enrichment: Option<Arc<event::SharedFields>>,
     /// The end of the books, and the reason that what comes later is dropped for.
     pub(crate) end: Option<(Arc<ShutdownReport>, DropReason)>,
 }
 
-struct Ready {
+struct BlockedBatch {
     batch: Batch,
     charge: usize,
     spilled: usize,
@@ -37,28 +37,28 @@ struct Ready {
 
 /// What one step of a drain came to.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) enum Progress {
+pub(crate) enum Dispatched {
     /// A batch of this many events was handed out; there may be more.
-    HandedOut(usize),
+    Batch(usize),
     /// Nothing is left to hand out.
-    Idle,
+    Nothing,
     /// A batch waits for room at a sink.
     Blocked,
 }
 
-impl Desk {
+impl Dispatcher {
     pub(crate) fn new(
         lanes: usize,
         batch_events: usize,
         batch_bytes: usize,
-        enrichment: Option<Arc<event::Context>>,
+        enrichment: Option<Arc<event::SharedFields>>,
     ) -> Self {
         let batcher = Batcher::new(lanes, batch_events, batch_bytes);
-        Desk { batcher, ready: None, dispatched: 0, enrichment, end: None }
+        Dispatcher { batcher, ready: None, dispatched: 0, enrichment, end: None }
     }
 
     /// What events handed out from here on carry besides their own.
-    pub(crate) fn enrich(&mut self, enrichment: Option<Arc<event::Context>>) {
+    pub(crate) fn set_enrichment(&mut self, enrichment: Option<Arc<event::SharedFields>>) {
         self.enrichment = enrichment;
     }
 
@@ -68,7 +68,7 @@ impl Desk {
 
     /// Events that left their lane and are not dispatched.
     pub(crate) fn queued(&self) -> u64 {
-        (self.batcher.staged() + self.ready.as_ref().map_or(0, |ready| ready.batch.len())) as u64
+        (self.batcher.buffered() + self.ready.as_ref().map_or(0, |ready| ready.batch.len())) as u64
     }
 
     pub(crate) fn begin(&mut self) {
@@ -76,41 +76,43 @@ impl Desk {
     }
 
     /// Hands one batch out, if there is one and there is room.
-    pub(crate) fn hand_out(
+    pub(crate) fn dispatch(
         &mut self,
         queue: &Queue,
         stations: &[Arc<Station>],
         cut: u64,
         refill: impl FnMut(usize, &mut Vec<Event>) -> usize,
-    ) -> Progress {
+    ) -> Dispatched {
         if self.end.is_some() {
             // The sinks' books are closed: what comes now is for whoever reads the statistics to settle.
-            return Progress::Idle;
+            return Dispatched::Nothing;
         }
         if self.ready.is_none() {
             let events = self.batcher.next_batch(cut, refill);
             if events.is_empty() {
-                return Progress::Idle;
+                return Dispatched::Nothing;
             }
             events.iter_mut().for_each(Event::leave_queue);
             let spilled = events.iter().map(Event::spilled_bytes).sum();
             let charge = weigh(events);
             let batch = Batch::new(events.drain(..).collect(), self.enrichment.clone());
-            self.ready = Some(Ready { batch, charge, spilled });
+            self.ready = Some(BlockedBatch { batch, charge, spilled });
         }
-        let has_room = |ready: &mut Ready| stations.iter().all(|station| station.has_room(ready.charge));
-        let Some(Ready { batch, charge, spilled }) = self.ready.take_if(has_room) else { return Progress::Blocked };
+        let has_room = |ready: &mut BlockedBatch| stations.iter().all(|station| station.has_room(ready.charge));
+        let Some(BlockedBatch { batch, charge, spilled }) = self.ready.take_if(has_room) else {
+            return Dispatched::Blocked;
+        };
         for station in stations {
             station.hand_over(&batch, charge);
         }
         self.dispatched += batch.len() as u64;
         queue.account().release(spilled);
-        Progress::HandedOut(batch.len())
+        Dispatched::Batch(batch.len())
     }
 
     /// Ends the intake book, whose lanes are closed: what is here or in the lanes counts as dispatched, and dropped at
     /// every sink. Returns whether the lanes are empty for good: a caller may stand between its permit and its event.
-    pub(crate) fn abandon(&mut self, queue: &Queue, stations: &[Arc<Station>], why: DropReason) -> bool {
+    pub(crate) fn discard_all(&mut self, queue: &Queue, stations: &[Arc<Station>], why: DropReason) -> bool {
         let ready = self.ready.take();
         let waiting = ready.iter().flat_map(|ready| ready.batch.iter());
         let mut spilled = 0;
@@ -123,7 +125,7 @@ impl Desk {
         let mut is_empty = true;
         loop {
             self.batcher.begin();
-            let events = self.batcher.next_batch(NO_CUT, |lane, into| {
+            let events = self.batcher.next_batch(NO_WATERMARK, |lane, into| {
                 match queue.poll_drain_closed(lane, &mut Context::from_waker(Waker::noop()), into) {
                     Poll::Ready(taken) => taken,
                     Poll::Pending => {

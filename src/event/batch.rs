@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::shared_fields::Context;
+use super::shared_fields::SharedFields;
 use super::{Event, Record};
 
 /// Events for one [`Sink::write`](crate::Sink::write), oldest first.
@@ -15,11 +15,11 @@ pub struct Batch {
     /// Which of the events this sink wants, by index; all of them if absent.
     picked: Option<Arc<[u32]>>,
     range: Range<usize>,
-    enrichment: Option<Arc<Context>>,
+    enrichment: Option<Arc<SharedFields>>,
 }
 
 impl Batch {
-    pub(crate) fn new(events: Arc<[Event]>, enrichment: Option<Arc<Context>>) -> Self {
+    pub(crate) fn new(events: Arc<[Event]>, enrichment: Option<Arc<SharedFields>>) -> Self {
         let range = 0..events.len();
         Batch { events, picked: None, range, enrichment }
     }
@@ -68,7 +68,7 @@ impl Batch {
         (Batch { range: self.range.start..middle, ..self.clone() }, self.skip(count))
     }
 
-    pub(crate) fn enrichment(&self) -> Option<&Arc<Context>> {
+    pub(crate) fn enrichment(&self) -> Option<&Arc<SharedFields>> {
         self.enrichment.as_ref()
     }
 }

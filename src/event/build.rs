@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use super::{
-    Callsite, Context, DYNAMIC, Event, FIXED_TIME, MESSAGE, Redactor, TRUNCATED, TextKind, Value, redact, template,
+    Callsite, DYNAMIC, Event, FIXED_TIME, MESSAGE, Redactor, SharedFields, TRUNCATED, TextKind, Value, redact, template,
 };
 
 /// Building and accounting, for the crate and its macros.
@@ -55,17 +55,17 @@ impl Event {
     }
 
     #[inline]
-    pub(crate) fn set_context(&mut self, context: Option<Arc<Context>>) {
+    pub(crate) fn set_context(&mut self, context: Option<Arc<SharedFields>>) {
         self.context = context;
     }
 
-    pub(crate) fn in_context(mut self, context: Option<Arc<Context>>) -> Self {
+    pub(crate) fn in_context(mut self, context: Option<Arc<SharedFields>>) -> Self {
         self.context = context;
         self
     }
 
     #[inline]
-    pub(crate) fn context(&self) -> Option<&Arc<Context>> {
+    pub(crate) fn context(&self) -> Option<&Arc<SharedFields>> {
         self.context.as_ref()
     }
 

@@ -32,9 +32,9 @@ pub use message::Message;
 pub use record::Record;
 pub(crate) use redact::{MASK, Pattern, Redactor};
 pub use sensitive::Sensitive;
-pub(crate) use shared_fields::Context;
 #[cfg(feature = "tracing")]
 pub(crate) use shared_fields::Pairs;
+pub(crate) use shared_fields::SharedFields;
 #[doc(hidden)]
 pub use template::{Hole, Piece, Template, count, dotted, dotted_len, field_name, parse, text};
 pub use value::{ErrorChain, ToValue, Value, err};
@@ -65,7 +65,7 @@ pub struct Event {
     callsite: &'static Callsite,
     /// Nanoseconds since the Unix epoch, 0 until emitted.
     timestamp: u64,
-    context: Option<Arc<Context>>,
+    context: Option<Arc<SharedFields>>,
     fields: Encoded,
 }
 

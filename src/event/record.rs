@@ -2,13 +2,13 @@
 
 use std::time::SystemTime;
 
-use super::{Callsite, Context, Event, Fields, Level, Message, Value, template};
+use super::{Callsite, Event, Fields, Level, Message, SharedFields, Value, template};
 
 /// An event as a sink or a format sees it: with the logger's enrichment.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     pub(super) event: &'a Event,
-    pub(super) enrichment: Option<&'a Context>,
+    pub(super) enrichment: Option<&'a SharedFields>,
 }
 
 impl<'a> Record<'a> {
@@ -47,8 +47,8 @@ impl<'a> Record<'a> {
     pub fn fields(&self) -> Fields<'a> {
         Fields::new([
             self.event.layer(),
-            self.event.context.as_deref().map(Context::layer).unwrap_or_default(),
-            self.enrichment.map(Context::layer).unwrap_or_default(),
+            self.event.context.as_deref().map(SharedFields::layer).unwrap_or_default(),
+            self.enrichment.map(SharedFields::layer).unwrap_or_default(),
         ])
     }
 
@@ -84,7 +84,7 @@ impl<'a> From<&'a Event> for Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    pub(crate) fn enriched(event: &'a Event, enrichment: Option<&'a Context>) -> Self {
+    pub(crate) fn enriched(event: &'a Event, enrichment: Option<&'a SharedFields>) -> Self {
         Record { event, enrichment }
     }
 }

@@ -12,7 +12,7 @@ use super::redact::{self, Redactor};
 use super::value::Value;
 
 /// Named fields, encoded once and shared by every event that carries them.
-pub(crate) struct Context {
+pub(crate) struct SharedFields {
     fields: Arc<Encoded>,
     account: Account,
 }
@@ -27,59 +27,59 @@ enum Account {
         _charge: Box<dyn Any + Send + Sync>,
         /// The same fields for events that leave the queue: a sink that hangs must not hold the queue's bytes. Made by
         /// the flush task for the first such event, so that no caller pays for it.
-        outside: OnceLock<Arc<Context>>,
+        outside: OnceLock<Arc<SharedFields>>,
     },
     /// The sinks that hold events with it, each in its own account.
     Sinks,
 }
 
-impl Context {
+impl SharedFields {
     /// What `parent` has, with `name` set to `value`.
-    pub(crate) fn extend(parent: Option<&Context>, name: &str, value: Value<'_>) -> Self {
+    pub(crate) fn extend(parent: Option<&SharedFields>, name: &str, value: Value<'_>) -> Self {
         let mut fields = Encoded::new(0);
-        for (key, inherited) in parent.into_iter().flat_map(Context::layer) {
+        for (key, inherited) in parent.into_iter().flat_map(SharedFields::layer) {
             if key != name {
                 fields.push_named(key, inherited);
             }
         }
         fields.push_named(name, value);
-        Context::of(fields)
+        SharedFields::of(fields)
     }
 
     /// The set's fields and, for names it does not have, the outer ones.
-    pub(crate) fn over(set: &FieldSet, outer: Option<&Context>) -> Self {
-        Context::nested(set.layer(), outer)
+    pub(crate) fn over(set: &FieldSet, outer: Option<&SharedFields>) -> Self {
+        SharedFields::nested(set.layer(), outer)
     }
 
     /// These fields and, for names that are not among them, the outer ones.
-    pub(crate) fn within(&self, outer: &Context) -> Self {
-        Context::nested(self.layer(), Some(outer))
+    pub(crate) fn within(&self, outer: &SharedFields) -> Self {
+        SharedFields::nested(self.layer(), Some(outer))
     }
 
-    fn nested(own: Layer<'_>, outer: Option<&Context>) -> Self {
+    fn nested(own: Layer<'_>, outer: Option<&SharedFields>) -> Self {
         let mut fields = Encoded::new(0);
         own.for_each(|(name, value)| fields.push_named(name, value));
-        let inherited = outer.into_iter().flat_map(Context::layer).filter(|(name, _)| !own.has(name));
+        let inherited = outer.into_iter().flat_map(SharedFields::layer).filter(|(name, _)| !own.has(name));
         inherited.for_each(|(name, value)| fields.push_named(name, value));
-        Context::of(fields)
+        SharedFields::of(fields)
     }
 
     /// The same fields, for somebody else to pay for.
     pub(crate) fn share(&self) -> Self {
-        Context { fields: self.fields.clone(), account: Account::Nobody }
+        SharedFields { fields: self.fields.clone(), account: Account::Nobody }
     }
 
     /// The same without what the redactor hides, for nobody to pay for yet.
     pub(crate) fn redacted(self, redactor: &Redactor) -> Self {
         match redact::pairs(&self.fields, redactor) {
-            Some(masked) => Context::of(masked),
+            Some(masked) => SharedFields::of(masked),
             None => self,
         }
     }
 
     fn of(mut fields: Encoded) -> Self {
         fields.shrink(0);
-        Context { fields: Arc::new(fields), account: Account::Nobody }
+        SharedFields { fields: Arc::new(fields), account: Account::Nobody }
     }
 
     pub(crate) fn field(&self, name: &str) -> Option<Value<'_>> {
@@ -88,7 +88,7 @@ impl Context {
 
     /// Memory this context holds, as the accounts charge it.
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<Context>() + size_of::<Encoded>() + self.fields.heap_bytes()
+        size_of::<SharedFields>() + size_of::<Encoded>() + self.fields.heap_bytes()
     }
 
     /// The queue pays; dropping `charge` gives the bytes back.
@@ -102,11 +102,11 @@ impl Context {
     }
 
     /// The context of events that have left the queue, if it is another one.
-    pub(super) fn outside(&self) -> Option<&Arc<Context>> {
+    pub(super) fn outside(&self) -> Option<&Arc<SharedFields>> {
         match &self.account {
-            Account::Queue { outside, .. } => {
-                Some(outside.get_or_init(|| Arc::new(Context { fields: self.fields.clone(), account: Account::Sinks })))
-            }
+            Account::Queue { outside, .. } => Some(
+                outside.get_or_init(|| Arc::new(SharedFields { fields: self.fields.clone(), account: Account::Sinks })),
+            ),
             Account::Nobody | Account::Sinks => None,
         }
     }
@@ -128,7 +128,7 @@ impl Pairs {
     }
 
     /// What the context has.
-    pub(crate) fn of(context: Option<&Context>) -> Self {
+    pub(crate) fn of(context: Option<&SharedFields>) -> Self {
         context.map_or(Pairs::new(), |context| Pairs((*context.fields).clone()))
     }
 
@@ -175,13 +175,13 @@ impl Pairs {
 }
 
 #[cfg(feature = "tracing")]
-impl From<Pairs> for Context {
+impl From<Pairs> for SharedFields {
     fn from(pairs: Pairs) -> Self {
-        Context::of(pairs.0)
+        SharedFields::of(pairs.0)
     }
 }
 
-impl fmt::Debug for Context {
+impl fmt::Debug for SharedFields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.layer()).finish()
     }

@@ -79,7 +79,7 @@ impl Format for Box<dyn Format> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Batch, Callsite, Context, Event, Level, Piece, Template, Value, parse};
+    use crate::event::{Batch, Callsite, Event, Level, Piece, SharedFields, Template, Value, parse};
     use std::sync::Arc;
 
     fn write(format: &mut dyn Format, record: &Record<'_>) -> String {
@@ -88,9 +88,9 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    fn context(fields: &[(&str, &str)]) -> Arc<Context> {
-        let extend = |parent: Option<Context>, (name, value): &(&str, &str)| {
-            Some(Context::extend(parent.as_ref(), name, Value::Str(value)))
+    fn context(fields: &[(&str, &str)]) -> Arc<SharedFields> {
+        let extend = |parent: Option<SharedFields>, (name, value): &(&str, &str)| {
+            Some(SharedFields::extend(parent.as_ref(), name, Value::Str(value)))
         };
         Arc::new(fields.iter().fold(None, extend).unwrap())
     }

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use crate::Builder;
 use crate::logger::{Logger, block_on};
 use crate::observe::diagnostics::{self, Diagnostic};
-use crate::runtime::{Ending, Home};
+use crate::runtime::{Host, StopReason};
 
 impl Logger {
     /// A guard for `main`: dropped, by `?` or a panic too, it shuts the logger down and waits for it.
@@ -39,16 +39,16 @@ impl Drop for ShutdownGuard {
             return;
         }
         // Whoever wants the numbers awaits `shutdown`; for a guard they are said if something was lost.
-        shared.guarded.store(true, Ordering::Relaxed);
+        shared.report_losses.store(true, Ordering::Relaxed);
         match (shared.home, Handle::try_current()) {
-            (Home::Runtime { id, is_current_thread: true }, Ok(here)) if id == here.id() => {
+            (Host::Runtime { id, is_current_thread: true }, Ok(here)) if id == here.id() => {
                 shared.shutdown.request(Duration::ZERO);
                 shared.diagnostics.report(Diagnostic::GuardCannotWait);
-                shared.finish(Ending::Deadline);
+                shared.finalize(StopReason::Deadline);
                 // A handler is called where the logger runs, which is here, after this.
                 return diagnostics::settle();
             }
-            (Home::Runtime { id, .. }, Ok(here)) if id == here.id() && tokio::task::try_id().is_some() => {
+            (Host::Runtime { id, .. }, Ok(here)) if id == here.id() && tokio::task::try_id().is_some() => {
                 drop(handing_over_the_worker(|| block_on(self.logger.shutdown(self.timeout))));
             }
             _ => drop(block_on(self.logger.shutdown(self.timeout))),

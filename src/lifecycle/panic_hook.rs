@@ -16,7 +16,7 @@ use crate::context::suppress;
 use crate::event::{Event, Level};
 use crate::logger::{Logger, WeakLogger};
 use crate::queue::is_logger_thread;
-use crate::runtime::Home;
+use crate::runtime::Host;
 
 /// Panics that come faster than this are logged, and not waited for.
 const ONE_WAIT_IN: Duration = Duration::from_secs(1);
@@ -161,12 +161,12 @@ impl Installed {
     }
 }
 
-fn place(home: Home) -> Place {
+fn place(home: Host) -> Place {
     if is_logger_thread() {
         return Place::Nowhere;
     }
     match (home, Handle::try_current()) {
-        (Home::Runtime { id, is_current_thread }, Ok(here)) if id == here.id() => {
+        (Host::Runtime { id, is_current_thread }, Ok(here)) if id == here.id() => {
             if is_current_thread {
                 Place::Nowhere
             } else {

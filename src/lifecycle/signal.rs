@@ -11,7 +11,7 @@ use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::logger::{Logger, WeakLogger};
-use crate::runtime::OwnRuntime;
+use crate::runtime::DetachedRuntime;
 
 /// By convention a process that a signal ended exits with this and the signal's number.
 const SIGNALLED: i32 = 128;
@@ -90,7 +90,7 @@ fn listen<const N: usize, F>(
 where
     F: Future<Output = ()>,
 {
-    let runtime = OwnRuntime::new(runtime::Builder::new_current_thread().enable_io().build()?);
+    let runtime = DetachedRuntime::new(runtime::Builder::new_current_thread().enable_io().build()?);
     let signals = {
         let _inside = runtime.get().enter();
         kinds.into_iter().map(signal).collect::<io::Result<Vec<_>>>()?

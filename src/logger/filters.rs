@@ -52,9 +52,9 @@ impl Logger {
     /// There is no sink of this name, or a directive is wrong; the old filter stays.
     pub fn set_sink_filter(&self, sink: &str, filter: &str) -> Result<(), SinkFilterError> {
         let fail = |problem| SinkFilterError { sink: sink.to_owned(), problem };
-        let station = self.shared.stations.iter().find(|station| station.name() == sink);
+        let station = self.shared.sinks.iter().find(|station| station.name() == sink);
         let station = station.ok_or_else(|| {
-            fail(SinkFilterProblem::Unknown(self.shared.stations.iter().map(|known| known.name().to_owned()).collect()))
+            fail(SinkFilterProblem::Unknown(self.shared.sinks.iter().map(|known| known.name().to_owned()).collect()))
         })?;
         station.set_filter(filter.parse().map_err(|error| fail(SinkFilterProblem::Directive(error)))?);
         Ok(())

@@ -18,8 +18,8 @@ impl Logger {
     /// Dropping the future takes back the request at most; no event is affected.
     pub async fn flush(&self, timeout: Duration) -> FlushReport {
         let since = Instant::now();
-        let request = self.shared.ask_flush(timeout);
-        first(self.shared.flushed(&request), timer::at(since.checked_add(timeout))).await;
+        let request = self.shared.request_flush(timeout);
+        first(self.shared.wait_for_flush(&request), timer::at(since.checked_add(timeout))).await;
         self.shared.flush_report(&request, since)
     }
 

@@ -23,8 +23,8 @@ pub(crate) use weak::WeakLogger;
 
 #[cfg(doc)]
 use crate::Builder;
-use crate::event::{Context, FieldSet, Level, ToValue};
-use crate::runtime::{Health, Home, Shared};
+use crate::event::{FieldSet, Level, SharedFields, ToValue};
+use crate::runtime::{Health, Host, LoggerCore};
 use crate::stats::Stats;
 
 /// A handle to a logger: clones are cheap and log to the same queue.
@@ -33,12 +33,12 @@ use crate::stats::Stats;
 /// of every event. Dropping the last handle starts a shutdown in the background that nobody waits for: if the process
 /// ends first, what was pending is lost and nothing says how much.
 pub struct Logger {
-    shared: Arc<Shared>,
-    context: Option<Arc<Context>>,
+    shared: Arc<LoggerCore>,
+    context: Option<Arc<SharedFields>>,
 }
 
 impl Logger {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<LoggerCore>) -> Self {
         Logger { shared, context: None }
     }
 
@@ -47,26 +47,26 @@ impl Logger {
     /// The fields are encoded once, here. A name that is there already gets the new value. If the memory for contexts
     /// (at most half of the queue's byte account) is used up, events of the new logger are refused (`bytes`).
     pub fn with(&self, key: &str, value: impl ToValue) -> Logger {
-        self.in_context(Context::extend(self.context.as_deref(), key, value.to_value()))
+        self.in_context(SharedFields::extend(self.context.as_deref(), key, value.to_value()))
     }
 
     /// As [`Logger::with`], with several fields at once: `logger.with_fields(fields![user = name, attempt])`.
     pub fn with_fields(&self, fields: FieldSet) -> Logger {
-        self.in_context(Context::over(&fields, self.context.as_deref()))
+        self.in_context(SharedFields::over(&fields, self.context.as_deref()))
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<LoggerCore> {
         &self.shared
     }
 
-    fn in_context(&self, context: Context) -> Logger {
+    fn in_context(&self, context: SharedFields) -> Logger {
         let mut child = self.clone();
         child.context = Some(self.admit_context(context));
         child
     }
 
     /// The context with what is to be hidden masked, paid for by the queue's account if that has room.
-    pub(crate) fn admit_context(&self, context: Context) -> Arc<Context> {
+    pub(crate) fn admit_context(&self, context: SharedFields) -> Arc<SharedFields> {
         self.shared.queue.admit_context(context)
     }
 
@@ -83,13 +83,13 @@ impl Logger {
     /// Closes the circuit breaker of the sink of this name: its next batch is written at once. Returns whether there is
     /// such a sink.
     pub fn reset_breaker(&self, sink: &str) -> bool {
-        let station = self.shared.stations.iter().find(|station| station.name() == sink);
+        let station = self.shared.sinks.iter().find(|station| station.name() == sink);
         station.inspect(|station| station.reset_breaker()).is_some()
     }
 
     /// Begins a new window for the sinks' latency percentiles.
     pub fn reset_latency(&self) {
-        self.shared.stations.iter().for_each(|station| station.reset_latency());
+        self.shared.sinks.iter().for_each(|station| station.reset_latency());
     }
 
     /// Where the metrics are served, with [`Builder::prometheus`].
@@ -107,7 +107,7 @@ impl Logger {
 impl Logger {
     /// The logger without its context, and the context.
     #[cfg(feature = "tracing")]
-    pub(crate) fn split(&self) -> (Logger, Option<Arc<Context>>) {
+    pub(crate) fn split(&self) -> (Logger, Option<Arc<SharedFields>>) {
         let mut bare = self.clone();
         let context = bare.context.take();
         (bare, context)
@@ -119,7 +119,7 @@ impl Logger {
         Level::ALL.into_iter().find(|level| self.shared.filter.may_allow(*level))
     }
 
-    pub(crate) fn home(&self) -> Home {
+    pub(crate) fn home(&self) -> Host {
         self.shared.home
     }
 }

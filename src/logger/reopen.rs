@@ -16,9 +16,9 @@ impl Logger {
     /// # Cancel safety
     /// A reopen that was asked for happens all the same.
     pub async fn reopen(&self, timeout: Duration) -> Result<(), ReopenError> {
-        let tickets: Vec<u64> = self.shared.stations.iter().map(|station| station.ask_reopen()).collect();
+        let tickets: Vec<u64> = self.shared.sinks.iter().map(|station| station.ask_reopen()).collect();
         first(self.reopened(&tickets), timer::at(Instant::now().checked_add(timeout))).await;
-        let answers = self.shared.stations.iter().zip(&tickets).map(|(station, ticket)| {
+        let answers = self.shared.sinks.iter().zip(&tickets).map(|(station, ticket)| {
             let answer = station.reopen_answer(*ticket).map_or(Err(None), |answer| answer.map_err(Some));
             answer.err().map(|error| (station.name().to_owned(), error))
         });
@@ -27,9 +27,9 @@ impl Logger {
     }
 
     async fn reopened(&self, tickets: &[u64]) {
-        let stations = &self.shared.stations;
+        let stations = &self.shared.sinks;
         loop {
-            let mut progress = pin!(self.shared.bells.progress.notified());
+            let mut progress = pin!(self.shared.notifiers.progress.notified());
             progress.as_mut().enable();
             let is_answered = stations.iter().zip(tickets).all(|(station, id)| station.reopen_answer(*id).is_some());
             if is_answered || self.shared.shutdown.is_done() {

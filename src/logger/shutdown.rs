@@ -10,7 +10,7 @@ use super::wait::{block_on, first, outside_runtime};
 use super::{InsideRuntime, Logger};
 #[cfg(doc)]
 use crate::Builder;
-use crate::runtime::{BoxError, Ending};
+use crate::runtime::{BoxError, StopReason};
 use crate::stats::ShutdownReport;
 
 impl Logger {
@@ -30,7 +30,7 @@ impl Logger {
         let shared = &self.shared;
         shared.shutdown.request(timeout);
         first(shared.shutdown.wait_done(), shared.shutdown.wait_deadline()).await;
-        (*shared.finish(Ending::Deadline)).clone()
+        (*shared.finalize(StopReason::Deadline)).clone()
     }
 
     /// As [`Logger::shutdown`], on this thread.
@@ -57,7 +57,7 @@ impl Logger {
     /// As [`Logger::shutdown`] for those who do not look at the report: what was lost is said, before this ends.
     #[cfg(all(unix, feature = "signal"))]
     pub(crate) async fn shutdown_unread(&self, timeout: Duration) {
-        self.shared.guarded.store(true, Ordering::Relaxed);
+        self.shared.report_losses.store(true, Ordering::Relaxed);
         drop(self.shutdown(timeout).await);
         self.shared.diagnostics.settle();
     }

@@ -70,7 +70,7 @@ async fn flushes_that_nobody_waits_for_take_the_room_of_one() {
     assert_eq!((known(), memory.total()), (1, 0));
     memory.wait_for(100, PATIENCE).await.expect("the flush brings them");
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!((known(), logger.shared.open_flushes().len()), (0, 0));
+    assert_eq!((known(), logger.shared.pending_flushes().len()), (0, 0));
     let report = logger.shutdown(PATIENCE).await;
     assert_eq!((report.check(), report.sinks[0].delivered), (Ok(()), 100));
 }

@@ -4,13 +4,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use super::Logger;
-use crate::event::Context;
-use crate::runtime::Shared;
+use crate::event::SharedFields;
+use crate::runtime::LoggerCore;
 
 /// A handle that does not keep the logger running.
 pub(crate) struct WeakLogger {
-    shared: Weak<Shared>,
-    context: Option<Arc<Context>>,
+    shared: Weak<LoggerCore>,
+    context: Option<Arc<SharedFields>>,
 }
 
 impl WeakLogger {

@@ -239,7 +239,7 @@ impl Diagnostics {
             waiting.handling = next.is_some();
             drop(waiting);
             let Some(trouble) = next else { return self.handled.notify_all() };
-            let _scope = suppress::Scope::enter();
+            let _scope = suppress::SuppressGuard::enter();
             if catch_unwind(AssertUnwindSafe(|| handler(&trouble))).is_err() {
                 self.say(&Diagnostic::CallbackPanicked { callback: "on_error" });
             }

@@ -85,7 +85,7 @@ fn describe(recorder: &dyn Recorder) {
 }
 
 /// The handles of one logger.
-pub(crate) struct Meters {
+pub(crate) struct LoggerMetrics {
     accepted: [Counter; Level::ALL.len()],
     refused: [Counter; DropReason::REFUSED.len()],
     evicted: [Counter; DropReason::EVICTED.len()],
@@ -97,16 +97,16 @@ pub(crate) struct Meters {
     queue_bytes: Gauge,
     shutdown_seconds: Gauge,
     pub(crate) batch_events: Histogram,
-    sinks: Vec<SinkCounts>,
+    sinks: Vec<SinkMetrics>,
 }
 
 /// The histograms of one sink, recorded as its writes end.
-pub(crate) struct SinkMeters {
+pub(crate) struct SinkHistograms {
     pub(crate) write_seconds: Histogram,
     pub(crate) delivery_lag: Histogram,
 }
 
-struct SinkCounts {
+struct SinkMetrics {
     delivered: Counter,
     dropped: [Counter; DropReason::PER_SINK.len()],
     fallback: Counter,
@@ -125,21 +125,21 @@ pub(crate) struct Limits {
     pub(crate) memory_bytes: usize,
 }
 
-impl Meters {
+impl LoggerMetrics {
     /// Registers everything, so that every series is there from the first scrape on.
     pub(crate) fn register(
         recorder: &dyn Recorder,
         logger: &str,
         limits: &Limits,
         sinks: &[String],
-    ) -> (Meters, Vec<SinkMeters>) {
+    ) -> (LoggerMetrics, Vec<SinkHistograms>) {
         describe(recorder);
         let on = Registrar { recorder, logger };
         on.gauge("logweir_queue_capacity", &[]).set(limits.queue_capacity as f64);
         on.gauge("logweir_memory_limit_bytes", &[]).set(limits.memory_bytes as f64);
         on.gauge("logweir_build_info", &[("version", env!("CARGO_PKG_VERSION"))]).set(1.0);
         let by_reason = |name, reason: DropReason| on.counter(name, &[("reason", reason.as_str())]);
-        let meters = Meters {
+        let meters = LoggerMetrics {
             accepted: Level::ALL.map(|level| on.counter("logweir_events_accepted_total", &[("level", level.as_str())])),
             refused: DropReason::REFUSED.map(|reason| by_reason("logweir_events_refused_total", reason)),
             evicted: DropReason::EVICTED.map(|reason| by_reason("logweir_events_evicted_total", reason)),
@@ -151,9 +151,9 @@ impl Meters {
             queue_bytes: on.gauge("logweir_queue_bytes", &[]),
             shutdown_seconds: on.gauge("logweir_shutdown_seconds", &[]),
             batch_events: on.histogram("logweir_batch_events", &[]),
-            sinks: sinks.iter().map(|sink| SinkCounts::register(&on, sink)).collect(),
+            sinks: sinks.iter().map(|sink| SinkMetrics::register(&on, sink)).collect(),
         };
-        let sink_meters = sinks.iter().map(|sink| SinkMeters {
+        let sink_meters = sinks.iter().map(|sink| SinkHistograms {
             write_seconds: on.histogram("logweir_sink_write_seconds", &[("sink", sink)]),
             delivery_lag: on.histogram("logweir_delivery_lag_seconds", &[("sink", sink)]),
         });
@@ -188,9 +188,9 @@ impl Meters {
     }
 }
 
-impl SinkCounts {
+impl SinkMetrics {
     fn register(on: &Registrar<'_>, sink: &str) -> Self {
-        SinkCounts {
+        SinkMetrics {
             delivered: on.counter("logweir_sink_delivered_events_total", &[("sink", sink)]),
             dropped: DropReason::PER_SINK.map(|reason| {
                 on.counter("logweir_sink_dropped_events_total", &[("sink", sink), ("reason", reason.as_str())])

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::event::{Batch, Context, Event, Level, Value};
+use crate::event::{Batch, Event, Level, SharedFields, Value};
 use crate::stats::Drops;
 use crate::time::clock;
 
@@ -178,7 +178,7 @@ impl Reader {
 /// Words the notices of a sink.
 pub(super) struct Writer<'a> {
     pub(super) sink: &'a str,
-    pub(super) enrichment: Option<&'a Arc<Context>>,
+    pub(super) enrichment: Option<&'a Arc<SharedFields>>,
 }
 
 impl Writer<'_> {

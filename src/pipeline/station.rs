@@ -15,10 +15,10 @@ use super::breaker::{Breaker, BreakerCallback, Circuit};
 use super::ledger::{Ledger, Moment};
 use super::notice::Notices;
 use super::selection::Selection;
-use crate::event::{Batch, Context, Event};
+use crate::event::{Batch, Event, SharedFields};
 use crate::filter::Filter;
 use crate::observe::diagnostics::Diagnostics;
-use crate::observe::metrics::SinkMeters;
+use crate::observe::metrics::SinkHistograms;
 use crate::stats::labels::BreakerState;
 use crate::stats::{DropReason, Drops, LastError, SinkFlush, SinkReport};
 
@@ -44,7 +44,7 @@ pub(crate) struct StationConfig {
     pub(crate) links: usize,
     pub(crate) when_full: Backlog,
     pub(crate) limit: usize,
-    pub(crate) meters: SinkMeters,
+    pub(crate) meters: SinkHistograms,
     pub(crate) house: House,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct House {
     pub(crate) diagnostics: Arc<Diagnostics>,
     pub(crate) notice_interval: Duration,
     /// What notices carry, as every event does.
-    pub(crate) enrichment: Option<Arc<Context>>,
+    pub(crate) enrichment: Option<Arc<SharedFields>>,
 }
 
 /// One sink's backlog and book.
@@ -309,7 +309,7 @@ impl Station {
 
 /// The memory that events pin: their own, and each context once where events in a row share it.
 pub(crate) fn weigh(events: &[Event]) -> usize {
-    let mut before: Option<&Arc<Context>> = None;
+    let mut before: Option<&Arc<SharedFields>> = None;
     let mut sum = 0;
     for event in events {
         sum += size_of::<Event>() + event.spilled_bytes();

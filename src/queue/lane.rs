@@ -152,7 +152,7 @@ impl Lane {
         taken
     }
 
-    /// As [`Lane::drain`] on a closed lane, with a real waker: `Ready(0)` means that every accepted event is out, also
+    /// As [`Lane::drain`] on a closed lane, with a real waker: `BlockedBatch(0)` means that every accepted event is out, also
     /// those whose sender was between permit and publication when the lane closed.
     pub(super) fn poll_drain_closed(&self, cx: &mut Context<'_>, into: &mut Vec<Event>) -> Poll<usize> {
         let polled = self.exit().poll_drain(cx, into);

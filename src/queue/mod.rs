@@ -130,7 +130,7 @@ impl Queue {
         self.lanes[lane].drain(goal, into)
     }
 
-    /// As [`Queue::drain`] after [`Queue::close`]; `Ready(0)`: the lane is empty for good.
+    /// As [`Queue::drain`] after [`Queue::close`]; `BlockedBatch(0)`: the lane is empty for good.
     pub(crate) fn poll_drain_closed(&self, lane: usize, cx: &mut Context<'_>, into: &mut Vec<Event>) -> Poll<usize> {
         self.lanes[lane].poll_drain_closed(cx, into)
     }

@@ -13,7 +13,7 @@ use super::{Overflow, Queue};
 use crate::context::scope;
 use crate::context::suppress;
 use crate::context::thread_flags;
-use crate::event::{Context, Event, Level};
+use crate::event::{Event, Level, SharedFields};
 use crate::stats::DropReason;
 use crate::time::clock;
 
@@ -86,7 +86,7 @@ impl Queue {
 
     /// Gives an event the context it is to have, in a scope too, and masks what is to be hidden. Whether it may enter at
     /// all: what our own tasks log is counted instead.
-    pub(crate) fn prepare(&self, event: &mut Event, context: Option<&Arc<Context>>) -> bool {
+    pub(crate) fn prepare(&self, event: &mut Event, context: Option<&Arc<SharedFields>>) -> bool {
         if suppress::is_active() {
             self.suppress();
             return false;
@@ -104,7 +104,7 @@ impl Queue {
     }
 
     /// Masks what is to be hidden in a context and charges it; if there is no room, events that carry it are refused.
-    pub(crate) fn admit_context(&self, mut context: Context) -> Arc<Context> {
+    pub(crate) fn admit_context(&self, mut context: SharedFields) -> Arc<SharedFields> {
         if let Some(redactor) = &self.config.redactor {
             context = context.redacted(redactor);
         }

@@ -5,13 +5,13 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// A service's cancellation.
-pub(crate) struct Cancel {
+pub(crate) struct Cancellation {
     pub(crate) token: CancellationToken,
     /// How long the logger keeps accepting after it.
     pub(crate) grace: Duration,
 }
 
-pub(super) async fn cancelled(cancel: &Option<Cancel>) {
+pub(super) async fn cancelled(cancel: &Option<Cancellation>) {
     match cancel {
         Some(cancel) => cancel.token.cancelled().await,
         None => std::future::pending().await,

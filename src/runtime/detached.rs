@@ -4,11 +4,11 @@ use tokio::runtime::Runtime;
 
 /// The runtime of a thread of our own, whose end waits for nobody: a sink may have left a blocking task behind, and
 /// a `start` that fails drops it on the caller's thread, where tokio panics if waiting could block another runtime.
-pub(crate) struct OwnRuntime(Option<Runtime>);
+pub(crate) struct DetachedRuntime(Option<Runtime>);
 
-impl OwnRuntime {
+impl DetachedRuntime {
     pub(crate) fn new(runtime: Runtime) -> Self {
-        OwnRuntime(Some(runtime))
+        DetachedRuntime(Some(runtime))
     }
 
     pub(crate) fn get(&self) -> &Runtime {
@@ -16,7 +16,7 @@ impl OwnRuntime {
     }
 }
 
-impl Drop for OwnRuntime {
+impl Drop for DetachedRuntime {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();

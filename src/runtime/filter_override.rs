@@ -6,21 +6,21 @@ use crate::filter::FilterCell;
 
 /// The time of the temporary filter that is in force, by the clock of the logger's runtime.
 #[derive(Default)]
-pub(super) struct Lease {
+pub(super) struct FilterOverride {
     generation: u64,
     until: Option<Instant>,
 }
 
-impl Lease {
+impl FilterOverride {
     /// Begins the time of a filter that is new, and puts the permanent one back when it is over.
-    pub(super) fn keep(&mut self, filter: &FilterCell, now: Instant) {
+    pub(super) fn expire_if_due(&mut self, filter: &FilterCell, now: Instant) {
         let Some((generation, time)) = filter.lease() else {
             self.until = None;
             return;
         };
         if generation != self.generation {
             // A time beyond what the clock can say has no end.
-            *self = Lease { generation, until: now.checked_add(time) };
+            *self = FilterOverride { generation, until: now.checked_add(time) };
         }
         if self.until.is_some_and(|until| until <= now) {
             self.until = None;
@@ -29,7 +29,7 @@ impl Lease {
     }
 
     /// When to look again.
-    pub(super) fn until(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         self.until
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Shared;
+use super::LoggerCore;
 use crate::pipeline::{Barrier, Station};
 use crate::stats::FlushReport;
 
@@ -29,7 +29,7 @@ impl FlushRequest {
         self.expired.get_or_init(|| ());
     }
 
-    fn is_over(&self, stations: &[Arc<Station>]) -> bool {
+    fn is_complete(&self, stations: &[Arc<Station>]) -> bool {
         let is_flushed =
             |barriers: &[Barrier]| stations.iter().zip(barriers).all(|(station, barrier)| station.is_flushed(*barrier));
         self.expired.get().is_some() || self.barriers.get().is_some_and(|barriers| is_flushed(barriers))
@@ -37,9 +37,9 @@ impl FlushRequest {
 }
 
 /// Flushes, from both sides.
-impl Shared {
+impl LoggerCore {
     /// Asks the flush task for a flush of everything accepted so far.
-    pub(crate) fn ask_flush(&self, timeout: Duration) -> Arc<FlushRequest> {
+    pub(crate) fn request_flush(&self, timeout: Duration) -> Arc<FlushRequest> {
         let request = Arc::new(self.request(timeout, true));
         if !self.shutdown.is_done() {
             self.flushes.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
@@ -48,7 +48,7 @@ impl Shared {
         request
     }
 
-    /// As [`Shared::ask_flush`], for a caller that does not wait.
+    /// As [`LoggerCore::ask_flush`], for a caller that does not wait.
     #[cfg(feature = "log")]
     pub(crate) fn begin_flush(&self) {
         if self.shutdown.is_done() {
@@ -75,28 +75,28 @@ impl Shared {
     }
 
     /// The flushes that are still on their way; those that are over, or that nobody waits for any more, are forgotten.
-    pub(crate) fn open_flushes(&self) -> Vec<Arc<FlushRequest>> {
+    pub(crate) fn pending_flushes(&self) -> Vec<Arc<FlushRequest>> {
         let mut flushes = self.flushes.lock().unwrap_or_else(PoisonError::into_inner);
         flushes.retain(|request| match request.is_awaited {
-            true => Arc::strong_count(request) > 1 && !request.is_over(&self.stations),
+            true => Arc::strong_count(request) > 1 && !request.is_complete(&self.sinks),
             false => !request.has_barriers(),
         });
         flushes.clone()
     }
 
     /// Everything before these flushes is handed out: now the sinks are to flush.
-    pub(crate) fn set_barriers<'a>(&self, requests: impl Iterator<Item = &'a Arc<FlushRequest>>) {
+    pub(crate) fn push_barriers<'a>(&self, requests: impl Iterator<Item = &'a Arc<FlushRequest>>) {
         for request in requests {
-            request.barriers.get_or_init(|| self.stations.iter().map(|station| station.set_barrier()).collect());
+            request.barriers.get_or_init(|| self.sinks.iter().map(|station| station.set_barrier()).collect());
         }
     }
 
     /// Ends when the flush is over, or the logger is. Cancel-safe.
-    pub(crate) async fn flushed(&self, request: &FlushRequest) {
+    pub(crate) async fn wait_for_flush(&self, request: &FlushRequest) {
         loop {
-            let mut progress = std::pin::pin!(self.bells.progress.notified());
+            let mut progress = std::pin::pin!(self.notifiers.progress.notified());
             progress.as_mut().enable();
-            if request.is_over(&self.stations) || self.shutdown.is_done() {
+            if request.is_complete(&self.sinks) || self.shutdown.is_done() {
                 return;
             }
             progress.await;
@@ -114,7 +114,7 @@ impl Shared {
             }
         };
         let sinks: Vec<_> = self
-            .stations
+            .sinks
             .iter()
             .enumerate()
             .map(|(index, station)| station.flush_report(barriers.map(|barriers| barriers[index])))

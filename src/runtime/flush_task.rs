@@ -14,33 +14,33 @@ use futures::future::BoxFuture;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
-use super::cancellation::{Cancel, cancelled};
-use super::closing::{drain_closed, endgame, lose_task};
-use super::filter_override::Lease;
+use super::cancellation::{Cancellation, cancelled};
+use super::closing::{drain_after_close, start_fallback_phase, stop_after_task_failure};
+use super::filter_override::FilterOverride;
 use super::hooks::run_hooks;
-use super::pressure::Gauge;
-use super::shutdown::Ending;
+use super::pressure::PressureMonitor;
+use super::shutdown::StopReason;
 use super::tasks::spawn;
-use super::{FlushRequest, Shared};
+use super::{FlushRequest, LoggerCore};
 use crate::context::suppress::suppress;
-use crate::dispatch::{Enrichers, NO_CUT, Progress, cut_now};
+use crate::dispatch::{Dispatched, Enrichers, NO_WATERMARK, watermark_now};
 use crate::pipeline::{Line, deliver};
 
 /// How soon a flush looks again at a lane whose oldest event is claimed but not yet written.
-const HALF_WRITTEN_PAUSE: Duration = Duration::from_millis(1);
+const PENDING_SEND_RECHECK: Duration = Duration::from_millis(1);
 /// How often the metrics are brought up to date for a recorder that does not ask.
 const METRICS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the flush task is started with.
-pub(crate) struct Kit {
+pub(crate) struct FlushTaskParts {
     /// One for each station, in their order.
     pub(crate) lines: Vec<Line>,
     pub(crate) flush_interval: Duration,
-    pub(crate) cancel: Option<Cancel>,
-    pub(crate) gauges: Vec<Gauge>,
+    pub(crate) cancel: Option<Cancellation>,
+    pub(crate) pressure_monitors: Vec<PressureMonitor>,
     pub(crate) enrichers: Enrichers,
     /// Tasks that run as long as the logger and end after its sinks.
-    pub(crate) companions: Vec<BoxFuture<'static, ()>>,
+    pub(crate) background_tasks: Vec<BoxFuture<'static, ()>>,
 }
 
 /// Everything that wakes the flush task while it serves.
@@ -54,50 +54,50 @@ enum Wake {
     /// The service's token was cancelled.
     Cancelled,
     /// The grace after the cancellation is over.
-    GraceOver,
+    GraceExpired,
     /// A flush may have run out of time, a filter too, or a half-written event may be complete.
     Timer,
     /// Somebody looks whether this task is polled.
-    Watched,
+    Heartbeat,
     /// What this stretch of serving was to last for has happened.
     Done,
 }
 
 /// Runs a logger to its end. Its books are closed also if the future is dropped before its first poll.
-pub(crate) fn run(shared: Arc<Shared>, kit: Kit) -> impl Future<Output = ()> + Send {
-    let gone = Gone { shared, ending: Ending::RuntimeGone };
+pub(crate) fn run(shared: Arc<LoggerCore>, kit: FlushTaskParts) -> impl Future<Output = ()> + Send {
+    let gone = FinalizeOnDrop { shared, ending: StopReason::RuntimeGone };
     // A recorder of the user's, say, may log when it is brought up to date; and what panics in here is said by the books and
     // diagnostics: it is no event for the queue it may have broken.
     suppress(run_guarded(gone, kit))
 }
 
-async fn run_guarded(mut gone: Gone, kit: Kit) {
+async fn run_guarded(mut gone: FinalizeOnDrop, kit: FlushTaskParts) {
     let shared = gone.shared.clone();
     let mut companions = JoinSet::new();
-    kit.companions.into_iter().for_each(|task| spawn(&mut companions, task));
+    kit.background_tasks.into_iter().for_each(|task| spawn(&mut companions, task));
     {
         let shared = shared.clone();
         spawn(&mut companions, async move { shared.diagnostics.run().await });
     }
     let mut pipelines = JoinSet::new();
-    for (station, line) in shared.stations.iter().zip(kit.lines) {
+    for (station, line) in shared.sinks.iter().zip(kit.lines) {
         spawn(&mut pipelines, deliver(station.clone(), line));
     }
-    let worker = Worker {
+    let worker = FlushTask {
         shared: &shared,
         ticks: ticks(kit.flush_interval),
         cancel: kit.cancel,
-        gauges: kit.gauges,
+        gauges: kit.pressure_monitors,
         enrichers: kit.enrichers,
-        grace_over: None,
-        blocked: false,
-        look_again: false,
+        grace_deadline: None,
+        is_blocked: false,
+        recheck_pending_send: false,
         deadlines: Vec::new(),
-        lease: Lease::default(),
+        lease: FilterOverride::default(),
         metrics_due: Instant::now() + METRICS_INTERVAL,
     };
     let life = async {
-        let lived = AssertUnwindSafe(worker.live(pipelines)).catch_unwind().await;
+        let lived = AssertUnwindSafe(worker.run_to_end(pipelines)).catch_unwind().await;
         // Before the end is made known: whoever starts the next logger then finds the port free.
         companions.shutdown().await;
         shared.diagnostics.finish().await;
@@ -105,11 +105,11 @@ async fn run_guarded(mut gone: Gone, kit: Kit) {
     };
     gone.ending = tokio::select! {
         biased;
-        lived = life => lived.unwrap_or(Ending::Panicked),
-        () = shared.shutdown.wait_part_here(1, 1) => Ending::Deadline,
+        lived = life => lived.unwrap_or(StopReason::Panicked),
+        () = shared.shutdown.wait_fraction(1, 1) => StopReason::Deadline,
         // Somebody else's clock came first and the books are closed.
-        () = shared.shutdown.wait_done() => Ending::Deadline,
-        ending = endgame(&shared) => ending,
+        () = shared.shutdown.wait_done() => StopReason::Deadline,
+        ending = start_fallback_phase(&shared) => ending,
     };
     drop(gone);
 }
@@ -122,64 +122,64 @@ fn ticks(period: Duration) -> Interval {
 }
 
 /// Closes the books on every way out, also when the runtime drops the flush task where it stands.
-struct Gone {
-    shared: Arc<Shared>,
-    ending: Ending,
+struct FinalizeOnDrop {
+    shared: Arc<LoggerCore>,
+    ending: StopReason,
 }
 
-impl Drop for Gone {
+impl Drop for FinalizeOnDrop {
     fn drop(&mut self) {
-        self.shared.finish(self.ending);
+        self.shared.finalize(self.ending);
         // From here on nobody runs the user's handler.
         self.shared.diagnostics.end();
     }
 }
 
-struct Worker<'a> {
-    shared: &'a Arc<Shared>,
+struct FlushTask<'a> {
+    shared: &'a Arc<LoggerCore>,
     ticks: Interval,
-    cancel: Option<Cancel>,
-    gauges: Vec<Gauge>,
+    cancel: Option<Cancellation>,
+    gauges: Vec<PressureMonitor>,
     enrichers: Enrichers,
-    grace_over: Option<Instant>,
+    grace_deadline: Option<Instant>,
     /// A batch waits for room at a sink.
-    blocked: bool,
+    is_blocked: bool,
     /// A flush waits for an event that is half written.
-    look_again: bool,
+    recheck_pending_send: bool,
     /// The open flushes' deadlines on this runtime's clock.
     deadlines: Vec<(Arc<FlushRequest>, Instant)>,
-    lease: Lease,
+    lease: FilterOverride,
     metrics_due: Instant,
 }
 
-impl Worker<'_> {
+impl FlushTask<'_> {
     /// From the first event to the last sink's close.
-    async fn live(mut self, mut pipelines: JoinSet<()>) -> Ending {
+    async fn run_to_end(mut self, mut pipelines: JoinSet<()>) -> StopReason {
         let shared = self.shared;
         let supervised = async {
             tokio::select! {
                 biased;
                 () = shared.shutdown.wait_requested() => {}
                 // Before they are told to, they end only by a fault of ours, or of a recorder of the user's.
-                _ = pipelines.join_next() => lose_task(shared),
+                _ = pipelines.join_next() => stop_after_task_failure(shared),
             }
         };
-        self.serve_until(supervised).await;
+        self.run_until(supervised).await;
         // Hooks may log, so the intake stays open and is served while they run.
         let mut hooks = JoinSet::new();
         hooks.spawn(run_hooks(shared.clone()));
-        self.serve_until(async { drop(hooks.join_next().await) }).await;
+        self.run_until(async { drop(hooks.join_next().await) }).await;
         shared.queue.close();
         if shared.queue.before(&shared.queue.accepted_positions()) > 0 {
             self.enrich();
         }
         let closed = async {
-            drain_closed(shared).await;
-            tell_losses(shared);
-            shared.stations.iter().for_each(|station| station.begin_close());
+            drain_after_close(shared).await;
+            publish_queue_losses(shared);
+            shared.sinks.iter().for_each(|station| station.begin_close());
             while let Some(ended) = pipelines.join_next().await {
                 // With all of its events settled it had only itself left to drop.
-                if ended.is_err() && shared.has_unsettled() {
+                if ended.is_err() && shared.has_pending_events() {
                     shared.queue.close_worker_gone();
                 }
             }
@@ -187,13 +187,13 @@ impl Worker<'_> {
         tokio::select! {
             biased;
             () = closed => {}
-            () = self.keep_times() => {}
+            () = self.run_timers() => {}
         }
-        self.look_at_gauges();
-        if shared.queue.is_worker_gone() { Ending::Panicked } else { Ending::Orderly }
+        self.check_pressure();
+        if shared.queue.is_worker_gone() { StopReason::Panicked } else { StopReason::Completed }
     }
 
-    async fn serve_until(&mut self, done: impl Future<Output = ()>) {
+    async fn run_until(&mut self, done: impl Future<Output = ()>) {
         let mut done = std::pin::pin!(done);
         loop {
             let timer = self.next_timer();
@@ -201,21 +201,21 @@ impl Worker<'_> {
                 biased;
                 () = &mut done => Wake::Done,
                 () = cancelled(&self.cancel) => Wake::Cancelled,
-                () = until(self.grace_over) => Wake::GraceOver,
+                () = until(self.grace_deadline) => Wake::GraceExpired,
                 // Before the signal, which under load is always up: a tick comes once in an interval.
                 _ = self.ticks.tick() => Wake::Interval,
                 () = self.shared.queue.signal().wait() => Wake::Signal,
-                () = self.shared.bells.room.notified(), if self.blocked => Wake::Room,
+                () = self.shared.notifiers.room.notified(), if self.is_blocked => Wake::Room,
                 () = until(timer) => Wake::Timer,
-                () = self.shared.watched.notified() => Wake::Watched,
+                () = self.shared.heartbeat_request.notified() => Wake::Heartbeat,
             };
-            self.shared.turns.fetch_add(1, Ordering::Relaxed);
+            self.shared.heartbeat.fetch_add(1, Ordering::Relaxed);
             match wake {
                 Wake::Done => return,
                 Wake::Interval => {
                     self.drain().await;
-                    if self.grace_over.is_some() {
-                        self.flush_unasked();
+                    if self.grace_deadline.is_some() {
+                        self.flush_in_background();
                     }
                     self.refresh_metrics();
                 }
@@ -224,30 +224,30 @@ impl Worker<'_> {
                 }
                 Wake::Cancelled => {
                     let grace = self.cancel.take().map_or(Duration::ZERO, |cancel| cancel.grace);
-                    self.grace_over = Some(Instant::now() + grace);
-                    self.flush_unasked();
+                    self.grace_deadline = Some(Instant::now() + grace);
+                    self.flush_in_background();
                 }
-                Wake::GraceOver => {
-                    self.grace_over = None;
+                Wake::GraceExpired => {
+                    self.grace_deadline = None;
                     self.shared.shutdown.request(self.shared.shutdown_timeout);
                 }
-                Wake::Timer | Wake::Watched => {}
+                Wake::Timer | Wake::Heartbeat => {}
             }
-            self.serve_flushes().await;
-            self.lease.keep(&self.shared.filter, Instant::now());
+            self.advance_flushes().await;
+            self.lease.expire_if_due(&self.shared.filter, Instant::now());
         }
     }
 
     /// Hands out what was emitted up to now.
-    async fn drain(&mut self) -> Progress {
+    async fn drain(&mut self) -> Dispatched {
         // While blocked the flag stays up: callers would wake us for nothing.
-        if !self.blocked {
+        if !self.is_blocked {
             self.shared.queue.signal().lower();
         }
-        let cut = cut_now();
+        let cut = watermark_now();
         let goal = self.shared.queue.accepted_positions();
         let progress = self.hand_out(cut, Some(&goal)).await;
-        tell_losses(self.shared);
+        publish_queue_losses(self.shared);
         progress
     }
 
@@ -255,32 +255,32 @@ impl Worker<'_> {
     /// it has come to `goal`; without one only what has left the lanes already.
     ///
     /// The goal ends it: callers may log as fast as it hands out, and with times of their own before any cut.
-    async fn hand_out(&mut self, cut: u64, goal: Option<&[u64]>) -> Progress {
-        let Shared { queue, stations, meters, .. } = &**self.shared;
-        let was_blocked = self.blocked;
+    async fn hand_out(&mut self, cut: u64, goal: Option<&[u64]>) -> Dispatched {
+        let LoggerCore { queue, sinks: stations, metrics: meters, .. } = &**self.shared;
+        let was_blocked = self.is_blocked;
         if goal.is_some_and(|goal| queue.before(goal) > 0) {
             self.enrich();
         }
         self.shared.desk().begin();
         loop {
             // Before and after each batch: what fills while it is handed out may be gone with the next.
-            self.look_at_gauges();
+            self.check_pressure();
             let take = |lane, into: &mut Vec<_>| goal.map_or(0, |goal| queue.drain(lane, goal[lane], into));
-            let progress = self.shared.desk().hand_out(queue, stations, cut, take);
-            self.blocked = progress == Progress::Blocked;
+            let progress = self.shared.desk().dispatch(queue, stations, cut, take);
+            self.is_blocked = progress == Dispatched::Blocked;
             match progress {
-                Progress::HandedOut(events) => meters.batch_events.record(events as f64),
-                Progress::Idle if was_blocked => {
+                Dispatched::Batch(events) => meters.batch_events.record(events as f64),
+                Dispatched::Nothing if was_blocked => {
                     // Up since before: no caller has woken us for what came in after the cut.
                     queue.signal().lower();
                     queue.signal().nudge();
                     return progress;
                 }
-                Progress::Idle | Progress::Blocked => return progress,
+                Dispatched::Nothing | Dispatched::Blocked => return progress,
             }
             // The sinks' tasks get their turn, also on a runtime with one thread.
             yield_now().await;
-            self.shared.turns.fetch_add(1, Ordering::Relaxed);
+            self.shared.heartbeat.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -289,37 +289,37 @@ impl Worker<'_> {
         if self.enrichers.is_empty() {
             return;
         }
-        let enrichment = self.enrichers.ask(self.shared.queue.redactor(), &self.shared.diagnostics);
-        self.shared.desk().enrich(enrichment);
+        let enrichment = self.enrichers.evaluate(self.shared.queue.redactor(), &self.shared.diagnostics);
+        self.shared.desk().set_enrichment(enrichment);
     }
 
     /// Brings the open flushes on: everything before them out of the lanes, off the desk, then the sinks' barriers.
-    async fn serve_flushes(&mut self) {
-        self.look_again = false;
-        let open = self.shared.open_flushes();
+    async fn advance_flushes(&mut self) {
+        self.recheck_pending_send = false;
+        let open = self.shared.pending_flushes();
         self.expire(&open);
         let waiting: Vec<_> = open.into_iter().filter(|request| !request.has_barriers()).collect();
         if waiting.is_empty() {
             return;
         }
         let goal = self.shared.queue.accepted_positions();
-        if self.hand_out(NO_CUT, Some(&goal)).await == Progress::Blocked {
+        if self.hand_out(NO_WATERMARK, Some(&goal)).await == Dispatched::Blocked {
             return;
         }
         let (ready, rest): (Vec<_>, Vec<_>) =
             waiting.iter().partition(|request| self.shared.queue.before(&request.positions) == 0);
         // Only a claimed slot without its event can be left in a lane now.
-        self.look_again = !rest.is_empty();
-        if !ready.is_empty() && self.hand_out(NO_CUT, None).await == Progress::Idle {
-            self.shared.set_barriers(ready.into_iter());
+        self.recheck_pending_send = !rest.is_empty();
+        if !ready.is_empty() && self.hand_out(NO_WATERMARK, None).await == Dispatched::Nothing {
+            self.shared.push_barriers(ready.into_iter());
         }
     }
 
     /// Flushes the sinks without anybody waiting for it.
-    fn flush_unasked(&mut self) {
+    fn flush_in_background(&mut self) {
         let is_pending = self.deadlines.iter().any(|(request, _)| !request.has_barriers());
         if !is_pending {
-            let request = self.shared.ask_flush(Duration::MAX);
+            let request = self.shared.request_flush(Duration::MAX);
             self.deadlines.push((request, Instant::now() + METRICS_INTERVAL));
         }
     }
@@ -344,20 +344,20 @@ impl Worker<'_> {
             !is_over
         });
         if any {
-            self.shared.bells.progress.notify_waiters();
+            self.shared.notifiers.progress.notify_waiters();
         }
     }
 
-    fn look_at_gauges(&mut self) {
+    fn check_pressure(&mut self) {
         if !self.gauges.is_empty() {
             let percent = self.shared.queue.percent_full();
-            self.gauges.iter_mut().for_each(|gauge| gauge.look(percent, &self.shared.diagnostics));
+            self.gauges.iter_mut().for_each(|gauge| gauge.check(percent, &self.shared.diagnostics));
         }
     }
 
     fn next_timer(&self) -> Option<Instant> {
-        let look_again = self.look_again.then(|| Instant::now() + HALF_WRITTEN_PAUSE);
-        self.deadlines.iter().map(|(_, deadline)| *deadline).chain(look_again).chain(self.lease.until()).min()
+        let look_again = self.recheck_pending_send.then(|| Instant::now() + PENDING_SEND_RECHECK);
+        self.deadlines.iter().map(|(_, deadline)| *deadline).chain(look_again).chain(self.lease.deadline()).min()
     }
 
     fn refresh_metrics(&mut self) {
@@ -368,13 +368,13 @@ impl Worker<'_> {
     }
 
     /// Ends the flushes and the filter whose time passes while the logger closes, and looks at the gauges; never ends.
-    async fn keep_times(&mut self) {
+    async fn run_timers(&mut self) {
         loop {
-            self.look_at_gauges();
-            let open = self.shared.open_flushes();
+            self.check_pressure();
+            let open = self.shared.pending_flushes();
             self.expire(&open);
-            self.lease.keep(&self.shared.filter, Instant::now());
-            let timer = self.deadlines.iter().map(|(_, deadline)| *deadline).chain(self.lease.until()).min();
+            self.lease.expire_if_due(&self.shared.filter, Instant::now());
+            let timer = self.deadlines.iter().map(|(_, deadline)| *deadline).chain(self.lease.deadline()).min();
             tokio::select! {
                 () = until(timer) => {}
                 // One more was asked for.
@@ -385,11 +385,11 @@ impl Worker<'_> {
 }
 
 /// Has the sinks' readers told what the queue has lost so far.
-fn tell_losses(shared: &Shared) {
+fn publish_queue_losses(shared: &LoggerCore) {
     let book = shared.queue.book();
     let mut losses = book.refused;
     losses.merge(&book.evicted);
-    shared.stations.iter().for_each(|station| station.hear_of_losses(losses));
+    shared.sinks.iter().for_each(|station| station.hear_of_losses(losses));
 }
 
 async fn until(when: Option<Instant>) {

@@ -6,21 +6,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
 
-use super::Shared;
+use super::LoggerCore;
 use super::shutdown::Hook;
 use crate::observe::diagnostics::Diagnostic;
 use crate::sink::SinkError;
 
 /// Shutdown hooks that have not run, and the ones that failed.
 #[derive(Default)]
-pub(crate) struct Hooks {
+pub(crate) struct ShutdownHooks {
     // A std lock: held to push or pop.
     waiting: Mutex<Vec<Hook>>,
     unfinished: AtomicU64,
     failed: AtomicU64,
 }
 
-impl Hooks {
+impl ShutdownHooks {
     pub(crate) fn add(&self, hook: Hook) {
         self.unfinished.fetch_add(1, Ordering::Relaxed);
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(hook);
@@ -43,7 +43,7 @@ impl Hooks {
 }
 
 /// Runs the shutdown hooks, the last one added first, within half of the time there is: the rest is for delivery.
-pub(super) async fn run_hooks(shared: Arc<Shared>) {
+pub(super) async fn run_hooks(shared: Arc<LoggerCore>) {
     let all = async {
         while let Some(hook) = shared.hooks.pop() {
             // The call is inside, so that a hook that panics before its future exists is caught too.
@@ -60,7 +60,7 @@ pub(super) async fn run_hooks(shared: Arc<Shared>) {
     tokio::select! {
         biased;
         () = all => {}
-        () = shared.shutdown.wait_part_here(1, 2) => {
+        () = shared.shutdown.wait_fraction(1, 2) => {
             let error = "the shutdown hooks did not end within half of the time for the shutdown".into();
             shared.diagnostics.report(Diagnostic::HookFailed { error });
         }

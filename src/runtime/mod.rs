@@ -20,28 +20,28 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
 
-pub(crate) use cancellation::Cancel;
-pub(crate) use detached::OwnRuntime;
+pub(crate) use cancellation::Cancellation;
+pub(crate) use detached::DetachedRuntime;
 pub(crate) use flush::FlushRequest;
-pub(crate) use flush_task::{Kit, run};
-pub(crate) use hooks::Hooks;
-pub(crate) use pressure::Gauge;
+pub(crate) use flush_task::{FlushTaskParts, run};
+pub(crate) use hooks::ShutdownHooks;
 pub use pressure::Pressure;
+pub(crate) use pressure::PressureMonitor;
 pub use shutdown::Health;
-pub(crate) use shutdown::{BoxError, Ending, ShutdownCell};
-pub(crate) use tasks::watch;
+pub(crate) use shutdown::{BoxError, ShutdownState, StopReason};
+pub(crate) use tasks::start_watchdog;
 
-use crate::dispatch::Desk;
+use crate::dispatch::Dispatcher;
 use crate::filter::FilterCell;
 use crate::observe::diagnostics::Diagnostics;
-use crate::observe::metrics::Meters;
+use crate::observe::metrics::LoggerMetrics;
 use crate::pipeline::{Bells, Station};
 use crate::queue::{IntakeBook, Queue};
 use crate::stats::Stats;
 
 /// Where the flush task runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Home {
+pub(crate) enum Host {
     OwnThread,
     /// On a runtime of the user's.
     Runtime {
@@ -50,55 +50,55 @@ pub(crate) enum Home {
     },
 }
 
-pub(crate) struct Shared {
+pub(crate) struct LoggerCore {
     pub(crate) name: String,
     pub(crate) queue: Queue,
     pub(crate) filter: FilterCell,
-    pub(crate) stations: Box<[Arc<Station>]>,
-    pub(crate) bells: Arc<Bells>,
+    pub(crate) sinks: Box<[Arc<Station>]>,
+    pub(crate) notifiers: Arc<Bells>,
     pub(crate) diagnostics: Arc<Diagnostics>,
-    pub(crate) meters: Meters,
-    pub(crate) shutdown: ShutdownCell,
+    pub(crate) metrics: LoggerMetrics,
+    pub(crate) shutdown: ShutdownState,
     pub(crate) shutdown_timeout: Duration,
-    pub(crate) home: Home,
+    pub(crate) home: Host,
     // Std locks, both: held to hand out a batch, and to move a pointer.
-    pub(crate) desk: Mutex<Desk>,
+    pub(crate) dispatcher: Mutex<Dispatcher>,
     pub(crate) flushes: Mutex<Vec<Arc<FlushRequest>>>,
-    pub(crate) hooks: Hooks,
+    pub(crate) hooks: ShutdownHooks,
     /// Living `Logger`s; with the last one a background shutdown begins.
     pub(crate) handles: AtomicUsize,
     /// A guard waits for the end: nobody looks at the report, so what was lost is said.
-    pub(crate) guarded: AtomicBool,
+    pub(crate) report_losses: AtomicBool,
     /// Turns of the flush task, for whoever watches that it is polled.
-    pub(crate) turns: AtomicU64,
+    pub(crate) heartbeat: AtomicU64,
     /// Asks the flush task for a turn.
-    pub(crate) watched: Notify,
-    pub(crate) ended: OnceLock<SystemTime>,
+    pub(crate) heartbeat_request: Notify,
+    pub(crate) stopped_at: OnceLock<SystemTime>,
     #[cfg(feature = "prometheus")]
     pub(crate) prometheus_addr: Option<std::net::SocketAddr>,
 }
 
-impl Shared {
+impl LoggerCore {
     /// A panic while it was held left each count whole; the books are read on.
-    pub(crate) fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn desk(&self) -> MutexGuard<'_, Dispatcher> {
+        self.dispatcher.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        self.books(&mut self.desk()).0
+        self.snapshot(&mut self.desk()).0
     }
 
     /// Brings the metrics up to date.
     pub(crate) fn refresh_metrics(&self) {
-        let (stats, intake) = self.books(&mut self.desk());
-        self.meters.refresh(&stats, &intake.passed_by_level);
+        let (stats, intake) = self.snapshot(&mut self.desk());
+        self.metrics.refresh(&stats, &intake.passed_by_level);
     }
 
     /// A consistent snapshot: with the desk held nothing is handed out, and each sink's book is whole under its lock.
-    fn books(&self, desk: &mut Desk) -> (Stats, IntakeBook) {
+    fn snapshot(&self, desk: &mut Dispatcher) -> (Stats, IntakeBook) {
         // After the end nobody drains any more: what was published since is settled here.
         if let Some((_, why)) = desk.end {
-            desk.abandon(&self.queue, &self.stations, why);
+            desk.discard_all(&self.queue, &self.sinks, why);
         }
         let intake = self.queue.book();
         let stats = Stats {
@@ -113,18 +113,18 @@ impl Shared {
             truncated: self.queue.truncated(),
             suppressed: self.queue.suppressed(),
             sampled: self.queue.sampled(),
-            sinks: self.stations.iter().map(|station| station.report()).collect(),
+            sinks: self.sinks.iter().map(|station| station.report()).collect(),
         };
         (stats, intake)
     }
 
     /// Whether a sink has events that wait or are being written.
-    pub(crate) fn has_unsettled(&self) -> bool {
-        self.stations.iter().map(|station| station.report()).any(|sink| sink.backlog + sink.in_flight > 0)
+    pub(crate) fn has_pending_events(&self) -> bool {
+        self.sinks.iter().map(|station| station.report()).any(|sink| sink.backlog + sink.in_flight > 0)
     }
 
     pub(crate) fn health(&self) -> Health {
-        match self.ended.get() {
+        match self.stopped_at.get() {
             Some(&since) => Health::Gone { since },
             None if self.shutdown.requested().is_some() => Health::Draining,
             None => Health::Running,

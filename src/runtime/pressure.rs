@@ -31,23 +31,23 @@ impl Pressure {
 }
 
 /// One mark and who wants to hear of it.
-pub(crate) struct Gauge {
+pub(crate) struct PressureMonitor {
     mark: u8,
     callback: Box<dyn Fn(Pressure) + Send + Sync>,
     is_high: bool,
 }
 
-impl Gauge {
+impl PressureMonitor {
     pub(crate) fn new(mark: u8, callback: impl Fn(Pressure) + Send + Sync + 'static) -> Self {
-        Gauge { mark, callback: Box::new(callback), is_high: false }
+        PressureMonitor { mark, callback: Box::new(callback), is_high: false }
     }
 
-    pub(crate) fn mark(&self) -> u8 {
+    pub(crate) fn threshold(&self) -> u8 {
         self.mark
     }
 
     /// What is to be said, once for each crossing.
-    fn crossing(&mut self, percent: u8) -> Option<Pressure> {
+    fn transition(&mut self, percent: u8) -> Option<Pressure> {
         if !self.is_high && percent >= self.mark {
             self.is_high = true;
             Some(Pressure::Rising { percent })
@@ -60,9 +60,9 @@ impl Gauge {
     }
 
     /// Looks, and calls if there is something to say.
-    pub(super) fn look(&mut self, percent: u8, diagnostics: &Diagnostics) {
-        let Some(pressure) = self.crossing(percent) else { return };
-        let _scope = suppress::Scope::enter();
+    pub(super) fn check(&mut self, percent: u8, diagnostics: &Diagnostics) {
+        let Some(pressure) = self.transition(percent) else { return };
+        let _scope = suppress::SuppressGuard::enter();
         if catch_unwind(AssertUnwindSafe(|| (self.callback)(pressure))).is_err() {
             diagnostics.report(Diagnostic::CallbackPanicked { callback: "on_pressure" });
         }
@@ -74,8 +74,8 @@ mod tests {
     use super::*;
 
     fn crossings(mark: u8, percents: &[u8]) -> Vec<Pressure> {
-        let mut gauge = Gauge::new(mark, |_| {});
-        percents.iter().filter_map(|&percent| gauge.crossing(percent)).collect()
+        let mut gauge = PressureMonitor::new(mark, |_| {});
+        percents.iter().filter_map(|&percent| gauge.transition(percent)).collect()
     }
 
     #[test]

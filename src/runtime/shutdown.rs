@@ -27,9 +27,9 @@ pub enum Health {
 
 /// How the books came to be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum StopReason {
     /// Everything was delivered, or dropped for a reason of its sink.
-    Orderly,
+    Completed,
     /// The deadline passed.
     Deadline,
     /// The runtime was dropped under the flush task.
@@ -53,13 +53,13 @@ struct State {
 }
 
 /// Asked for by any thread, watched by the flush task and by those who wait for the end.
-pub(crate) struct ShutdownCell {
+pub(crate) struct ShutdownState {
     state: watch::Sender<State>,
 }
 
-impl ShutdownCell {
+impl ShutdownState {
     pub(crate) fn new() -> Self {
-        ShutdownCell { state: watch::Sender::new(State::default()) }
+        ShutdownState { state: watch::Sender::new(State::default()) }
     }
 
     /// Asks for a shutdown; of several deadlines the earliest counts.
@@ -115,7 +115,7 @@ impl ShutdownCell {
 
     /// Ends when this part of the time that was left as the deadline became known has passed in the runtime's time, which
     /// may be a paused one. Cancel-safe.
-    pub(crate) async fn wait_part_here(&self, part: u32, of: u32) {
+    pub(crate) async fn wait_fraction(&self, part: u32, of: u32) {
         let mut changes = self.state.subscribe();
         let mut earliest: Option<tokio::time::Instant> = None;
         loop {

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::Shared;
+use super::LoggerCore;
 use crate::context::suppress::suppress;
 use crate::observe::diagnostics::Diagnostic;
 use crate::time::timer;
 
 /// The flush task is watched this often, and reported if it was not polled in between.
-const WATCH: Duration = Duration::from_secs(1);
+const WATCHDOG_PERIOD: Duration = Duration::from_secs(1);
 
 /// Every task of a logger is spawned here: owned by a set, its log calls suppressed, aborted with the set.
 pub(super) fn spawn(set: &mut JoinSet<()>, task: impl Future<Output = ()> + Send + 'static) {
@@ -22,25 +22,25 @@ pub(super) fn spawn(set: &mut JoinSet<()>, task: impl Future<Output = ()> + Send
 }
 
 /// Has the timer thread look whether the flush task is polled.
-pub(crate) fn watch(shared: &Arc<Shared>) -> io::Result<()> {
+pub(crate) fn start_watchdog(shared: &Arc<LoggerCore>) -> io::Result<()> {
     let shared = Arc::downgrade(shared);
     let (mut seen, mut periods) = (u64::MAX, 0_u32);
-    timer::every(WATCH, move || {
+    timer::every(WATCHDOG_PERIOD, move || {
         let Some(shared) = Weak::upgrade(&shared).filter(|shared| shared.shutdown.requested().is_none()) else {
             return false;
         };
-        let turns = shared.turns.load(Ordering::Relaxed);
+        let turns = shared.heartbeat.load(Ordering::Relaxed);
         periods = if turns == seen { periods + 1 } else { 0 };
         seen = turns;
         // Asked to take a turn one period ago, it has not.
         if periods == 1 {
-            shared.diagnostics.report(Diagnostic::Stalled { since: WATCH });
+            shared.diagnostics.report(Diagnostic::Stalled { since: WATCHDOG_PERIOD });
         }
         // It still has not: a handler that would be called where it runs hears nothing either.
         if periods == 2 {
             shared.diagnostics.pass_over();
         }
-        shared.watched.notify_one();
+        shared.heartbeat_request.notify_one();
         true
     })
 }

@@ -13,7 +13,7 @@ use super::otel::{Active, Ids};
 use super::site::{Kind, Site, SpanSite};
 use super::spans::{self, Cached, SpanData, Times};
 use super::{SpanEvents, TracingLayer, visit};
-use crate::event::{Callsite, Context, Event, Value};
+use crate::event::{Callsite, Event, SharedFields, Value};
 
 impl<S> Layer<S> for TracingLayer
 where
@@ -127,7 +127,7 @@ impl TracingLayer {
     }
 
     /// The context of events in this span.
-    fn context<S>(&self, span: &SpanRef<'_, S>, active: Active) -> Arc<Context>
+    fn context<S>(&self, span: &SpanRef<'_, S>, active: Active) -> Arc<SharedFields>
     where
         S: for<'a> LookupSpan<'a>,
     {
@@ -135,7 +135,7 @@ impl TracingLayer {
     }
 
     #[cold]
-    fn build_context<S>(&self, span: &SpanRef<'_, S>, ids: Option<Ids>) -> Arc<Context>
+    fn build_context<S>(&self, span: &SpanRef<'_, S>, ids: Option<Ids>) -> Arc<SharedFields>
     where
         S: for<'a> LookupSpan<'a>,
     {
@@ -148,7 +148,7 @@ impl TracingLayer {
 
     /// For an event that has passed the filter.
     #[inline]
-    fn emit(&self, mut event: Event, context: Option<Arc<Context>>) {
+    fn emit(&self, mut event: Event, context: Option<Arc<SharedFields>>) {
         event.set_context(context);
         self.logger.__emit(event);
     }

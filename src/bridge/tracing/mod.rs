@@ -100,7 +100,7 @@ use tracing_subscriber::filter::Filtered;
 pub use filter::LoggerFilter;
 use spans::LayerId;
 
-use crate::event::Context;
+use crate::event::SharedFields;
 use crate::logger::Logger;
 
 impl Logger {
@@ -145,7 +145,7 @@ pub struct TracingLayer {
     /// Without its context, so that it leaves an event the one it has.
     logger: Logger,
     /// The logger's context, below those of spans.
-    base: Option<Arc<Context>>,
+    base: Option<Arc<SharedFields>>,
     id: LayerId,
     span_events: SpanEvents,
     span_ids: bool,

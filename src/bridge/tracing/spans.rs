@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use super::otel::{Active, Ids};
-use crate::event::{Context, Pairs, TextKind, Value};
+use crate::event::{Pairs, SharedFields, TextKind, Value};
 
 /// Which layer a span's data is of: several loggers may listen to one registry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,7 +42,7 @@ pub(super) struct Cached {
     pub(super) epoch: u64,
     /// The ids it carries.
     pub(super) ids: Option<Ids>,
-    pub(super) context: Arc<Context>,
+    pub(super) context: Arc<SharedFields>,
 }
 
 /// What one layer keeps of one span.
@@ -137,7 +137,7 @@ where
 }
 
 /// The context of events in this span, if it is there, as new as the fields, and has these ids.
-pub(super) fn cached<S>(span: &SpanRef<'_, S>, layer: LayerId, active: Active) -> Option<Arc<Context>>
+pub(super) fn cached<S>(span: &SpanRef<'_, S>, layer: LayerId, active: Active) -> Option<Arc<SharedFields>>
 where
     S: for<'a> LookupSpan<'a>,
 {
@@ -152,7 +152,7 @@ where
 
 /// The fields of events in this span: of the logger, then of the spans from the root to this one; of equal names the
 /// nearest counts. With the epoch from which on they are out of date.
-pub(super) fn flatten<S>(span: &SpanRef<'_, S>, layer: LayerId, base: Option<&Context>, ids: bool) -> (u64, Pairs)
+pub(super) fn flatten<S>(span: &SpanRef<'_, S>, layer: LayerId, base: Option<&SharedFields>, ids: bool) -> (u64, Pairs)
 where
     S: for<'a> LookupSpan<'a>,
 {

@@ -4,13 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::event::{Context, Event, Fields, Level, Record, Value};
+use crate::event::{Event, Fields, Level, Record, SharedFields, Value};
 
 /// An event that a [`MemorySink`] keeps, with its context and the logger's enrichment.
 #[derive(Clone)]
 pub struct Captured {
     pub(super) event: Event,
-    pub(super) enrichment: Option<Arc<Context>>,
+    pub(super) enrichment: Option<Arc<SharedFields>>,
 }
 
 impl Captured {

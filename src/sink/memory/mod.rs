@@ -240,11 +240,11 @@ impl Error for WaitError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Context, Event, Level, Value};
+    use crate::event::{Event, Level, SharedFields, Value};
 
     #[tokio::test]
     async fn a_captured_event_keeps_the_loggers_enrichment() {
-        let enrichment = Arc::new(Context::extend(None, "service", Value::Str("checkout")));
+        let enrichment = Arc::new(SharedFields::extend(None, "service", Value::Str("checkout")));
         let event = Event::dynamic(Level::Info, "t", "m").with("user", "ann");
         let mut memory = MemorySink::new();
         memory.write(&Batch::new(Arc::new([event]), Some(enrichment))).await.unwrap();
