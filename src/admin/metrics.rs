@@ -20,19 +20,19 @@ use crate::context::suppress::suppress;
 use crate::runtime::LoggerCore;
 
 /// Without upkeep the exporter keeps every histogram sample until the next scrape, and nobody may scrape.
-const UPKEEP: Duration = Duration::from_secs(5);
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// More scrapers than anyone has; the next ones wait in the listener's queue.
-const CONNECTIONS: usize = 16;
+const MAX_CONNECTIONS: usize = 16;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// After an `accept` that failed for want of descriptors, trying again at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The text format's version 0.0.4, <https://prometheus.io/docs/instrumenting/exposition_formats/>.
-const CONTENT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+const CONTENT_TYPE_TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
 /// 100 µs to 10 s: a file's write to a pipeline's timeout.
-const SECONDS: [f64; 16] =
+const SECONDS_BUCKETS: [f64; 16] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-const EVENTS: [f64; 9] = [1.0, 4.0, 16.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0];
+const EVENTS_BUCKETS: [f64; 9] = [1.0, 4.0, 16.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0];
 
 /// A bound listener and the recorder it will serve.
 pub(crate) struct Exporter {
@@ -46,8 +46,8 @@ impl Exporter {
         listener.set_nonblocking(true)?;
         // Histograms without buckets are rendered as summaries, which cannot be aggregated.
         let builder = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)
-            .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_events".into()), &EVENTS))
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS_BUCKETS)
+            .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_events".into()), &EVENTS_BUCKETS))
             .map_err(io::Error::other)?;
         Ok(Exporter { listener, recorder: builder.build_recorder() })
     }
@@ -81,11 +81,11 @@ impl Server {
     pub(crate) async fn run(self, shared: Weak<LoggerCore>) {
         let page = Arc::new(Page { handle: self.handle, shared });
         let mut connections = JoinSet::new();
-        let mut upkeep = interval(UPKEEP);
+        let mut upkeep = interval(UPKEEP_INTERVAL);
         upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                accepted = self.listener.accept(), if connections.len() < CONNECTIONS => match accepted {
+                accepted = self.listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                     Ok((stream, _)) => {
                         connections.spawn(suppress(serve(TokioIo::new(stream), page.clone())));
                     }
@@ -116,7 +116,7 @@ impl Page {
             if let Some(shared) = self.shared.upgrade() {
                 shared.refresh_metrics();
             }
-            response.headers_mut().insert(CONTENT_TYPE, CONTENT);
+            response.headers_mut().insert(CONTENT_TYPE, CONTENT_TYPE_TEXT);
             *response.body_mut() = self.handle.render().into();
         }
         response

@@ -94,7 +94,7 @@ impl Log for Bridge {
         }
         match Handle::try_current() {
             Ok(_) => self.logger.begin_flush(),
-            Err(_) => drop(self.logger.flush_here(FLUSH)),
+            Err(_) => drop(self.logger.flush_on_current_thread(FLUSH)),
         }
     }
 }
@@ -123,16 +123,16 @@ fn max_level(lowest: LevelFilter) -> log::LevelFilter {
 fn event(record: &Record<'_>) -> Event {
     let (module, file, line) = (record.module_path(), record.file(), record.line());
     let mut fields =
-        Fields(Event::dynamic_format(level(record.level()), record.target(), *record.args(), module, file, line));
+        PairVisitor(Event::dynamic_format(level(record.level()), record.target(), *record.args(), module, file, line));
     // A source that fails half way has given what it gave.
     record.key_values().visit(&mut fields).unwrap_or_default();
     fields.0
 }
 
 /// Takes the pairs of a record into its event.
-struct Fields(Event);
+struct PairVisitor(Event);
 
-impl<'kvs> VisitSource<'kvs> for Fields {
+impl<'kvs> VisitSource<'kvs> for PairVisitor {
     fn visit_pair(&mut self, key: Key<'kvs>, value: LogValue<'kvs>) -> KvResult {
         let mut field = Field { event: &mut self.0, name: Some(key.as_str()) };
         // A value that fails before it says what it is stands as null: its name was logged.

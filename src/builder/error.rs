@@ -11,10 +11,10 @@ use crate::sink::SinkError;
 
 /// Why `start` refused. Nothing was started; sinks that were opened are dropped.
 #[derive(Debug)]
-pub struct BuildError(pub(super) Problem);
+pub struct BuildError(pub(super) BuildErrorKind);
 
 #[derive(Debug)]
-pub(super) enum Problem {
+pub(super) enum BuildErrorKind {
     Knob {
         name: &'static str,
         value: String,
@@ -43,14 +43,14 @@ impl BuildError {
     /// The knob that is wrong, as the builder's method is named; none if it is the environment that refused.
     pub fn knob(&self) -> Option<&str> {
         match &self.0 {
-            Problem::Knob { name, .. } => Some(name),
-            Problem::Filter(_) | Problem::SinkFilter { .. } => Some("filter"),
-            Problem::FilterFromEnv(_) => Some("filter_from_env"),
-            Problem::Sink { .. } => Some("sink"),
+            BuildErrorKind::Knob { name, .. } => Some(name),
+            BuildErrorKind::Filter(_) | BuildErrorKind::SinkFilter { .. } => Some("filter"),
+            BuildErrorKind::FilterFromEnv(_) => Some("filter_from_env"),
+            BuildErrorKind::Sink { .. } => Some("sink"),
             #[cfg(feature = "prometheus")]
-            Problem::Listen { .. } => Some("prometheus"),
-            Problem::Runtime(_) => Some("start_on"),
-            Problem::Thread(_) => None,
+            BuildErrorKind::Listen { .. } => Some("prometheus"),
+            BuildErrorKind::Runtime(_) => Some("start_on"),
+            BuildErrorKind::Thread(_) => None,
         }
     }
 }
@@ -61,7 +61,7 @@ impl BuildError {
     /// The knob, its value and what is allowed.
     pub(crate) fn parts(&self) -> Option<(&'static str, &str, &str)> {
         match &self.0 {
-            Problem::Knob { name, value, allowed } => Some((name, value, allowed)),
+            BuildErrorKind::Knob { name, value, allowed } => Some((name, value, allowed)),
             _ => None,
         }
     }
@@ -70,19 +70,21 @@ impl BuildError {
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Problem::Knob { name, value, allowed } => write!(f, "`{name}` is {value}; allowed is {allowed}"),
-            Problem::Filter(error) => write!(f, "`filter`: {error}"),
-            Problem::FilterFromEnv(error) => write!(f, "`filter_from_env`: {error}"),
-            Problem::SinkFilter { name, source } => write!(f, "`filter` of sink `{name}`: {source}"),
-            Problem::Sink { name, source } => {
+            BuildErrorKind::Knob { name, value, allowed } => write!(f, "`{name}` is {value}; allowed is {allowed}"),
+            BuildErrorKind::Filter(error) => write!(f, "`filter`: {error}"),
+            BuildErrorKind::FilterFromEnv(error) => write!(f, "`filter_from_env`: {error}"),
+            BuildErrorKind::SinkFilter { name, source } => write!(f, "`filter` of sink `{name}`: {source}"),
+            BuildErrorKind::Sink { name, source } => {
                 write!(f, "sink `{name}` cannot be opened")?;
                 // What is wrong with a sink (its path, say) is in the error's source, which not every caller prints.
-                source.source().map_or(Ok(()), |cause| write!(f, ": {}", crate::observe::diagnostics::Chain(cause)))
+                source
+                    .source()
+                    .map_or(Ok(()), |cause| write!(f, ": {}", crate::observe::diagnostics::DisplayChain(cause)))
             }
             #[cfg(feature = "prometheus")]
-            Problem::Listen { addr, source } => write!(f, "`prometheus`: cannot listen on {addr}: {source}"),
-            Problem::Runtime(what) => write!(f, "`start_on`: the runtime has no {what}"),
-            Problem::Thread(source) => write!(f, "the system gave the logger no thread: {source}"),
+            BuildErrorKind::Listen { addr, source } => write!(f, "`prometheus`: cannot listen on {addr}: {source}"),
+            BuildErrorKind::Runtime(what) => write!(f, "`start_on`: the runtime has no {what}"),
+            BuildErrorKind::Thread(source) => write!(f, "the system gave the logger no thread: {source}"),
         }
     }
 }
@@ -90,34 +92,34 @@ impl fmt::Display for BuildError {
 impl Error for BuildError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.0 {
-            Problem::Filter(error) | Problem::SinkFilter { source: error, .. } => Some(error),
-            Problem::FilterFromEnv(error) => Some(error),
-            Problem::Sink { source, .. } => Some(source),
+            BuildErrorKind::Filter(error) | BuildErrorKind::SinkFilter { source: error, .. } => Some(error),
+            BuildErrorKind::FilterFromEnv(error) => Some(error),
+            BuildErrorKind::Sink { source, .. } => Some(source),
             #[cfg(feature = "prometheus")]
-            Problem::Listen { source, .. } => Some(source),
-            Problem::Thread(source) => Some(source),
-            Problem::Knob { .. } | Problem::Runtime(_) => None,
+            BuildErrorKind::Listen { source, .. } => Some(source),
+            BuildErrorKind::Thread(source) => Some(source),
+            BuildErrorKind::Knob { .. } | BuildErrorKind::Runtime(_) => None,
         }
     }
 }
 
 /// Why there is no filter.
 #[derive(Clone)]
-pub(super) enum NoFilter {
+pub(super) enum FilterError {
     Text(ParseFilterError),
     Environment(EnvFilterError),
 }
 
-impl From<NoFilter> for Problem {
-    fn from(why: NoFilter) -> Self {
+impl From<FilterError> for BuildErrorKind {
+    fn from(why: FilterError) -> Self {
         match why {
-            NoFilter::Text(error) => Problem::Filter(error),
-            NoFilter::Environment(error) => Problem::FilterFromEnv(error),
+            FilterError::Text(error) => BuildErrorKind::Filter(error),
+            FilterError::Environment(error) => BuildErrorKind::FilterFromEnv(error),
         }
     }
 }
 
 /// The error for a knob whose value is not allowed.
 pub(super) fn knob(name: &'static str, value: impl ToString, allowed: impl Into<String>) -> BuildError {
-    BuildError(Problem::Knob { name, value: value.to_string(), allowed: allowed.into() })
+    BuildError(BuildErrorKind::Knob { name, value: value.to_string(), allowed: allowed.into() })
 }

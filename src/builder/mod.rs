@@ -15,7 +15,7 @@ use metrics::Recorder;
 use tokio_util::sync::CancellationToken;
 
 pub use error::BuildError;
-use error::NoFilter;
+use error::FilterError;
 
 use crate::dispatch::Enricher;
 use crate::event::{Level, LevelFilter, Pattern, SharedFields, ToValue};
@@ -35,7 +35,7 @@ const DEFAULT_LANES: usize = 4;
 #[must_use = "a builder does nothing until `start`"]
 pub struct Builder<'r> {
     name: Option<String>,
-    filter: Result<Filter, NoFilter>,
+    filter: Result<Filter, FilterError>,
     queue_capacity: usize,
     lanes: usize,
     memory: usize,
@@ -100,7 +100,7 @@ impl<'r> Builder<'r> {
     /// Which events pass, by target and level, in the grammar of [`Filter`]. Default: `info`. Of this,
     /// [`Builder::level`] and [`Builder::filter_from_env`] the last call counts.
     pub fn filter(mut self, filter: &str) -> Self {
-        self.filter = filter.parse().map_err(NoFilter::Text);
+        self.filter = filter.parse().map_err(FilterError::Text);
         self
     }
 
@@ -111,7 +111,7 @@ impl<'r> Builder<'r> {
         match Filter::from_env() {
             Ok(Some(filter)) => self.filter = Ok(filter),
             Ok(None) => {}
-            Err(error) => self.filter = Err(NoFilter::Environment(error)),
+            Err(error) => self.filter = Err(FilterError::Environment(error)),
         }
         self
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Builder;
-use super::error::{BuildError, Problem, knob};
+use super::error::{BuildError, BuildErrorKind, knob};
 use crate::filter::Filter;
 use crate::pipeline::Pipeline;
 use crate::queue::EVENT_BYTES;
@@ -143,7 +143,7 @@ fn check_pipeline(name: &str, pipeline: &Pipeline) -> Result<(), BuildError> {
 }
 
 fn filter(name: &str, pipeline: &Pipeline) -> Result<Filter, BuildError> {
-    let wrong = |source| BuildError(Problem::SinkFilter { name: name.to_owned(), source });
+    let wrong = |source| BuildError(BuildErrorKind::SinkFilter { name: name.to_owned(), source });
     pipeline.filter.clone().map_err(wrong)
 }
 

@@ -17,7 +17,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
 
 use super::Builder;
-use super::error::{BuildError, Problem};
+use super::error::{BuildError, BuildErrorKind};
 use super::plan::Plan;
 #[cfg(feature = "prometheus")]
 use crate::admin::{Exporter, Server};
@@ -53,14 +53,14 @@ impl Builder<'_> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|source| BuildError(Problem::Thread(source)))?;
+            .map_err(|source| BuildError(BuildErrorKind::Thread(source)))?;
         let runtime = DetachedRuntime::new(runtime);
         let (shared, kit) = self.build(runtime.get().handle(), Host::OwnThread)?;
         let spawned = {
             let shared = shared.clone();
             thread::Builder::new().name("logweir".into()).spawn(move || run_thread(runtime, shared, kit))
         };
-        spawned.map_err(|source| BuildError(Problem::Thread(source)))?;
+        spawned.map_err(|source| BuildError(BuildErrorKind::Thread(source)))?;
         Ok(Logger::new(shared))
     }
 
@@ -117,7 +117,7 @@ impl Builder<'_> {
             notice_interval: self.notice_interval,
             enrichment: enrichment.clone(),
         };
-        let (stations, lines) = stations(self.sinks, &plan, sink_meters, &house);
+        let (stations, lines) = build_sinks(self.sinks, &plan, sink_meters, &house);
         let may_block = match home {
             Host::OwnThread => MayBlock::Anywhere,
             Host::Runtime { .. } => MayBlock::OutsideRuntimes,
@@ -158,9 +158,9 @@ impl Builder<'_> {
             #[cfg(feature = "prometheus")]
             prometheus_addr: addr,
         });
-        start_watchdog(&shared).map_err(|source| BuildError(Problem::Thread(source)))?;
+        start_watchdog(&shared).map_err(|source| BuildError(BuildErrorKind::Thread(source)))?;
         #[cfg(feature = "prometheus")]
-        let companions = server.map(|server| companion(server, Arc::downgrade(&shared))).into_iter().collect();
+        let companions = server.map(|server| serve_metrics(server, Arc::downgrade(&shared))).into_iter().collect();
         #[cfg(not(feature = "prometheus"))]
         let companions = Vec::new();
         let cancel = self.cancel.map(|token| Cancellation { token, grace: self.grace });
@@ -177,7 +177,7 @@ impl Builder<'_> {
 
     #[cfg(feature = "prometheus")]
     fn bind(&self) -> Result<Option<Exporter>, BuildError> {
-        let bind = |addr| Exporter::bind(addr).map_err(|source| BuildError(Problem::Listen { addr, source }));
+        let bind = |addr| Exporter::bind(addr).map_err(|source| BuildError(BuildErrorKind::Listen { addr, source }));
         self.prometheus.map(bind).transpose()
     }
 
@@ -186,7 +186,7 @@ impl Builder<'_> {
             let (mut next, mut name) = (Some(pipeline), sink.clone());
             for number in 1.. {
                 let Some(link) = next else { break };
-                link.sink.open().map_err(|source| BuildError(Problem::Sink { name, source }))?;
+                link.sink.open().map_err(|source| BuildError(BuildErrorKind::Sink { name, source }))?;
                 next = link.fallback.as_deref_mut();
                 name = format!("{sink}/{number}");
             }
@@ -210,9 +210,9 @@ fn run_thread(runtime: DetachedRuntime, shared: Arc<LoggerCore>, kit: FlushTaskP
 }
 
 /// The shared half of each pipeline, and the half its task owns.
-type Equipped = (Box<[Arc<Station>]>, Vec<Line>);
+type SinkParts = (Box<[Arc<Station>]>, Vec<Line>);
 
-fn stations(sinks: Vec<(String, Pipeline)>, plan: &Plan, meters: Vec<SinkHistograms>, house: &House) -> Equipped {
+fn build_sinks(sinks: Vec<(String, Pipeline)>, plan: &Plan, meters: Vec<SinkHistograms>, house: &House) -> SinkParts {
     let equipped = sinks.into_iter().zip(&plan.sinks).zip(meters).map(|(((name, pipeline), plan), meters)| {
         let mut pipeline = pipeline;
         let fallbacks = pipeline.take_links();
@@ -242,22 +242,22 @@ fn register_server(
 ) -> Result<(Option<SocketAddr>, Option<Server>), BuildError> {
     let Some(exporter) = exporter else { return Ok((None, None)) };
     let _inside = runtime.enter();
-    let listen = |source| BuildError(Problem::Listen { addr: ([0, 0, 0, 0], 0).into(), source });
+    let listen = |source| BuildError(BuildErrorKind::Listen { addr: ([0, 0, 0, 0], 0).into(), source });
     let addr = exporter.addr().map_err(listen)?;
     // Tokio has no way to ask for its drivers; it panics without them.
     let registered = catch_unwind(AssertUnwindSafe(|| exporter.register()));
-    let server = registered.map_err(|_| BuildError(Problem::Runtime("I/O (`enable_io`)")))?;
-    let server = server.map_err(|source| BuildError(Problem::Listen { addr, source }))?;
+    let server = registered.map_err(|_| BuildError(BuildErrorKind::Runtime("I/O (`enable_io`)")))?;
+    let server = server.map_err(|source| BuildError(BuildErrorKind::Listen { addr, source }))?;
     Ok((Some(addr), Some(server)))
 }
 
 #[cfg(feature = "prometheus")]
-fn companion(server: Server, shared: std::sync::Weak<LoggerCore>) -> BoxFuture<'static, ()> {
+fn serve_metrics(server: Server, shared: std::sync::Weak<LoggerCore>) -> BoxFuture<'static, ()> {
     Box::pin(server.run(shared))
 }
 
 fn check_timers(runtime: &Handle) -> Result<(), BuildError> {
     let _inside = runtime.enter();
     let made = catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO)));
-    made.map_err(|_| BuildError(Problem::Runtime("timers (`enable_time`)")))
+    made.map_err(|_| BuildError(BuildErrorKind::Runtime("timers (`enable_time`)")))
 }

@@ -8,7 +8,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Unexpected, Visitor}
 use super::error::all;
 
 /// A value that is one of a few words or a table.
-pub(super) trait Choice: Sized {
+pub(super) trait WordOrTable: Sized {
     /// What is allowed, in the words of an error.
     fn allowed() -> String;
 
@@ -19,13 +19,13 @@ pub(super) trait Choice: Sized {
 }
 
 /// Reads it; `Deserialize` for such a type is this function.
-pub(super) fn choice<'de, T: Choice, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+pub(super) fn choice<'de, T: WordOrTable, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     deserializer.deserialize_any(ChoiceVisitor(PhantomData))
 }
 
 struct ChoiceVisitor<T>(PhantomData<T>);
 
-impl<'de, T: Choice> Visitor<'de> for ChoiceVisitor<T> {
+impl<'de, T: WordOrTable> Visitor<'de> for ChoiceVisitor<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,7 +48,7 @@ pub(super) enum OrNever<T> {
     Set(T),
 }
 
-impl<T: for<'de> Deserialize<'de>> Choice for OrNever<T> {
+impl<T: for<'de> Deserialize<'de>> WordOrTable for OrNever<T> {
     fn allowed() -> String {
         format!("`never`, or a table of {}", all(keys_of::<T>()))
     }
@@ -70,37 +70,37 @@ impl<'de, T: for<'a> Deserialize<'a>> Deserialize<'de> for OrNever<T> {
 
 /// The keys of a struct or the words of an enum, as serde knows them.
 pub(super) fn keys_of<T: for<'de> Deserialize<'de>>() -> &'static [&'static str] {
-    match T::deserialize(AskKeys) {
-        Err(Keys(keys)) => keys,
+    match T::deserialize(KeysDeserializer) {
+        Err(FoundKeys(keys)) => keys,
         Ok(_) => &[],
     }
 }
 
 /// Answers whoever wants a struct or an enum by an error that holds its keys.
-struct AskKeys;
+struct KeysDeserializer;
 
 #[derive(Debug)]
-struct Keys(&'static [&'static str]);
+struct FoundKeys(&'static [&'static str]);
 
-impl fmt::Display for Keys {
+impl fmt::Display for FoundKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&all(self.0))
     }
 }
 
-impl std::error::Error for Keys {}
+impl std::error::Error for FoundKeys {}
 
-impl de::Error for Keys {
+impl de::Error for FoundKeys {
     fn custom<T: fmt::Display>(_: T) -> Self {
-        Keys(&[])
+        FoundKeys(&[])
     }
 }
 
-impl<'de> Deserializer<'de> for AskKeys {
-    type Error = Keys;
+impl<'de> Deserializer<'de> for KeysDeserializer {
+    type Error = FoundKeys;
 
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Keys> {
-        Err(Keys(&[]))
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, FoundKeys> {
+        Err(FoundKeys(&[]))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -108,8 +108,8 @@ impl<'de> Deserializer<'de> for AskKeys {
         _: &'static str,
         keys: &'static [&'static str],
         _: V,
-    ) -> Result<V::Value, Keys> {
-        Err(Keys(keys))
+    ) -> Result<V::Value, FoundKeys> {
+        Err(FoundKeys(keys))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -117,8 +117,8 @@ impl<'de> Deserializer<'de> for AskKeys {
         _: &'static str,
         words: &'static [&'static str],
         _: V,
-    ) -> Result<V::Value, Keys> {
-        Err(Keys(words))
+    ) -> Result<V::Value, FoundKeys> {
+        Err(FoundKeys(words))
     }
 
     serde::forward_to_deserialize_any! {

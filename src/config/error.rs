@@ -39,11 +39,11 @@ struct Inner {
     written: Option<String>,
     /// Outermost first, each as it is shown.
     key: Vec<String>,
-    problem: Problem,
+    problem: ConfigErrorKind,
 }
 
 #[derive(Debug)]
-pub(super) enum Problem {
+pub(super) enum ConfigErrorKind {
     /// The file cannot be read.
     Read(io::Error),
     /// The file's name does not say what it holds.
@@ -90,7 +90,7 @@ pub(super) enum Problem {
 }
 
 impl ConfigError {
-    pub(super) fn new(problem: Problem) -> Self {
+    pub(super) fn new(problem: ConfigErrorKind) -> Self {
         ConfigError(Box::new(Inner { origin: None, written: None, key: Vec::new(), problem }))
     }
 
@@ -186,7 +186,7 @@ fn plain(text: &str) -> String {
 }
 
 /// So too, and not too long.
-fn shown(written: &str) -> String {
+fn displayed(written: &str) -> String {
     match written.char_indices().nth(LONGEST_VALUE) {
         Some((end, _)) => plain(&written[..end]) + "…",
         None => plain(written),
@@ -200,38 +200,44 @@ impl fmt::Display for ConfigError {
             write!(f, "{origin}: ")?;
         }
         let named = if key.is_empty() { "configuration".to_owned() } else { join(key) };
-        let value = shown(written.as_deref().unwrap_or("wrong"));
+        let value = displayed(written.as_deref().unwrap_or("wrong"));
         match problem {
-            Problem::Read(source) => write!(f, "cannot be read: {source}"),
-            Problem::Extension => f.write_str("the name of a configuration ends in `.toml` or `.json`"),
-            Problem::Syntax { said, .. } => f.write_str(&plain(said)),
-            Problem::UnknownKey { allowed } => {
+            ConfigErrorKind::Read(source) => write!(f, "cannot be read: {source}"),
+            ConfigErrorKind::Extension => f.write_str("the name of a configuration ends in `.toml` or `.json`"),
+            ConfigErrorKind::Syntax { said, .. } => f.write_str(&plain(said)),
+            ConfigErrorKind::UnknownKey { allowed } => {
                 write!(f, "unknown key `{named}`{}; allowed there: {}", meant(last(key), allowed), all(allowed))
             }
-            Problem::Missing => write!(f, "`{named}` is missing"),
-            Problem::NoSink { others } => {
+            ConfigErrorKind::Missing => write!(f, "`{named}` is missing"),
+            ConfigErrorKind::NoSink { others } => {
                 write!(f, "there is no sink `{}`{}; a new one needs a `type`", last(key), meant(last(key), others))
             }
-            Problem::Value { allowed } => write!(f, "`{named}` is {value}; allowed is {allowed}"),
-            Problem::Word { allowed } => {
+            ConfigErrorKind::Value { allowed } => write!(f, "`{named}` is {value}; allowed is {allowed}"),
+            ConfigErrorKind::Word { allowed } => {
                 let meant = meant(value.trim_matches(['"', '\'']), allowed);
                 write!(f, "`{named}` is {value}{meant}; allowed is {}", either(allowed))
             }
-            Problem::Beside(other) => write!(f, "`{named}` is {value}, beside `{other}`; allowed is one of the two"),
-            Problem::Filter(error) => write!(f, "`{named}` is {value}: {}", plain(&error.to_string())),
-            Problem::Knob(error) => {
+            ConfigErrorKind::Beside(other) => {
+                write!(f, "`{named}` is {value}, beside `{other}`; allowed is one of the two")
+            }
+            ConfigErrorKind::Filter(error) => write!(f, "`{named}` is {value}: {}", plain(&error.to_string())),
+            ConfigErrorKind::Knob(error) => {
                 let (_, value, allowed) = error.parts().unwrap_or(("", &value, "something else"));
                 write!(f, "`{named}` is {value}; allowed is {allowed}")
             }
-            Problem::Refused(why) => write!(f, "`{named}` is {value}: {}", plain(why)),
-            Problem::Sink(error) => write!(f, "`{named}`: {}", crate::observe::diagnostics::Chain(&**error)),
-            Problem::Registered(name) => {
+            ConfigErrorKind::Refused(why) => write!(f, "`{named}` is {value}: {}", plain(why)),
+            ConfigErrorKind::Sink(error) => {
+                write!(f, "`{named}`: {}", crate::observe::diagnostics::DisplayChain(&**error))
+            }
+            ConfigErrorKind::Registered(name) => {
                 write!(f, "a sink cannot be registered as `{name}`: there is one of that name")
             }
-            Problem::Variable => write!(f, "names no key; {BETWEEN_PARTS}"),
-            Problem::NotUnicode => f.write_str("its value is not Unicode"),
-            Problem::Twice(other) => write!(f, "is for the key of `{other}`; which of them counts nobody can say"),
-            Problem::Several(keys) => write!(f, "fits {}; which of them it means nobody can say", all(keys)),
+            ConfigErrorKind::Variable => write!(f, "names no key; {BETWEEN_PARTS}"),
+            ConfigErrorKind::NotUnicode => f.write_str("its value is not Unicode"),
+            ConfigErrorKind::Twice(other) => {
+                write!(f, "is for the key of `{other}`; which of them counts nobody can say")
+            }
+            ConfigErrorKind::Several(keys) => write!(f, "fits {}; which of them it means nobody can say", all(keys)),
         }
     }
 }
@@ -249,10 +255,10 @@ fn meant(word: &str, allowed: &[String]) -> String {
 impl Error for ConfigError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.0.problem {
-            Problem::Read(source) => Some(source),
-            Problem::Syntax { source, .. } | Problem::Sink(source) => Some(&**source),
-            Problem::Filter(source) => Some(source),
-            Problem::Knob(source) => Some(source),
+            ConfigErrorKind::Read(source) => Some(source),
+            ConfigErrorKind::Syntax { source, .. } | ConfigErrorKind::Sink(source) => Some(&**source),
+            ConfigErrorKind::Filter(source) => Some(source),
+            ConfigErrorKind::Knob(source) => Some(source),
             _ => None,
         }
     }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::value::{self, MapAccessDeserializer, MapDeserializer, StrDeserializer};
 use serde::de::{self, Deserializer, IntoDeserializer, MapAccess};
 
-use super::choice::{Choice, choice, keys_of};
+use super::choice::{WordOrTable, choice, keys_of};
 use super::error::either;
 use super::json::JsonKeys;
 use super::quantity::Offset;
@@ -39,10 +39,10 @@ use crate::sink::ConsoleSink;
 /// # Ok::<(), logweir::config::ConfigError>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct FormatOptions(Kind);
+pub struct FormatOptions(FormatKind);
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum FormatKind {
     Text(TextKeys),
     #[cfg(feature = "pretty")]
     Pretty(PrettyKeys),
@@ -53,7 +53,7 @@ enum Kind {
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Name {
+enum FormatName {
     Text,
     Pretty,
     Json,
@@ -99,14 +99,14 @@ impl FormatOptions {
     /// The format, for one sink.
     pub fn make(&self) -> Box<dyn Format> {
         match &self.0 {
-            Kind::Text(keys) => Box::new(Text::from(keys)),
+            FormatKind::Text(keys) => Box::new(Text::from(keys)),
             #[cfg(feature = "pretty")]
-            Kind::Pretty(keys) => Box::new(Pretty::from(keys)),
-            Kind::Json(keys) => Box::new(Json::from(keys)),
-            Kind::Clef(ClefKeys { message }) => {
+            FormatKind::Pretty(keys) => Box::new(Pretty::from(keys)),
+            FormatKind::Json(keys) => Box::new(Json::from(keys)),
+            FormatKind::Clef(ClefKeys { message }) => {
                 Box::new(set(Clef::new(), *message, |clef, message| clef.message(message.into())))
             }
-            Kind::Logfmt(LogfmtKeys {}) => Box::new(Logfmt::new()),
+            FormatKind::Logfmt(LogfmtKeys {}) => Box::new(Logfmt::new()),
         }
     }
 
@@ -114,23 +114,23 @@ impl FormatOptions {
     /// it has one.
     pub(super) fn on_console(&self, console: ConsoleSink) -> ConsoleSink {
         match &self.0 {
-            Kind::Text(TextKeys { colors: None, utc_offset: None }) => console,
+            FormatKind::Text(TextKeys { colors: None, utc_offset: None }) => console,
             #[cfg(feature = "pretty")]
-            Kind::Pretty(PrettyKeys { colors: None, utc_offset: None, width: None }) => console.pretty(),
+            FormatKind::Pretty(PrettyKeys { colors: None, utc_offset: None, width: None }) => console.pretty(),
             _ => console.format(self.make()),
         }
     }
 
-    fn read<'de, D: Deserializer<'de>>(name: Name, options: D) -> Result<Self, D::Error> {
+    fn read<'de, D: Deserializer<'de>>(name: FormatName, options: D) -> Result<Self, D::Error> {
         let kind = match name {
-            Name::Text => Kind::Text(Deserialize::deserialize(options)?),
+            FormatName::Text => FormatKind::Text(Deserialize::deserialize(options)?),
             #[cfg(feature = "pretty")]
-            Name::Pretty => Kind::Pretty(Deserialize::deserialize(options)?),
+            FormatName::Pretty => FormatKind::Pretty(Deserialize::deserialize(options)?),
             #[cfg(not(feature = "pretty"))]
             Name::Pretty => return Err(super::error::needs("pretty")),
-            Name::Json => Kind::Json(Deserialize::deserialize(options)?),
-            Name::Clef => Kind::Clef(Deserialize::deserialize(options)?),
-            Name::Logfmt => Kind::Logfmt(Deserialize::deserialize(options)?),
+            FormatName::Json => FormatKind::Json(Deserialize::deserialize(options)?),
+            FormatName::Clef => FormatKind::Clef(Deserialize::deserialize(options)?),
+            FormatName::Logfmt => FormatKind::Logfmt(Deserialize::deserialize(options)?),
         };
         Ok(FormatOptions(kind))
     }
@@ -162,14 +162,14 @@ impl From<MessageWord> for ClefMessage {
     }
 }
 
-impl Choice for FormatOptions {
+impl WordOrTable for FormatOptions {
     fn allowed() -> String {
-        format!("{}, or a table with one of these as its `type`", either(keys_of::<Name>()))
+        format!("{}, or a table with one of these as its `type`", either(keys_of::<FormatName>()))
     }
 
     fn from_word<E: de::Error>(word: &str) -> Result<Option<Self>, E> {
         let word: StrDeserializer<'_, value::Error> = word.into_deserializer();
-        let Ok(name) = Name::deserialize(word) else { return Ok(None) };
+        let Ok(name) = FormatName::deserialize(word) else { return Ok(None) };
         let no_options: MapDeserializer<'_, iter::Empty<(&str, ())>, E> = MapDeserializer::new(iter::empty());
         FormatOptions::read(name, no_options).map(Some)
     }

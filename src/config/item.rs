@@ -13,14 +13,14 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 // No `Debug`: the options of a sink may be secrets.
 #[derive(Clone)]
 pub(super) struct Item {
-    pub(super) node: Node,
+    pub(super) node: ItemValue,
     pub(super) origin: Origin,
     /// As it is written, of a value that is neither table nor list and whose text is at hand.
     pub(super) written: Option<Box<str>>,
 }
 
 #[derive(Clone)]
-pub(super) enum Node {
+pub(super) enum ItemValue {
     Null,
     Bool(bool),
     Integer(i128),
@@ -93,13 +93,13 @@ impl fmt::Display for Origin {
 
 impl Item {
     pub(super) fn empty(origin: Origin) -> Self {
-        Item { node: Node::Table(Vec::new()), origin, written: None }
+        Item { node: ItemValue::Table(Vec::new()), origin, written: None }
     }
 
     /// The entries of a table; none of anything else.
     pub(super) fn entries(&self) -> &[(String, Item)] {
         match &self.node {
-            Node::Table(entries) => entries,
+            ItemValue::Table(entries) => entries,
             _ => &[],
         }
     }
@@ -109,36 +109,37 @@ impl Item {
     }
 
     pub(super) fn is_text(&self, text: &str) -> bool {
-        matches!(&self.node, Node::Text(own) if own == text)
+        matches!(&self.node, ItemValue::Text(own) if own == text)
     }
 
     /// The table with those of its entries whose key `keeps` accepts.
     pub(super) fn with_keys(&self, keeps: impl Fn(&str) -> bool) -> Item {
         let entries = self.entries().iter().filter(|(key, _)| keeps(key)).cloned().collect();
-        Item { node: Node::Table(entries), origin: self.origin.clone(), written: None }
+        Item { node: ItemValue::Table(entries), origin: self.origin.clone(), written: None }
     }
 
     /// The value as it is written, or what it is.
     pub(super) fn shown(&self) -> String {
         match (&self.written, &self.node) {
             (Some(written), _) => written.to_string(),
-            (None, Node::Null) => "null".into(),
-            (None, Node::Bool(value)) => value.to_string(),
-            (None, Node::Integer(value)) => value.to_string(),
-            (None, Node::Float(value)) => value.to_string(),
-            (None, Node::Text(value)) => format!("{value:?}"),
-            (None, Node::List(_)) => "a list".into(),
-            (None, Node::Table(_)) => "a table".into(),
+            (None, ItemValue::Null) => "null".into(),
+            (None, ItemValue::Bool(value)) => value.to_string(),
+            (None, ItemValue::Integer(value)) => value.to_string(),
+            (None, ItemValue::Float(value)) => value.to_string(),
+            (None, ItemValue::Text(value)) => format!("{value:?}"),
+            (None, ItemValue::List(_)) => "a list".into(),
+            (None, ItemValue::Table(_)) => "a table".into(),
         }
     }
 
     /// Gives the whole of it this origin.
-    pub(super) fn come_from(&mut self, origin: &Origin) {
+    pub(super) fn set_origin(&mut self, origin: &Origin) {
         self.origin = origin.clone();
         match &mut self.node {
-            Node::List(items) => items.iter_mut().for_each(|item| item.come_from(origin)),
-            Node::Table(entries) => entries.iter_mut().for_each(|(_, item)| item.come_from(origin)),
-            Node::Null | Node::Bool(_) | Node::Integer(_) | Node::Float(_) | Node::Text(_) => {}
+            ItemValue::List(items) => items.iter_mut().for_each(|item| item.set_origin(origin)),
+            ItemValue::Table(entries) => entries.iter_mut().for_each(|(_, item)| item.set_origin(origin)),
+            ItemValue::Null | ItemValue::Bool(_) | ItemValue::Integer(_) | ItemValue::Float(_) | ItemValue::Text(_) => {
+            }
         }
     }
 }
@@ -154,57 +155,57 @@ impl<'de> Deserialize<'de> for Item {
 struct NodeVisitor;
 
 impl<'de> Visitor<'de> for NodeVisitor {
-    type Value = Node;
+    type Value = ItemValue;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a table, a list, text, a number or a truth value")
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
-        Ok(Node::Bool(value))
+    fn visit_bool<E>(self, value: bool) -> Result<ItemValue, E> {
+        Ok(ItemValue::Bool(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
-        Ok(Node::Integer(value.into()))
+    fn visit_i64<E>(self, value: i64) -> Result<ItemValue, E> {
+        Ok(ItemValue::Integer(value.into()))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
-        Ok(Node::Integer(value.into()))
+    fn visit_u64<E>(self, value: u64) -> Result<ItemValue, E> {
+        Ok(ItemValue::Integer(value.into()))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
-        Ok(Node::Float(value))
+    fn visit_f64<E>(self, value: f64) -> Result<ItemValue, E> {
+        Ok(ItemValue::Float(value))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
-        Ok(Node::Text(value.to_owned()))
+    fn visit_str<E>(self, value: &str) -> Result<ItemValue, E> {
+        Ok(ItemValue::Text(value.to_owned()))
     }
 
-    fn visit_unit<E>(self) -> Result<Node, E> {
-        Ok(Node::Null)
+    fn visit_unit<E>(self) -> Result<ItemValue, E> {
+        Ok(ItemValue::Null)
     }
 
-    fn visit_none<E>(self) -> Result<Node, E> {
-        Ok(Node::Null)
+    fn visit_none<E>(self) -> Result<ItemValue, E> {
+        Ok(ItemValue::Null)
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<ItemValue, D::Error> {
         deserializer.deserialize_any(self)
     }
 
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<ItemValue, D::Error> {
         deserializer.deserialize_any(self)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<ItemValue, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = list.next_element()? {
             items.push(item);
         }
-        Ok(Node::List(items))
+        Ok(ItemValue::List(items))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Node, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<ItemValue, A::Error> {
         let mut entries: Vec<(String, Item)> = Vec::new();
         while let Some(key) = table.next_key::<String>()? {
             // TOML does not allow it; JSON leaves it to its readers, most of which drop one of the two in silence.
@@ -212,10 +213,10 @@ impl<'de> Visitor<'de> for NodeVisitor {
                 return Err(de::Error::custom(format_args!("the key `{}` is there twice", key.escape_debug())));
             }
             let item: Item = table.next_value()?;
-            if !matches!(item.node, Node::Null) {
+            if !matches!(item.node, ItemValue::Null) {
                 entries.push((key, item));
             }
         }
-        Ok(Node::Table(entries))
+        Ok(ItemValue::Table(entries))
     }
 }

@@ -11,26 +11,26 @@ use crate::format::{Dotted, Json, Key};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct JsonKeys {
-    keys: Option<Names>,
+    keys: Option<KeyNames>,
     dotted: Option<DottedWord>,
 }
 
 /// By what they are the keys of.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Names {
-    timestamp: Option<Name>,
-    level: Option<Name>,
-    target: Option<Name>,
-    module: Option<Name>,
-    file: Option<Name>,
-    line: Option<Name>,
-    message: Option<Name>,
-    truncated: Option<Name>,
+struct KeyNames {
+    timestamp: Option<KeyName>,
+    level: Option<KeyName>,
+    target: Option<KeyName>,
+    module: Option<KeyName>,
+    file: Option<KeyName>,
+    line: Option<KeyName>,
+    message: Option<KeyName>,
+    truncated: Option<KeyName>,
 }
 
 #[derive(Clone, Debug)]
-enum Name {
+enum KeyName {
     LeftOut,
     Called(String),
 }
@@ -44,18 +44,18 @@ enum DottedWord {
 
 impl From<&JsonKeys> for Json {
     fn from(JsonKeys { keys, dotted }: &JsonKeys) -> Self {
-        let names = keys.iter().flat_map(Names::all).filter_map(|(key, name)| Some((key, name.as_ref()?)));
+        let names = keys.iter().flat_map(KeyNames::all).filter_map(|(key, name)| Some((key, name.as_ref()?)));
         let json = names.fold(Json::new(), |json, (key, name)| match name {
-            Name::LeftOut => json.without(key),
-            Name::Called(name) => json.key(key, name),
+            KeyName::LeftOut => json.without(key),
+            KeyName::Called(name) => json.key(key, name),
         });
         set(json, *dotted, |json, dotted| json.dotted(dotted.into()))
     }
 }
 
-impl Names {
-    fn all(&self) -> [(Key, &Option<Name>); 8] {
-        let Names { timestamp, level, target, module, file, line, message, truncated } = self;
+impl KeyNames {
+    fn all(&self) -> [(Key, &Option<KeyName>); 8] {
+        let KeyNames { timestamp, level, target, module, file, line, message, truncated } = self;
         [
             (Key::Timestamp, timestamp),
             (Key::Level, level),
@@ -78,7 +78,7 @@ impl From<DottedWord> for Dotted {
     }
 }
 
-impl<'de> Deserialize<'de> for Name {
+impl<'de> Deserialize<'de> for KeyName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(NameVisitor)
     }
@@ -87,17 +87,17 @@ impl<'de> Deserialize<'de> for Name {
 struct NameVisitor;
 
 impl Visitor<'_> for NameVisitor {
-    type Value = Name;
+    type Value = KeyName;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key as text, or `false` to leave it out")
     }
 
-    fn visit_str<E: de::Error>(self, name: &str) -> Result<Name, E> {
-        Ok(Name::Called(name.to_owned()))
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<KeyName, E> {
+        Ok(KeyName::Called(name.to_owned()))
     }
 
-    fn visit_bool<E: de::Error>(self, is_there: bool) -> Result<Name, E> {
-        if is_there { Err(E::invalid_value(Unexpected::Bool(true), &self)) } else { Ok(Name::LeftOut) }
+    fn visit_bool<E: de::Error>(self, is_there: bool) -> Result<KeyName, E> {
+        if is_there { Err(E::invalid_value(Unexpected::Bool(true), &self)) } else { Ok(KeyName::LeftOut) }
     }
 }

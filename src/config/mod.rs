@@ -26,7 +26,7 @@ use std::path::Path;
 use serde::de::{self, Deserialize, Deserializer};
 
 pub use error::ConfigError;
-use error::Problem;
+use error::ConfigErrorKind;
 pub use format::FormatOptions;
 use item::{Item, Origin, Source};
 pub use quantity::{HumanDuration, HumanSize};
@@ -124,9 +124,9 @@ impl Config {
         let read = match ending.as_ref().and_then(|ending| ending.to_str()) {
             Some("toml") => text::from_toml,
             Some("json") => text::from_json,
-            _ => return Err(fail(Problem::Extension)),
+            _ => return Err(fail(ConfigErrorKind::Extension)),
         };
-        let text = fs::read_to_string(path).map_err(|source| fail(Problem::Read(source)))?;
+        let text = fs::read_to_string(path).map_err(|source| fail(ConfigErrorKind::Read(source)))?;
         Config::from_root(read(&text, &origin)?)
     }
 
@@ -209,7 +209,7 @@ impl Config {
         };
         let (item, path) = self.root.get(knob).map(|item| (item, Vec::new())).or_else(of_sink)?;
         let origin = item.origin.clone();
-        Some(ConfigError::new(Problem::Knob(error)).written_at(origin).under(knob.into()).inside(&path))
+        Some(ConfigError::new(ConfigErrorKind::Knob(error)).written_at(origin).under(knob.into()).inside(&path))
     }
 
     /// A file to start from, in TOML: every key with its meaning, unit and default.

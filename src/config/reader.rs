@@ -9,8 +9,8 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::error::{ConfigError, Problem, all, part};
-use super::item::{Item, Node};
+use super::error::{ConfigError, ConfigErrorKind, all, part};
+use super::item::{Item, ItemValue};
 
 /// What a sink is made by; it goes before the other keys of its table, wherever it is written.
 pub(super) const TYPE: &str = "type";
@@ -21,37 +21,37 @@ pub(super) fn read<'de, T: Deserialize<'de>>(
     path: &[String],
     beside: &'static [&'static str],
 ) -> Result<T, ConfigError> {
-    T::deserialize(Reader { item, beside }).map_err(|Wrong(error)| error.at(item).inside(path))
+    T::deserialize(ItemDeserializer { item, beside }).map_err(|ReadError(error)| error.at(item).inside(path))
 }
 
-struct Reader<'a> {
+struct ItemDeserializer<'a> {
     item: &'a Item,
     beside: &'static [&'static str],
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ItemDeserializer<'a> {
     fn new(item: &'a Item) -> Self {
-        Reader { item, beside: &[] }
+        ItemDeserializer { item, beside: &[] }
     }
 
     /// Text, or what was given as text: `LOGWEIR__NAME=7` names the logger `7`.
     fn text(&self) -> Option<&'a str> {
         match &self.item.node {
-            Node::Text(text) => Some(text),
+            ItemValue::Text(text) => Some(text),
             _ if self.item.origin.variable().is_some() => self.item.written.as_deref(),
             _ => None,
         }
     }
 
-    fn visit<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn visit<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match &self.item.node {
-            Node::Null => visitor.visit_unit(),
-            Node::Bool(value) => visitor.visit_bool(*value),
-            Node::Float(value) => visitor.visit_f64(*value),
-            Node::Text(value) => visitor.visit_borrowed_str(value),
-            Node::List(items) => visitor.visit_seq(Items(items.iter().enumerate())),
-            Node::Table(_) => visitor.visit_map(Entries::of(self.item)),
-            Node::Integer(value) => match (i64::try_from(*value), u64::try_from(*value)) {
+            ItemValue::Null => visitor.visit_unit(),
+            ItemValue::Bool(value) => visitor.visit_bool(*value),
+            ItemValue::Float(value) => visitor.visit_f64(*value),
+            ItemValue::Text(value) => visitor.visit_borrowed_str(value),
+            ItemValue::List(items) => visitor.visit_seq(ListItems(items.iter().enumerate())),
+            ItemValue::Table(_) => visitor.visit_map(TableEntries::of(self.item)),
+            ItemValue::Integer(value) => match (i64::try_from(*value), u64::try_from(*value)) {
                 (Ok(value), _) => visitor.visit_i64(value),
                 (_, Ok(value)) => visitor.visit_u64(value),
                 _ => visitor.visit_i128(*value),
@@ -59,57 +59,57 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn check_keys(&self, fields: &'static [&'static str]) -> Result<(), Wrong> {
+    fn check_keys(&self, fields: &'static [&'static str]) -> Result<(), ReadError> {
         let is_known = |key: &str| fields.contains(&key) || self.beside.contains(&key);
         match self.item.entries().iter().find(|(key, _)| !is_known(key)) {
             None => Ok(()),
             Some((key, item)) => {
                 let allowed = fields.iter().chain(self.beside).map(|key| (*key).to_owned()).collect();
-                Err(Wrong(ConfigError::new(Problem::UnknownKey { allowed }).at(item).under(part(key))))
+                Err(ReadError(ConfigError::new(ConfigErrorKind::UnknownKey { allowed }).at(item).under(part(key))))
             }
         }
     }
 }
 
-impl<'de> Deserializer<'de> for Reader<'de> {
-    type Error = Wrong;
+impl<'de> Deserializer<'de> for ItemDeserializer<'de> {
+    type Error = ReadError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         let item = self.item;
         self.visit(visitor).map_err(|wrong| wrong.at(item))
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self.text() {
-            Some(text) => visitor.visit_borrowed_str(text).map_err(|wrong: Wrong| wrong.at(self.item)),
+            Some(text) => visitor.visit_borrowed_str(text).map_err(|wrong: ReadError| wrong.at(self.item)),
             None => self.deserialize_any(visitor),
         }
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self.item.node {
-            Node::Null => visitor.visit_none(),
+            ItemValue::Null => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, ReadError> {
         visitor.visit_newtype_struct(self)
     }
 
     /// No options are an empty table: a sink that is registered without any.
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self.item.node {
-            Node::Table(_) => self.check_keys(&[]).and_then(|()| visitor.visit_unit()),
+            ItemValue::Table(_) => self.check_keys(&[]).and_then(|()| visitor.visit_unit()),
             _ => self.deserialize_any(visitor),
         }
     }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, ReadError> {
         self.deserialize_unit(visitor)
     }
 
@@ -119,12 +119,12 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         _: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Wrong> {
+    ) -> Result<V::Value, ReadError> {
         match self.item.node {
-            Node::Table(_) => self.check_keys(fields).and_then(|()| self.deserialize_any(visitor)),
+            ItemValue::Table(_) => self.check_keys(fields).and_then(|()| self.deserialize_any(visitor)),
             _ => {
                 let allowed = format!("a table of {}", all(fields));
-                Err(Wrong(ConfigError::new(Problem::Value { allowed })).at(self.item))
+                Err(ReadError(ConfigError::new(ConfigErrorKind::Value { allowed })).at(self.item))
             }
         }
     }
@@ -135,12 +135,12 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Wrong> {
+    ) -> Result<V::Value, ReadError> {
         let item = self.item;
         let result = match (self.text(), &item.node) {
             (Some(text), _) => visitor.visit_enum(Word(text)),
-            (None, Node::Table(entries)) if entries.len() == 1 => {
-                visitor.visit_enum(MapAccessDeserializer::new(Entries::of(item)))
+            (None, ItemValue::Table(entries)) if entries.len() == 1 => {
+                visitor.visit_enum(MapAccessDeserializer::new(TableEntries::of(item)))
             }
             _ => Err(de::Error::invalid_type(Unexpected::Other("this"), &"a word, or a table with one key")),
         };
@@ -153,45 +153,45 @@ impl<'de> Deserializer<'de> for Reader<'de> {
     }
 }
 
-struct Entries<'a> {
+struct TableEntries<'a> {
     left: std::vec::IntoIter<&'a (String, Item)>,
     value: Option<&'a (String, Item)>,
 }
 
-impl<'a> Entries<'a> {
+impl<'a> TableEntries<'a> {
     fn of(table: &'a Item) -> Self {
         let mut entries: Vec<_> = table.entries().iter().collect();
         entries.sort_by_key(|(key, _)| key != TYPE);
-        Entries { left: entries.into_iter(), value: None }
+        TableEntries { left: entries.into_iter(), value: None }
     }
 }
 
-impl<'de> MapAccess<'de> for Entries<'de> {
-    type Error = Wrong;
+impl<'de> MapAccess<'de> for TableEntries<'de> {
+    type Error = ReadError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Wrong> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadError> {
         let Some(entry) = self.left.next() else { return Ok(None) };
         self.value = Some(entry);
         let (key, item) = entry;
-        let deserializer: StrDeserializer<'_, Wrong> = key.as_str().into_deserializer();
+        let deserializer: StrDeserializer<'_, ReadError> = key.as_str().into_deserializer();
         seed.deserialize(deserializer).map(Some).map_err(|wrong| wrong.at(item).under(key))
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Wrong> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ReadError> {
         let (key, item) = self.value.take().expect("serde asks for a value after its key");
-        seed.deserialize(Reader::new(item)).map_err(|wrong| wrong.at(item).under(key))
+        seed.deserialize(ItemDeserializer::new(item)).map_err(|wrong| wrong.at(item).under(key))
     }
 }
 
-struct Items<'a>(std::iter::Enumerate<std::slice::Iter<'a, Item>>);
+struct ListItems<'a>(std::iter::Enumerate<std::slice::Iter<'a, Item>>);
 
-impl<'de> SeqAccess<'de> for Items<'de> {
-    type Error = Wrong;
+impl<'de> SeqAccess<'de> for ListItems<'de> {
+    type Error = ReadError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Wrong> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ReadError> {
         let Some((index, item)) = self.0.next() else { return Ok(None) };
-        let read = seed.deserialize(Reader::new(item));
-        read.map(Some).map_err(|Wrong(error)| Wrong(error.at(item).under(format!("[{index}]"))))
+        let read = seed.deserialize(ItemDeserializer::new(item));
+        read.map(Some).map_err(|ReadError(error)| ReadError(error.at(item).under(format!("[{index}]"))))
     }
 }
 
@@ -199,11 +199,11 @@ impl<'de> SeqAccess<'de> for Items<'de> {
 struct Word<'a>(&'a str);
 
 impl<'de> EnumAccess<'de> for Word<'de> {
-    type Error = Wrong;
+    type Error = ReadError;
     type Variant = NoValue;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, NoValue), Wrong> {
-        let deserializer: StrDeserializer<'_, Wrong> = self.0.into_deserializer();
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, NoValue), ReadError> {
+        let deserializer: StrDeserializer<'_, ReadError> = self.0.into_deserializer();
         Ok((seed.deserialize(deserializer)?, NoValue))
     }
 }
@@ -211,46 +211,46 @@ impl<'de> EnumAccess<'de> for Word<'de> {
 struct NoValue;
 
 impl NoValue {
-    fn refuse<T>() -> Result<T, Wrong> {
+    fn refuse<T>() -> Result<T, ReadError> {
         Err(de::Error::invalid_type(Unexpected::UnitVariant, &"a table with this key, and a value behind it"))
     }
 }
 
 impl<'de> VariantAccess<'de> for NoValue {
-    type Error = Wrong;
+    type Error = ReadError;
 
-    fn unit_variant(self) -> Result<(), Wrong> {
+    fn unit_variant(self) -> Result<(), ReadError> {
         Ok(())
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, _: T) -> Result<T::Value, Wrong> {
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, _: T) -> Result<T::Value, ReadError> {
         NoValue::refuse()
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Wrong> {
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, ReadError> {
         NoValue::refuse()
     }
 
-    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, Wrong> {
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, ReadError> {
         NoValue::refuse()
     }
 }
 
 /// The error on its way out to the place of the value.
 #[derive(Debug)]
-pub(super) struct Wrong(ConfigError);
+pub(super) struct ReadError(ConfigError);
 
-impl Wrong {
+impl ReadError {
     fn at(self, item: &Item) -> Self {
-        Wrong(self.0.at(item))
+        ReadError(self.0.at(item))
     }
 
     fn under(self, key: &str) -> Self {
-        Wrong(self.0.under(part(key)))
+        ReadError(self.0.under(part(key)))
     }
 
     fn value(expected: &dyn Expected) -> Self {
-        Wrong(ConfigError::new(Problem::Value { allowed: in_words(&expected.to_string()) }))
+        ReadError(ConfigError::new(ConfigErrorKind::Value { allowed: in_words(&expected.to_string()) }))
     }
 }
 
@@ -272,42 +272,42 @@ fn in_words(expected: &str) -> String {
     words.to_owned()
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl std::error::Error for Wrong {}
+impl std::error::Error for ReadError {}
 
-impl de::Error for Wrong {
+impl de::Error for ReadError {
     fn custom<T: fmt::Display>(why: T) -> Self {
-        Wrong(ConfigError::new(Problem::Refused(why.to_string())))
+        ReadError(ConfigError::new(ConfigErrorKind::Refused(why.to_string())))
     }
 
     fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Wrong::value(expected)
+        ReadError::value(expected)
     }
 
     fn invalid_value(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Wrong::value(expected)
+        ReadError::value(expected)
     }
 
     fn invalid_length(_: usize, expected: &dyn Expected) -> Self {
-        Wrong::value(expected)
+        ReadError::value(expected)
     }
 
     fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
         let allowed = expected.iter().map(|word| (*word).to_owned()).collect();
-        Wrong(ConfigError::new(Problem::Word { allowed }))
+        ReadError(ConfigError::new(ConfigErrorKind::Word { allowed }))
     }
 
     fn unknown_field(_: &str, expected: &'static [&'static str]) -> Self {
         let allowed = expected.iter().map(|key| (*key).to_owned()).collect();
-        Wrong(ConfigError::new(Problem::UnknownKey { allowed }))
+        ReadError(ConfigError::new(ConfigErrorKind::UnknownKey { allowed }))
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Wrong(ConfigError::new(Problem::Missing)).under(field)
+        ReadError(ConfigError::new(ConfigErrorKind::Missing)).under(field)
     }
 }

@@ -5,12 +5,12 @@ use std::fmt;
 
 use serde::de::DeserializeOwned;
 
-use super::error::{ConfigError, Problem};
+use super::error::{ConfigError, ConfigErrorKind};
 use super::reader::{TYPE, read};
 use super::sink::{BUILT_IN, Registered};
 use crate::pipeline::Pipeline;
 
-type Make = Box<dyn Fn(&Registered) -> Result<Pipeline, ConfigError> + Send + Sync>;
+type MakeSink = Box<dyn Fn(&Registered) -> Result<Pipeline, ConfigError> + Send + Sync>;
 
 /// The sinks of your own that a configuration may name as a `type`, beside `console`, `file` and `null`.
 ///
@@ -42,7 +42,7 @@ type Make = Box<dyn Fn(&Registered) -> Result<Pipeline, ConfigError> + Send + Sy
 #[derive(Default)]
 #[must_use = "sinks do nothing until a configuration is given them"]
 pub struct Sinks {
-    makers: Vec<(String, Make)>,
+    makers: Vec<(String, MakeSink)>,
 }
 
 impl Sinks {
@@ -71,7 +71,8 @@ impl Sinks {
     {
         let make = move |sink: &Registered| {
             let options = read(&sink.options, &sink.path, sink.beside)?;
-            let failed = |error: E| ConfigError::new(Problem::Sink(error.into())).at(&sink.table).inside(&sink.path);
+            let failed =
+                |error: E| ConfigError::new(ConfigErrorKind::Sink(error.into())).at(&sink.table).inside(&sink.path);
             make(options).map(Into::into).map_err(failed)
         };
         self.makers.push((name.to_owned(), Box::new(make)));
@@ -79,12 +80,12 @@ impl Sinks {
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let is_taken = |(index, (name, _)): &(usize, &(String, Make))| {
+        let is_taken = |(index, (name, _)): &(usize, &(String, MakeSink))| {
             BUILT_IN.contains(&name.as_str()) || self.makers[..*index].iter().any(|(other, _)| other == name)
         };
         match self.makers.iter().enumerate().find(is_taken) {
             None => Ok(()),
-            Some((_, (name, _))) => Err(ConfigError::new(Problem::Registered(name.clone()))),
+            Some((_, (name, _))) => Err(ConfigError::new(ConfigErrorKind::Registered(name.clone()))),
         }
     }
 
@@ -97,7 +98,7 @@ impl Sinks {
                 let registered = self.makers.iter().map(|(name, _)| name.clone());
                 let allowed = BUILT_IN.into_iter().map(str::to_owned).chain(registered).collect();
                 let place = kind.unwrap_or(&sink.table);
-                Err(ConfigError::new(Problem::Word { allowed }).at(place).under(TYPE.into()).inside(&sink.path))
+                Err(ConfigError::new(ConfigErrorKind::Word { allowed }).at(place).under(TYPE.into()).inside(&sink.path))
             }
         }
     }

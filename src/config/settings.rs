@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::choice::{Choice, choice};
-use super::error::{ConfigError, Problem, needs, part};
-use super::item::{Item, Node};
+use super::choice::{WordOrTable, choice};
+use super::error::{ConfigError, ConfigErrorKind, needs, part};
+use super::item::{Item, ItemValue};
 use super::quantity::{Address, HumanDuration, HumanSize, Interval, LevelName, Percent, Threshold};
 use super::reader::{TYPE, read};
 use super::registry::Sinks;
@@ -20,14 +20,14 @@ use crate::queue::Overflow;
 
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    keys: Keys,
+    keys: BuilderKeys,
     /// As they are written.
     sinks: Vec<(String, SinkSettings)>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Keys {
+struct BuilderKeys {
     name: Option<String>,
     filter: Option<String>,
     level: Option<LevelName>,
@@ -42,7 +42,7 @@ struct Keys {
     overflow: Option<OverflowPolicy>,
     reserve: Option<ReserveKeys>,
     notice_interval: Option<Interval>,
-    enrich: Option<Fields>,
+    enrich: Option<EnrichFields>,
     redact: Option<Vec<String>>,
     grace: Option<HumanDuration>,
     shutdown_timeout: Option<HumanDuration>,
@@ -61,11 +61,11 @@ struct ReserveKeys {
 
 impl Settings {
     pub(super) fn read(root: &Item) -> Result<Self, ConfigError> {
-        let keys: Keys = read(root, &[], &[])?;
+        let keys: BuilderKeys = read(root, &[], &[])?;
         if keys.level.is_some()
             && let Some(filter) = root.get("filter")
         {
-            return Err(ConfigError::new(Problem::Beside("level")).at(filter).under("filter".into()));
+            return Err(ConfigError::new(ConfigErrorKind::Beside("level")).at(filter).under("filter".into()));
         }
         check_filter(root, keys.filter.as_deref(), &[])?;
         Ok(Settings { keys, sinks: read_sinks(root)? })
@@ -74,7 +74,7 @@ impl Settings {
     pub(super) fn builder<'r>(&self, sinks: &Sinks) -> Result<Builder<'r>, ConfigError> {
         sinks.check()?;
         let keys = &self.keys;
-        let mut builder = keys.ends(keys.delivery(keys.queue(keys.what_passes(Builder::new()))));
+        let mut builder = keys.ends(keys.delivery(keys.queue(keys.apply_filters(Builder::new()))));
         for (name, sink) in &self.sinks {
             builder = builder.sink(name, sink.pipeline(sinks)?);
         }
@@ -84,16 +84,16 @@ impl Settings {
 
 fn read_sinks(root: &Item) -> Result<Vec<(String, SinkSettings)>, ConfigError> {
     let Some(sinks) = root.get("sinks") else { return Ok(Vec::new()) };
-    if !matches!(sinks.node, Node::Table(_) | Node::Null) {
+    if !matches!(sinks.node, ItemValue::Table(_) | ItemValue::Null) {
         let allowed = "a table of sinks, such as `[sinks.console]` with `type = \"console\"`".to_owned();
-        return Err(ConfigError::new(Problem::Value { allowed }).at(sinks).under("sinks".into()));
+        return Err(ConfigError::new(ConfigErrorKind::Value { allowed }).at(sinks).under("sinks".into()));
     }
     sinks.entries().iter().map(|(name, table)| read_sink(name, table, sinks)).collect()
 }
 
 fn read_sink(name: &str, table: &Item, sinks: &Item) -> Result<(String, SinkSettings), ConfigError> {
     // A slip in a variable's name looks like the beginning of a new sink.
-    if table.origin.variable().is_some() && matches!(table.node, Node::Table(_)) && table.get(TYPE).is_none() {
+    if table.origin.variable().is_some() && matches!(table.node, ItemValue::Table(_)) && table.get(TYPE).is_none() {
         let others = sinks
             .entries()
             .iter()
@@ -101,7 +101,7 @@ fn read_sink(name: &str, table: &Item, sinks: &Item) -> Result<(String, SinkSett
             .filter(|other| *other != name)
             .map(|other| part(other))
             .collect();
-        return Err(ConfigError::new(Problem::NoSink { others }).at(table).inside(&path_of(name)));
+        return Err(ConfigError::new(ConfigErrorKind::NoSink { others }).at(table).inside(&path_of(name)));
     }
     Ok((name.to_owned(), SinkSettings::read(table, &path_of(name))?))
 }
@@ -110,7 +110,7 @@ fn read_sink(name: &str, table: &Item, sinks: &Item) -> Result<(String, SinkSett
 pub(super) fn check_filter(table: &Item, filter: Option<&str>, path: &[String]) -> Result<(), ConfigError> {
     let Some(Err(error)) = filter.map(str::parse::<crate::filter::Filter>) else { return Ok(()) };
     let place = table.get("filter").unwrap_or(table);
-    Err(ConfigError::new(Problem::Filter(error)).at(place).under("filter".into()).inside(path))
+    Err(ConfigError::new(ConfigErrorKind::Filter(error)).at(place).under("filter".into()).inside(path))
 }
 
 /// Calls the method of a builder if there is a value for it: an absent key leaves the builder's default.
@@ -121,8 +121,8 @@ pub(super) fn set<B, V>(builder: B, value: Option<V>, method: impl FnOnce(B, V) 
     }
 }
 
-impl Keys {
-    fn what_passes<'r>(&self, builder: Builder<'r>) -> Builder<'r> {
+impl BuilderKeys {
+    fn apply_filters<'r>(&self, builder: Builder<'r>) -> Builder<'r> {
         let builder = set(builder, self.name.as_deref(), Builder::name);
         let builder = set(builder, self.filter.as_deref(), Builder::filter);
         let builder = set(builder, self.level, |builder, LevelName(level)| builder.level(level));
@@ -146,7 +146,7 @@ impl Keys {
         let builder = set(builder, self.flush_interval, |builder, HumanDuration(time)| builder.flush_interval(time));
         let builder = set(builder, self.flush_at, |builder, Threshold(level)| builder.flush_at(level));
         let builder = set(builder, self.notice_interval, |builder, Interval(time)| builder.notice_interval(time));
-        let fields = self.enrich.iter().flat_map(|Fields(fields)| fields);
+        let fields = self.enrich.iter().flat_map(|EnrichFields(fields)| fields);
         let builder = fields.fold(builder, |builder, (name, value)| builder.enrich(name, value.to_value()));
         set(builder, self.redact.as_ref(), Builder::redact)
     }
@@ -172,7 +172,7 @@ struct BlockKeys {
     block: HumanDuration,
 }
 
-impl Choice for OverflowPolicy {
+impl WordOrTable for OverflowPolicy {
     fn allowed() -> String {
         "`drop_oldest`, `drop_newest`, or a table with a duration: `{ block = \"50ms\" }`".into()
     }
@@ -210,7 +210,7 @@ impl<'de> Deserialize<'de> for Listen {
 
 /// Fields in their order.
 #[derive(Clone, Debug)]
-struct Fields(Vec<(String, Scalar)>);
+struct EnrichFields(Vec<(String, Scalar)>);
 
 #[derive(Clone, Debug)]
 enum Scalar {
@@ -233,7 +233,7 @@ impl ToValue for Scalar {
     }
 }
 
-impl<'de> Deserialize<'de> for Fields {
+impl<'de> Deserialize<'de> for EnrichFields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(FieldsVisitor)
     }
@@ -242,18 +242,18 @@ impl<'de> Deserialize<'de> for Fields {
 struct FieldsVisitor;
 
 impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields;
+    type Value = EnrichFields;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a table of fields, such as `service = \"checkout\"`")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Fields, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<EnrichFields, A::Error> {
         let mut fields = Vec::new();
         while let Some(field) = table.next_entry()? {
             fields.push(field);
         }
-        Ok(Fields(fields))
+        Ok(EnrichFields(fields))
     }
 }
 

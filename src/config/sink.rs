@@ -7,9 +7,9 @@ use serde::Deserialize;
 
 use super::choice::keys_of;
 use super::delivery::{Delivery, LinkDelivery};
-use super::error::{ConfigError, Problem, part};
+use super::error::{ConfigError, ConfigErrorKind, part};
 use super::format::FormatOptions;
-use super::item::{Item, Node};
+use super::item::{Item, ItemValue};
 use super::quantity::LevelName;
 use super::reader::read;
 use super::registry::Sinks;
@@ -24,20 +24,20 @@ pub(super) const BUILT_IN: [&str; 3] = ["console", "file", "null"];
 
 #[derive(Clone, Debug)]
 pub(super) struct SinkSettings {
-    rank: Rank,
-    kind: Kind,
+    rank: PipelineKeys,
+    kind: SinkKind,
     fallback: Option<Box<SinkSettings>>,
 }
 
 /// Which of a pipeline's keys there are.
 #[derive(Clone, Debug)]
-enum Rank {
+enum PipelineKeys {
     Primary(Box<Delivery>),
     Link(LinkDelivery),
 }
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum SinkKind {
     Console(ConsoleKeys),
     File(FileKeys),
     Null(NullKeys),
@@ -47,7 +47,7 @@ enum Kind {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConsoleKeys {
-    stream: Option<Stream>,
+    stream: Option<StreamWord>,
     stderr_from: Option<LevelName>,
     colors: Option<ColorsWord>,
     format: Option<FormatOptions>,
@@ -68,7 +68,7 @@ struct NullKeys {}
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Stream {
+enum StreamWord {
     Stdout,
     Stderr,
 }
@@ -115,28 +115,31 @@ impl SinkSettings {
         if delivery.level.is_some()
             && let Some(filter) = table.get("filter")
         {
-            return Err(ConfigError::new(Problem::Beside("level")).at(filter).under("filter".into()).inside(path));
+            return Err(ConfigError::new(ConfigErrorKind::Beside("level"))
+                .at(filter)
+                .under("filter".into())
+                .inside(path));
         }
         check_filter(table, delivery.filter.as_deref(), path)?;
-        let kind = Kind::read(&delivery.kind, table, options, path, keys_of::<Delivery>())?;
+        let kind = SinkKind::read(&delivery.kind, table, options, path, keys_of::<Delivery>())?;
         let fallback = SinkSettings::read_fallback(table, path)?;
-        Ok(SinkSettings { rank: Rank::Primary(Box::new(delivery)), kind, fallback })
+        Ok(SinkSettings { rank: PipelineKeys::Primary(Box::new(delivery)), kind, fallback })
     }
 
     fn read_fallback(table: &Item, path: &[String]) -> Result<Option<Box<Self>>, ConfigError> {
         let Some(table) = table.get("fallback") else { return Ok(None) };
         let path = &[path, &["fallback".to_owned()]].concat();
         let (delivery, options): (LinkDelivery, Item) = split(table, path)?;
-        let kind = Kind::read(&delivery.kind, table, options, path, keys_of::<LinkDelivery>())?;
+        let kind = SinkKind::read(&delivery.kind, table, options, path, keys_of::<LinkDelivery>())?;
         let fallback = SinkSettings::read_fallback(table, path)?;
-        Ok(Some(Box::new(SinkSettings { rank: Rank::Link(delivery), kind, fallback })))
+        Ok(Some(Box::new(SinkSettings { rank: PipelineKeys::Link(delivery), kind, fallback })))
     }
 
     pub(super) fn pipeline(&self, sinks: &Sinks) -> Result<Pipeline, ConfigError> {
         let pipeline = self.kind.pipeline(sinks)?;
         let pipeline = match &self.rank {
-            Rank::Primary(delivery) => delivery.apply(pipeline),
-            Rank::Link(delivery) => delivery.apply(pipeline),
+            PipelineKeys::Primary(delivery) => delivery.apply(pipeline),
+            PipelineKeys::Link(delivery) => delivery.apply(pipeline),
         };
         let fallback = self.fallback.as_ref().map(|fallback| fallback.pipeline(sinks)).transpose()?;
         Ok(set(pipeline, fallback, Pipeline::fallback))
@@ -145,16 +148,16 @@ impl SinkSettings {
 
 /// The keys that every sink has, and the table of the others, which are its type's.
 fn split<D: for<'de> Deserialize<'de>>(table: &Item, path: &[String]) -> Result<(D, Item), ConfigError> {
-    if !matches!(table.node, Node::Table(_)) {
+    if !matches!(table.node, ItemValue::Table(_)) {
         let allowed = "a table with a `type`".to_owned();
-        return Err(ConfigError::new(Problem::Value { allowed }).at(table).inside(path));
+        return Err(ConfigError::new(ConfigErrorKind::Value { allowed }).at(table).inside(path));
     }
     let common = keys_of::<D>();
     let delivery = read(&table.with_keys(|key| common.contains(&key)), path, &[])?;
     Ok((delivery, table.with_keys(|key| !common.contains(&key))))
 }
 
-impl Kind {
+impl SinkKind {
     fn read(
         kind: &str,
         table: &Item,
@@ -163,19 +166,24 @@ impl Kind {
         beside: &'static [&'static str],
     ) -> Result<Self, ConfigError> {
         Ok(match kind {
-            "console" => Kind::Console(read(&options, path, beside)?),
-            "file" => Kind::File(read(&options, path, beside)?),
-            "null" => Kind::Null(read(&options, path, beside)?),
-            _ => Kind::Registered(Box::new(Registered { table: table.clone(), path: path.to_vec(), options, beside })),
+            "console" => SinkKind::Console(read(&options, path, beside)?),
+            "file" => SinkKind::File(read(&options, path, beside)?),
+            "null" => SinkKind::Null(read(&options, path, beside)?),
+            _ => SinkKind::Registered(Box::new(Registered {
+                table: table.clone(),
+                path: path.to_vec(),
+                options,
+                beside,
+            })),
         })
     }
 
     fn pipeline(&self, sinks: &Sinks) -> Result<Pipeline, ConfigError> {
         match self {
-            Kind::Console(keys) => Ok(Pipeline::to(ConsoleSink::from(keys))),
-            Kind::File(keys) => Ok(Pipeline::to(FileSink::from(keys))),
-            Kind::Null(NullKeys {}) => Ok(Pipeline::to(NullSink)),
-            Kind::Registered(registered) => sinks.make(registered),
+            SinkKind::Console(keys) => Ok(Pipeline::to(ConsoleSink::from(keys))),
+            SinkKind::File(keys) => Ok(Pipeline::to(FileSink::from(keys))),
+            SinkKind::Null(NullKeys {}) => Ok(Pipeline::to(NullSink)),
+            SinkKind::Registered(registered) => sinks.make(registered),
         }
     }
 }
@@ -184,8 +192,8 @@ impl From<&ConsoleKeys> for ConsoleSink {
     fn from(keys: &ConsoleKeys) -> Self {
         let ConsoleKeys { stream, stderr_from, colors, format } = keys;
         let console = match stream {
-            None | Some(Stream::Stdout) => ConsoleSink::stdout(),
-            Some(Stream::Stderr) => ConsoleSink::stderr(),
+            None | Some(StreamWord::Stdout) => ConsoleSink::stdout(),
+            Some(StreamWord::Stderr) => ConsoleSink::stderr(),
         };
         let console = set(console, *stderr_from, |console, LevelName(level)| console.stderr_from(level));
         let console = set(console, *colors, |console, colors| console.colors(colors.into()));
@@ -239,7 +247,7 @@ pub(super) mod tests {
     pub(in crate::config) fn file_and_console(file: &Item, console: &Item) {
         let (file, console) = (SinkSettings::read(file, &[]), SinkSettings::read(console, &[]));
         let (file, console) = (file.expect("a file").kind, console.expect("a console").kind);
-        let (Kind::File(file), Kind::Console(console)) = (file, console) else { panic!("not these") };
+        let (SinkKind::File(file), SinkKind::Console(console)) = (file, console) else { panic!("not these") };
         let FileKeys { path: _, durability, rolling, format } = file;
         assert_eq!(durability.map(Durability::from), Some(Durability::default()));
         is_as_without_options(&format.expect("it is there"), "text");
@@ -250,7 +258,7 @@ pub(super) mod tests {
         assert_eq!(shown, Some(format!("{asked:?}")));
 
         let ConsoleKeys { stream, stderr_from: _, colors, format } = console;
-        assert!(matches!(stream, Some(Stream::Stdout)));
+        assert!(matches!(stream, Some(StreamWord::Stdout)));
         assert_eq!(colors.map(Colors::from), Some(Colors::default()));
         is_as_without_options(&format.expect("it is there"), "text");
     }

@@ -6,12 +6,12 @@ use serde_json::error::Category;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{ConfigError, Problem};
-use super::item::{Item, Node, Origin};
+use super::error::{ConfigError, ConfigErrorKind};
+use super::item::{Item, ItemValue, Origin};
 
 /// Reads a text that came from there.
 pub(super) fn from_toml(text: &str, origin: &Origin) -> Result<Item, ConfigError> {
-    let lines = Lines::new(text, origin);
+    let lines = LineIndex::new(text, origin);
     let root = DeTable::parse(text).map_err(|error| lines.syntax(error))?;
     Ok(Item { node: lines.table(root.into_inner()), origin: origin.clone(), written: None })
 }
@@ -19,8 +19,8 @@ pub(super) fn from_toml(text: &str, origin: &Origin) -> Result<Item, ConfigError
 /// Reads a single value, as on the right of `key = `.
 pub(super) fn toml_value(text: &str, origin: &Origin) -> Option<Item> {
     let value = DeValue::parse(text).ok()?;
-    let mut item = Lines::new(text, origin).item(value);
-    item.come_from(origin);
+    let mut item = LineIndex::new(text, origin).item(value);
+    item.set_origin(origin);
     Some(item)
 }
 
@@ -29,7 +29,7 @@ pub(super) fn from_json(text: &str, origin: &Origin) -> Result<Item, ConfigError
     // Some editors put a mark there; TOML's parser passes over it by itself.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut item: Item = serde_json::from_str(text).map_err(|error| json_syntax(error, origin))?;
-    item.come_from(origin);
+    item.set_origin(origin);
     Ok(item)
 }
 
@@ -39,23 +39,23 @@ fn json_syntax(error: serde_json::Error, origin: &Origin) -> ConfigError {
     // It stands in front of the message already.
     let said = said.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&said).to_owned();
     let said = if error.classify() == Category::Data { said } else { format!("not JSON: {said}") };
-    let problem = Problem::Syntax { said, source: error.into() };
+    let problem = ConfigErrorKind::Syntax { said, source: error.into() };
     // Of an empty text the column is 0.
     ConfigError::new(problem).written_at(origin.at_column(line, column.max(1)))
 }
 
 /// A text and where its lines begin.
-struct Lines<'a> {
+struct LineIndex<'a> {
     text: &'a str,
     origin: &'a Origin,
     starts: Vec<usize>,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> LineIndex<'a> {
     fn new(text: &'a str, origin: &'a Origin) -> Self {
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let starts = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
-        Lines { text, origin, starts }
+        LineIndex { text, origin, starts }
     }
 
     /// The line of this byte, from 1.
@@ -71,17 +71,17 @@ impl<'a> Lines<'a> {
         let before = self.text.get(self.starts[line - 1]..at).unwrap_or_default();
         let origin = self.origin.at_column(line, before.chars().count() + 1);
         let said = format!("not TOML: {}", error.message().replace('\n', ", "));
-        ConfigError::new(Problem::Syntax { said, source: error.into() }).written_at(origin)
+        ConfigError::new(ConfigErrorKind::Syntax { said, source: error.into() }).written_at(origin)
     }
 
     /// The parser sorts keys by name; here they stand as they are written.
-    fn table(&self, table: DeTable<'_>) -> Node {
+    fn table(&self, table: DeTable<'_>) -> ItemValue {
         let mut entries: Vec<_> = table.into_iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         let entry = |(key, value): (Spanned<std::borrow::Cow<'_, str>>, Spanned<DeValue<'_>>)| {
             (key.into_inner().into_owned(), self.item(value))
         };
-        Node::Table(entries.into_iter().map(entry).collect())
+        ItemValue::Table(entries.into_iter().map(entry).collect())
     }
 
     fn item(&self, value: Spanned<DeValue<'_>>) -> Item {
@@ -91,22 +91,24 @@ impl<'a> Lines<'a> {
         let value = value.into_inner();
         let written = written.filter(|_| !value.is_table() && !value.is_array());
         let node = match value {
-            DeValue::String(text) => Node::Text(text.into_owned()),
-            DeValue::Boolean(value) => Node::Bool(value),
+            DeValue::String(text) => ItemValue::Text(text.into_owned()),
+            DeValue::Boolean(value) => ItemValue::Bool(value),
             // Text for those who want text, as it is written; nothing here is a time.
-            DeValue::Datetime(time) => Node::Text(written.as_deref().map_or_else(|| time.to_string(), str::to_owned)),
-            DeValue::Array(items) => Node::List(items.into_iter().map(|item| self.item(item)).collect()),
+            DeValue::Datetime(time) => {
+                ItemValue::Text(written.as_deref().map_or_else(|| time.to_string(), str::to_owned))
+            }
+            DeValue::Array(items) => ItemValue::List(items.into_iter().map(|item| self.item(item)).collect()),
             DeValue::Table(table) => self.table(table),
             DeValue::Integer(number) => match i128::from_str_radix(number.as_str(), number.radix()) {
-                Ok(number) => Node::Integer(number),
-                Err(_) => Node::Text(number.to_string()),
+                Ok(number) => ItemValue::Integer(number),
+                Err(_) => ItemValue::Text(number.to_string()),
             },
             DeValue::Float(number) => match number.as_str().parse::<f64>() {
                 // A number that none holds (`12e4567`, the hash of a commit) is no infinity.
                 Ok(value) if value.is_finite() || !number.as_str().contains(|c: char| c.is_ascii_digit()) => {
-                    Node::Float(value)
+                    ItemValue::Float(value)
                 }
-                _ => Node::Text(number.to_string()),
+                _ => ItemValue::Text(number.to_string()),
             },
         };
         Item { node, origin, written }

@@ -2,8 +2,8 @@
 
 use std::ffi::OsString;
 
-use super::error::{self, ConfigError, Problem};
-use super::item::{Item, Node, Origin, Source};
+use super::error::{self, ConfigError, ConfigErrorKind};
+use super::item::{Item, ItemValue, Origin, Source};
 use super::reader::TYPE;
 use super::text::toml_value;
 
@@ -42,13 +42,13 @@ impl Variable {
         let parts: Vec<String> = name[prefix.len()..].split(BETWEEN).map(str::to_owned).collect();
         let origin = || Origin::new(Source::Variable(name.clone()));
         let Ok(text) = text.into_string() else {
-            return Some(Err(ConfigError::new(Problem::NotUnicode).written_at(origin())));
+            return Some(Err(ConfigError::new(ConfigErrorKind::NotUnicode).written_at(origin())));
         };
         if text.trim().is_empty() {
             return None;
         }
         if parts.iter().any(String::is_empty) || parts.len() > MOST_PARTS {
-            return Some(Err(ConfigError::new(Problem::Variable).written_at(origin())));
+            return Some(Err(ConfigError::new(ConfigErrorKind::Variable).written_at(origin())));
         }
         Some(Ok(Variable { name, parts, text }))
     }
@@ -59,7 +59,7 @@ impl Variable {
 
     /// A TOML value if it reads as one, or else text.
     fn item(&self) -> Item {
-        let as_text = || Item { node: Node::Text(self.text.clone()), origin: self.origin(), written: None };
+        let as_text = || Item { node: ItemValue::Text(self.text.clone()), origin: self.origin(), written: None };
         toml_value(self.text.trim(), &self.origin()).unwrap_or_else(as_text)
     }
 
@@ -83,14 +83,14 @@ impl Variable {
         // As many parts and the same place: it has set this very value, and no table that it is in.
         let is_twice = |other: &&str| *other != self.name && other.split(BETWEEN).count() == self.parts.len() + 1;
         if let Some(other) = entry.origin.variable().filter(is_twice) {
-            return Err(ConfigError::new(Problem::Twice(other.to_owned())).written_at(self.origin()));
+            return Err(ConfigError::new(ConfigErrorKind::Twice(other.to_owned())).written_at(self.origin()));
         }
         *entry = self.item();
         Ok(())
     }
 
     /// The key of the table that this part of the name means.
-    fn key(&self, table: &Entries, part: &str) -> Result<String, ConfigError> {
+    fn key(&self, table: &VariableEntries, part: &str) -> Result<String, ConfigError> {
         let keys = || table.iter().map(|(key, _)| key);
         let as_it_is = keys().filter(|key| *key == part);
         let in_any_case = keys().filter(|key| key.eq_ignore_ascii_case(part));
@@ -101,36 +101,36 @@ impl Variable {
             [] if part.contains(char::is_lowercase) => Ok(part.to_owned()),
             [] => Ok(part.to_ascii_lowercase()),
             [key] => Ok((*key).clone()),
-            _ => Err(ConfigError::new(Problem::Several(closest.iter().map(|key| error::part(key)).collect()))
+            _ => Err(ConfigError::new(ConfigErrorKind::Several(closest.iter().map(|key| error::part(key)).collect()))
                 .written_at(self.origin())),
         }
     }
 
     /// What is under this key, or room for it.
-    fn entry<'a>(&self, table: &'a mut Entries, key: &str) -> &'a mut Item {
+    fn entry<'a>(&self, table: &'a mut VariableEntries, key: &str) -> &'a mut Item {
         let index = table.iter().position(|(name, _)| *name == key).unwrap_or_else(|| {
-            table.push((key.to_owned(), Item { node: Node::Null, origin: self.origin(), written: None }));
+            table.push((key.to_owned(), Item { node: ItemValue::Null, origin: self.origin(), written: None }));
             table.len() - 1
         });
         &mut table[index].1
     }
 
     /// The table that this is; what is none makes room for one.
-    fn table<'a>(&self, item: &'a mut Item, key: &str) -> &'a mut Entries {
-        if !matches!(item.node, Node::Table(_)) {
+    fn table<'a>(&self, item: &'a mut Item, key: &str) -> &'a mut VariableEntries {
+        if !matches!(item.node, ItemValue::Table(_)) {
             // `format = "json"` is short for a table with that type, so an option does not change the format.
-            let is_short = key == "format" && matches!(item.node, Node::Text(_));
+            let is_short = key == "format" && matches!(item.node, ItemValue::Text(_));
             let kind = is_short.then(|| (TYPE.to_owned(), item.clone()));
-            *item = Item { node: Node::Table(kind.into_iter().collect()), origin: self.origin(), written: None };
+            *item = Item { node: ItemValue::Table(kind.into_iter().collect()), origin: self.origin(), written: None };
         }
         match &mut item.node {
-            Node::Table(entries) => entries,
+            ItemValue::Table(entries) => entries,
             _ => unreachable!("it is a table by now"),
         }
     }
 }
 
-type Entries = Vec<(String, Item)>;
+type VariableEntries = Vec<(String, Item)>;
 
 /// Whether the part of a variable's name stands for this key: a variable has no place for `-`, `.` and the like.
 fn fits(key: &str, part: &str) -> bool {

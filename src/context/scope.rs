@@ -16,7 +16,7 @@ use crate::context::thread_flags::{self, SCOPED};
 use crate::event::{FieldSet, SharedFields, Value};
 
 /// Contexts a scope keeps for handles and loggers besides the first that logged in it.
-const KEPT: usize = 8;
+const MAX_CACHED_CONTEXTS: usize = 8;
 
 thread_local! {
     static ENTERED: RefCell<Vec<Scope>> = const { RefCell::new(Vec::new()) };
@@ -107,19 +107,19 @@ pub fn current_scope() -> Scope {
 /// scope.
 #[derive(Clone)]
 #[must_use = "nothing is in a scope until it runs in it"]
-pub struct Scope(Option<Arc<Node>>);
+pub struct Scope(Option<Arc<ScopeData>>);
 
-struct Node {
+struct ScopeData {
     /// The fields of the scope and, for names it does not have itself, of the ones around it.
     fields: SharedFields,
     /// What the events of the first logger carry, which most often is the only one.
-    first: OnceLock<Dressed>,
+    first: OnceLock<CachedContext>,
     // A std lock: held to look through a handful.
-    others: Mutex<VecDeque<Dressed>>,
+    others: Mutex<VecDeque<CachedContext>>,
 }
 
 /// The context of events in a scope, for the handles of one logger that have the same fields of their own.
-struct Dressed {
+struct CachedContext {
     queue: QueueId,
     /// The handle's context. Weak, so that the scope does not keep it; the address stays taken all the same.
     base: Option<Weak<SharedFields>>,
@@ -142,8 +142,8 @@ impl Scope {
     /// A scope with these fields, within the one that is current here.
     pub fn new(fields: FieldSet) -> Self {
         let outer = current_scope();
-        let fields = SharedFields::over(&fields, outer.0.as_deref().map(|outer| &outer.fields));
-        Scope(Some(Arc::new(Node { fields, first: OnceLock::new(), others: Mutex::default() })))
+        let fields = SharedFields::with_fields_over(&fields, outer.0.as_deref().map(|outer| &outer.fields));
+        Scope(Some(Arc::new(ScopeData { fields, first: OnceLock::new(), others: Mutex::default() })))
     }
 
     /// Runs a future in this scope instead of the one it would be in.
@@ -156,7 +156,7 @@ impl Scope {
         let mut future = pin!(future);
         let _first = EnterWhenDropped(&self);
         poll_fn(|cx| {
-            let _entry = Entry::new(&self);
+            let _entry = EnteredScope::new(&self);
             future.as_mut().poll(cx)
         })
         .await
@@ -164,7 +164,7 @@ impl Scope {
 
     /// Calls `f` in this scope.
     pub fn in_scope<T>(&self, f: impl FnOnce() -> T) -> T {
-        let _entry = Entry::new(self);
+        let _entry = EnteredScope::new(self);
         f()
     }
 
@@ -181,10 +181,10 @@ impl fmt::Debug for Scope {
     }
 }
 
-impl Node {
+impl ScopeData {
     /// The context that most events have: no lock, and nothing that could run somebody's code.
     fn first(&self, queue: QueueId, base: Option<&Arc<SharedFields>>) -> Option<Arc<SharedFields>> {
-        let first = self.first.get().filter(|first| first.suits(queue, base))?;
+        let first = self.first.get().filter(|first| first.matches(queue, base))?;
         Some(first.context.clone())
     }
 
@@ -196,19 +196,19 @@ impl Node {
     ) -> Arc<SharedFields> {
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         // Another thread may have made it while this one waited.
-        let made = || others.iter().find(|known| known.suits(queue, base)).map(|known| known.context.clone());
+        let made = || others.iter().find(|known| known.matches(queue, base)).map(|known| known.context.clone());
         if let Some(context) = self.first(queue, base).or_else(made) {
             return context;
         }
-        let context = make(base.map_or_else(|| self.fields.share(), |base| base.within(&self.fields)));
+        let context = make(base.map_or_else(|| self.fields.share_uncharged(), |base| base.within(&self.fields)));
         // One that nobody pays for is made again: there may be room next time.
         if context.is_charged() {
-            let dressed = Dressed { queue, base: base.map(Arc::downgrade), context: context.clone() };
+            let dressed = CachedContext { queue, base: base.map(Arc::downgrade), context: context.clone() };
             if let Err(dressed) = self.first.set(dressed) {
                 others.push_front(dressed);
             }
         }
-        let kept = others.len().min(KEPT);
+        let kept = others.len().min(MAX_CACHED_CONTEXTS);
         let forgotten = others.split_off(kept);
         drop(others);
         // Behind the lock: bytes that are given back wake who waits for them.
@@ -217,15 +217,15 @@ impl Node {
     }
 }
 
-impl Dressed {
-    fn suits(&self, queue: QueueId, base: Option<&Arc<SharedFields>>) -> bool {
+impl CachedContext {
+    fn matches(&self, queue: QueueId, base: Option<&Arc<SharedFields>>) -> bool {
         self.queue == queue && self.base.as_ref().map(Weak::as_ptr) == base.map(Arc::as_ptr)
     }
 }
 
 /// The context of an event that is logged here now; none outside every scope. `base` is what it would have outside, and
 /// `make` masks and charges.
-pub(crate) fn dress(
+pub(crate) fn context_here(
     queue: QueueId,
     base: Option<&Arc<SharedFields>>,
     make: impl FnOnce(SharedFields) -> Arc<SharedFields>,
@@ -246,16 +246,16 @@ pub(crate) fn dress(
 }
 
 /// In the scope until it is dropped.
-struct Entry;
+struct EnteredScope;
 
-impl Entry {
+impl EnteredScope {
     fn new(scope: &Scope) -> Self {
         enter(scope);
-        Entry
+        EnteredScope
     }
 }
 
-impl Drop for Entry {
+impl Drop for EnteredScope {
     fn drop(&mut self) {
         leave();
     }

@@ -15,7 +15,7 @@ thread_local! {
 
 /// Whether there is anything at all.
 #[inline]
-pub(crate) fn is_special() -> bool {
+pub(crate) fn any() -> bool {
     FLAGS.get() != 0
 }
 

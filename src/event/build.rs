@@ -72,7 +72,7 @@ impl Event {
     /// The event leaves the queue, whose account no longer pays for its context.
     pub(crate) fn leave_queue(&mut self) {
         if let Some(context) = &self.context
-            && let Some(outside) = context.outside()
+            && let Some(outside) = context.after_dequeue()
         {
             self.context = Some(outside.clone());
         }
@@ -103,7 +103,7 @@ impl Event {
             return false;
         }
         let names = self.callsite.names.len() + self.header_len();
-        self.fields.cut_to(max, names);
+        self.fields.truncate_to(max, names);
         self.fields.flags |= TRUNCATED;
         true
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::encoding::{Fields, Layer};
+use super::encoding::{FieldLayer, Fields};
 use super::template::Template;
 use super::value::ToValue;
 use super::{Callsite, Event, Level};
@@ -47,7 +47,7 @@ impl FieldSet {
         self.0.fields()
     }
 
-    pub(super) fn layer(&self) -> Layer<'_> {
+    pub(super) fn layer(&self) -> FieldLayer<'_> {
         self.0.layer()
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 
 #[cfg(feature = "tracing")]
-use super::Pairs;
+use super::FieldPairs;
 use super::encoding::Encoded;
 #[cfg(feature = "tracing")]
 use super::{Callsite, MESSAGE};
@@ -28,7 +28,7 @@ impl Event {
 
     /// Adds the fields whose names the event does not have.
     #[cfg(feature = "tracing")]
-    pub(crate) fn push_all(&mut self, fields: &Pairs) {
+    pub(crate) fn push_all(&mut self, fields: &FieldPairs) {
         for (name, value) in fields.layer() {
             if self.push_name(name) {
                 self.fields.push(value);

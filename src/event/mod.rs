@@ -25,7 +25,7 @@ pub use batch::Batch;
 pub use callsite::Callsite;
 pub use encoding::Fields;
 pub(crate) use encoding::TextKind;
-use encoding::{Encoded, Layer, Reader};
+use encoding::{Encoded, FieldLayer, Reader};
 pub use field_set::FieldSet;
 pub use level::{Level, LevelFilter, ParseLevelError};
 pub use message::Message;
@@ -33,7 +33,7 @@ pub use record::Record;
 pub(crate) use redact::{MASK, Pattern, Redactor};
 pub use sensitive::Sensitive;
 #[cfg(feature = "tracing")]
-pub(crate) use shared_fields::Pairs;
+pub(crate) use shared_fields::FieldPairs;
 pub(crate) use shared_fields::SharedFields;
 #[doc(hidden)]
 pub use template::{Hole, Piece, Template, count, dotted, dotted_len, field_name, parse, text};
@@ -51,7 +51,7 @@ const MESSAGE: u8 = 1 << 6;
 const DYNAMIC_HEADER: usize = 5;
 
 /// The field that says how many events a call site's sampling left out.
-const LEFT_OUT: &str = "sampled_out";
+const SAMPLED_OUT: &str = "sampled_out";
 
 /// The call site of every event that has none of its own.
 static DYNAMIC_SITE: Callsite = Callsite::new("", "", "", 0, Template::new("", &[]), &[]);
@@ -80,8 +80,8 @@ impl Event {
 
     #[doc(hidden)]
     pub fn __left_out(&mut self, events: u64) {
-        if events > 0 && !self.layer().has(LEFT_OUT) {
-            self.fields.push_named(LEFT_OUT, Value::U64(events));
+        if events > 0 && !self.layer().has(SAMPLED_OUT) {
+            self.fields.push_named(SAMPLED_OUT, Value::U64(events));
         }
     }
 
@@ -215,12 +215,12 @@ impl Event {
     }
 
     /// The event's own fields.
-    fn layer(&self) -> Layer<'_> {
+    fn layer(&self) -> FieldLayer<'_> {
         let mut values = Reader::new(self.fields.bytes());
         for _ in 0..self.header_len() {
             values.skip_value();
         }
-        Layer { names: self.callsite.names, values }
+        FieldLayer { names: self.callsite.names, values }
     }
 }
 

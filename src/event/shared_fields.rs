@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 #[cfg(feature = "tracing")]
 use super::encoding::TextKind;
-use super::encoding::{Encoded, Layer, Reader};
+use super::encoding::{Encoded, FieldLayer, Reader};
 use super::field_set::FieldSet;
 use super::redact::{self, Redactor};
 use super::value::Value;
@@ -14,11 +14,11 @@ use super::value::Value;
 /// Named fields, encoded once and shared by every event that carries them.
 pub(crate) struct SharedFields {
     fields: Arc<Encoded>,
-    account: Account,
+    account: Charged,
 }
 
 /// Who pays for a context.
-enum Account {
+enum Charged {
     /// Nobody: the queue's account had no room, and events that carry this context are refused.
     Nobody,
     /// The queue, for as long as a logger or a queued event has this context.
@@ -47,7 +47,7 @@ impl SharedFields {
     }
 
     /// The set's fields and, for names it does not have, the outer ones.
-    pub(crate) fn over(set: &FieldSet, outer: Option<&SharedFields>) -> Self {
+    pub(crate) fn with_fields_over(set: &FieldSet, outer: Option<&SharedFields>) -> Self {
         SharedFields::nested(set.layer(), outer)
     }
 
@@ -56,7 +56,7 @@ impl SharedFields {
         SharedFields::nested(self.layer(), Some(outer))
     }
 
-    fn nested(own: Layer<'_>, outer: Option<&SharedFields>) -> Self {
+    fn nested(own: FieldLayer<'_>, outer: Option<&SharedFields>) -> Self {
         let mut fields = Encoded::new(0);
         own.for_each(|(name, value)| fields.push_named(name, value));
         let inherited = outer.into_iter().flat_map(SharedFields::layer).filter(|(name, _)| !own.has(name));
@@ -65,8 +65,8 @@ impl SharedFields {
     }
 
     /// The same fields, for somebody else to pay for.
-    pub(crate) fn share(&self) -> Self {
-        SharedFields { fields: self.fields.clone(), account: Account::Nobody }
+    pub(crate) fn share_uncharged(&self) -> Self {
+        SharedFields { fields: self.fields.clone(), account: Charged::Nobody }
     }
 
     /// The same without what the redactor hides, for nobody to pay for yet.
@@ -79,7 +79,7 @@ impl SharedFields {
 
     fn of(mut fields: Encoded) -> Self {
         fields.shrink(0);
-        SharedFields { fields: Arc::new(fields), account: Account::Nobody }
+        SharedFields { fields: Arc::new(fields), account: Charged::Nobody }
     }
 
     pub(crate) fn field(&self, name: &str) -> Option<Value<'_>> {
@@ -92,44 +92,44 @@ impl SharedFields {
     }
 
     /// The queue pays; dropping `charge` gives the bytes back.
-    pub(crate) fn hold(&mut self, charge: Box<dyn Any + Send + Sync>) {
-        self.account = Account::Queue { _charge: charge, outside: OnceLock::new() };
+    pub(crate) fn set_charge(&mut self, charge: Box<dyn Any + Send + Sync>) {
+        self.account = Charged::Queue { _charge: charge, outside: OnceLock::new() };
     }
 
     #[inline]
     pub(crate) fn is_charged(&self) -> bool {
-        !matches!(self.account, Account::Nobody)
+        !matches!(self.account, Charged::Nobody)
     }
 
     /// The context of events that have left the queue, if it is another one.
-    pub(super) fn outside(&self) -> Option<&Arc<SharedFields>> {
+    pub(super) fn after_dequeue(&self) -> Option<&Arc<SharedFields>> {
         match &self.account {
-            Account::Queue { outside, .. } => Some(
-                outside.get_or_init(|| Arc::new(SharedFields { fields: self.fields.clone(), account: Account::Sinks })),
+            Charged::Queue { outside, .. } => Some(
+                outside.get_or_init(|| Arc::new(SharedFields { fields: self.fields.clone(), account: Charged::Sinks })),
             ),
-            Account::Nobody | Account::Sinks => None,
+            Charged::Nobody | Charged::Sinks => None,
         }
     }
 
-    pub(super) fn layer(&self) -> Layer<'_> {
-        Layer { names: &[], values: Reader::new(self.fields.bytes()) }
+    pub(super) fn layer(&self) -> FieldLayer<'_> {
+        FieldLayer { names: &[], values: Reader::new(self.fields.bytes()) }
     }
 }
 
 /// Named values that are not yet a context.
 #[cfg(feature = "tracing")]
 #[derive(Clone)]
-pub(crate) struct Pairs(Encoded);
+pub(crate) struct FieldPairs(Encoded);
 
 #[cfg(feature = "tracing")]
-impl Pairs {
+impl FieldPairs {
     pub(crate) const fn new() -> Self {
-        Pairs(Encoded::new(0))
+        FieldPairs(Encoded::new(0))
     }
 
     /// What the context has.
     pub(crate) fn of(context: Option<&SharedFields>) -> Self {
-        context.map_or(Pairs::new(), |context| Pairs((*context.fields).clone()))
+        context.map_or(FieldPairs::new(), |context| FieldPairs((*context.fields).clone()))
     }
 
     /// Sets a field: a name that is there already gets the new value.
@@ -138,7 +138,7 @@ impl Pairs {
         self.0.push_named(name, value);
     }
 
-    /// As [`Pairs::set`], for a value that exists only as a formatting.
+    /// As [`FieldPairs::set`], for a value that exists only as a formatting.
     pub(crate) fn set_format(
         &mut self,
         name: &str,
@@ -151,7 +151,7 @@ impl Pairs {
     }
 
     /// Sets every field that `nearer` has.
-    pub(crate) fn set_all(&mut self, nearer: &Pairs) {
+    pub(crate) fn set_all(&mut self, nearer: &FieldPairs) {
         let mut names = Reader::new(nearer.0.bytes());
         while let Some(name) = names.name() {
             self.remove(name);
@@ -169,14 +169,14 @@ impl Pairs {
         }
     }
 
-    pub(super) fn layer(&self) -> Layer<'_> {
-        Layer { names: &[], values: Reader::new(self.0.bytes()) }
+    pub(super) fn layer(&self) -> FieldLayer<'_> {
+        FieldLayer { names: &[], values: Reader::new(self.0.bytes()) }
     }
 }
 
 #[cfg(feature = "tracing")]
-impl From<Pairs> for SharedFields {
-    fn from(pairs: Pairs) -> Self {
+impl From<FieldPairs> for SharedFields {
+    fn from(pairs: FieldPairs) -> Self {
         SharedFields::of(pairs.0)
     }
 }

@@ -110,10 +110,10 @@ impl Value<'_> {
 
 /// An error and the errors it came from, outermost first.
 #[derive(Clone, Copy)]
-pub struct ErrorChain<'a>(Chain<'a>);
+pub struct ErrorChain<'a>(ErrorChainSource<'a>);
 
 #[derive(Clone, Copy)]
-enum Chain<'a> {
+enum ErrorChainSource<'a> {
     /// On the caller's side: not yet turned into text.
     Live(&'a (dyn Error + 'a)),
     /// In an event: messages, each behind its length in four bytes.
@@ -122,17 +122,17 @@ enum Chain<'a> {
 
 impl<'a> ErrorChain<'a> {
     pub(crate) fn live(error: &'a (dyn Error + 'a)) -> Self {
-        ErrorChain(Chain::Live(error))
+        ErrorChain(ErrorChainSource::Live(error))
     }
 
     pub(crate) fn encoded(bytes: &'a [u8]) -> Self {
-        ErrorChain(Chain::Encoded(bytes))
+        ErrorChain(ErrorChainSource::Encoded(bytes))
     }
 
     pub(crate) fn as_live(&self) -> Option<&'a (dyn Error + 'a)> {
         match self.0 {
-            Chain::Live(error) => Some(error),
-            Chain::Encoded(_) => None,
+            ErrorChainSource::Live(error) => Some(error),
+            ErrorChainSource::Encoded(_) => None,
         }
     }
 
@@ -142,9 +142,9 @@ impl<'a> ErrorChain<'a> {
         let mut ended = false;
         std::iter::from_fn(move || match chain {
             _ if ended => None,
-            Chain::Live(error) => {
+            ErrorChainSource::Live(error) => {
                 match error.source() {
-                    Some(source) => chain = Chain::Live(source),
+                    Some(source) => chain = ErrorChainSource::Live(source),
                     None => ended = true,
                 }
                 // Not `to_string`: it panics where a formatting fails.
@@ -154,10 +154,10 @@ impl<'a> ErrorChain<'a> {
                 }
                 Some(Cow::Owned(message))
             }
-            Chain::Encoded(bytes) => {
+            ErrorChainSource::Encoded(bytes) => {
                 let (len, rest) = bytes.split_first_chunk::<4>()?;
                 let (message, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
-                chain = Chain::Encoded(rest);
+                chain = ErrorChainSource::Encoded(rest);
                 Some(String::from_utf8_lossy(message))
             }
         })

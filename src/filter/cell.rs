@@ -19,10 +19,10 @@ pub(crate) struct FilterCell {
     lowest: AtomicU8,
     generation: AtomicU64,
     // A std lock: held to read one pointer, by those that have not asked this filter before, or to replace it.
-    settings: Mutex<Settings>,
+    settings: Mutex<CellState>,
 }
 
-struct Settings {
+struct CellState {
     current: Arc<Filter>,
     /// While the current one is in force for a time: what comes back then, and that time.
     lease: Option<(Arc<Filter>, Duration)>,
@@ -49,7 +49,7 @@ impl FilterCell {
         FilterCell {
             lowest: AtomicU8::new(filter.lowest() as u8),
             generation: AtomicU64::new(GENERATION.fetch_add(1, Ordering::Relaxed)),
-            settings: Mutex::new(Settings {
+            settings: Mutex::new(CellState {
                 current: Arc::new(filter),
                 lease: None,
                 #[cfg(feature = "log")]
@@ -163,7 +163,7 @@ impl FilterCell {
     }
 
     /// Under the lock, so that two replacements leave one filter's numbers, not a mixture.
-    fn install(&self, mut settings: MutexGuard<'_, Settings>, filter: Arc<Filter>) {
+    fn install(&self, mut settings: MutexGuard<'_, CellState>, filter: Arc<Filter>) {
         let lowest = filter.lowest();
         self.lowest.store(lowest as u8, Ordering::Relaxed);
         settings.current = filter;
@@ -177,7 +177,7 @@ impl FilterCell {
         on_change.iter().for_each(|call| call());
     }
 
-    fn settings(&self) -> MutexGuard<'_, Settings> {
+    fn settings(&self) -> MutexGuard<'_, CellState> {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

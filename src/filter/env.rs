@@ -27,9 +27,9 @@ fn from(read: impl Fn(&str) -> Result<String, VarError>) -> Result<Option<Filter
         let fail = |problem| EnvFilterError { variable, problem };
         match read(variable) {
             Ok(text) if text.trim().is_empty() => {}
-            Ok(text) => return text.parse().map(Some).map_err(|error| fail(Problem::Directive(error))),
+            Ok(text) => return text.parse().map(Some).map_err(|error| fail(EnvFilterErrorKind::Directive(error))),
             Err(VarError::NotPresent) => {}
-            Err(error @ VarError::NotUnicode(_)) => return Err(fail(Problem::NotUnicode(error))),
+            Err(error @ VarError::NotUnicode(_)) => return Err(fail(EnvFilterErrorKind::NotUnicode(error))),
         }
     }
     Ok(None)
@@ -39,11 +39,11 @@ fn from(read: impl Fn(&str) -> Result<String, VarError>) -> Result<Option<Filter
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnvFilterError {
     variable: &'static str,
-    problem: Problem,
+    problem: EnvFilterErrorKind,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Problem {
+enum EnvFilterErrorKind {
     NotUnicode(VarError),
     Directive(ParseFilterError),
 }
@@ -57,8 +57,8 @@ impl EnvFilterError {
     /// What is wrong with its text; none if it is not Unicode.
     pub fn parse_error(&self) -> Option<&ParseFilterError> {
         match &self.problem {
-            Problem::Directive(error) => Some(error),
-            Problem::NotUnicode(_) => None,
+            EnvFilterErrorKind::Directive(error) => Some(error),
+            EnvFilterErrorKind::NotUnicode(_) => None,
         }
     }
 }
@@ -67,8 +67,8 @@ impl fmt::Display for EnvFilterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "environment variable `{}`: ", self.variable)?;
         match &self.problem {
-            Problem::NotUnicode(error) => write!(f, "{error}"),
-            Problem::Directive(error) => write!(f, "{error}"),
+            EnvFilterErrorKind::NotUnicode(error) => write!(f, "{error}"),
+            EnvFilterErrorKind::Directive(error) => write!(f, "{error}"),
         }
     }
 }
@@ -76,8 +76,8 @@ impl fmt::Display for EnvFilterError {
 impl Error for EnvFilterError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.problem {
-            Problem::NotUnicode(error) => Some(error),
-            Problem::Directive(error) => Some(error),
+            EnvFilterErrorKind::NotUnicode(error) => Some(error),
+            EnvFilterErrorKind::Directive(error) => Some(error),
         }
     }
 }

@@ -42,7 +42,7 @@ impl Sampler {
     pub const fn at_most(most: u64, per: Duration) -> Self {
         assert!(most > 0, "`at_most:` is zero; it takes 1 or more");
         assert!(!per.is_zero(), "`per:` is zero; it takes a time of more than zero");
-        Sampler(Rule::AtMost { most, per, window: Mutex::new(Window { began: None, passed: 0, left_out: 0 }) })
+        Sampler(Rule::AtMost { most, per, window: Mutex::new(Window { began: None, passed: 0, skipped: 0 }) })
     }
 
     /// How many were left out since the last that passed, if this one passes.
@@ -67,7 +67,7 @@ impl Sampler {
 struct Window {
     began: Option<Instant>,
     passed: u64,
-    left_out: u64,
+    skipped: u64,
 }
 
 impl Window {
@@ -79,9 +79,9 @@ impl Window {
         }
         if self.passed < most {
             self.passed += 1;
-            return Some(std::mem::take(&mut self.left_out));
+            return Some(std::mem::take(&mut self.skipped));
         }
-        self.left_out += 1;
+        self.skipped += 1;
         None
     }
 }
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_window_begins_with_the_first_that_passes_and_the_next_says_what_it_left_out() {
-        let mut window = Window { began: None, passed: 0, left_out: 0 };
+        let mut window = Window { began: None, passed: 0, skipped: 0 };
         let start = Instant::now();
         let mut admit = |millis| window.admit(start + Duration::from_millis(millis), 2, SECOND);
         assert_eq!([0, 10, 20, 999].map(&mut admit), [Some(0), Some(0), None, None]);

@@ -38,21 +38,22 @@ impl Fragments {
 
 /// The fragments of every call site that was met, at most as many as the program has.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sites(HashMap<usize, Fragments, BuildHasherDefault<AddressHasher>>);
+pub(super) struct CallsiteCache(HashMap<usize, Fragments, BuildHasherDefault<AddressHasher>>);
 
-impl Sites {
+impl CallsiteCache {
     /// What is known of a record, which `write` makes the first time that its call site is met.
     #[inline]
-    pub(super) fn known(
+    pub(super) fn lookup(
         &mut self,
         record: &Record<'_>,
         write: impl FnOnce(&'static Callsite, &mut Fragments),
-    ) -> Known<'_> {
+    ) -> CachedCallsite<'_> {
         match record.event().callsite() {
-            Some(site) => {
-                Known { names: site.names(), fragments: Some(self.of(site, |fragments| write(site, fragments))) }
-            }
-            None => Known { names: &[], fragments: None },
+            Some(site) => CachedCallsite {
+                names: site.names(),
+                fragments: Some(self.of(site, |fragments| write(site, fragments))),
+            },
+            None => CachedCallsite { names: &[], fragments: None },
         }
     }
 
@@ -69,12 +70,12 @@ impl Sites {
 
 /// The fragments of a record's call site, if it has one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Known<'a> {
+pub(super) struct CachedCallsite<'a> {
     names: &'static [&'static str],
     fragments: Option<&'a Fragments>,
 }
 
-impl<'a> Known<'a> {
+impl<'a> CachedCallsite<'a> {
     /// The fragments.
     #[inline]
     pub(super) fn fragments(self) -> Option<&'a Fragments> {
@@ -132,7 +133,7 @@ mod tests {
     fn a_call_site_is_written_once_and_never_taken_for_another() {
         static FIRST: Callsite = Callsite::new("a", "", "", 1, Template::new("", &[]), &[]);
         static SECOND: Callsite = Callsite::new("b", "", "", 1, Template::new("", &[]), &[]);
-        let (mut sites, mut written) = (Sites::default(), 0);
+        let (mut sites, mut written) = (CallsiteCache::default(), 0);
         for _ in 0..3 {
             for site in [&FIRST, &SECOND] {
                 let fragments = sites.of(site, |fragments| {

@@ -10,7 +10,7 @@ const MOST_LEVELS: usize = 100;
 
 /// Writes `document` on one line. Returns false, and writes nothing, if it is no JSON document.
 pub(super) fn write(document: &str, out: &mut Vec<u8>) -> bool {
-    let mut reader = Reader { rest: document.as_bytes() };
+    let mut reader = DocumentReader { rest: document.as_bytes() };
     let whole = reader.document().is_some();
     if whole {
         escape::<InDocument>(document, out);
@@ -36,11 +36,11 @@ impl Escape for InDocument {
 }
 
 /// Reads the grammar of RFC 8259; `None` where the text leaves it.
-struct Reader<'a> {
+struct DocumentReader<'a> {
     rest: &'a [u8],
 }
 
-impl Reader<'_> {
+impl DocumentReader<'_> {
     fn document(&mut self) -> Option<()> {
         self.value(0)?;
         self.rest.is_empty().then_some(())
@@ -50,8 +50,8 @@ impl Reader<'_> {
     fn value(&mut self, level: usize) -> Option<()> {
         self.blanks();
         match self.rest.first()? {
-            b'{' => self.list(b'}', level, Reader::member)?,
-            b'[' => self.list(b']', level, Reader::value)?,
+            b'{' => self.list(b'}', level, DocumentReader::member)?,
+            b'[' => self.list(b']', level, DocumentReader::value)?,
             b'"' => self.string()?,
             b't' => self.word(b"true")?,
             b'f' => self.word(b"false")?,

@@ -1,7 +1,7 @@
 //! Anywhere a sink formats (pure): one line of `key=value` pairs per event.
 
 use super::Format;
-use super::callsite_cache::{Fragments, Sites};
+use super::callsite_cache::{CallsiteCache, Fragments};
 use super::escape::{escape_message, hex, is_hidden, is_plain};
 use super::json::{InString, not_finite, write_string};
 use super::reserved;
@@ -63,13 +63,13 @@ use crate::event::{Callsite, Message, Record, Value};
 #[derive(Clone, Debug)]
 pub struct Logfmt {
     timestamp: Timestamp,
-    sites: Sites,
+    sites: CallsiteCache,
 }
 
 impl Logfmt {
     /// The format; it has no options.
     pub fn new() -> Self {
-        Logfmt { timestamp: Timestamp::new(Precision::Nanos, UtcOffset::UTC), sites: Sites::default() }
+        Logfmt { timestamp: Timestamp::new(Precision::Nanos, UtcOffset::UTC), sites: CallsiteCache::default() }
     }
 }
 
@@ -85,7 +85,7 @@ impl Format for Logfmt {
         self.timestamp.write(record.timestamp_nanos(), out);
         out.extend_from_slice(b" level=");
         out.extend_from_slice(record.level().as_str().as_bytes());
-        let known = self.sites.known(record, write_site);
+        let known = self.sites.lookup(record, write_site);
         match known.fragments() {
             Some(fragments) => out.extend_from_slice(fragments.get(0)),
             None => write_target(record.target(), out),

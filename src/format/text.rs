@@ -105,7 +105,7 @@ impl Head {
     pub(super) fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
         paint(self.colors, DIM, out, |out| self.timestamp.write(record.timestamp_nanos(), out));
         out.push(b' ');
-        paint(self.colors, color(record.level()), out, |out| out.extend_from_slice(column(record.level())));
+        paint(self.colors, color(record.level()), out, |out| out.extend_from_slice(padded_name(record.level())));
         out.push(b' ');
         paint(self.colors, DIM, out, |out| {
             write_token(record.target(), out);
@@ -139,7 +139,7 @@ fn color(level: Level) -> &'static [u8] {
     }
 }
 
-fn column(level: Level) -> &'static [u8] {
+fn padded_name(level: Level) -> &'static [u8] {
     match level {
         Level::Trace => b"TRACE",
         Level::Debug => b"DEBUG",
@@ -160,7 +160,7 @@ pub(super) fn write_value(value: Value<'_>, out: &mut Vec<u8>) {
         Value::U128(v) => out.extend_from_slice(itoa::Buffer::new().format(v).as_bytes()),
         Value::F64(v) => out.extend_from_slice(zmij::Buffer::new().format(v).as_bytes()),
         Value::Str(v) => write_token(v, out),
-        Value::Debug(v) | Value::Json(v) if quotes_itself(v) => escape::<Bare>(v, out),
+        Value::Debug(v) | Value::Json(v) if needs_quotes(v) => escape::<Bare>(v, out),
         Value::Debug(v) | Value::Json(v) => write_quoted([v], out),
         Value::Bytes(v) => hex(v, out),
         Value::Error(chain) => write_error(&chain, out),
@@ -182,7 +182,7 @@ fn write_error(chain: &ErrorChain<'_>, out: &mut Vec<u8>) {
 /// Text in quotes, unless it can be told from what stands around it without them.
 #[inline]
 pub(super) fn write_token(text: &str, out: &mut Vec<u8>) {
-    if stands_bare(text) { out.extend_from_slice(text.as_bytes()) } else { write_quoted([text], out) }
+    if is_bare(text) { out.extend_from_slice(text.as_bytes()) } else { write_quoted([text], out) }
 }
 
 #[cold]
@@ -196,14 +196,14 @@ fn write_quoted(parts: impl IntoIterator<Item = impl AsRef<str>>, out: &mut Vec<
 
 /// Whether there is no blank, quote or `=` in the text, nothing that is escaped, and something at all.
 #[inline]
-fn stands_bare(text: &str) -> bool {
+fn is_bare(text: &str) -> bool {
     let breaks = |c: char| c.is_whitespace() || matches!(c, '"' | '=') || is_hidden(c);
     !text.is_empty() && (is_plain::<b'!', b'"', b'='>(text.as_bytes()) || !text.chars().any(breaks))
 }
 
 /// Whether a text that may have quotes of its own cannot be taken for anything but one value: all its quotes are
 /// closed, and outside of them is no `=`, without which nothing looks like a field.
-fn quotes_itself(text: &str) -> bool {
+fn needs_quotes(text: &str) -> bool {
     let (mut inside, mut escaped) = (false, false);
     for byte in text.bytes() {
         match byte {

@@ -44,22 +44,22 @@ impl Drop for ShutdownGuard {
             (Host::Runtime { id, is_current_thread: true }, Ok(here)) if id == here.id() => {
                 shared.shutdown.request(Duration::ZERO);
                 shared.diagnostics.report(Diagnostic::GuardCannotWait);
-                shared.finalize(StopReason::Deadline);
+                shared.finalize(StopReason::DeadlineExceeded);
                 // A handler is called where the logger runs, which is here, after this.
-                return diagnostics::settle();
+                return diagnostics::wait_written();
             }
             (Host::Runtime { id, .. }, Ok(here)) if id == here.id() && tokio::task::try_id().is_some() => {
-                drop(handing_over_the_worker(|| block_on(self.logger.shutdown(self.timeout))));
+                drop(block_in_place_or_here(|| block_on(self.logger.shutdown(self.timeout))));
             }
             _ => drop(block_on(self.logger.shutdown(self.timeout))),
         }
-        shared.diagnostics.settle();
+        shared.diagnostics.wait_written();
     }
 }
 
 /// Blocks a worker of the runtime that the logger runs on. Tasks that the worker was to poll next, the flush task perhaps,
 /// go to another one: those just woken are nobody else's to steal.
-fn handing_over_the_worker<T>(block: impl Fn() -> T) -> T {
+fn block_in_place_or_here<T>(block: impl Fn() -> T) -> T {
     // It panics where tokio does not allow it, in a `LocalSet`, before it calls. Nothing is to be handed over there.
     let blocked = catch_unwind(AssertUnwindSafe(|| tokio::task::block_in_place(&block)));
     blocked.unwrap_or_else(|_| block())

@@ -19,7 +19,7 @@ use crate::queue::is_logger_thread;
 use crate::runtime::Host;
 
 /// Panics that come faster than this are logged, and not waited for.
-const ONE_WAIT_IN: Duration = Duration::from_secs(1);
+const WAIT_INTERVAL: Duration = Duration::from_secs(1);
 const TARGET: &str = "panic";
 
 /// Logs every panic of the process as `Fatal`: [`PanicHook::new`] with its defaults, installed.
@@ -106,13 +106,13 @@ struct Installed {
 }
 
 /// Where the panicking thread can wait for the logger.
-enum Place {
+enum WaitMode {
     /// Nowhere: it is the thread that the logger needs.
-    Nowhere,
-    Here,
+    None,
+    InPlace,
     /// On a worker of the runtime that the logger runs on. What this thread wakes would stay with this worker, which
     /// waits, so another one is to wake it.
-    OnItsRuntime,
+    OtherThread,
 }
 
 impl Installed {
@@ -123,13 +123,13 @@ impl Installed {
         }
         let Some(logger) = self.logger.upgrade() else { return };
         let event = event(info, self.backtrace);
-        match place(logger.home()) {
-            Place::Here if self.is_due() => {
+        match wait_mode(logger.host()) {
+            WaitMode::InPlace if self.is_due() => {
                 let until = Instant::now() + self.wait;
                 logger.emit_within(event, self.wait);
-                drop(logger.flush_here(until.saturating_duration_since(Instant::now())));
+                drop(logger.flush_on_current_thread(until.saturating_duration_since(Instant::now())));
             }
-            Place::OnItsRuntime if self.is_due() => self.wait_elsewhere(logger, event),
+            WaitMode::OtherThread if self.is_due() => self.wait_on_other_thread(logger, event),
             _ => logger.emit_within(event, Duration::ZERO),
         }
     }
@@ -138,19 +138,19 @@ impl Installed {
     fn is_due(&self) -> bool {
         let now = Instant::now();
         let mut waited = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = !self.wait.is_zero() && waited.is_none_or(|waited| now.duration_since(waited) >= ONE_WAIT_IN);
+        let is_due = !self.wait.is_zero() && waited.is_none_or(|waited| now.duration_since(waited) >= WAIT_INTERVAL);
         if is_due {
             *waited = Some(now);
         }
         is_due
     }
 
-    fn wait_elsewhere(&self, logger: Logger, event: Event) {
+    fn wait_on_other_thread(&self, logger: Logger, event: Event) {
         let (done, wait) = sync_channel::<()>(0);
         let (there, for_there, time) = (logger.clone(), event.clone(), self.wait);
         let spawned = thread::Builder::new().name("logweir-panic".into()).spawn(move || {
             there.emit_within(for_there, time);
-            drop(there.flush_here(time));
+            drop(there.flush_on_current_thread(time));
             drop(done);
         });
         match spawned {
@@ -161,19 +161,19 @@ impl Installed {
     }
 }
 
-fn place(home: Host) -> Place {
+fn wait_mode(home: Host) -> WaitMode {
     if is_logger_thread() {
-        return Place::Nowhere;
+        return WaitMode::None;
     }
     match (home, Handle::try_current()) {
         (Host::Runtime { id, is_current_thread }, Ok(here)) if id == here.id() => {
             if is_current_thread {
-                Place::Nowhere
+                WaitMode::None
             } else {
-                Place::OnItsRuntime
+                WaitMode::OtherThread
             }
         }
-        _ => Place::Here,
+        _ => WaitMode::InPlace,
     }
 }
 
@@ -200,7 +200,7 @@ mod tests {
         let hook = |wait| Installed { logger: logger.downgrade(), wait, backtrace: false, waited: Mutex::new(None) };
         let waits = hook(Duration::from_millis(500));
         assert!(waits.is_due() && !waits.is_due());
-        let before = Instant::now().checked_sub(ONE_WAIT_IN).expect("the machine runs for a second");
+        let before = Instant::now().checked_sub(WAIT_INTERVAL).expect("the machine runs for a second");
         *waits.waited.lock().expect("no panic") = Some(before);
         assert!(waits.is_due() && !waits.is_due());
         assert!(!hook(Duration::ZERO).is_due());

@@ -14,9 +14,9 @@ use crate::logger::{Logger, WeakLogger};
 use crate::runtime::DetachedRuntime;
 
 /// By convention a process that a signal ended exits with this and the signal's number.
-const SIGNALLED: i32 = 128;
+const SIGNAL_EXIT_BASE: i32 = 128;
 /// Longer than any pipeline takes to answer: each has a timeout of its own, and its failure is reported where it happens.
-const REOPEN: Duration = Duration::from_secs(60);
+const REOPEN_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Logger {
     /// Ends the process in good order on SIGINT or SIGTERM: shuts the logger down within `timeout`, says on standard
@@ -41,15 +41,15 @@ impl Logger {
         listen([SignalKind::interrupt(), SignalKind::terminate()], async move |[mut interrupt, mut terminate]| {
             let mut next = async || {
                 tokio::select! {
-                    _ = interrupt.recv() => SIGNALLED + SignalKind::interrupt().as_raw_value(),
-                    _ = terminate.recv() => SIGNALLED + SignalKind::terminate().as_raw_value(),
+                    _ = interrupt.recv() => SIGNAL_EXIT_BASE + SignalKind::interrupt().as_raw_value(),
+                    _ = terminate.recv() => SIGNAL_EXIT_BASE + SignalKind::terminate().as_raw_value(),
                 }
             };
             let code = next().await;
             let code = tokio::select! {
                 biased;
                 code = next() => code,
-                () = end(&logger, timeout) => code,
+                () = shut_down(&logger, timeout) => code,
             };
             process::exit(code)
         })
@@ -69,16 +69,16 @@ impl Logger {
             while hangup.recv().await.is_some() {
                 let Some(logger) = logger.upgrade() else { return };
                 // Whatever fails says so itself, through the sink's book and diagnostics.
-                logger.reopen(REOPEN).await.unwrap_or_default();
+                logger.reopen(REOPEN_TIMEOUT).await.unwrap_or_default();
             }
         })
     }
 }
 
 /// Shuts the logger down, and waits until what is to be said of it is said.
-async fn end(logger: &WeakLogger, timeout: Duration) {
+async fn shut_down(logger: &WeakLogger, timeout: Duration) {
     if let Some(logger) = logger.upgrade() {
-        logger.shutdown_unread(timeout).await;
+        logger.shutdown_and_report(timeout).await;
     }
 }
 

@@ -54,9 +54,9 @@ impl Logger {
         let fail = |problem| SinkFilterError { sink: sink.to_owned(), problem };
         let station = self.shared.sinks.iter().find(|station| station.name() == sink);
         let station = station.ok_or_else(|| {
-            fail(SinkFilterProblem::Unknown(self.shared.sinks.iter().map(|known| known.name().to_owned()).collect()))
+            fail(SinkFilterErrorKind::Unknown(self.shared.sinks.iter().map(|known| known.name().to_owned()).collect()))
         })?;
-        station.set_filter(filter.parse().map_err(|error| fail(SinkFilterProblem::Directive(error)))?);
+        station.set_filter(filter.parse().map_err(|error| fail(SinkFilterErrorKind::Directive(error)))?);
         Ok(())
     }
 
@@ -77,11 +77,11 @@ impl Logger {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SinkFilterError {
     sink: String,
-    problem: SinkFilterProblem,
+    problem: SinkFilterErrorKind,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum SinkFilterProblem {
+enum SinkFilterErrorKind {
     /// The names there are.
     Unknown(Vec<String>),
     Directive(ParseFilterError),
@@ -96,8 +96,8 @@ impl SinkFilterError {
     /// What is wrong with the filter; none if there is no sink of this name.
     pub fn parse_error(&self) -> Option<&ParseFilterError> {
         match &self.problem {
-            SinkFilterProblem::Directive(error) => Some(error),
-            SinkFilterProblem::Unknown(_) => None,
+            SinkFilterErrorKind::Directive(error) => Some(error),
+            SinkFilterErrorKind::Unknown(_) => None,
         }
     }
 }
@@ -105,10 +105,10 @@ impl SinkFilterError {
 impl fmt::Display for SinkFilterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.problem {
-            SinkFilterProblem::Unknown(names) => {
+            SinkFilterErrorKind::Unknown(names) => {
                 write!(f, "there is no sink `{}`; the logger has `{}`", self.sink, names.join("`, `"))
             }
-            SinkFilterProblem::Directive(error) => write!(f, "sink `{}`: {error}", self.sink),
+            SinkFilterErrorKind::Directive(error) => write!(f, "sink `{}`: {error}", self.sink),
         }
     }
 }
@@ -116,8 +116,8 @@ impl fmt::Display for SinkFilterError {
 impl Error for SinkFilterError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.problem {
-            SinkFilterProblem::Directive(error) => Some(error),
-            SinkFilterProblem::Unknown(_) => None,
+            SinkFilterErrorKind::Directive(error) => Some(error),
+            SinkFilterErrorKind::Unknown(_) => None,
         }
     }
 }

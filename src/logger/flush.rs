@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::wait::{block_on, first, outside_runtime};
+use super::wait::{block_on, outside_runtime, race};
 use super::{InsideRuntime, Logger};
 #[cfg(doc)]
 use crate::Builder;
@@ -19,7 +19,7 @@ impl Logger {
     pub async fn flush(&self, timeout: Duration) -> FlushReport {
         let since = Instant::now();
         let request = self.shared.request_flush(timeout);
-        first(self.shared.wait_for_flush(&request), timer::at(since.checked_add(timeout))).await;
+        race(self.shared.wait_for_flush(&request), timer::at(since.checked_add(timeout))).await;
         self.shared.flush_report(&request, since)
     }
 
@@ -42,7 +42,7 @@ impl Logger {
     }
 
     /// As [`Logger::flush`], on this thread: the caller answers for blocking it.
-    pub(crate) fn flush_here(&self, timeout: Duration) -> FlushReport {
+    pub(crate) fn flush_on_current_thread(&self, timeout: Duration) -> FlushReport {
         block_on(self.flush(timeout))
     }
 }

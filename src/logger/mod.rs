@@ -52,7 +52,7 @@ impl Logger {
 
     /// As [`Logger::with`], with several fields at once: `logger.with_fields(fields![user = name, attempt])`.
     pub fn with_fields(&self, fields: FieldSet) -> Logger {
-        self.in_context(SharedFields::over(&fields, self.context.as_deref()))
+        self.in_context(SharedFields::with_fields_over(&fields, self.context.as_deref()))
     }
 
     pub(crate) fn shared(&self) -> &Arc<LoggerCore> {
@@ -107,7 +107,7 @@ impl Logger {
 impl Logger {
     /// The logger without its context, and the context.
     #[cfg(feature = "tracing")]
-    pub(crate) fn split(&self) -> (Logger, Option<Arc<SharedFields>>) {
+    pub(crate) fn into_parts(&self) -> (Logger, Option<Arc<SharedFields>>) {
         let mut bare = self.clone();
         let context = bare.context.take();
         (bare, context)
@@ -119,7 +119,7 @@ impl Logger {
         Level::ALL.into_iter().find(|level| self.shared.filter.may_allow(*level))
     }
 
-    pub(crate) fn home(&self) -> Host {
+    pub(crate) fn host(&self) -> Host {
         self.shared.home
     }
 }

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use super::wait::first;
+use super::wait::race;
 use super::{Logger, ReopenError};
 use crate::time::timer;
 
@@ -17,7 +17,7 @@ impl Logger {
     /// A reopen that was asked for happens all the same.
     pub async fn reopen(&self, timeout: Duration) -> Result<(), ReopenError> {
         let tickets: Vec<u64> = self.shared.sinks.iter().map(|station| station.ask_reopen()).collect();
-        first(self.reopened(&tickets), timer::at(Instant::now().checked_add(timeout))).await;
+        race(self.wait_for_reopen(&tickets), timer::at(Instant::now().checked_add(timeout))).await;
         let answers = self.shared.sinks.iter().zip(&tickets).map(|(station, ticket)| {
             let answer = station.reopen_answer(*ticket).map_or(Err(None), |answer| answer.map_err(Some));
             answer.err().map(|error| (station.name().to_owned(), error))
@@ -26,7 +26,7 @@ impl Logger {
         if failed.is_empty() { Ok(()) } else { Err(ReopenError { failed }) }
     }
 
-    async fn reopened(&self, tickets: &[u64]) {
+    async fn wait_for_reopen(&self, tickets: &[u64]) {
         let stations = &self.shared.sinks;
         loop {
             let mut progress = pin!(self.shared.notifiers.progress.notified());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use super::wait::{block_on, first, outside_runtime};
+use super::wait::{block_on, outside_runtime, race};
 use super::{InsideRuntime, Logger};
 #[cfg(doc)]
 use crate::Builder;
@@ -29,8 +29,8 @@ impl Logger {
     pub async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
         let shared = &self.shared;
         shared.shutdown.request(timeout);
-        first(shared.shutdown.wait_done(), shared.shutdown.wait_deadline()).await;
-        (*shared.finalize(StopReason::Deadline)).clone()
+        race(shared.shutdown.wait_done(), shared.shutdown.wait_deadline()).await;
+        (*shared.finalize(StopReason::DeadlineExceeded)).clone()
     }
 
     /// As [`Logger::shutdown`], on this thread.
@@ -56,9 +56,9 @@ impl Logger {
 
     /// As [`Logger::shutdown`] for those who do not look at the report: what was lost is said, before this ends.
     #[cfg(all(unix, feature = "signal"))]
-    pub(crate) async fn shutdown_unread(&self, timeout: Duration) {
+    pub(crate) async fn shutdown_and_report(&self, timeout: Duration) {
         self.shared.report_losses.store(true, Ordering::Relaxed);
         drop(self.shutdown(timeout).await);
-        self.shared.diagnostics.settle();
+        self.shared.diagnostics.wait_written();
     }
 }

@@ -9,7 +9,7 @@ use super::InsideRuntime;
 use crate::time::timer;
 
 /// Ends with whichever ends first; polls `a` before `b`.
-pub(super) async fn first(a: impl Future<Output = ()>, b: impl Future<Output = ()>) {
+pub(super) async fn race(a: impl Future<Output = ()>, b: impl Future<Output = ()>) {
     select(pin!(a), pin!(b)).await;
 }
 

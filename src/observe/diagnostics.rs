@@ -21,7 +21,7 @@ use crate::sink::SinkError;
 use crate::stats::ShutdownReport;
 
 /// Reports waiting for a handler; more are only counted.
-const WAITING: usize = 64;
+const MAX_PENDING: usize = 64;
 /// Lines a second on standard error; more are only counted.
 const LINES_PER_SECOND: u32 = 10;
 /// How long a drop path waits for standard error.
@@ -78,8 +78,8 @@ pub enum Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Diagnostic::SinkFailed { sink, error } => write!(f, "sink `{sink}`: {}", Chain(&**error)),
-            Diagnostic::HookFailed { error } => write!(f, "a shutdown hook failed: {}", Chain(&**error)),
+            Diagnostic::SinkFailed { sink, error } => write!(f, "sink `{sink}`: {}", DisplayChain(&**error)),
+            Diagnostic::HookFailed { error } => write!(f, "a shutdown hook failed: {}", DisplayChain(&**error)),
             Diagnostic::WorkerGone { lost } => write!(
                 f,
                 "a task of the logger is gone before the logger was shut down (its runtime was dropped, or it panicked); \
@@ -113,9 +113,9 @@ impl Error for Diagnostic {
 }
 
 /// An error and its sources on one line.
-pub(crate) struct Chain<'a>(pub(crate) &'a (dyn Error + 'a));
+pub(crate) struct DisplayChain<'a>(pub(crate) &'a (dyn Error + 'a));
 
-impl fmt::Display for Chain<'_> {
+impl fmt::Display for DisplayChain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;
         let mut source = self.0.source();
@@ -134,7 +134,7 @@ pub(crate) struct Diagnostics {
     name: String,
     handler: Option<Handler>,
     // A std lock: held to move one report.
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<PendingReports>,
     arrived: Notify,
     handled: Condvar,
     /// Something was passed to standard error.
@@ -142,7 +142,7 @@ pub(crate) struct Diagnostics {
 }
 
 #[derive(Default)]
-struct Waiting {
+struct PendingReports {
     reports: VecDeque<Diagnostic>,
     missing: u64,
     /// The handler is being called.
@@ -163,11 +163,11 @@ impl Diagnostics {
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, PendingReports> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn say(&self, trouble: &Diagnostic) {
+    fn write_stderr(&self, trouble: &Diagnostic) {
         self.on_stderr.store(true, Ordering::Relaxed);
         stderr_line(format!("{}: {trouble}", self.name));
     }
@@ -177,9 +177,9 @@ impl Diagnostics {
         let mut waiting = self.waiting();
         if self.handler.is_none() || waiting.ended {
             drop(waiting);
-            return self.say(&trouble);
+            return self.write_stderr(&trouble);
         }
-        if waiting.reports.len() < WAITING {
+        if waiting.reports.len() < MAX_PENDING {
             waiting.reports.push_back(trouble);
         } else {
             waiting.missing += 1;
@@ -192,7 +192,7 @@ impl Diagnostics {
     pub(crate) async fn run(&self) {
         let Some(handler) = &self.handler else { return std::future::pending().await };
         loop {
-            self.handle_waiting(handler);
+            self.handle_pending(handler);
             self.arrived.notified().await;
         }
     }
@@ -200,39 +200,40 @@ impl Diagnostics {
     /// Says what still waits, on the logger's runtime: the process may be gone as soon as the end is known.
     pub(crate) async fn finish(&self) {
         if let Some(handler) = &self.handler {
-            self.handle_waiting(handler);
+            self.handle_pending(handler);
         }
         if self.on_stderr.load(Ordering::Relaxed) {
-            settled().await;
+            written().await;
         }
     }
 
     /// Handles what still waits, on the thread that ends the logger; later reports go to standard error.
-    pub(crate) fn end(&self) {
+    pub(crate) fn close(&self) {
         if let Some(handler) = &self.handler {
-            self.handle_waiting(handler);
+            self.handle_pending(handler);
         }
         self.waiting().ended = true;
     }
 
     /// Says on standard error what waits for a handler that is not called, since its runtime is not polled.
-    pub(crate) fn pass_over(&self) {
+    pub(crate) fn drain_to_stderr(&self) {
         while let Some(trouble) = self.waiting().take() {
-            self.say(&trouble);
+            self.write_stderr(&trouble);
         }
     }
 
     /// Waits, for a moment at most, until what was reported is said. For paths on which the process may end; not for the
     /// thread that runs the handler.
-    pub(crate) fn settle(&self) {
-        let is_waiting = |waiting: &mut Waiting| waiting.handling || waiting.missing > 0 || !waiting.reports.is_empty();
+    pub(crate) fn wait_written(&self) {
+        let is_waiting =
+            |waiting: &mut PendingReports| waiting.handling || waiting.missing > 0 || !waiting.reports.is_empty();
         let waited = self.handled.wait_timeout_while(self.waiting(), DROP_WAIT, is_waiting);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
-        self.pass_over();
-        settle();
+        self.drain_to_stderr();
+        wait_written();
     }
 
-    fn handle_waiting(&self, handler: &Handler) {
+    fn handle_pending(&self, handler: &Handler) {
         loop {
             let mut waiting = self.waiting();
             let next = waiting.take();
@@ -241,32 +242,32 @@ impl Diagnostics {
             let Some(trouble) = next else { return self.handled.notify_all() };
             let _scope = suppress::SuppressGuard::enter();
             if catch_unwind(AssertUnwindSafe(|| handler(&trouble))).is_err() {
-                self.say(&Diagnostic::CallbackPanicked { callback: "on_error" });
+                self.write_stderr(&Diagnostic::CallbackPanicked { callback: "on_error" });
             }
         }
     }
 }
 
-impl Waiting {
+impl PendingReports {
     fn take(&mut self) -> Option<Diagnostic> {
         let missing = std::mem::take(&mut self.missing);
         if missing > 0 { Some(Diagnostic::Overflowed { missing }) } else { self.reports.pop_front() }
     }
 }
 
-enum Line {
+enum StderrLine {
     Text(String),
     /// Tells when all before it is written.
     Sync(Box<dyn FnOnce() + Send>),
 }
 
-static LINES: OnceLock<Option<SyncSender<Line>>> = OnceLock::new();
+static LINES: OnceLock<Option<SyncSender<StderrLine>>> = OnceLock::new();
 
 /// The one thread that writes our trouble to standard error: a stalled terminal then stalls nobody else.
-fn stderr_thread() -> Option<&'static SyncSender<Line>> {
+fn stderr_thread() -> Option<&'static SyncSender<StderrLine>> {
     LINES
         .get_or_init(|| {
-            let (lines, inbox) = sync_channel(WAITING);
+            let (lines, inbox) = sync_channel(MAX_PENDING);
             let spawned = thread::Builder::new().name("logweir-stderr".into()).spawn(move || write_lines(&inbox));
             spawned.is_ok().then_some(lines)
         })
@@ -275,7 +276,7 @@ fn stderr_thread() -> Option<&'static SyncSender<Line>> {
 
 fn stderr_line(line: String) {
     if let Some(lines) = stderr_thread() {
-        match lines.try_send(Line::Text(line)) {
+        match lines.try_send(StderrLine::Text(line)) {
             // Full: standard error is stalled. There is nowhere left to say so.
             Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
         }
@@ -283,7 +284,7 @@ fn stderr_line(line: String) {
 }
 
 /// Waits, for a moment at most, until what was reported is on standard error. For paths on which the process may end.
-pub(crate) fn settle() {
+pub(crate) fn wait_written() {
     let (done, wait) = sync_channel(1);
     if when_written(move || done.try_send(()).unwrap_or_default()) {
         match wait.recv_timeout(DROP_WAIT) {
@@ -293,7 +294,7 @@ pub(crate) fn settle() {
 }
 
 /// As [`settle`], on the logger's runtime.
-async fn settled() {
+async fn written() {
     let (done, wait) = oneshot::channel();
     if when_written(move || done.send(()).unwrap_or_default()) {
         // Late, or gone with its thread: there is nobody left to tell.
@@ -304,17 +305,17 @@ async fn settled() {
 /// Whether `call` will be called, after what was reported is on standard error. Nothing ever was: it will not.
 fn when_written(call: impl FnOnce() + Send + 'static) -> bool {
     let lines = LINES.get().and_then(Option::as_ref);
-    lines.is_some_and(|lines| lines.try_send(Line::Sync(Box::new(call))).is_ok())
+    lines.is_some_and(|lines| lines.try_send(StderrLine::Sync(Box::new(call))).is_ok())
 }
 
-fn write_lines(inbox: &Receiver<Line>) {
+fn write_lines(inbox: &Receiver<StderrLine>) {
     suppress::mark_thread();
     let mut second = Instant::now();
     let (mut written, mut missing) = (0, 0_u64);
     while let Ok(line) = inbox.recv() {
         match line {
-            Line::Sync(done) => done(),
-            Line::Text(text) => {
+            StderrLine::Sync(done) => done(),
+            StderrLine::Text(text) => {
                 if second.elapsed() >= Duration::from_secs(1) {
                     (second, written) = (Instant::now(), 0);
                 }

@@ -183,7 +183,7 @@ impl LoggerMetrics {
         }
     }
 
-    pub(crate) fn ended(&self, seconds: f64) {
+    pub(crate) fn record_shutdown(&self, seconds: f64) {
         self.shutdown_seconds.set(seconds);
     }
 }

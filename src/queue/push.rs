@@ -81,7 +81,7 @@ impl Queue {
     /// Whether an event that is logged here needs more than the context of the handle that logs it.
     #[inline(always)]
     pub(crate) fn is_special_here(&self) -> bool {
-        thread_flags::is_special() || self.config.redactor.is_some()
+        thread_flags::any() || self.config.redactor.is_some()
     }
 
     /// Gives an event the context it is to have, in a scope too, and masks what is to be hidden. Whether it may enter at
@@ -97,7 +97,7 @@ impl Queue {
         if let Some(context) = context {
             event.set_context(Some(context.clone()));
         }
-        if let Some(context) = scope::dress(self.id, event.context(), |context| self.admit_context(context)) {
+        if let Some(context) = scope::context_here(self.id, event.context(), |context| self.admit_context(context)) {
             event.set_context(Some(context));
         }
         true
@@ -109,7 +109,7 @@ impl Queue {
             context = context.redacted(redactor);
         }
         if let Some(charge) = self.account.charge_context(context.bytes()) {
-            context.hold(Box::new(charge));
+            context.set_charge(Box::new(charge));
         }
         Arc::new(context)
     }

@@ -25,19 +25,19 @@ impl LoggerCore {
             return report.clone();
         }
         let why = match ending {
-            StopReason::Completed | StopReason::Deadline => DropReason::Deadline,
+            StopReason::Completed | StopReason::DeadlineExceeded => DropReason::Deadline,
             StopReason::RuntimeGone => DropReason::RuntimeGone,
             StopReason::Panicked => DropReason::Panicked,
         };
         match ending {
-            StopReason::Completed | StopReason::Deadline => self.queue.close(),
+            StopReason::Completed | StopReason::DeadlineExceeded => self.queue.close(),
             StopReason::RuntimeGone | StopReason::Panicked => self.queue.close_worker_gone(),
         }
         self.discard_queued(&mut desk, why);
         self.sinks.iter().for_each(|station| station.seal(why));
         let (stats, intake) = self.snapshot(&mut desk);
         let elapsed = self.shutdown.requested().map_or(Duration::ZERO, |request| request.since.elapsed());
-        let timed_out = ending == StopReason::Deadline;
+        let timed_out = ending == StopReason::DeadlineExceeded;
         let report = Arc::new(ShutdownReport::new(stats.clone(), self.hooks.failed(), timed_out, elapsed));
         desk.end = Some((report.clone(), why));
         drop(desk);
@@ -54,7 +54,7 @@ impl LoggerCore {
         let _scope = SuppressGuard::enter();
         let told = catch_unwind(AssertUnwindSafe(|| {
             self.metrics.refresh(stats, &intake.passed_by_level);
-            self.metrics.ended(elapsed.as_secs_f64());
+            self.metrics.record_shutdown(elapsed.as_secs_f64());
         }));
         if told.is_err() {
             self.diagnostics.report(Diagnostic::CallbackPanicked { callback: "metrics recorder" });
@@ -70,9 +70,9 @@ impl LoggerCore {
             self.diagnostics.report(Diagnostic::WorkerGone { lost });
             if matches!(ending, StopReason::RuntimeGone | StopReason::Panicked) {
                 // Where the logger runs, or ran: nobody else calls the handler any more.
-                self.diagnostics.end();
+                self.diagnostics.close();
             }
-            diagnostics::settle();
+            diagnostics::wait_written();
         } else if report.timed_out && lost > 0 && self.report_losses.load(Ordering::Relaxed) {
             self.diagnostics.report(Diagnostic::ShutdownIncomplete { report: Box::new(report.clone()) });
         }

@@ -106,9 +106,9 @@ async fn run_guarded(mut gone: FinalizeOnDrop, kit: FlushTaskParts) {
     gone.ending = tokio::select! {
         biased;
         lived = life => lived.unwrap_or(StopReason::Panicked),
-        () = shared.shutdown.wait_fraction(1, 1) => StopReason::Deadline,
+        () = shared.shutdown.wait_fraction(1, 1) => StopReason::DeadlineExceeded,
         // Somebody else's clock came first and the books are closed.
-        () = shared.shutdown.wait_done() => StopReason::Deadline,
+        () = shared.shutdown.wait_done() => StopReason::DeadlineExceeded,
         ending = start_fallback_phase(&shared) => ending,
     };
     drop(gone);
@@ -131,7 +131,7 @@ impl Drop for FinalizeOnDrop {
     fn drop(&mut self) {
         self.shared.finalize(self.ending);
         // From here on nobody runs the user's handler.
-        self.shared.diagnostics.end();
+        self.shared.diagnostics.close();
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) enum StopReason {
     /// Everything was delivered, or dropped for a reason of its sink.
     Completed,
     /// The deadline passed.
-    Deadline,
+    DeadlineExceeded,
     /// The runtime was dropped under the flush task.
     RuntimeGone,
     /// The flush task panicked, or a sink task ended before the sink was closed.
@@ -47,19 +47,19 @@ pub(crate) struct Request {
 }
 
 #[derive(Default)]
-struct State {
+struct ShutdownProgress {
     request: Option<Request>,
     is_done: bool,
 }
 
 /// Asked for by any thread, watched by the flush task and by those who wait for the end.
 pub(crate) struct ShutdownState {
-    state: watch::Sender<State>,
+    state: watch::Sender<ShutdownProgress>,
 }
 
 impl ShutdownState {
     pub(crate) fn new() -> Self {
-        ShutdownState { state: watch::Sender::new(State::default()) }
+        ShutdownState { state: watch::Sender::new(ShutdownProgress::default()) }
     }
 
     /// Asks for a shutdown; of several deadlines the earliest counts.
@@ -140,7 +140,7 @@ impl ShutdownState {
         }
     }
 
-    async fn wait(&self, is_there: impl Fn(&State) -> bool) {
+    async fn wait(&self, is_there: impl Fn(&ShutdownProgress) -> bool) {
         // As above: an error would say that the sender is gone.
         self.state.subscribe().wait_for(|state| is_there(state)).await.map(drop).unwrap_or_default();
     }

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::SinkError;
-use super::lines::{LineWriter, Outlet as LineOutlet};
+use super::lines::{LineTarget as LineOutlet, LineWriter};
 use super::thread::{Blocking, BlockingSink, sink_on_its_thread};
 use crate::event::{Batch, Level};
 #[cfg(feature = "pretty")]
@@ -44,7 +44,7 @@ use crate::format::{Format, Text};
 #[must_use = "a sink does nothing until a logger has it"]
 #[derive(Debug)]
 pub struct ConsoleSink {
-    thread: Blocking<Console>,
+    thread: Blocking<ConsoleWriter>,
 }
 
 /// Whether a [`ConsoleSink`] writes its default format in colours.
@@ -73,10 +73,10 @@ impl ConsoleSink {
     }
 
     fn to(stream: Stream) -> Self {
-        let console = Console {
+        let console = ConsoleWriter {
             route: Route { below: stream, stderr_from: None },
             colors: Colors::default(),
-            lines: Lines::One,
+            lines: ConsoleFormat::One,
             format: None,
             stdout: None,
             stderr: None,
@@ -102,7 +102,7 @@ impl ConsoleSink {
     /// ```
     #[cfg(feature = "pretty")]
     pub fn pretty(self) -> Self {
-        self.configure(|console| console.lines = Lines::Several)
+        self.configure(|console| console.lines = ConsoleFormat::Several)
     }
 
     /// How events become bytes; default [`Text`]. [`colors`](ConsoleSink::colors) is for the default alone.
@@ -115,9 +115,9 @@ impl ConsoleSink {
         self.configure(|console| console.colors = colors)
     }
 
-    fn configure(mut self, set: impl FnOnce(&mut Console)) -> Self {
+    fn configure(mut self, set: impl FnOnce(&mut ConsoleWriter)) -> Self {
         // A sink that was opened by hand has its console elsewhere, and is past configuring.
-        if let Some(console) = self.thread.idle_mut() {
+        if let Some(console) = self.thread.unopened_mut() {
             set(console);
         }
         self
@@ -153,42 +153,45 @@ impl Route {
 
 /// How many an event has in the default format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lines {
+enum ConsoleFormat {
     One,
     #[cfg(feature = "pretty")]
     Several,
 }
 
-struct Console {
+struct ConsoleWriter {
     route: Route,
     colors: Colors,
-    lines: Lines,
+    lines: ConsoleFormat,
     /// None: each outlet's own.
     format: Option<Box<dyn Format>>,
-    stdout: Option<Outlet>,
-    stderr: Option<Outlet>,
+    stdout: Option<ConsoleStream>,
+    stderr: Option<ConsoleStream>,
 }
 
-struct Outlet {
-    lines: LineWriter<Patient>,
+struct ConsoleStream {
+    lines: LineWriter<RetryWouldBlock>,
     /// One each: only one of the streams may be a terminal.
     format: Box<dyn Format>,
 }
 
-impl Outlet {
-    fn open(stream: Stream, colors: Colors, lines: Lines) -> Result<Self, SinkError> {
+impl ConsoleStream {
+    fn open(stream: Stream, colors: Colors, lines: ConsoleFormat) -> Result<Self, SinkError> {
         let out = stream.duplicate().map_err(|source| SinkError::permanent(ConsoleError { stream, source }))?;
-        Ok(Outlet { lines: LineWriter::new(Patient(out), false), format: lines.format(colors.on(stream), stream) })
+        Ok(ConsoleStream {
+            lines: LineWriter::new(RetryWouldBlock(out), false),
+            format: lines.format(colors.on(stream), stream),
+        })
     }
 }
 
-impl Lines {
+impl ConsoleFormat {
     #[cfg_attr(not(feature = "pretty"), expect(unused_variables, reason = "only `Pretty` has a width"))]
     fn format(self, colors: bool, stream: Stream) -> Box<dyn Format> {
         match self {
-            Lines::One => Box::new(Text::new().colors(colors)),
+            ConsoleFormat::One => Box::new(Text::new().colors(colors)),
             #[cfg(feature = "pretty")]
-            Lines::Several => {
+            ConsoleFormat::Several => {
                 let format = Pretty::new().colors(colors);
                 Box::new(stream.columns().into_iter().fold(format, Pretty::width))
             }
@@ -196,13 +199,13 @@ impl Lines {
     }
 }
 
-impl BlockingSink for Console {
+impl BlockingSink for ConsoleWriter {
     fn open(&mut self) -> Result<(), SinkError> {
         if self.route.below == Stream::Stdout {
-            self.stdout = Some(Outlet::open(Stream::Stdout, self.colors, self.lines)?);
+            self.stdout = Some(ConsoleStream::open(Stream::Stdout, self.colors, self.lines)?);
         }
         if self.route.below == Stream::Stderr || self.route.stderr_from.is_some() {
-            self.stderr = Some(Outlet::open(Stream::Stderr, self.colors, self.lines)?);
+            self.stderr = Some(ConsoleStream::open(Stream::Stderr, self.colors, self.lines)?);
         }
         Ok(())
     }
@@ -215,7 +218,7 @@ impl BlockingSink for Console {
                 Stream::Stdout => self.stdout.as_mut(),
                 Stream::Stderr => self.stderr.as_mut(),
             };
-            let Outlet { lines, format } = outlet.expect("`open` opened every stream the route names");
+            let ConsoleStream { lines, format } = outlet.expect("`open` opened every stream the route names");
             lines.write(batch, start..end, &mut **self.format.as_mut().unwrap_or(format))?;
             start = end;
         }
@@ -231,7 +234,7 @@ impl BlockingSink for Console {
     }
 }
 
-impl fmt::Debug for Console {
+impl fmt::Debug for ConsoleWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Console").field("route", &self.route).field("colors", &self.colors).finish_non_exhaustive()
     }
@@ -292,9 +295,9 @@ fn wanted(no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
 }
 
 /// Waits where another program has made the stream non-blocking. `std` has no `poll` to wait with.
-struct Patient(Box<dyn Write + Send>);
+struct RetryWouldBlock(Box<dyn Write + Send>);
 
-impl Write for Patient {
+impl Write for RetryWouldBlock {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             match self.0.write(bytes) {
@@ -314,7 +317,7 @@ impl Write for Patient {
     }
 }
 
-impl LineOutlet for Patient {}
+impl LineOutlet for RetryWouldBlock {}
 
 #[derive(Debug)]
 struct ConsoleError {
@@ -358,7 +361,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_is_not_ready_is_waited_for() {
-        let mut lines = LineWriter::new(Patient(Box::new(Busy(0))), false);
+        let mut lines = LineWriter::new(RetryWouldBlock(Box::new(Busy(0))), false);
         let batch: Batch = [Event::dynamic(Level::Info, "t", "m")].into_iter().collect();
         lines.write(&batch, 0..1, &mut Text::new()).unwrap();
         assert!(lines.written() > 1);

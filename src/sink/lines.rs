@@ -15,24 +15,24 @@ use crate::format::Format;
 
 /// A batch is written in pieces of about this size, so that 512 events of 256 KiB do not become one buffer of 128 MiB.
 /// Batches of ordinary events are one piece, hence one write.
-const PIECE: usize = 512 << 10;
+const WRITE_CHUNK: usize = 512 << 10;
 
 /// What stays allocated after a burst. Twice a piece, or the last event of every full piece would make it grow again.
-const KEPT_BYTES: usize = 2 * PIECE;
+const MAX_KEPT_BYTES: usize = 2 * WRITE_CHUNK;
 
 /// How many offsets stay allocated after a burst.
-const KEPT_ENDS: usize = 1 << 12;
+const MAX_KEPT_ENDS: usize = 1 << 12;
 
 /// Where lines go.
-pub(super) trait Outlet: Write {
+pub(super) trait LineTarget: Write {
     /// Asked before each write: makes ready for lines that end at these offsets, the first of which begins at `start`.
-    fn admit(&mut self, _start: usize, ends: &[usize]) -> io::Result<Admitted> {
-        Ok(Admitted { lines: ends.len(), changed: None })
+    fn prepare(&mut self, _start: usize, ends: &[usize]) -> io::Result<Allowance> {
+        Ok(Allowance { lines: ends.len(), changed: None })
     }
 }
 
 /// What goes out with the next write.
-pub(super) struct Admitted {
+pub(super) struct Allowance {
     /// The first so many lines; one at the least.
     pub(super) lines: usize,
     /// Whether the stream ends in the middle of a line, if it is another one than before.
@@ -46,13 +46,13 @@ pub(super) struct LineWriter<W> {
     ends: Vec<usize>,
     torn: bool,
     written: u64,
-    gone: Option<io::ErrorKind>,
+    broken: Option<io::ErrorKind>,
 }
 
-impl<W: Outlet> LineWriter<W> {
+impl<W: LineTarget> LineWriter<W> {
     /// A writer whose stream ends in the middle of a line if `torn`.
     pub(super) fn new(out: W, torn: bool) -> Self {
-        LineWriter { out, buffer: Vec::new(), ends: Vec::new(), torn, written: 0, gone: None }
+        LineWriter { out, buffer: Vec::new(), ends: Vec::new(), torn, written: 0, broken: None }
     }
 
     /// Writes the events at `range`. The error's count is a position in the batch: the events before `range` are the
@@ -63,7 +63,7 @@ impl<W: Outlet> LineWriter<W> {
         range: Range<usize>,
         format: &mut dyn Format,
     ) -> Result<(), SinkError> {
-        if let Some(kind) = self.gone {
+        if let Some(kind) = self.broken {
             return Err(SinkError::permanent(io::Error::from(kind)).delivered(range.start));
         }
         let mut next = range.start;
@@ -80,7 +80,7 @@ impl<W: Outlet> LineWriter<W> {
 
     /// Ends a torn line, so that what is out is whole lines.
     pub(super) fn flush(&mut self) -> Result<(), SinkError> {
-        if self.gone.is_some() {
+        if self.broken.is_some() {
             return Ok(());
         }
         self.end_torn_line().map_err(|error| self.failed(error))
@@ -90,13 +90,13 @@ impl<W: Outlet> LineWriter<W> {
     pub(super) fn changed(&mut self, torn: Option<bool>) {
         if let Some(torn) = torn {
             self.torn = torn;
-            self.gone = None;
+            self.broken = None;
         }
     }
 
     /// Whether nothing is written until there is another stream.
     pub(super) fn is_gone(&self) -> bool {
-        self.gone.is_some()
+        self.broken.is_some()
     }
 
     pub(super) fn out_mut(&mut self) -> &mut W {
@@ -117,7 +117,7 @@ impl<W: Outlet> LineWriter<W> {
                 let record = batch.get(index).expect("the range is within the batch");
                 format.write(&record, &mut self.buffer);
                 self.ends.push(self.buffer.len());
-                if self.buffer.len() >= PIECE {
+                if self.buffer.len() >= WRITE_CHUNK {
                     return;
                 }
             }
@@ -146,7 +146,7 @@ impl<W: Outlet> LineWriter<W> {
         if start == self.buffer.len() {
             return (self.ends.len(), Ok(()));
         }
-        let lines = match self.admit(event, start) {
+        let lines = match self.prepare(event, start) {
             Ok(lines) => lines,
             Err(error) => return (event, Err(error)),
         };
@@ -157,16 +157,16 @@ impl<W: Outlet> LineWriter<W> {
                     sent += count;
                     self.written += count as u64;
                 }
-                Err(error) => return (self.stopped_at(sent), Err(error)),
+                Err(error) => return (self.record_progress(sent), Err(error)),
             }
         }
         (event + lines, Ok(()))
     }
 
     /// How many of the events from this one on may go out at once. Whatever they go to, it is at the end of a line.
-    fn admit(&mut self, event: usize, start: usize) -> io::Result<usize> {
+    fn prepare(&mut self, event: usize, start: usize) -> io::Result<usize> {
         let ended = self.end_torn_line();
-        let Admitted { lines, changed } = self.out.admit(start, &self.ends[event..])?;
+        let Allowance { lines, changed } = self.out.prepare(start, &self.ends[event..])?;
         match changed {
             None => ended?,
             // Where the line could not be ended it is ended here: read one after the other, the two are whole lines.
@@ -179,7 +179,7 @@ impl<W: Outlet> LineWriter<W> {
     }
 
     /// How many events `sent` bytes are, and whether they end in the middle of one.
-    fn stopped_at(&mut self, sent: usize) -> usize {
+    fn record_progress(&mut self, sent: usize) -> usize {
         let whole = self.ends.partition_point(|&end| end <= sent);
         let boundary = whole.checked_sub(1).map_or(0, |last| self.ends[last]);
         self.torn = sent > boundary;
@@ -197,13 +197,13 @@ impl<W: Outlet> LineWriter<W> {
     }
 
     fn shrink(&mut self) {
-        if self.buffer.capacity() > KEPT_BYTES {
+        if self.buffer.capacity() > MAX_KEPT_BYTES {
             self.buffer.clear();
-            self.buffer.shrink_to(KEPT_BYTES);
+            self.buffer.shrink_to(MAX_KEPT_BYTES);
         }
-        if self.ends.capacity() > KEPT_ENDS {
+        if self.ends.capacity() > MAX_KEPT_ENDS {
             self.ends.clear();
-            self.ends.shrink_to(KEPT_ENDS);
+            self.ends.shrink_to(MAX_KEPT_ENDS);
         }
     }
 
@@ -211,7 +211,7 @@ impl<W: Outlet> LineWriter<W> {
         let cause = error.kind();
         let error = classify(error);
         if error.kind() == ErrorKind::Permanent {
-            self.gone = Some(cause);
+            self.broken = Some(cause);
         }
         error
     }
@@ -283,7 +283,7 @@ mod tests {
         }
     }
 
-    impl Outlet for Scripted {}
+    impl LineTarget for Scripted {}
 
     fn writer<const N: usize>(script: [Result<usize, io::ErrorKind>; N]) -> LineWriter<Scripted> {
         LineWriter::new(Scripted { script: script.into(), ..Scripted::default() }, false)
@@ -390,16 +390,16 @@ mod tests {
 
     #[test]
     fn a_large_batch_goes_out_in_pieces_and_its_buffer_does_not_stay() {
-        let long = "x".repeat(PIECE / 2 - 1);
+        let long = "x".repeat(WRITE_CHUNK / 2 - 1);
         let batch = batch([long.as_str(); 5]);
         // Two events are a piece; the third piece fails.
         let mut writer = writer([Ok(usize::MAX), Ok(usize::MAX), FULL]);
         assert_eq!(write(&mut writer, &batch).unwrap_err().delivered_count(), 4);
-        assert_eq!(writer.out.largest, PIECE);
+        assert_eq!(writer.out.largest, WRITE_CHUNK);
         write(&mut writer, &batch.skip(4)).unwrap();
         assert_eq!(text(&writer).lines().count(), 5);
 
-        write(&mut writer, &self::batch(["x".repeat(8 * PIECE).as_str()])).unwrap();
-        assert!(writer.buffer.capacity() <= KEPT_BYTES);
+        write(&mut writer, &self::batch(["x".repeat(8 * WRITE_CHUNK).as_str()])).unwrap();
+        assert!(writer.buffer.capacity() <= MAX_KEPT_BYTES);
     }
 }

@@ -114,21 +114,21 @@ pub struct Blocking<S> {
     name: String,
     /// The sink, until it is opened.
     idle: Option<S>,
-    jobs: Option<Sender<Job>>,
+    jobs: Option<Sender<Request>>,
     /// What the last call waits for; still here at the next call if the future was dropped.
     pending: Option<oneshot::Receiver<Result<(), SinkError>>>,
-    shown: Arc<Shown>,
+    shown: Arc<SharedStatus>,
 }
 
 /// What the sink shows beside its answers. Each answer publishes it.
 #[derive(Default)]
-struct Shown {
+struct SharedStatus {
     written: AtomicU64,
     // A std lock: held to move one error.
     trouble: Mutex<Option<SinkError>>,
 }
 
-impl Shown {
+impl SharedStatus {
     fn update(&self, sink: &mut impl BlockingSink) {
         self.written.store(sink.written_bytes(), Ordering::Relaxed);
         if let Some(trouble) = sink.trouble() {
@@ -144,7 +144,7 @@ impl Shown {
 impl<S: BlockingSink> Blocking<S> {
     /// The sink on a thread named `logweir-sink`.
     pub fn new(sink: S) -> Self {
-        let shown = Arc::new(Shown { written: AtomicU64::new(sink.written_bytes()), ..Shown::default() });
+        let shown = Arc::new(SharedStatus { written: AtomicU64::new(sink.written_bytes()), ..SharedStatus::default() });
         Blocking { name: "logweir-sink".to_owned(), idle: Some(sink), jobs: None, pending: None, shown }
     }
 
@@ -156,7 +156,7 @@ impl<S: BlockingSink> Blocking<S> {
     }
 
     /// The sink while it has not been opened, for builders around it.
-    pub(super) fn idle_mut(&mut self) -> Option<&mut S> {
+    pub(super) fn unopened_mut(&mut self) -> Option<&mut S> {
         self.idle.as_mut()
     }
 
@@ -169,18 +169,18 @@ impl<S: BlockingSink> Blocking<S> {
         let shown = Arc::clone(&self.shown);
         thread::Builder::new()
             .name(self.name.clone())
-            .spawn(move || serve(sink, &inbox, &shown))
+            .spawn(move || run_thread(sink, &inbox, &shown))
             .map_err(|error| SinkError::permanent(ThreadError::Spawn(error)))?;
         self.jobs = Some(jobs);
         Ok(())
     }
 
-    pub(super) async fn call(&mut self, work: Work) -> Result<(), SinkError> {
+    pub(super) async fn call(&mut self, work: Command) -> Result<(), SinkError> {
         // What a dropped call left: its caller gave up the result, only the order still matters.
         drop(self.answer().await);
         let Some(jobs) = &self.jobs else { return Err(SinkError::permanent(ThreadError::NotOpen)) };
         let (answer, pending) = oneshot::channel();
-        if jobs.send(Job { work, answer }).is_err() {
+        if jobs.send(Request { work, answer }).is_err() {
             return Err(SinkError::permanent(ThreadError::Gone));
         }
         self.pending = Some(pending);
@@ -215,19 +215,19 @@ impl<S: BlockingSink> Sink for Blocking<S> {
     }
 
     async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
-        self.call(Work::Write(batch.clone())).await
+        self.call(Command::Write(batch.clone())).await
     }
 
     async fn flush(&mut self) -> Result<(), SinkError> {
-        self.call(Work::Flush).await
+        self.call(Command::Flush).await
     }
 
     async fn close(&mut self) -> Result<(), SinkError> {
-        self.call(Work::Close).await
+        self.call(Command::Close).await
     }
 
     async fn reopen(&mut self) -> Result<(), SinkError> {
-        self.call(Work::Reopen).await
+        self.call(Command::Reopen).await
     }
 
     fn written_bytes(&self) -> u64 {
@@ -253,19 +253,19 @@ macro_rules! sink_on_its_thread {
             }
 
             async fn write(&mut self, batch: &$crate::event::Batch) -> Result<(), $crate::sink::SinkError> {
-                self.thread.call($crate::sink::thread::Work::Write(batch.clone())).await
+                self.thread.call($crate::sink::thread::Command::Write(batch.clone())).await
             }
 
             async fn flush(&mut self) -> Result<(), $crate::sink::SinkError> {
-                self.thread.call($crate::sink::thread::Work::Flush).await
+                self.thread.call($crate::sink::thread::Command::Flush).await
             }
 
             async fn close(&mut self) -> Result<(), $crate::sink::SinkError> {
-                self.thread.call($crate::sink::thread::Work::Close).await
+                self.thread.call($crate::sink::thread::Command::Close).await
             }
 
             async fn reopen(&mut self) -> Result<(), $crate::sink::SinkError> {
-                self.thread.call($crate::sink::thread::Work::Reopen).await
+                self.thread.call($crate::sink::thread::Command::Reopen).await
             }
 
             fn written_bytes(&self) -> u64 {
@@ -288,12 +288,12 @@ macro_rules! sink_on_its_thread {
 }
 pub(super) use sink_on_its_thread;
 
-struct Job {
-    work: Work,
+struct Request {
+    work: Command,
     answer: oneshot::Sender<Result<(), SinkError>>,
 }
 
-pub(super) enum Work {
+pub(super) enum Command {
     Write(Batch),
     Flush,
     Close,
@@ -301,15 +301,15 @@ pub(super) enum Work {
 }
 
 /// The thread's whole life.
-fn serve<S: BlockingSink>(mut sink: S, jobs: &Receiver<Job>, shown: &Shown) {
+fn run_thread<S: BlockingSink>(mut sink: S, jobs: &Receiver<Request>, shown: &SharedStatus) {
     crate::context::suppress::mark_thread();
-    while let Ok(Job { work, answer }) = jobs.recv() {
+    while let Ok(Request { work, answer }) = jobs.recv() {
         let result = catch_unwind(AssertUnwindSafe(|| {
             let result = match &work {
-                Work::Write(batch) => sink.write(batch),
-                Work::Flush => sink.flush(),
-                Work::Close => sink.close(),
-                Work::Reopen => sink.reopen(),
+                Command::Write(batch) => sink.write(batch),
+                Command::Flush => sink.flush(),
+                Command::Close => sink.close(),
+                Command::Reopen => sink.reopen(),
             };
             shown.update(&mut sink);
             result

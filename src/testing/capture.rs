@@ -14,8 +14,8 @@ use crate::sink::{Captured, MemorySink, Selection, WaitError};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// From the first look of [`Capture::wait_for`] to the next, doubling up to the longest: with a paused clock an hour is
 /// looked through in no time.
-const LOOK: Duration = Duration::from_millis(1);
-const LONGEST_LOOK: Duration = Duration::from_millis(128);
+const FIRST_POLL: Duration = Duration::from_millis(1);
+const MAX_POLL: Duration = Duration::from_millis(128);
 
 /// A logger for one test, and what it was given: every level, nothing lost, in the order it was emitted.
 ///
@@ -124,10 +124,10 @@ impl Capture {
     /// Nothing is taken out.
     pub async fn wait_for(&self, count: usize, timeout: Duration) -> Result<Selection, WaitError> {
         let all_there = async {
-            let mut pause = LOOK;
+            let mut pause = FIRST_POLL;
             while self.events().len() < count {
                 tokio::time::sleep(pause).await;
-                pause = LONGEST_LOOK.min(2 * pause);
+                pause = MAX_POLL.min(2 * pause);
             }
         };
         let in_time = tokio::time::timeout(timeout, all_there).await.is_ok();
@@ -141,7 +141,7 @@ impl Capture {
     #[track_caller]
     fn settle(&self) {
         // On a runtime's thread too: what is waited for runs on a thread of its own.
-        let flushed = self.logger.flush_here(PATIENCE);
+        let flushed = self.logger.flush_on_current_thread(PATIENCE);
         assert!(flushed.complete, "the events are not there after {PATIENCE:?}: {flushed:?}");
     }
 }

@@ -36,13 +36,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// # Cancel safety
 /// Cancelled, it leaves sinks behind that were not closed.
 pub async fn conformance<S: Sink>(mut make: impl FnMut() -> S) {
-    Course::open(make(), "a sink that is closed without a write").close().await;
-    writes_in_order(Course::open(make(), "writes, flushes, a close")).await;
-    reopens(Course::open(make(), "reopens between writes")).await;
-    cancels(Course::open(make(), "a write that is cancelled")).await;
+    SinkScenario::open(make(), "a sink that is closed without a write").close().await;
+    writes_in_order(SinkScenario::open(make(), "writes, flushes, a close")).await;
+    reopens(SinkScenario::open(make(), "reopens between writes")).await;
+    cancels(SinkScenario::open(make(), "a write that is cancelled")).await;
 }
 
-async fn writes_in_order<S: Sink>(mut course: Course<S>) {
+async fn writes_in_order<S: Sink>(mut course: SinkScenario<S>) {
     course.flush().await;
     for events in [1, 100, 2] {
         course.write(events).await;
@@ -53,7 +53,7 @@ async fn writes_in_order<S: Sink>(mut course: Course<S>) {
     course.close().await;
 }
 
-async fn reopens<S: Sink>(mut course: Course<S>) {
+async fn reopens<S: Sink>(mut course: SinkScenario<S>) {
     course.reopen().await;
     course.write(10).await;
     course.reopen().await;
@@ -62,7 +62,7 @@ async fn reopens<S: Sink>(mut course: Course<S>) {
     course.close().await;
 }
 
-async fn cancels<S: Sink>(mut course: Course<S>) {
+async fn cancels<S: Sink>(mut course: SinkScenario<S>) {
     course.write(1).await;
     // A pipeline never drops the write of a sink that outlives timeouts, but for its end.
     if !course.outlives {
@@ -84,17 +84,17 @@ fn batch(events: usize) -> Batch {
 }
 
 /// One sink's life.
-struct Course<S> {
+struct SinkScenario<S> {
     sink: S,
     name: &'static str,
     outlives: bool,
     bytes: u64,
 }
 
-impl<S: Sink> Course<S> {
+impl<S: Sink> SinkScenario<S> {
     fn open(mut sink: S, name: &'static str) -> Self {
         let answer = sink.open();
-        let course = Course { outlives: sink.outlives_timeout(), bytes: sink.written_bytes(), sink, name };
+        let course = SinkScenario { outlives: sink.outlives_timeout(), bytes: sink.written_bytes(), sink, name };
         course.expect("`open` succeeds", answer);
         course
     }

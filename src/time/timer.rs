@@ -17,45 +17,45 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// Registered deadlines that nobody waits for any more are thrown out when the heap has grown to twice this.
-const SWEEP: usize = 64;
+const SWEEP_THRESHOLD: usize = 64;
 
-static TIMER: Mutex<Option<Sender<Alarm>>> = Mutex::new(None);
+static TIMER: Mutex<Option<Sender<Timer>>> = Mutex::new(None);
 
-struct Alarm {
+struct Timer {
     when: Instant,
-    ring: Ring,
+    ring: TimerAction,
 }
 
-enum Ring {
+enum TimerAction {
     Once(oneshot::Sender<()>),
     /// Called again after the period, for as long as it says so.
     Every(Duration, Box<dyn FnMut() -> bool + Send>),
 }
 
-impl Ring {
+impl TimerAction {
     fn is_awaited(&self) -> bool {
         match self {
-            Ring::Once(ring) => !ring.is_closed(),
-            Ring::Every(..) => true,
+            TimerAction::Once(ring) => !ring.is_closed(),
+            TimerAction::Every(..) => true,
         }
     }
 
     /// Rings; returns the alarm's next time, if it has one.
-    fn ring(self) -> Option<Alarm> {
+    fn fire(self) -> Option<Timer> {
         match self {
-            Ring::Once(ring) => {
+            TimerAction::Once(ring) => {
                 // An error says that nobody waits any more.
                 ring.send(()).unwrap_or_default();
                 None
             }
-            Ring::Every(period, mut call) => {
-                call().then(|| Alarm { when: Instant::now() + period, ring: Ring::Every(period, call) })
+            TimerAction::Every(period, mut call) => {
+                call().then(|| Timer { when: Instant::now() + period, ring: TimerAction::Every(period, call) })
             }
         }
     }
 }
 
-fn timer() -> io::Result<Sender<Alarm>> {
+fn timer() -> io::Result<Sender<Timer>> {
     // A std lock: held for a clone, or for the spawn of the one thread.
     let mut timer = TIMER.lock().unwrap_or_else(PoisonError::into_inner);
     match &*timer {
@@ -78,7 +78,7 @@ pub(crate) async fn at(when: Option<Instant>) {
         return;
     }
     let (ring, rung) = oneshot::channel();
-    let sent = timer().is_ok_and(|alarms| alarms.send(Alarm { when, ring: Ring::Once(ring) }).is_ok());
+    let sent = timer().is_ok_and(|alarms| alarms.send(Timer { when, ring: TimerAction::Once(ring) }).is_ok());
     if sent {
         // An error says that the timer thread is gone: the same as having rung.
         rung.await.unwrap_or_default();
@@ -90,52 +90,52 @@ pub(crate) async fn at(when: Option<Instant>) {
 /// # Errors
 /// The operating system gave no thread.
 pub(crate) fn every(period: Duration, call: impl FnMut() -> bool + Send + 'static) -> io::Result<()> {
-    let alarm = Alarm { when: Instant::now() + period, ring: Ring::Every(period, Box::new(call)) };
+    let alarm = Timer { when: Instant::now() + period, ring: TimerAction::Every(period, Box::new(call)) };
     timer()?.send(alarm).map_err(|_| io::Error::other("the timer thread is gone"))
 }
 
-fn run(inbox: &Receiver<Alarm>) {
-    let mut pending: BinaryHeap<Reverse<Entry>> = BinaryHeap::new();
-    let mut sweep_at = SWEEP;
+fn run(inbox: &Receiver<Timer>) {
+    let mut pending: BinaryHeap<Reverse<HeapEntry>> = BinaryHeap::new();
+    let mut sweep_at = SWEEP_THRESHOLD;
     loop {
         let now = Instant::now();
         while pending.peek().is_some_and(|Reverse(next)| next.0.when <= now) {
-            let next = pending.pop().and_then(|Reverse(Entry(alarm))| alarm.ring.ring());
-            pending.extend(next.map(|alarm| Reverse(Entry(alarm))));
+            let next = pending.pop().and_then(|Reverse(HeapEntry(alarm))| alarm.ring.fire());
+            pending.extend(next.map(|alarm| Reverse(HeapEntry(alarm))));
         }
         if pending.len() >= sweep_at {
             pending.retain(|Reverse(entry)| entry.0.ring.is_awaited());
-            sweep_at = (pending.len() * 2).max(SWEEP);
+            sweep_at = (pending.len() * 2).max(SWEEP_THRESHOLD);
         }
         let received = match pending.peek() {
             Some(Reverse(next)) => inbox.recv_timeout(next.0.when.saturating_duration_since(now)),
             None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match received {
-            Ok(alarm) => pending.push(Reverse(Entry(alarm))),
+            Ok(alarm) => pending.push(Reverse(HeapEntry(alarm))),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }
 
-struct Entry(Alarm);
+struct HeapEntry(Timer);
 
-impl PartialEq for Entry {
+impl PartialEq for HeapEntry {
     fn eq(&self, other: &Self) -> bool {
         self.0.when == other.0.when
     }
 }
 
-impl Eq for Entry {}
+impl Eq for HeapEntry {}
 
-impl PartialOrd for Entry {
+impl PartialOrd for HeapEntry {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Entry {
+impl Ord for HeapEntry {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.0.when.cmp(&other.0.when)
     }

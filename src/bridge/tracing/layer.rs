@@ -10,7 +10,7 @@ use tracing_subscriber::layer::Context as Cx;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use super::otel::{Active, Ids};
-use super::site::{Kind, Site, SpanSite};
+use super::site::{Site, SiteKind, SpanSite};
 use super::spans::{self, Cached, SpanData, Times};
 use super::{SpanEvents, TracingLayer, visit};
 use crate::event::{Callsite, Event, SharedFields, Value};
@@ -28,21 +28,21 @@ where
     fn on_event(&self, event: &tracing_core::Event<'_>, cx: Cx<'_, S>) {
         let site = Site::of(event.metadata());
         let mut ours = match &site.kind {
-            Kind::Event(known) => {
+            SiteKind::Event(known) => {
                 // A filter that was replaced holds from here on, whatever call sites remember.
                 if !self.logger.__enabled(&known.in_order, site.level) {
                     return;
                 }
                 visit::encode(event, known, site.level)
             }
-            Kind::LogRecord => {
+            SiteKind::LogRecord => {
                 let ours = visit::encode_log_record(event, site.level);
                 if !self.logger.enabled(site.level, ours.target()) {
                     return;
                 }
                 ours
             }
-            Kind::Span(known) => {
+            SiteKind::Span(known) => {
                 if !self.logger.__enabled(&known.opened, site.level) {
                     return;
                 }
@@ -63,17 +63,17 @@ where
         let Some(span) = cx.span(id) else { return };
         let fields = visit::attributes(attributes);
         let tree = span.parent().and_then(|parent| spans::tree(&parent, self.id));
-        let times = self.tells_of_closing().then(Times::new);
-        spans::keep(&span, SpanData::new(self.id, tree, fields, times));
+        let times = self.reports_close().then(Times::new);
+        spans::store(&span, SpanData::new(self.id, tree, fields, times));
         if matches!(self.span_events, SpanEvents::Open | SpanEvents::OpenAndClose) {
-            self.tell(&span, |site| &site.opened, &[]);
+            self.emit_span_event(&span, |site| &site.opened, &[]);
         }
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, cx: Cx<'_, S>) {
         let Some(span) = cx.span(id) else { return };
         let recorded = visit::recorded(values);
-        spans::change(&span, self.id, |data| data.record(&recorded));
+        spans::with_span_mut(&span, self.id, |data| data.record(&recorded));
     }
 
     fn on_enter(&self, id: &Id, cx: Cx<'_, S>) {
@@ -85,18 +85,18 @@ where
     }
 
     fn on_close(&self, id: Id, cx: Cx<'_, S>) {
-        if self.tells_of_closing()
+        if self.reports_close()
             && let Some(span) = cx.span(&id)
         {
-            let times = spans::change(&span, self.id, |data| data.times.as_mut().map(Times::totals));
+            let times = spans::with_span_mut(&span, self.id, |data| data.times.as_mut().map(Times::totals));
             let [busy, idle] = times.flatten().unwrap_or_default();
-            self.tell(&span, |site| &site.closed, &[Value::F64(busy), Value::F64(idle)]);
+            self.emit_span_event(&span, |site| &site.closed, &[Value::F64(busy), Value::F64(idle)]);
         }
     }
 }
 
 impl TracingLayer {
-    fn tells_of_closing(&self) -> bool {
+    fn reports_close(&self) -> bool {
         matches!(self.span_events, SpanEvents::Close | SpanEvents::OpenAndClose)
     }
 
@@ -104,20 +104,24 @@ impl TracingLayer {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        if self.tells_of_closing()
+        if self.reports_close()
             && let Some(span) = cx.span(id)
         {
-            spans::change(&span, self.id, |data| data.times.as_mut().map(turn));
+            spans::with_span_mut(&span, self.id, |data| data.times.as_mut().map(turn));
         }
     }
 
     /// Emits an event about the span itself, in the span.
-    fn tell<S>(&self, span: &SpanRef<'_, S>, callsite: fn(&'static SpanSite) -> &'static Callsite, values: &[Value<'_>])
-    where
+    fn emit_span_event<S>(
+        &self,
+        span: &SpanRef<'_, S>,
+        callsite: fn(&'static SpanSite) -> &'static Callsite,
+        values: &[Value<'_>],
+    ) where
         S: for<'a> LookupSpan<'a>,
     {
         let site = Site::of(span.metadata());
-        let Kind::Span(known) = &site.kind else { return };
+        let SiteKind::Span(known) = &site.kind else { return };
         let callsite = callsite(known);
         if self.logger.__enabled(callsite, site.level) {
             let mut event = Event::__new(callsite, site.level);

@@ -1,7 +1,7 @@
 //! The caller's thread: the ids of the OpenTelemetry span that is active here. Without the feature `opentelemetry` there
 //! are none, and nothing of this is left.
 
-use crate::event::{Event, Pairs};
+use crate::event::{Event, FieldPairs};
 
 /// What is known of the ids of a span's events.
 #[derive(Clone, Copy)]
@@ -42,7 +42,7 @@ impl Active {
     #[inline]
     pub(super) fn add_to(self, event: &mut Event) {
         if let Some(ids) = self.ids() {
-            let mut fields = Pairs::new();
+            let mut fields = FieldPairs::new();
             ids.set_in(&mut fields);
             event.push_all(&fields);
         }
@@ -57,7 +57,7 @@ mod ids {
 
     use opentelemetry::trace::{SpanId, TraceContextExt, TraceId};
 
-    use crate::event::{Pairs, TextKind};
+    use crate::event::{FieldPairs, TextKind};
 
     #[derive(Clone, Copy, PartialEq)]
     pub(in super::super) struct Ids {
@@ -80,7 +80,7 @@ mod ids {
     }
 
     impl Ids {
-        pub(in super::super) fn set_in(&self, fields: &mut Pairs) {
+        pub(in super::super) fn set_in(&self, fields: &mut FieldPairs) {
             fields.set_format("trace_id", TextKind::Str, |out| write!(out, "{}", self.trace));
             fields.set_format("span_id", TextKind::Str, |out| write!(out, "{}", self.span));
         }

@@ -24,10 +24,10 @@ pub(super) const MESSAGE: &str = "message";
 pub(super) struct Site {
     metadata: &'static Metadata<'static>,
     pub(super) level: Level,
-    pub(super) kind: Kind,
+    pub(super) kind: SiteKind,
 }
 
-pub(super) enum Kind {
+pub(super) enum SiteKind {
     Event(EventSite),
     /// A call site of `tracing-log`, which stands for all records of its level.
     LogRecord,
@@ -95,11 +95,11 @@ impl Site {
 
     fn new(metadata: &'static Metadata<'static>) -> Self {
         let kind = if metadata.is_span() {
-            Kind::Span(SpanSite::new(metadata))
+            SiteKind::Span(SpanSite::new(metadata))
         } else if is_log_record(metadata) {
-            Kind::LogRecord
+            SiteKind::LogRecord
         } else {
-            Kind::Event(EventSite::new(metadata))
+            SiteKind::Event(EventSite::new(metadata))
         };
         Site { metadata, level: level(metadata.level()), kind }
     }
@@ -107,9 +107,9 @@ impl Site {
     /// What the filter's answer is kept in; none for records of `log`, whose targets differ.
     pub(super) fn callsite(&'static self) -> Option<&'static Callsite> {
         match &self.kind {
-            Kind::Event(event) => Some(&event.in_order),
-            Kind::Span(span) => Some(&span.opened),
-            Kind::LogRecord => None,
+            SiteKind::Event(event) => Some(&event.in_order),
+            SiteKind::Span(span) => Some(&span.opened),
+            SiteKind::LogRecord => None,
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use super::otel::{Active, Ids};
-use crate::event::{Pairs, SharedFields, TextKind, Value};
+use crate::event::{FieldPairs, SharedFields, TextKind, Value};
 
 /// Which layer a span's data is of: several loggers may listen to one registry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,11 +29,11 @@ impl LayerId {
 /// How often fields were recorded in a tree of spans. A span without children counts for itself.
 enum Epoch {
     Alone(u64),
-    InTree(Tree),
+    InTree(TreeEpoch),
 }
 
 #[derive(Clone)]
-pub(super) struct Tree(Arc<AtomicU64>);
+pub(super) struct TreeEpoch(Arc<AtomicU64>);
 
 /// The context of events in a span.
 #[derive(Clone)]
@@ -50,18 +50,18 @@ pub(super) struct SpanData {
     layer: LayerId,
     epoch: Epoch,
     /// The span's own fields.
-    fields: Pairs,
+    fields: FieldPairs,
     context: Option<Cached>,
     pub(super) times: Option<Times>,
 }
 
 impl SpanData {
-    pub(super) fn new(layer: LayerId, tree: Option<Tree>, fields: Pairs, times: Option<Times>) -> Self {
+    pub(super) fn new(layer: LayerId, tree: Option<TreeEpoch>, fields: FieldPairs, times: Option<Times>) -> Self {
         let epoch = tree.map_or(Epoch::Alone(0), Epoch::InTree);
         SpanData { layer, epoch, fields, context: None, times }
     }
 
-    pub(super) fn record(&mut self, recorded: &Pairs) {
+    pub(super) fn record(&mut self, recorded: &FieldPairs) {
         self.fields.set_all(recorded);
         // After the fields: who finds the new epoch finds them.
         match &mut self.epoch {
@@ -78,9 +78,9 @@ impl SpanData {
     }
 
     /// From here on it counts with its children.
-    fn tree(&mut self) -> Tree {
+    fn tree(&mut self) -> TreeEpoch {
         let tree = match &self.epoch {
-            Epoch::Alone(epoch) => Tree(Arc::new(AtomicU64::new(*epoch))),
+            Epoch::Alone(epoch) => TreeEpoch(Arc::new(AtomicU64::new(*epoch))),
             Epoch::InTree(tree) => return tree.clone(),
         };
         self.epoch = Epoch::InTree(tree.clone());
@@ -89,51 +89,55 @@ impl SpanData {
 }
 
 /// The data of every layer of ours: nearly always of one.
-struct Kept {
+struct SpanDataOfLayers {
     first: SpanData,
     others: Vec<SpanData>,
 }
 
 /// Runs `look` on what the layer keeps of the span, under the lock of the span's extensions.
-pub(super) fn look<S, R>(span: &SpanRef<'_, S>, layer: LayerId, look: impl FnOnce(&SpanData) -> R) -> Option<R>
+pub(super) fn with_span<S, R>(span: &SpanRef<'_, S>, layer: LayerId, look: impl FnOnce(&SpanData) -> R) -> Option<R>
 where
     S: for<'a> LookupSpan<'a>,
 {
     let extensions = span.extensions();
-    let kept = extensions.get::<Kept>()?;
+    let kept = extensions.get::<SpanDataOfLayers>()?;
     let data =
         if kept.first.layer == layer { Some(&kept.first) } else { kept.others.iter().find(|d| d.layer == layer) };
     data.map(look)
 }
 
 /// As [`look`], to change it.
-pub(super) fn change<S, R>(span: &SpanRef<'_, S>, layer: LayerId, change: impl FnOnce(&mut SpanData) -> R) -> Option<R>
+pub(super) fn with_span_mut<S, R>(
+    span: &SpanRef<'_, S>,
+    layer: LayerId,
+    change: impl FnOnce(&mut SpanData) -> R,
+) -> Option<R>
 where
     S: for<'a> LookupSpan<'a>,
 {
     let mut extensions = span.extensions_mut();
-    let kept = extensions.get_mut::<Kept>()?;
+    let kept = extensions.get_mut::<SpanDataOfLayers>()?;
     let mut all = std::iter::once(&mut kept.first).chain(&mut kept.others);
     all.find(|data| data.layer == layer).map(change)
 }
 
-pub(super) fn keep<S>(span: &SpanRef<'_, S>, data: SpanData)
+pub(super) fn store<S>(span: &SpanRef<'_, S>, data: SpanData)
 where
     S: for<'a> LookupSpan<'a>,
 {
     let mut extensions = span.extensions_mut();
-    match extensions.get_mut::<Kept>() {
+    match extensions.get_mut::<SpanDataOfLayers>() {
         Some(kept) => kept.others.push(data),
-        None => extensions.insert(Kept { first: data, others: Vec::new() }),
+        None => extensions.insert(SpanDataOfLayers { first: data, others: Vec::new() }),
     }
 }
 
 /// The tree that children of this span are in.
-pub(super) fn tree<S>(span: &SpanRef<'_, S>, layer: LayerId) -> Option<Tree>
+pub(super) fn tree<S>(span: &SpanRef<'_, S>, layer: LayerId) -> Option<TreeEpoch>
 where
     S: for<'a> LookupSpan<'a>,
 {
-    change(span, layer, SpanData::tree)
+    with_span_mut(span, layer, SpanData::tree)
 }
 
 /// The context of events in this span, if it is there, as new as the fields, and has these ids.
@@ -141,7 +145,7 @@ pub(super) fn cached<S>(span: &SpanRef<'_, S>, layer: LayerId, active: Active) -
 where
     S: for<'a> LookupSpan<'a>,
 {
-    look(span, layer, |data| {
+    with_span(span, layer, |data| {
         let cached = data.context.as_ref()?;
         let is_right = cached.epoch == data.epoch() && active.is(cached.ids);
         // One that the account had no room for is tried again: there may be room by now.
@@ -152,13 +156,18 @@ where
 
 /// The fields of events in this span: of the logger, then of the spans from the root to this one; of equal names the
 /// nearest counts. With the epoch from which on they are out of date.
-pub(super) fn flatten<S>(span: &SpanRef<'_, S>, layer: LayerId, base: Option<&SharedFields>, ids: bool) -> (u64, Pairs)
+pub(super) fn flatten<S>(
+    span: &SpanRef<'_, S>,
+    layer: LayerId,
+    base: Option<&SharedFields>,
+    ids: bool,
+) -> (u64, FieldPairs)
 where
     S: for<'a> LookupSpan<'a>,
 {
     // Before the fields are read: what is recorded from here on makes them out of date, read or not.
-    let epoch = look(span, layer, SpanData::epoch).unwrap_or_default();
-    let mut fields = Pairs::of(base);
+    let epoch = with_span(span, layer, SpanData::epoch).unwrap_or_default();
+    let mut fields = FieldPairs::of(base);
     fields.set("span", Value::Str(span.name()));
     let is_root = span.parent().is_none();
     if !is_root {
@@ -174,7 +183,7 @@ where
     if ids {
         fields.set("span.id", Value::U64(span.id().into_u64()));
     }
-    let mut add = |span: &SpanRef<'_, S>| look(span, layer, |data| fields.set_all(&data.fields));
+    let mut add = |span: &SpanRef<'_, S>| with_span(span, layer, |data| fields.set_all(&data.fields));
     if is_root {
         add(span);
     } else {
@@ -190,7 +199,7 @@ pub(super) fn cache<S>(span: &SpanRef<'_, S>, layer: LayerId, cached: Cached)
 where
     S: for<'a> LookupSpan<'a>,
 {
-    let before = change(span, layer, |data| data.context.replace(cached));
+    let before = with_span_mut(span, layer, |data| data.context.replace(cached));
     // Here, not under the lock: the last holder gives the bytes back, which wakes who waits for them.
     drop(before);
 }

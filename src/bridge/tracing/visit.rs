@@ -7,7 +7,7 @@ use tracing_core::field::{Field, Visit};
 use tracing_core::span;
 
 use super::site::{EventSite, LOG_FILE, LOG_LINE, LOG_MODULE, LOG_TARGET, MESSAGE};
-use crate::event::{Callsite, ErrorChain, Event, Level, Pairs, TextKind, ToValue, Value};
+use crate::event::{Callsite, ErrorChain, Event, FieldPairs, Level, TextKind, ToValue, Value};
 
 /// Implements `Visit` by two methods: `value` for what has a type, `format` for what exists only as a formatting.
 macro_rules! visit_by_value_and_format {
@@ -74,7 +74,7 @@ pub(super) fn encode(event: &tracing_core::Event<'_>, site: &'static EventSite, 
 fn encode_by_name(event: &tracing_core::Event<'_>, site: &'static EventSite, level: Level) -> Event {
     let mut ours = site.begin(&site.by_name, level);
     if site.has_message {
-        push_only(event, MESSAGE, As::Text, &mut ours);
+        push_only(event, MESSAGE, MetadataField::Text, &mut ours);
     }
     event.record(&mut ByName { event: &mut ours, except: &[MESSAGE] });
     ours
@@ -84,11 +84,11 @@ fn encode_by_name(event: &tracing_core::Event<'_>, site: &'static EventSite, lev
 #[cold]
 pub(super) fn encode_log_record(event: &tracing_core::Event<'_>, level: Level) -> Event {
     let mut ours = Event::with_header(level);
-    push_only(event, LOG_TARGET, As::Text, &mut ours);
-    push_only(event, MESSAGE, As::Text, &mut ours);
-    push_only(event, LOG_MODULE, As::Text, &mut ours);
-    push_only(event, LOG_FILE, As::Text, &mut ours);
-    push_only(event, LOG_LINE, As::Value, &mut ours);
+    push_only(event, LOG_TARGET, MetadataField::Text, &mut ours);
+    push_only(event, MESSAGE, MetadataField::Text, &mut ours);
+    push_only(event, LOG_MODULE, MetadataField::Text, &mut ours);
+    push_only(event, LOG_FILE, MetadataField::Text, &mut ours);
+    push_only(event, LOG_LINE, MetadataField::Value, &mut ours);
     event.record(&mut ByName { event: &mut ours, except: &[LOG_TARGET, MESSAGE, LOG_MODULE, LOG_FILE, LOG_LINE] });
     ours
 }
@@ -99,7 +99,7 @@ pub(super) fn encode_span_event(event: &tracing_core::Event<'_>, level: Level) -
     let metadata = event.metadata();
     let mut ours = Event::with_header(level);
     ours.push(metadata.target().to_value());
-    push_only(event, MESSAGE, As::Text, &mut ours);
+    push_only(event, MESSAGE, MetadataField::Text, &mut ours);
     ours.push(metadata.module_path().to_value());
     ours.push(metadata.file().to_value());
     ours.push(metadata.line().to_value());
@@ -188,28 +188,28 @@ impl ByName<'_> {
 visit_by_value_and_format!(ByName<'_>);
 
 #[derive(Clone, Copy, PartialEq)]
-enum As {
+enum MetadataField {
     Text,
     Value,
 }
 
 /// Pushes the one value of this name; null if it is absent.
-fn push_only(event: &tracing_core::Event<'_>, name: &str, kind: As, ours: &mut Event) {
-    let mut only = Only { event: ours, name, kind, is_there: false };
+fn push_only(event: &tracing_core::Event<'_>, name: &str, kind: MetadataField, ours: &mut Event) {
+    let mut only = OneField { event: ours, name, kind, is_there: false };
     event.record(&mut only);
     if !only.is_there {
         ours.push(Value::Null);
     }
 }
 
-struct Only<'e> {
+struct OneField<'e> {
     event: &'e mut Event,
     name: &'e str,
-    kind: As,
+    kind: MetadataField,
     is_there: bool,
 }
 
-impl Only<'_> {
+impl OneField<'_> {
     fn takes(&mut self, field: &Field) -> bool {
         let takes = !self.is_there && field.name() == self.name;
         self.is_there |= takes;
@@ -219,8 +219,8 @@ impl Only<'_> {
     fn value(&mut self, field: &Field, value: Value<'_>) {
         if self.takes(field) {
             match self.kind {
-                As::Text => push_text(self.event, value),
-                As::Value => self.event.push(value),
+                MetadataField::Text => push_text(self.event, value),
+                MetadataField::Value => self.event.push(value),
             }
         }
     }
@@ -232,23 +232,23 @@ impl Only<'_> {
     }
 }
 
-visit_by_value_and_format!(Only<'_>);
+visit_by_value_and_format!(OneField<'_>);
 
 /// What a span was opened with.
-pub(super) fn attributes(attributes: &span::Attributes<'_>) -> Pairs {
-    let mut visitor = Collect(Pairs::new());
+pub(super) fn attributes(attributes: &span::Attributes<'_>) -> FieldPairs {
+    let mut visitor = Collect(FieldPairs::new());
     attributes.record(&mut visitor);
     visitor.0
 }
 
 /// What was recorded on a span later.
-pub(super) fn recorded(record: &span::Record<'_>) -> Pairs {
-    let mut visitor = Collect(Pairs::new());
+pub(super) fn recorded(record: &span::Record<'_>) -> FieldPairs {
+    let mut visitor = Collect(FieldPairs::new());
     record.record(&mut visitor);
     visitor.0
 }
 
-struct Collect(Pairs);
+struct Collect(FieldPairs);
 
 impl Collect {
     fn value(&mut self, field: &Field, value: Value<'_>) {

@@ -16,7 +16,7 @@ mod truncate;
 use std::fmt::{self, Write};
 
 pub use reader::Fields;
-pub(crate) use reader::{Layer, Reader};
+pub(crate) use reader::{FieldLayer, Reader};
 use truncate::clip;
 pub(super) use truncate::values;
 

@@ -99,16 +99,16 @@ fn utf8(bytes: &[u8]) -> &str {
 
 /// A layer of fields: static names with their values, then named pairs.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Layer<'a> {
+pub(crate) struct FieldLayer<'a> {
     pub(in super::super) names: &'a [&'static str],
     pub(in super::super) values: Reader<'a>,
 }
 
-impl<'a> Layer<'a> {
+impl<'a> FieldLayer<'a> {
     /// Whether a field of this name is there. Compares bytes and reads no value: it is asked for every field of the layers
     /// behind this one.
     pub(in super::super) fn has(self, name: &str) -> bool {
-        let Layer { names, mut values } = self;
+        let FieldLayer { names, mut values } = self;
         if names.contains(&name) {
             return true;
         }
@@ -125,7 +125,7 @@ impl<'a> Layer<'a> {
     }
 }
 
-impl<'a> Iterator for Layer<'a> {
+impl<'a> Iterator for FieldLayer<'a> {
     type Item = (&'a str, Value<'a>);
 
     #[inline]
@@ -144,13 +144,13 @@ impl<'a> Iterator for Layer<'a> {
 #[derive(Clone)]
 pub struct Fields<'a> {
     /// Within a layer names are unique: call sites are checked when they compile, pairs when they are added.
-    layers: [Layer<'a>; 3],
-    current: Layer<'a>,
+    layers: [FieldLayer<'a>; 3],
+    current: FieldLayer<'a>,
     at: usize,
 }
 
 impl<'a> Fields<'a> {
-    pub(in super::super) fn new(layers: [Layer<'a>; 3]) -> Self {
+    pub(in super::super) fn new(layers: [FieldLayer<'a>; 3]) -> Self {
         Fields { layers, current: layers[0], at: 0 }
     }
 }

@@ -20,7 +20,7 @@ fn raw(bytes: &[u8]) -> Encoded {
 }
 
 fn cut(mut encoded: Encoded, max: usize, names: usize) -> Encoded {
-    encoded.cut_to(max, names);
+    encoded.truncate_to(max, names);
     assert!(encoded.bytes().len() <= max, "{} bytes of at most {max}", encoded.bytes().len());
     encoded
 }
@@ -82,7 +82,7 @@ fn names_are_not_cut_but_lost_with_their_values_and_cost_the_others_nothing() {
     fields.push_named("short", Value::Str("text"));
     fields.push_named(&"n".repeat(100), Value::U64(2));
     let fields = cut(fields, 40, 1);
-    let layer = Layer { names: &["a"], values: Reader::new(fields.bytes()) };
+    let layer = FieldLayer { names: &["a"], values: Reader::new(fields.bytes()) };
     assert_eq!(layer.collect::<Vec<_>>(), [("a", Value::U64(1)), ("short", Value::Str("text"))]);
 }
 
@@ -138,7 +138,7 @@ proptest! {
         const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
         let names = &NAMES[..names];
         let shorter = cut(raw(&whole), max, names.len());
-        let mut before = Layer { names, values: Reader::new(&whole) }.collect::<Vec<_>>();
+        let mut before = FieldLayer { names, values: Reader::new(&whole) }.collect::<Vec<_>>();
         if whole.len() > max {
             let mut index = 0;
             before.retain(|(name, _)| {
@@ -146,7 +146,7 @@ proptest! {
                 index <= names.len() || name.len() <= max / 4
             });
         }
-        let after = Layer { names, values: Reader::new(shorter.bytes()) }.collect::<Vec<_>>();
+        let after = FieldLayer { names, values: Reader::new(shorter.bytes()) }.collect::<Vec<_>>();
         prop_assert!(after.len() <= before.len());
         for ((name, value), (name_before, value_before)) in after.iter().zip(&before) {
             prop_assert_eq!(name, name_before);
@@ -165,7 +165,7 @@ proptest! {
         max in 0..200_usize,
     ) {
         const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
-        let layer = Layer { names: &NAMES[..names], values: Reader::new(&bytes) };
+        let layer = FieldLayer { names: &NAMES[..names], values: Reader::new(&bytes) };
         for (_, value) in layer {
             prop_assert!(value.to_string().len() <= 3 * bytes.len() + 64);
         }

@@ -16,7 +16,7 @@ impl Encoded {
     /// Cuts the longest text values until at most `max` bytes are left, without the pairs whose name alone takes much of
     /// that. `names` is the number of static names.
     #[cold]
-    pub(in super::super) fn cut_to(&mut self, max: usize, names: usize) {
+    pub(in super::super) fn truncate_to(&mut self, max: usize, names: usize) {
         if self.bytes().len() > max {
             *self = self.without_names_over(max / 4, names);
         }
@@ -28,7 +28,7 @@ impl Encoded {
             match longest {
                 Some(span) => {
                     shorter.append(&bytes[..span.start]);
-                    shorter.push_cut(&bytes[span.start..span.end], span.text_len.saturating_sub(excess));
+                    shorter.push_truncated(&bytes[span.start..span.end], span.text_len.saturating_sub(excess));
                     shorter.append(&bytes[span.end..]);
                 }
                 // Numbers alone are over the limit: keep the whole values that fit.
@@ -59,7 +59,7 @@ impl Encoded {
     }
 
     /// Writes the one encoded text value in `encoded` again with at most `keep` bytes of text.
-    fn push_cut(&mut self, encoded: &[u8], keep: usize) {
+    fn push_truncated(&mut self, encoded: &[u8], keep: usize) {
         match (Reader { rest: encoded }).next() {
             Some(Value::Bytes(bytes)) => self.push_text(tag::BYTES, &bytes[..keep.min(bytes.len())]),
             Some(Value::Debug(text)) => self.push_text(tag::DEBUG, clip(tag::DEBUG, text.as_bytes(), keep)),
@@ -83,7 +83,7 @@ pub(super) fn clip(tag: u8, text: &[u8], max: usize) -> &[u8] {
 }
 
 /// Where a value stands in the bytes, from its tag to its end.
-pub(in super::super) struct Span {
+pub(in super::super) struct ValueSpan {
     pub(in super::super) start: usize,
     pub(in super::super) end: usize,
     /// 0 for a value that is no text.
@@ -93,7 +93,7 @@ pub(in super::super) struct Span {
 }
 
 /// The values (not the names of pairs) in encoded bytes.
-pub(in super::super) fn values(bytes: &[u8], names: usize) -> impl Iterator<Item = Span> {
+pub(in super::super) fn values(bytes: &[u8], names: usize) -> impl Iterator<Item = ValueSpan> {
     let mut reader = Reader { rest: bytes };
     let mut index = 0;
     std::iter::from_fn(move || {
@@ -105,7 +105,7 @@ pub(in super::super) fn values(bytes: &[u8], names: usize) -> impl Iterator<Item
             index += 1;
             let is_name = index > names && (index - names) % 2 == 1;
             if !is_name {
-                return Some(Span { start, end, text_len, name_len });
+                return Some(ValueSpan { start, end, text_len, name_len });
             }
             name_len = text_len;
         }

@@ -3,7 +3,7 @@
 mod event_id;
 
 use super::Format;
-use super::callsite_cache::{Fragments, Known, Sites};
+use super::callsite_cache::{CachedCallsite, CallsiteCache, Fragments};
 use super::escape::{escape, escape_message, escape_written};
 use super::json::{InString, write_name, write_string, write_value};
 use super::reserved;
@@ -71,7 +71,7 @@ use event_id::event_id;
 pub struct Clef {
     timestamp: Timestamp,
     message: ClefMessage,
-    sites: Sites,
+    sites: CallsiteCache,
 }
 
 /// What [`Clef`] writes of a message that has a template. A message without one is `@m` in any case.
@@ -93,7 +93,7 @@ impl Clef {
         Clef {
             timestamp: Timestamp::new(Precision::Nanos, UtcOffset::UTC),
             message: ClefMessage::default(),
-            sites: Sites::default(),
+            sites: CallsiteCache::default(),
         }
     }
 
@@ -102,7 +102,7 @@ impl Clef {
     pub fn message(mut self, message: ClefMessage) -> Self {
         self.message = message;
         // They hold the templates, or do not.
-        self.sites = Sites::default();
+        self.sites = CallsiteCache::default();
         self
     }
 }
@@ -119,7 +119,7 @@ impl Format for Clef {
         self.timestamp.write(record.timestamp_nanos(), out);
         out.push(b'"');
         let message = self.message;
-        let known = self.sites.known(record, |site, fragments| write_site(site, message, fragments));
+        let known = self.sites.lookup(record, |site, fragments| write_site(site, message, fragments));
         let fragments = known.fragments();
         // Events of one call site may have a template or a message of their own.
         let of_template = fragments.filter(|_| record.event().template().is_some());
@@ -168,7 +168,7 @@ fn is_read_in_a_hole(name: &str) -> bool {
     name.chars().all(|c| c.is_alphanumeric() || c == '_') && !is_reserved(name)
 }
 
-fn write_fields(record: &Record<'_>, known: Known<'_>, out: &mut Vec<u8>) {
+fn write_fields(record: &Record<'_>, known: CachedCallsite<'_>, out: &mut Vec<u8>) {
     for (index, (name, value)) in record.fields().enumerate() {
         if id_key(name, &value).is_some() && !record.shows(index, name) {
             continue;

@@ -31,7 +31,7 @@ const ALL: [Key; KEYS] =
 
 /// The keys as they are asked for, and what of a line they settle.
 #[derive(Clone, Debug)]
-pub(super) struct Keys {
+pub(super) struct JsonKeyNames {
     wanted: [Option<String>; KEYS],
     /// No name is there twice.
     names: [Option<String>; KEYS],
@@ -45,7 +45,7 @@ pub(super) struct Keys {
     pub(super) levels: [Vec<u8>; 6],
 }
 
-impl Keys {
+impl JsonKeyNames {
     pub(super) fn new() -> Self {
         let wanted = ALL.map(|key| match key {
             Key::Timestamp => Some("timestamp"),
@@ -55,7 +55,7 @@ impl Keys {
             Key::Truncated => Some("truncated"),
             Key::Module | Key::File | Key::Line => None,
         });
-        let mut keys = Keys {
+        let mut keys = JsonKeyNames {
             wanted: wanted.map(|name| name.map(String::from)),
             names: Default::default(),
             has_timestamp: true,
@@ -64,13 +64,13 @@ impl Keys {
             opening: Vec::new(),
             levels: Default::default(),
         };
-        keys.settle();
+        keys.resolve();
         keys
     }
 
     pub(super) fn set(&mut self, key: Key, name: Option<String>) {
         self.wanted[key as usize] = name;
-        self.settle();
+        self.resolve();
     }
 
     /// Whether fields may not have this name.
@@ -89,7 +89,7 @@ impl Keys {
     }
 
     /// Writes where an event comes from: target, module, file, line.
-    pub(super) fn write_place(&self, place: Place<'_>, out: &mut Vec<u8>) {
+    pub(super) fn write_location(&self, place: SourceLocation<'_>, out: &mut Vec<u8>) {
         let texts = [(Key::Target, Some(place.target)), (Key::Module, place.module), (Key::File, place.file)];
         for (key, text) in texts {
             if let Some(text) = text
@@ -106,7 +106,7 @@ impl Keys {
     }
 
     /// Gives the later of two keys of one name a `_`, and writes what is the same in every line.
-    fn settle(&mut self) {
+    fn resolve(&mut self) {
         self.names = Default::default();
         for (key, wanted) in self.wanted.clone().into_iter().enumerate() {
             let Some(mut name) = wanted else { continue };
@@ -147,15 +147,15 @@ impl Keys {
 
 /// Where an event comes from.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct SourceLocation<'a> {
     pub(super) target: &'a str,
     pub(super) module: Option<&'a str>,
     pub(super) file: Option<&'a str>,
     pub(super) line: Option<u32>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> SourceLocation<'a> {
     pub(super) fn of(event: &'a Event) -> Self {
-        Place { target: event.target(), module: event.module(), file: event.file(), line: event.line() }
+        SourceLocation { target: event.target(), module: event.module(), file: event.file(), line: event.line() }
     }
 }

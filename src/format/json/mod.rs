@@ -5,13 +5,13 @@ mod nested;
 mod value;
 
 use super::Format;
-use super::callsite_cache::{Fragments, Known, Sites};
+use super::callsite_cache::{CachedCallsite, CallsiteCache, Fragments};
 use super::escape::{escape, escape_message};
 use super::reserved;
 use super::timestamp::{Precision, Timestamp, UtcOffset};
 use crate::event::{Callsite, Record};
 pub use keys::Key;
-use keys::{Keys, Place};
+use keys::{JsonKeyNames, SourceLocation};
 pub(super) use value::{InString, not_finite, write_name, write_string, write_value};
 
 /// One JSON object per line (RFC 8259), for programs.
@@ -76,9 +76,9 @@ pub(super) use value::{InString, not_finite, write_name, write_string, write_val
 #[derive(Clone, Debug)]
 pub struct Json {
     timestamp: Timestamp,
-    keys: Keys,
+    keys: JsonKeyNames,
     dotted: Dotted,
-    sites: Sites,
+    sites: CallsiteCache,
 }
 
 /// What [`Json`] makes of the dots in fields' names.
@@ -103,9 +103,9 @@ impl Json {
     pub fn new() -> Self {
         Json {
             timestamp: Timestamp::new(Precision::Nanos, UtcOffset::UTC),
-            keys: Keys::new(),
+            keys: JsonKeyNames::new(),
             dotted: Dotted::default(),
-            sites: Sites::default(),
+            sites: CallsiteCache::default(),
         }
     }
 
@@ -135,7 +135,7 @@ impl Json {
     fn set(mut self, key: Key, name: Option<String>) -> Self {
         self.keys.set(key, name);
         // They hold the keys as they were.
-        self.sites = Sites::default();
+        self.sites = CallsiteCache::default();
         self
     }
 }
@@ -154,7 +154,7 @@ impl Format for Json {
             self.timestamp.write(record.timestamp_nanos(), out);
         }
         out.extend_from_slice(&keys.levels[record.level() as usize]);
-        let known = self.sites.known(record, |site, fragments| write_site(site, record, keys, fragments));
+        let known = self.sites.lookup(record, |site, fragments| write_site(site, record, keys, fragments));
         match known.fragments() {
             Some(fragments) => out.extend_from_slice(fragments.get(0)),
             None => write_head(record, keys, out),
@@ -182,7 +182,7 @@ impl Format for Json {
 
 /// Inlined: a call of its own is seen in the instructions of a line.
 #[inline]
-fn write_fields(record: &Record<'_>, known: Known<'_>, keys: &Keys, out: &mut Vec<u8>) {
+fn write_fields(record: &Record<'_>, known: CachedCallsite<'_>, keys: &JsonKeyNames, out: &mut Vec<u8>) {
     for (index, (name, value)) in record.fields().enumerate() {
         match known.name(1, index, name) {
             [] if keys.is_reserved(name) => {
@@ -197,7 +197,7 @@ fn write_fields(record: &Record<'_>, known: Known<'_>, keys: &Keys, out: &mut Ve
 
 /// What is the same in every line of a call site: from the target to the message, which is there if it never changes;
 /// then each name. One that is reserved is spelled by what other fields there are, and left empty.
-fn write_site(site: &'static Callsite, record: &Record<'_>, keys: &Keys, fragments: &mut Fragments) {
+fn write_site(site: &'static Callsite, record: &Record<'_>, keys: &JsonKeyNames, fragments: &mut Fragments) {
     fragments.add(|out| {
         write_head(record, keys, out);
         if keys.has_message {
@@ -214,8 +214,8 @@ fn write_site(site: &'static Callsite, record: &Record<'_>, keys: &Keys, fragmen
 }
 
 /// From the target up to the message's text.
-fn write_head(record: &Record<'_>, keys: &Keys, out: &mut Vec<u8>) {
-    keys.write_place(Place::of(record.event()), out);
+fn write_head(record: &Record<'_>, keys: &JsonKeyNames, out: &mut Vec<u8>) {
+    keys.write_location(SourceLocation::of(record.event()), out);
     if keys.write(Key::Message, out) {
         out.push(b'"');
     }

@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use super::keys::Keys;
+use super::keys::JsonKeyNames;
 use super::value::{InString, write_value};
 use crate::event::{Record, Value};
 use crate::format::escape::escape;
@@ -24,11 +24,11 @@ pub(super) fn has_dots(record: &Record<'_>) -> bool {
 }
 
 /// Writes every field of the record behind the keys.
-pub(super) fn write(record: &Record<'_>, keys: &Keys, out: &mut Vec<u8>) {
+pub(super) fn write(record: &Record<'_>, keys: &JsonKeyNames, out: &mut Vec<u8>) {
     let fields: Vec<_> = record.fields().map(|(name, value)| (own_name(name, record, keys), value)).collect();
     let names = fields.iter().map(|(name, _)| &**name);
     let taken: HashSet<&str> = names.clone().chain(keys.names()).collect();
-    let mut tree = Tree::new();
+    let mut tree = ObjectTree::new();
     for (field, name) in names.enumerate() {
         tree.insert(field, name, &taken);
     }
@@ -36,7 +36,7 @@ pub(super) fn write(record: &Record<'_>, keys: &Keys, out: &mut Vec<u8>) {
 }
 
 /// The name a field has once the format's keys have theirs.
-fn own_name<'a>(name: &'a str, record: &Record<'_>, keys: &Keys) -> Cow<'a, str> {
+fn own_name<'a>(name: &'a str, record: &Record<'_>, keys: &JsonKeyNames) -> Cow<'a, str> {
     if keys.is_reserved(name) {
         reserved::rename(name, record, |name| keys.is_reserved(name)).into()
     } else {
@@ -46,13 +46,13 @@ fn own_name<'a>(name: &'a str, record: &Record<'_>, keys: &Keys) -> Cow<'a, str>
 
 const ROOT: usize = 0;
 
-struct Tree<'a> {
-    nodes: Vec<Node<'a>>,
+struct ObjectTree<'a> {
+    nodes: Vec<TreeNode<'a>>,
     /// The objects, by what they are in and their key.
     objects: HashMap<(usize, &'a str), usize>,
 }
 
-struct Node<'a> {
+struct TreeNode<'a> {
     key: &'a str,
     /// None: an object.
     field: Option<usize>,
@@ -60,9 +60,9 @@ struct Node<'a> {
     members: Vec<usize>,
 }
 
-impl<'a> Tree<'a> {
+impl<'a> ObjectTree<'a> {
     fn new() -> Self {
-        Tree { nodes: vec![Node { key: "", field: None, members: Vec::new() }], objects: HashMap::new() }
+        ObjectTree { nodes: vec![TreeNode { key: "", field: None, members: Vec::new() }], objects: HashMap::new() }
     }
 
     fn insert(&mut self, field: usize, name: &'a str, taken: &HashSet<&str>) {
@@ -78,19 +78,19 @@ impl<'a> Tree<'a> {
                 key = rest;
             }
         }
-        self.add(object, Node { key, field: Some(field), members: Vec::new() });
+        self.add(object, TreeNode { key, field: Some(field), members: Vec::new() });
     }
 
     fn object(&mut self, parent: usize, key: &'a str) -> usize {
         if let Some(&known) = self.objects.get(&(parent, key)) {
             return known;
         }
-        let object = self.add(parent, Node { key, field: None, members: Vec::new() });
+        let object = self.add(parent, TreeNode { key, field: None, members: Vec::new() });
         self.objects.insert((parent, key), object);
         object
     }
 
-    fn add(&mut self, parent: usize, node: Node<'a>) -> usize {
+    fn add(&mut self, parent: usize, node: TreeNode<'a>) -> usize {
         let index = self.nodes.len();
         self.nodes.push(node);
         self.nodes[parent].members.push(index);
@@ -104,7 +104,7 @@ impl<'a> Tree<'a> {
                 out.push(b',');
             }
             behind = true;
-            let Node { key, field, .. } = &self.nodes[member];
+            let TreeNode { key, field, .. } = &self.nodes[member];
             out.push(b'"');
             escape::<InString>(key, out);
             out.extend_from_slice(b"\":");

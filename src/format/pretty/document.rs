@@ -2,13 +2,13 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::lines::{Lines, TEXT_COLUMN};
+use super::lines::{LineLayout, TEXT_COLUMN};
 
 /// Deeper objects and arrays stay on one line: each level is two more blanks on every line, which an event can make many.
 const MOST_LEVELS: usize = 8;
 
 /// Writes a document that is one, and on one line, indented.
-pub(super) fn write(document: &str, lines: &mut Lines<'_>) {
+pub(super) fn write(document: &str, lines: &mut LineLayout<'_>) {
     let mut rest = document;
     let (mut line, mut level) = (String::new(), 0);
     while let Some(token) = take_token(&mut rest) {
@@ -45,13 +45,13 @@ pub(super) fn write(document: &str, lines: &mut Lines<'_>) {
     end(&mut line, level, lines);
 }
 
-fn end(line: &mut String, level: usize, lines: &mut Lines<'_>) {
+fn end(line: &mut String, level: usize, lines: &mut LineLayout<'_>) {
     lines.text(&format!("{:1$}{line}", "", 2 * level));
     line.clear();
 }
 
 /// The columns that are left, less one for a comma; enough for what is empty, which has no lines of its own.
-fn room(lines: &Lines<'_>, level: usize, line: &str) -> usize {
+fn room(lines: &LineLayout<'_>, level: usize, line: &str) -> usize {
     lines.width.saturating_sub(TEXT_COLUMN + 2 * level + line.width() + 1).max("[]".len())
 }
 

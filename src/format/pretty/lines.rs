@@ -21,7 +21,7 @@ pub(super) const TEXT_COLUMN: usize = 3 + TEXT;
 /// Blanks between fields on a line.
 const GAP: usize = 2;
 
-pub(super) struct Lines<'a> {
+pub(super) struct LineLayout<'a> {
     out: &'a mut Vec<u8>,
     pub(super) width: usize,
     colors: bool,
@@ -31,9 +31,9 @@ pub(super) struct Lines<'a> {
     more: usize,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> LineLayout<'a> {
     pub(super) fn new(out: &'a mut Vec<u8>, width: usize, colors: bool) -> Self {
-        Lines { out, width, colors, column: None, more: TEXT }
+        LineLayout { out, width, colors, column: None, more: TEXT }
     }
 
     /// Whether a line has room for the field.

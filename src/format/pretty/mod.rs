@@ -8,7 +8,7 @@ use super::embedded;
 use super::text::{self, Head};
 use super::timestamp::{Precision, Timestamp, UtcOffset};
 use crate::event::{ErrorChain, Record, Value};
-use lines::Lines;
+use lines::LineLayout;
 
 /// Columns where the terminal's are not known.
 pub(crate) const COLUMNS: usize = 100;
@@ -117,7 +117,7 @@ impl Format for Pretty {
         self.head.write(record, out);
         self.text.clear();
         record.message().write_to(&mut self.text).expect("memory takes every byte, and values were formatted before");
-        let mut lines = Lines::new(out, self.width, self.head.colors);
+        let mut lines = LineLayout::new(out, self.width, self.head.colors);
         lines.rest_and_more(&self.text);
         for (name, value) in record.fields_beside_message() {
             write_field(name, value, &mut lines, &mut self.value);
@@ -130,7 +130,7 @@ impl Format for Pretty {
 }
 
 /// `scratch` is for the value's text.
-fn write_field(name: &str, value: Value<'_>, lines: &mut Lines<'_>, scratch: &mut Vec<u8>) {
+fn write_field(name: &str, value: Value<'_>, lines: &mut LineLayout<'_>, scratch: &mut Vec<u8>) {
     scratch.clear();
     match value {
         Value::Json(document) if embedded::write(document, scratch) => {

@@ -126,7 +126,7 @@ impl FileSink {
 
     fn configure(mut self, set: impl FnOnce(&mut FileWriter)) -> Self {
         // A sink that was opened by hand has its writer elsewhere, and is past configuring.
-        if let Some(writer) = self.thread.idle_mut() {
+        if let Some(writer) = self.thread.unopened_mut() {
             set(writer);
         }
         self

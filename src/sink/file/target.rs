@@ -9,7 +9,7 @@ use super::error::{OpenError, UpkeepError, UpkeepTask};
 use super::open::{Identity, Opened, has_a_name};
 use super::roller::Roller;
 use super::upkeep::Trouble;
-use crate::sink::lines::{Admitted, Outlet};
+use crate::sink::lines::{Allowance, LineTarget};
 
 pub(super) struct Target {
     /// Where the file was opened.
@@ -168,11 +168,11 @@ impl Write for Target {
     }
 }
 
-impl Outlet for Target {
-    fn admit(&mut self, start: usize, ends: &[usize]) -> io::Result<Admitted> {
-        let line = ends.first().map_or(0, |end| (end - start) as u64);
+impl LineTarget for Target {
+    fn prepare(&mut self, start: usize, ends: &[usize]) -> io::Result<Allowance> {
+        let line = ends.first().map_or(0, |close| (close - start) as u64);
         let mut changed = None;
-        // What another process has begun may be as good as full. A torn line is ended by whoever asks, before the next.
+        // What another process has begun may be as good as full. A torn line is record_shutdown by whoever asks, before the next.
         while changed != Some(true)
             && let Some(torn) = self.roll(line).map_err(io::Error::other)?
         {
@@ -182,6 +182,6 @@ impl Outlet for Target {
         // While no other file can be had, all goes to this one: line by line, each would be a try.
         let roller = self.roller.as_ref().filter(|_| !self.said.roll);
         let lines = roller.map_or(ends.len(), |roller| roller.room(bytes, start, ends));
-        Ok(Admitted { lines, changed })
+        Ok(Allowance { lines, changed })
     }
 }

@@ -46,11 +46,11 @@ use crate::event::Batch;
 #[derive(Clone, Default)]
 #[must_use = "a sink does nothing until a logger has it"]
 pub struct MemorySink {
-    shared: Arc<Shared>,
+    shared: Arc<SharedStore>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct SharedStore {
     // A std lock: held for a few copies, never across an await.
     store: Mutex<Store>,
     written: Notify,
@@ -139,12 +139,12 @@ impl MemorySink {
     /// # Cancel safety
     /// Nothing is lost: it takes nothing out of the store.
     pub async fn wait_for(&self, count: usize, timeout: Duration) -> Result<Vec<Captured>, WaitError> {
-        let reached = self.reached(count as u64);
+        let reached = self.wait_until(count as u64);
         let in_time = if tokio::runtime::Handle::try_current().is_ok() {
             tokio::time::timeout(timeout, reached).await.is_ok()
         } else {
             // The sender's end of life ends the timer's thread.
-            let (_waiting, expired) = timer(timeout);
+            let (_waiting, expired) = spawn_timer(timeout);
             tokio::select! {
                 biased;
                 () = reached => true,
@@ -158,7 +158,7 @@ impl MemorySink {
         Err(WaitError { wanted: count, seen: store.total.try_into().unwrap_or(usize::MAX) })
     }
 
-    async fn reached(&self, total: u64) {
+    async fn wait_until(&self, total: u64) {
         loop {
             // Before the look: it is told of every write from here on, polled or not.
             let written = self.shared.written.notified();
@@ -206,7 +206,7 @@ impl Sink for MemorySink {
 }
 
 /// The receiver ends after `timeout`. Dropping the sender ends the thread before that.
-fn timer(timeout: Duration) -> (mpsc::Sender<()>, oneshot::Receiver<()>) {
+fn spawn_timer(timeout: Duration) -> (mpsc::Sender<()>, oneshot::Receiver<()>) {
     let (waiting, waited_for) = mpsc::channel();
     let (expire, expired) = oneshot::channel();
     // Detached. Without a thread, `expire` goes with the closure, and the wait ends at once.
