@@ -78,8 +78,8 @@ pub(crate) struct Server {
 
 impl Server {
     /// Serves until dropped. The connections are this future's and end with it.
-    pub(crate) async fn run(self, shared: Weak<LoggerCore>) {
-        let page = Arc::new(Page { handle: self.handle, shared });
+    pub(crate) async fn run(self, core: Weak<LoggerCore>) {
+        let page = Arc::new(Page { handle: self.handle, core });
         let mut connections = JoinSet::new();
         let mut upkeep = interval(UPKEEP_INTERVAL);
         upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -100,7 +100,7 @@ impl Server {
 
 struct Page {
     handle: PrometheusHandle,
-    shared: Weak<LoggerCore>,
+    core: Weak<LoggerCore>,
 }
 
 impl Page {
@@ -113,8 +113,8 @@ impl Page {
             *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         } else {
-            if let Some(shared) = self.shared.upgrade() {
-                shared.refresh_metrics();
+            if let Some(core) = self.core.upgrade() {
+                core.refresh_metrics();
             }
             response.headers_mut().insert(CONTENT_TYPE, CONTENT_TYPE_TEXT);
             *response.body_mut() = self.handle.render().into();

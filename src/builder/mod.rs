@@ -46,7 +46,7 @@ pub struct Builder<'r> {
     notice_interval: Duration,
     overflow: Overflow,
     reserve: Reserve,
-    gauges: Vec<PressureMonitor>,
+    pressure_monitors: Vec<PressureMonitor>,
     on_error: Option<Handler>,
     enrichment: Option<SharedFields>,
     enrichers: Vec<Enricher>,
@@ -75,7 +75,7 @@ impl<'r> Builder<'r> {
             notice_interval: Duration::from_secs(1),
             overflow: Overflow::default(),
             reserve: Reserve::NONE,
-            gauges: Vec::new(),
+            pressure_monitors: Vec::new(),
             on_error: None,
             enrichment: None,
             enrichers: Vec::new(),
@@ -203,7 +203,7 @@ impl<'r> Builder<'r> {
     /// Runs on the logger's runtime, between two batches: it must not block, what it logs is suppressed, and a panic is
     /// caught and reported.
     pub fn on_pressure(mut self, percent: u8, callback: impl Fn(Pressure) + Send + Sync + 'static) -> Self {
-        self.gauges.push(PressureMonitor::new(percent, callback));
+        self.pressure_monitors.push(PressureMonitor::new(percent, callback));
         self
     }
 

@@ -42,7 +42,7 @@ impl Plan {
         within("lanes", lanes, 1, MAX_LANES)?;
         within("queue_capacity", queue_capacity, 1, MAX_CAPACITY)?;
         within("reserve", builder.reserve.percent, 0, MAX_RESERVE)?;
-        let mut marks = builder.gauges.iter().map(PressureMonitor::threshold);
+        let mut marks = builder.pressure_monitors.iter().map(PressureMonitor::threshold);
         marks.try_for_each(|mark| within("on_pressure", mark.into(), 1, 100))?;
         within("batch_size", builder.batch_size, 1, MAX_BATCH)?;
         within_time("flush_interval", builder.flush_interval, Duration::from_millis(1), MAX_INTERVAL)?;

@@ -55,13 +55,13 @@ impl Builder<'_> {
             .build()
             .map_err(|source| BuildError(BuildErrorKind::Thread(source)))?;
         let runtime = DetachedRuntime::new(runtime);
-        let (shared, kit) = self.build(runtime.get().handle(), Host::OwnThread)?;
+        let (core, parts) = self.build(runtime.get().handle(), Host::OwnThread)?;
         let spawned = {
-            let shared = shared.clone();
-            thread::Builder::new().name("logweir".into()).spawn(move || run_thread(runtime, shared, kit))
+            let core = core.clone();
+            thread::Builder::new().name("logweir".into()).spawn(move || run_thread(runtime, core, parts))
         };
         spawned.map_err(|source| BuildError(BuildErrorKind::Thread(source)))?;
-        Ok(Logger::new(shared))
+        Ok(Logger::new(core))
     }
 
     /// Starts the logger on a runtime of yours, for a test with a paused clock, or to have no extra thread. The runtime
@@ -77,9 +77,9 @@ impl Builder<'_> {
     /// Opens the sinks on this thread.
     pub fn start_on(self, runtime: &Handle) -> Result<Logger, BuildError> {
         let is_current_thread = runtime.runtime_flavor() == RuntimeFlavor::CurrentThread;
-        let (shared, kit) = self.build(runtime, Host::Runtime { id: runtime.id(), is_current_thread })?;
-        runtime.spawn(runtime::run(shared.clone(), kit));
-        Ok(Logger::new(shared))
+        let (core, parts) = self.build(runtime, Host::Runtime { id: runtime.id(), is_current_thread })?;
+        runtime.spawn(runtime::run(core.clone(), parts));
+        Ok(Logger::new(core))
     }
 
     fn build(mut self, runtime: &Handle, home: Host) -> Result<(Arc<LoggerCore>, FlushTaskParts), BuildError> {
@@ -96,7 +96,7 @@ impl Builder<'_> {
         let own = exporter.as_ref().map(|exporter| exporter.recorder() as &dyn Recorder);
         #[cfg(not(feature = "prometheus"))]
         let own = None;
-        let (meters, sink_meters) = match own.or(self.recorder) {
+        let (metrics, sink_histograms) = match own.or(self.recorder) {
             Some(recorder) => register(recorder),
             None => metrics::with_recorder(|recorder| register(recorder)),
         };
@@ -104,20 +104,20 @@ impl Builder<'_> {
         let (addr, server) = register_server(exporter, runtime)?;
         check_timers(runtime)?;
 
-        let bells = Arc::new(Bells::default());
+        let notifiers = Arc::new(Bells::default());
         let diagnostics = Arc::new(Diagnostics::new(name.clone(), self.on_error.take()));
         let redactor = self.redacted.ok().filter(|patterns| !patterns.is_empty()).map(Redactor::new);
         let enrichment = self.enrichment.map(|enrichment| match &redactor {
             Some(redactor) => Arc::new(enrichment.redacted(redactor)),
             None => Arc::new(enrichment),
         });
-        let house = House {
-            bells: bells.clone(),
+        let env = House {
+            bells: notifiers.clone(),
             diagnostics: diagnostics.clone(),
             notice_interval: self.notice_interval,
             enrichment: enrichment.clone(),
         };
-        let (stations, lines) = build_sinks(self.sinks, &plan, sink_meters, &house);
+        let (sinks, lines) = build_sinks(self.sinks, &plan, sink_histograms, &env);
         let may_block = match home {
             Host::OwnThread => MayBlock::Anywhere,
             Host::Runtime { .. } => MayBlock::OutsideRuntimes,
@@ -134,19 +134,19 @@ impl Builder<'_> {
             redactor: redactor.map(Box::new),
         });
         let enrichers = Enrichers::new(self.enrichers, enrichment.clone());
-        let desk = Dispatcher::new(self.lanes, self.batch_size, plan.batch_bytes, enrichment);
-        let shared = Arc::new(LoggerCore {
+        let dispatcher = Dispatcher::new(self.lanes, self.batch_size, plan.batch_bytes, enrichment);
+        let core = Arc::new(LoggerCore {
             name,
             queue,
             filter: FilterCell::new(plan.filter),
-            sinks: stations,
-            notifiers: bells,
+            sinks,
+            notifiers,
             diagnostics,
-            metrics: meters,
+            metrics,
             shutdown: ShutdownState::new(),
             shutdown_timeout: self.shutdown_timeout,
             home,
-            dispatcher: Mutex::new(desk),
+            dispatcher: Mutex::new(dispatcher),
             flushes: Mutex::default(),
             hooks: ShutdownHooks::default(),
             // The one that is returned.
@@ -158,21 +158,21 @@ impl Builder<'_> {
             #[cfg(feature = "prometheus")]
             prometheus_addr: addr,
         });
-        start_watchdog(&shared).map_err(|source| BuildError(BuildErrorKind::Thread(source)))?;
+        start_watchdog(&core).map_err(|source| BuildError(BuildErrorKind::Thread(source)))?;
         #[cfg(feature = "prometheus")]
-        let companions = server.map(|server| serve_metrics(server, Arc::downgrade(&shared))).into_iter().collect();
+        let background_tasks = server.map(|server| serve_metrics(server, Arc::downgrade(&core))).into_iter().collect();
         #[cfg(not(feature = "prometheus"))]
-        let companions = Vec::new();
+        let background_tasks = Vec::new();
         let cancel = self.cancel.map(|token| Cancellation { token, grace: self.grace });
-        let kit = FlushTaskParts {
+        let parts = FlushTaskParts {
             lines,
             flush_interval: self.flush_interval,
             cancel,
-            pressure_monitors: self.gauges,
+            pressure_monitors: self.pressure_monitors,
             enrichers,
-            background_tasks: companions,
+            background_tasks,
         };
-        Ok((shared, kit))
+        Ok((core, parts))
     }
 
     #[cfg(feature = "prometheus")]
@@ -204,16 +204,16 @@ fn next_name() -> String {
 }
 
 /// The logger's own thread.
-fn run_thread(runtime: DetachedRuntime, shared: Arc<LoggerCore>, kit: FlushTaskParts) {
+fn run_thread(runtime: DetachedRuntime, core: Arc<LoggerCore>, parts: FlushTaskParts) {
     mark_logger_thread();
-    runtime.get().block_on(runtime::run(shared, kit));
+    runtime.get().block_on(runtime::run(core, parts));
 }
 
 /// The shared half of each pipeline, and the half its task owns.
 type SinkParts = (Box<[Arc<Station>]>, Vec<Line>);
 
-fn build_sinks(sinks: Vec<(String, Pipeline)>, plan: &Plan, meters: Vec<SinkHistograms>, house: &House) -> SinkParts {
-    let equipped = sinks.into_iter().zip(&plan.sinks).zip(meters).map(|(((name, pipeline), plan), meters)| {
+fn build_sinks(sinks: Vec<(String, Pipeline)>, plan: &Plan, histograms: Vec<SinkHistograms>, env: &House) -> SinkParts {
+    let equipped = sinks.into_iter().zip(&plan.sinks).zip(histograms).map(|(((name, pipeline), plan), histograms)| {
         let mut pipeline = pipeline;
         let fallbacks = pipeline.take_links();
         let Pipeline { sink, timeout, when_full, retry, breaker, on_breaker, .. } = pipeline;
@@ -226,13 +226,13 @@ fn build_sinks(sinks: Vec<(String, Pipeline)>, plan: &Plan, meters: Vec<SinkHist
             links: fallbacks.len(),
             when_full,
             limit: plan.account,
-            meters,
-            house: house.clone(),
+            meters: histograms,
+            house: env.clone(),
         };
         (Arc::new(Station::new(config)), Line { sink, retry, fallbacks })
     });
-    let (stations, lines): (Vec<_>, Vec<_>) = equipped.unzip();
-    (stations.into(), lines)
+    let (sinks, lines): (Vec<_>, Vec<_>) = equipped.unzip();
+    (sinks.into(), lines)
 }
 
 #[cfg(feature = "prometheus")]
@@ -252,8 +252,8 @@ fn register_server(
 }
 
 #[cfg(feature = "prometheus")]
-fn serve_metrics(server: Server, shared: std::sync::Weak<LoggerCore>) -> BoxFuture<'static, ()> {
-    Box::pin(server.run(shared))
+fn serve_metrics(server: Server, core: std::sync::Weak<LoggerCore>) -> BoxFuture<'static, ()> {
+    Box::pin(server.run(core))
 }
 
 fn check_timers(runtime: &Handle) -> Result<(), BuildError> {

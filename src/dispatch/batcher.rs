@@ -36,20 +36,20 @@ struct LaneBuffer {
 
 impl Batcher {
     pub(super) fn new(lanes: usize, max_events: usize, max_bytes: usize) -> Self {
-        let stages = (0..lanes).map(|_| LaneBuffer::default()).collect();
-        Batcher { buffers: stages, scratch: Vec::new(), batch: Vec::new(), max_events, max_bytes }
+        let buffers = (0..lanes).map(|_| LaneBuffer::default()).collect();
+        Batcher { buffers, scratch: Vec::new(), batch: Vec::new(), max_events, max_bytes }
     }
 
     /// Events taken out of the lanes that are in no batch yet.
     pub(super) fn buffered(&self) -> usize {
-        self.buffers.iter().map(|stage| stage.events.len()).sum()
+        self.buffers.iter().map(|buffer| buffer.events.len()).sum()
     }
 
     /// Begins a drain.
     pub(super) fn begin(&mut self) {
-        for stage in &mut self.buffers {
-            stage.carried_over = stage.events.len();
-            stage.is_exhausted = false;
+        for buffer in &mut self.buffers {
+            buffer.carried_over = buffer.events.len();
+            buffer.is_exhausted = false;
         }
     }
 
@@ -57,34 +57,34 @@ impl Batcher {
     /// takes more events out of a lane and says how many.
     pub(super) fn next_batch(
         &mut self,
-        cut: u64,
+        watermark: u64,
         mut refill: impl FnMut(usize, &mut Vec<Event>) -> usize,
     ) -> &mut Vec<Event> {
         let mut batch = std::mem::take(&mut self.batch);
         batch.clear();
         let mut bytes = 0;
         while batch.len() < self.max_events
-            && let Some(lane) = self.oldest(cut, &mut refill)
+            && let Some(lane) = self.oldest(watermark, &mut refill)
         {
-            let stage = &mut self.buffers[lane];
+            let buffer = &mut self.buffers[lane];
             // Each event's context counts in full here, more than the batch will weigh: near enough to end a batch by.
-            let weight = stage.events.front().map_or(0, |next| weigh(slice::from_ref(next)));
+            let weight = buffer.events.front().map_or(0, |next| weigh(slice::from_ref(next)));
             if bytes + weight > self.max_bytes && !batch.is_empty() {
                 break;
             }
             bytes += weight;
-            stage.carried_over = stage.carried_over.saturating_sub(1);
-            batch.extend(stage.events.pop_front());
+            buffer.carried_over = buffer.carried_over.saturating_sub(1);
+            batch.extend(buffer.events.pop_front());
         }
         self.batch = batch;
         &mut self.batch
     }
 
     /// The lane whose next event is the oldest that may pass.
-    fn oldest(&mut self, cut: u64, refill: &mut impl FnMut(usize, &mut Vec<Event>) -> usize) -> Option<usize> {
+    fn oldest(&mut self, watermark: u64, refill: &mut impl FnMut(usize, &mut Vec<Event>) -> usize) -> Option<usize> {
         let mut oldest: Option<(u64, usize)> = None;
         for lane in 0..self.buffers.len() {
-            let Some(nanos) = self.head(lane, cut, refill) else { continue };
+            let Some(nanos) = self.head(lane, watermark, refill) else { continue };
             if oldest.is_none_or(|(least, _)| nanos < least) {
                 oldest = Some((nanos, lane));
             }
@@ -93,17 +93,23 @@ impl Batcher {
     }
 
     /// The time of a lane's next event that may pass.
-    fn head(&mut self, lane: usize, cut: u64, refill: &mut impl FnMut(usize, &mut Vec<Event>) -> usize) -> Option<u64> {
-        let stage = &mut self.buffers[lane];
-        if stage.is_exhausted {
+    fn head(
+        &mut self,
+        lane: usize,
+        watermark: u64,
+        refill: &mut impl FnMut(usize, &mut Vec<Event>) -> usize,
+    ) -> Option<u64> {
+        let buffer = &mut self.buffers[lane];
+        if buffer.is_exhausted {
             return None;
         }
-        if stage.events.is_empty() {
+        if buffer.events.is_empty() {
             refill(lane, &mut self.scratch);
-            stage.events.extend(self.scratch.drain(..));
+            buffer.events.extend(self.scratch.drain(..));
         }
-        let next = stage.events.front().map(Event::nanos).filter(|&nanos| stage.carried_over > 0 || nanos <= cut);
-        stage.is_exhausted = next.is_none();
+        let next =
+            buffer.events.front().map(Event::nanos).filter(|&nanos| buffer.carried_over > 0 || nanos <= watermark);
+        buffer.is_exhausted = next.is_none();
         next
     }
 }
@@ -129,11 +135,11 @@ mod tests {
     struct Lanes(Vec<VecDeque<u64>>);
 
     impl Lanes {
-        fn drain(&mut self, batcher: &mut Batcher, cut: u64) -> Vec<u64> {
+        fn drain(&mut self, batcher: &mut Batcher, watermark: u64) -> Vec<u64> {
             batcher.begin();
             let mut times = Vec::new();
             loop {
-                let batch = batcher.next_batch(cut, |lane, into| {
+                let batch = batcher.next_batch(watermark, |lane, into| {
                     let taken = self.0[lane].drain(..).map(event).collect::<Vec<_>>();
                     into.extend(taken);
                     into.len()

@@ -22,7 +22,7 @@ use crate::stats::{DropReason, ShutdownReport};
 pub(crate) struct Dispatcher {
     batcher: Batcher,
     /// A batch that waits until every sink that is never to lose one has room.
-    ready: Option<BlockedBatch>,
+    blocked: Option<BlockedBatch>,
     dispatched: u64,
     enrichment: Option<Arc<event::SharedFields>>,
     /// The end of the books, and the reason that what comes later is dropped for.
@@ -54,7 +54,7 @@ impl Dispatcher {
         enrichment: Option<Arc<event::SharedFields>>,
     ) -> Self {
         let batcher = Batcher::new(lanes, batch_events, batch_bytes);
-        Dispatcher { batcher, ready: None, dispatched: 0, enrichment, end: None }
+        Dispatcher { batcher, blocked: None, dispatched: 0, enrichment, end: None }
     }
 
     /// What events handed out from here on carry besides their own.
@@ -68,7 +68,7 @@ impl Dispatcher {
 
     /// Events that left their lane and are not dispatched.
     pub(crate) fn queued(&self) -> u64 {
-        (self.batcher.buffered() + self.ready.as_ref().map_or(0, |ready| ready.batch.len())) as u64
+        (self.batcher.buffered() + self.blocked.as_ref().map_or(0, |blocked| blocked.batch.len())) as u64
     }
 
     pub(crate) fn begin(&mut self) {
@@ -79,16 +79,16 @@ impl Dispatcher {
     pub(crate) fn dispatch(
         &mut self,
         queue: &Queue,
-        stations: &[Arc<Station>],
-        cut: u64,
+        sinks: &[Arc<Station>],
+        watermark: u64,
         refill: impl FnMut(usize, &mut Vec<Event>) -> usize,
     ) -> Dispatched {
         if self.end.is_some() {
             // The sinks' books are closed: what comes now is for whoever reads the statistics to settle.
             return Dispatched::Nothing;
         }
-        if self.ready.is_none() {
-            let events = self.batcher.next_batch(cut, refill);
+        if self.blocked.is_none() {
+            let events = self.batcher.next_batch(watermark, refill);
             if events.is_empty() {
                 return Dispatched::Nothing;
             }
@@ -96,14 +96,14 @@ impl Dispatcher {
             let spilled = events.iter().map(Event::spilled_bytes).sum();
             let charge = weigh(events);
             let batch = Batch::new(events.drain(..).collect(), self.enrichment.clone());
-            self.ready = Some(BlockedBatch { batch, charge, spilled });
+            self.blocked = Some(BlockedBatch { batch, charge, spilled });
         }
-        let has_room = |ready: &mut BlockedBatch| stations.iter().all(|station| station.has_room(ready.charge));
-        let Some(BlockedBatch { batch, charge, spilled }) = self.ready.take_if(has_room) else {
+        let has_room = |blocked: &mut BlockedBatch| sinks.iter().all(|sink| sink.has_room(blocked.charge));
+        let Some(BlockedBatch { batch, charge, spilled }) = self.blocked.take_if(has_room) else {
             return Dispatched::Blocked;
         };
-        for station in stations {
-            station.hand_over(&batch, charge);
+        for sink in sinks {
+            sink.hand_over(&batch, charge);
         }
         self.dispatched += batch.len() as u64;
         queue.account().release(spilled);
@@ -112,12 +112,12 @@ impl Dispatcher {
 
     /// Ends the intake book, whose lanes are closed: what is here or in the lanes counts as dispatched, and dropped at
     /// every sink. Returns whether the lanes are empty for good: a caller may stand between its permit and its event.
-    pub(crate) fn discard_all(&mut self, queue: &Queue, stations: &[Arc<Station>], why: DropReason) -> bool {
-        let ready = self.ready.take();
-        let waiting = ready.iter().flat_map(|ready| ready.batch.iter());
+    pub(crate) fn discard_all(&mut self, queue: &Queue, sinks: &[Arc<Station>], reason: DropReason) -> bool {
+        let blocked = self.blocked.take();
+        let waiting = blocked.iter().flat_map(|blocked| blocked.batch.iter());
         let mut spilled = 0;
         let mut drop_one = |event: &Event, spilled: &mut usize| {
-            stations.iter().for_each(|station| station.drop_undispatched(event, why));
+            sinks.iter().for_each(|sink| sink.drop_undispatched(event, reason));
             *spilled += event.spilled_bytes();
             self.dispatched += 1;
         };

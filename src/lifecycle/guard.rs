@@ -34,17 +34,17 @@ pub struct ShutdownGuard {
 
 impl Drop for ShutdownGuard {
     fn drop(&mut self) {
-        let shared = self.logger.shared();
-        if shared.shutdown.is_done() {
+        let core = self.logger.core();
+        if core.shutdown.is_done() {
             return;
         }
         // Whoever wants the numbers awaits `shutdown`; for a guard they are said if something was lost.
-        shared.report_losses.store(true, Ordering::Relaxed);
-        match (shared.home, Handle::try_current()) {
+        core.report_losses.store(true, Ordering::Relaxed);
+        match (core.home, Handle::try_current()) {
             (Host::Runtime { id, is_current_thread: true }, Ok(here)) if id == here.id() => {
-                shared.shutdown.request(Duration::ZERO);
-                shared.diagnostics.report(Diagnostic::GuardCannotWait);
-                shared.finalize(StopReason::DeadlineExceeded);
+                core.shutdown.request(Duration::ZERO);
+                core.diagnostics.report(Diagnostic::GuardCannotWait);
+                core.finalize(StopReason::DeadlineExceeded);
                 // A handler is called where the logger runs, which is here, after this.
                 return diagnostics::wait_written();
             }
@@ -53,7 +53,7 @@ impl Drop for ShutdownGuard {
             }
             _ => drop(block_on(self.logger.shutdown(self.timeout))),
         }
-        shared.diagnostics.wait_written();
+        core.diagnostics.wait_written();
     }
 }
 

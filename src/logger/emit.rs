@@ -13,7 +13,7 @@ impl Logger {
     /// [`Overflow::Block`](crate::Overflow::Block)): an event that finds no room is dealt with as the overflow policy
     /// says, and counted.
     pub fn emit(&self, event: Event) {
-        if self.shared.filter.allows_event(&event) {
+        if self.core.filter.allows_event(&event) {
             self.__emit(event);
         }
     }
@@ -26,16 +26,16 @@ impl Logger {
     /// Hands the event back, which is then counted nowhere.
     pub fn try_emit(&self, mut event: Event) -> Result<(), TryEmitError> {
         let context = event.context().cloned();
-        if !self.shared.filter.allows_event(&event) {
+        if !self.core.filter.allows_event(&event) {
             return Ok(());
         }
         // What is handed back is whole, and shows what it showed.
-        let whole = self.shared.queue.hides_some_of(&event).then(|| event.clone());
+        let whole = self.core.queue.hides_some_of(&event).then(|| event.clone());
         if !self.prepare(&mut event) {
             return Ok(());
         }
         let as_it_was = |event: Event| whole.unwrap_or(event).in_context(context);
-        self.shared.queue.try_push(event).map_err(|refused| match refused {
+        self.core.queue.try_push(event).map_err(|refused| match refused {
             TryEmitError::Full(event) => TryEmitError::Full(as_it_was(event)),
             TryEmitError::Closed(event) => TryEmitError::Closed(as_it_was(event)),
         })
@@ -52,16 +52,16 @@ impl Logger {
     /// # Cancel safety
     /// Dropped before it is ready, the event is not accepted and counted nowhere.
     pub async fn emit_wait(&self, mut event: Event) -> Result<(), EmitError> {
-        if !self.shared.filter.allows_event(&event) || !self.prepare(&mut event) {
+        if !self.core.filter.allows_event(&event) || !self.prepare(&mut event) {
             return Ok(());
         }
-        self.shared.queue.push_wait(event).await.map_err(|reason| EmitError { reason })
+        self.core.queue.push_wait(event).await.map_err(|reason| EmitError { reason })
     }
 
     /// Gives the event its context; whether it may enter at all.
     #[inline(always)]
     fn prepare(&self, event: &mut Event) -> bool {
-        if self.shared.queue.is_special_here() {
+        if self.core.queue.is_special_here() {
             return self.prepare_specially(event);
         }
         if let Some(context) = &self.context {
@@ -73,13 +73,13 @@ impl Logger {
     // Cold, which says where it is put: who is not here keeps the registers.
     #[cold]
     fn prepare_specially(&self, event: &mut Event) -> bool {
-        self.shared.queue.prepare(event, self.context.as_ref())
+        self.core.queue.prepare(event, self.context.as_ref())
     }
 
     #[doc(hidden)]
     #[inline]
     pub fn __enabled(&self, callsite: &'static Callsite, level: Level) -> bool {
-        self.shared.filter.allows(callsite, level)
+        self.core.filter.allows(callsite, level)
     }
 
     /// For a call that is sampled and has passed the filter: how many events the sampling left out since the last that
@@ -88,7 +88,7 @@ impl Logger {
     pub fn __sampled(&self, sampler: &'static Sampler) -> Option<u64> {
         let left_out = sampler.admit();
         if left_out.is_none() {
-            self.shared.queue.count_sampled();
+            self.core.queue.count_sampled();
         }
         left_out
     }
@@ -101,7 +101,7 @@ impl Logger {
         if !self.prepare(&mut event) {
             return;
         }
-        let queue = &self.shared.queue;
+        let queue = &self.core.queue;
         match queue.claim(&mut event) {
             Ok(place) => queue.fill(place, event),
             Err(miss) => queue.missed(event, miss),
@@ -110,8 +110,8 @@ impl Logger {
 
     /// Emits an event that must not keep its thread longer than this, whatever the overflow policy.
     pub(crate) fn emit_within(&self, mut event: Event, most: Duration) {
-        if self.shared.filter.allows_event(&event) && self.prepare(&mut event) {
-            self.shared.queue.push_within(event, most);
+        if self.core.filter.allows_event(&event) && self.prepare(&mut event) {
+            self.core.queue.push_within(event, most);
         }
     }
 }

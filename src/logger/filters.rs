@@ -12,7 +12,7 @@ use crate::filter::{Filter, ParseFilterError};
 impl Logger {
     /// The filter in force.
     pub fn filter(&self) -> Filter {
-        Filter::clone(&self.shared.filter.current())
+        Filter::clone(&self.core.filter.current())
     }
 
     /// Replaces the filter, for every handle, from the next call on. The grammar is [`Filter`]'s.
@@ -23,7 +23,7 @@ impl Logger {
     /// # Errors
     /// Names the directive that is wrong and its column; the old filter stays.
     pub fn set_filter(&self, filter: &str) -> Result<(), ParseFilterError> {
-        filter.parse::<Filter>().map(|filter| self.shared.filter.set(filter))
+        filter.parse::<Filter>().map(|filter| self.core.filter.set(filter))
     }
 
     /// Replaces the filter for a time: `debug` for ten minutes, say, and nobody has to remember to turn it off.
@@ -40,8 +40,8 @@ impl Logger {
     /// As [`Logger::set_filter`].
     pub fn set_filter_for(&self, filter: &str, time: Duration) -> Result<(), ParseFilterError> {
         let filter = filter.parse()?;
-        self.shared.filter.set_for(filter, time);
-        self.shared.queue.signal().nudge();
+        self.core.filter.set_for(filter, time);
+        self.core.queue.signal().nudge();
         Ok(())
     }
 
@@ -52,24 +52,24 @@ impl Logger {
     /// There is no sink of this name, or a directive is wrong; the old filter stays.
     pub fn set_sink_filter(&self, sink: &str, filter: &str) -> Result<(), SinkFilterError> {
         let fail = |problem| SinkFilterError { sink: sink.to_owned(), problem };
-        let station = self.shared.sinks.iter().find(|station| station.name() == sink);
-        let station = station.ok_or_else(|| {
-            fail(SinkFilterErrorKind::Unknown(self.shared.sinks.iter().map(|known| known.name().to_owned()).collect()))
+        let handle = self.core.sinks.iter().find(|handle| handle.name() == sink);
+        let handle = handle.ok_or_else(|| {
+            fail(SinkFilterErrorKind::Unknown(self.core.sinks.iter().map(|known| known.name().to_owned()).collect()))
         })?;
-        station.set_filter(filter.parse().map_err(|error| fail(SinkFilterErrorKind::Directive(error)))?);
+        handle.set_filter(filter.parse().map_err(|error| fail(SinkFilterErrorKind::Directive(error)))?);
         Ok(())
     }
 
     /// Has `call` called after each replacement of the filter. It must not log or block.
     #[cfg(feature = "tracing")]
     pub(crate) fn on_filter_change(&self, call: fn()) {
-        self.shared.filter.on_change(call);
+        self.core.filter.on_change(call);
     }
 
     /// Tells `follower` the lowest threshold of the filter, now and of each new one. It must not log or block.
     #[cfg(feature = "log")]
     pub(crate) fn follow_filter(&self, follower: fn(LevelFilter)) {
-        self.shared.filter.follow(follower);
+        self.core.filter.follow(follower);
     }
 }
 

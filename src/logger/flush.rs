@@ -18,9 +18,9 @@ impl Logger {
     /// Dropping the future takes back the request at most; no event is affected.
     pub async fn flush(&self, timeout: Duration) -> FlushReport {
         let since = Instant::now();
-        let request = self.shared.request_flush(timeout);
-        race(self.shared.wait_for_flush(&request), timer::at(since.checked_add(timeout))).await;
-        self.shared.flush_report(&request, since)
+        let request = self.core.request_flush(timeout);
+        race(self.core.wait_for_flush(&request), timer::at(since.checked_add(timeout))).await;
+        self.core.flush_report(&request, since)
     }
 
     /// As [`Logger::flush`], on this thread.
@@ -38,7 +38,7 @@ impl Logger {
     /// As [`Logger::flush`], without waiting for it.
     #[cfg(feature = "log")]
     pub(crate) fn begin_flush(&self) {
-        self.shared.begin_flush();
+        self.core.begin_flush();
     }
 
     /// As [`Logger::flush`], on this thread: the caller answers for blocking it.

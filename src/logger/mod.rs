@@ -33,13 +33,13 @@ use crate::stats::Stats;
 /// of every event. Dropping the last handle starts a shutdown in the background that nobody waits for: if the process
 /// ends first, what was pending is lost and nothing says how much.
 pub struct Logger {
-    shared: Arc<LoggerCore>,
+    core: Arc<LoggerCore>,
     context: Option<Arc<SharedFields>>,
 }
 
 impl Logger {
-    pub(crate) fn new(shared: Arc<LoggerCore>) -> Self {
-        Logger { shared, context: None }
+    pub(crate) fn new(core: Arc<LoggerCore>) -> Self {
+        Logger { core, context: None }
     }
 
     /// A logger whose events carry one more field, and all of this one's.
@@ -55,8 +55,8 @@ impl Logger {
         self.in_context(SharedFields::with_fields_over(&fields, self.context.as_deref()))
     }
 
-    pub(crate) fn shared(&self) -> &Arc<LoggerCore> {
-        &self.shared
+    pub(crate) fn core(&self) -> &Arc<LoggerCore> {
+        &self.core
     }
 
     fn in_context(&self, context: SharedFields) -> Logger {
@@ -67,40 +67,40 @@ impl Logger {
 
     /// The context with what is to be hidden masked, paid for by the queue's account if that has room.
     pub(crate) fn admit_context(&self, context: SharedFields) -> Arc<SharedFields> {
-        self.shared.queue.admit_context(context)
+        self.core.queue.admit_context(context)
     }
 
     /// Whether an event of this level and target would pass the filter.
     pub fn enabled(&self, level: Level, target: &str) -> bool {
-        self.shared.filter.allows_target(target, level)
+        self.core.filter.allows_target(target, level)
     }
 
     /// Both books and every sink's numbers at this moment: a consistent snapshot.
     pub fn stats(&self) -> Stats {
-        self.shared.stats()
+        self.core.stats()
     }
 
     /// Closes the circuit breaker of the sink of this name: its next batch is written at once. Returns whether there is
     /// such a sink.
     pub fn reset_breaker(&self, sink: &str) -> bool {
-        let station = self.shared.sinks.iter().find(|station| station.name() == sink);
-        station.inspect(|station| station.reset_breaker()).is_some()
+        let handle = self.core.sinks.iter().find(|handle| handle.name() == sink);
+        handle.inspect(|handle| handle.reset_breaker()).is_some()
     }
 
     /// Begins a new window for the sinks' latency percentiles.
     pub fn reset_latency(&self) {
-        self.shared.sinks.iter().for_each(|station| station.reset_latency());
+        self.core.sinks.iter().for_each(|sink| sink.reset_latency());
     }
 
     /// Where the metrics are served, with [`Builder::prometheus`].
     #[cfg(feature = "prometheus")]
     pub fn prometheus_addr(&self) -> Option<std::net::SocketAddr> {
-        self.shared.prometheus_addr
+        self.core.prometheus_addr
     }
 
     /// Whether it runs, drains, or has ended.
     pub fn health(&self) -> Health {
-        self.shared.health()
+        self.core.health()
     }
 }
 
@@ -116,35 +116,32 @@ impl Logger {
     /// The least important level that passes the filter for some target, if any does.
     #[cfg(feature = "tracing")]
     pub(crate) fn lowest_level(&self) -> Option<Level> {
-        Level::ALL.into_iter().find(|level| self.shared.filter.may_allow(*level))
+        Level::ALL.into_iter().find(|level| self.core.filter.may_allow(*level))
     }
 
     pub(crate) fn host(&self) -> Host {
-        self.shared.home
+        self.core.home
     }
 }
 
 impl Clone for Logger {
     fn clone(&self) -> Self {
         // Relaxed, as in `Arc`: the new handle comes from one that is there.
-        self.shared.handles.fetch_add(1, Ordering::Relaxed);
-        Logger { shared: self.shared.clone(), context: self.context.clone() }
+        self.core.handles.fetch_add(1, Ordering::Relaxed);
+        Logger { core: self.core.clone(), context: self.context.clone() }
     }
 }
 
 impl Drop for Logger {
     fn drop(&mut self) {
-        if self.shared.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.shared.shutdown.request(self.shared.shutdown_timeout);
+        if self.core.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.core.shutdown.request(self.core.shutdown_timeout);
         }
     }
 }
 
 impl std::fmt::Debug for Logger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Logger")
-            .field("name", &self.shared.name)
-            .field("context", &self.context)
-            .finish_non_exhaustive()
+        f.debug_struct("Logger").field("name", &self.core.name).field("context", &self.context).finish_non_exhaustive()
     }
 }

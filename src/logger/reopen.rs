@@ -16,23 +16,23 @@ impl Logger {
     /// # Cancel safety
     /// A reopen that was asked for happens all the same.
     pub async fn reopen(&self, timeout: Duration) -> Result<(), ReopenError> {
-        let tickets: Vec<u64> = self.shared.sinks.iter().map(|station| station.ask_reopen()).collect();
-        race(self.wait_for_reopen(&tickets), timer::at(Instant::now().checked_add(timeout))).await;
-        let answers = self.shared.sinks.iter().zip(&tickets).map(|(station, ticket)| {
-            let answer = station.reopen_answer(*ticket).map_or(Err(None), |answer| answer.map_err(Some));
-            answer.err().map(|error| (station.name().to_owned(), error))
+        let ids: Vec<u64> = self.core.sinks.iter().map(|sink| sink.ask_reopen()).collect();
+        race(self.wait_for_reopen(&ids), timer::at(Instant::now().checked_add(timeout))).await;
+        let results = self.core.sinks.iter().zip(&ids).map(|(sink, id)| {
+            let result = sink.reopen_answer(*id).map_or(Err(None), |result| result.map_err(Some));
+            result.err().map(|error| (sink.name().to_owned(), error))
         });
-        let failed: Vec<_> = answers.flatten().collect();
+        let failed: Vec<_> = results.flatten().collect();
         if failed.is_empty() { Ok(()) } else { Err(ReopenError { failed }) }
     }
 
-    async fn wait_for_reopen(&self, tickets: &[u64]) {
-        let stations = &self.shared.sinks;
+    async fn wait_for_reopen(&self, ids: &[u64]) {
+        let sinks = &self.core.sinks;
         loop {
-            let mut progress = pin!(self.shared.notifiers.progress.notified());
+            let mut progress = pin!(self.core.notifiers.progress.notified());
             progress.as_mut().enable();
-            let is_answered = stations.iter().zip(tickets).all(|(station, id)| station.reopen_answer(*id).is_some());
-            if is_answered || self.shared.shutdown.is_done() {
+            let is_answered = sinks.iter().zip(ids).all(|(sink, id)| sink.reopen_answer(*id).is_some());
+            if is_answered || self.core.shutdown.is_done() {
                 return;
             }
             progress.await;

@@ -27,10 +27,10 @@ impl Logger {
     /// # Cancel safety
     /// A shutdown that was begun goes on if the future is dropped; call again for the report.
     pub async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
-        let shared = &self.shared;
-        shared.shutdown.request(timeout);
-        race(shared.shutdown.wait_done(), shared.shutdown.wait_deadline()).await;
-        (*shared.finalize(StopReason::DeadlineExceeded)).clone()
+        let core = &self.core;
+        core.shutdown.request(timeout);
+        race(core.shutdown.wait_done(), core.shutdown.wait_deadline()).await;
+        (*core.finalize(StopReason::DeadlineExceeded)).clone()
     }
 
     /// As [`Logger::shutdown`], on this thread.
@@ -51,14 +51,14 @@ impl Logger {
     ///
     /// A hook added after the shutdown began may not run.
     pub fn on_shutdown(&self, hook: impl FnOnce() -> BoxFuture<'static, Result<(), BoxError>> + Send + 'static) {
-        self.shared.hooks.add(Box::new(hook));
+        self.core.hooks.add(Box::new(hook));
     }
 
     /// As [`Logger::shutdown`] for those who do not look at the report: what was lost is said, before this ends.
     #[cfg(all(unix, feature = "signal"))]
     pub(crate) async fn shutdown_and_report(&self, timeout: Duration) {
-        self.shared.report_losses.store(true, Ordering::Relaxed);
+        self.core.report_losses.store(true, Ordering::Relaxed);
         drop(self.shutdown(timeout).await);
-        self.shared.diagnostics.wait_written();
+        self.core.diagnostics.wait_written();
     }
 }

@@ -29,11 +29,11 @@ async fn an_event_between_permit_and_publication_at_close_is_delivered_on_a_curr
     let memory = MemorySink::new();
     let builder = Logger::builder().lanes(2).sink("memory", memory.clone());
     let logger = builder.start_on(&Handle::current()).expect("a good configuration");
-    let permit = logger.shared.queue.permit(1);
+    let permit = logger.core.queue.permit(1);
     let mut shutdown = pin!(logger.shutdown(PATIENCE));
     // A paused clock goes on only when no task can: the flush task has done all it could.
     let early = tokio::time::timeout(Duration::from_secs(1), shutdown.as_mut()).await;
-    assert!(early.is_err() && logger.shared.queue.is_closed(), "it waits for the event");
+    assert!(early.is_err() && logger.core.queue.is_closed(), "it waits for the event");
     permit.send(event());
     assert_delivered(&shutdown.await, &memory);
 }
@@ -43,10 +43,10 @@ fn an_event_between_permit_and_publication_at_close_is_delivered_on_a_thread_of_
     let memory = MemorySink::new();
     let builder = Logger::builder().lanes(2).sink("memory", memory.clone());
     let logger = builder.start().expect("a good configuration");
-    let permit = logger.shared.queue.permit(1);
+    let permit = logger.core.queue.permit(1);
     let report = std::thread::scope(|scope| {
         let shutdown = scope.spawn(|| logger.shutdown_blocking(PATIENCE));
-        while !logger.shared.queue.is_closed() {
+        while !logger.core.queue.is_closed() {
             std::thread::yield_now();
         }
         assert!(!shutdown.is_finished());
@@ -62,7 +62,7 @@ async fn flushes_that_nobody_waits_for_take_the_room_of_one() {
     let memory = MemorySink::new();
     let builder = Logger::builder().lanes(1).sink("memory", memory.clone());
     let logger = builder.start_on(&Handle::current()).expect("a good configuration");
-    let known = || logger.shared.flushes.lock().expect("no panic").len();
+    let known = || logger.core.flushes.lock().expect("no panic").len();
     for _ in 0..100 {
         logger.emit(event());
         logger.begin_flush();
@@ -70,7 +70,7 @@ async fn flushes_that_nobody_waits_for_take_the_room_of_one() {
     assert_eq!((known(), memory.total()), (1, 0));
     memory.wait_for(100, PATIENCE).await.expect("the flush brings them");
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!((known(), logger.shared.pending_flushes().len()), (0, 0));
+    assert_eq!((known(), logger.core.pending_flushes().len()), (0, 0));
     let report = logger.shutdown(PATIENCE).await;
     assert_eq!((report.check(), report.sinks[0].delivered), (Ok(()), 100));
 }
@@ -81,7 +81,7 @@ async fn an_event_published_after_the_deadline_is_in_no_report_and_the_books_sti
     let builder = Logger::builder().lanes(1).sink("memory", memory.clone());
     let logger = builder.start_on(&Handle::current()).expect("a good configuration");
     logger.emit(event());
-    let permit = logger.shared.queue.permit(0);
+    let permit = logger.core.queue.permit(0);
     let report = logger.shutdown(Duration::from_secs(1)).await;
     assert!(report.timed_out);
     assert_eq!((report.check(), report.accepted, report.sinks[0].delivered), (Ok(()), 1, 1));

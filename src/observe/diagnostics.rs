@@ -134,7 +134,7 @@ pub(crate) struct Diagnostics {
     name: String,
     handler: Option<Handler>,
     // A std lock: held to move one report.
-    waiting: Mutex<PendingReports>,
+    pending: Mutex<PendingReports>,
     arrived: Notify,
     handled: Condvar,
     /// Something was passed to standard error.
@@ -156,35 +156,35 @@ impl Diagnostics {
         Diagnostics {
             name,
             handler,
-            waiting: Mutex::default(),
+            pending: Mutex::default(),
             arrived: Notify::new(),
             handled: Condvar::new(),
             on_stderr: AtomicBool::new(false),
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, PendingReports> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pending(&self) -> MutexGuard<'_, PendingReports> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write_stderr(&self, trouble: &Diagnostic) {
+    fn write_stderr(&self, diagnostic: &Diagnostic) {
         self.on_stderr.store(true, Ordering::Relaxed);
-        stderr_line(format!("{}: {trouble}", self.name));
+        stderr_line(format!("{}: {diagnostic}", self.name));
     }
 
     /// Passes trouble on; never waits.
-    pub(crate) fn report(&self, trouble: Diagnostic) {
-        let mut waiting = self.waiting();
-        if self.handler.is_none() || waiting.ended {
-            drop(waiting);
-            return self.write_stderr(&trouble);
+    pub(crate) fn report(&self, diagnostic: Diagnostic) {
+        let mut pending = self.pending();
+        if self.handler.is_none() || pending.ended {
+            drop(pending);
+            return self.write_stderr(&diagnostic);
         }
-        if waiting.reports.len() < MAX_PENDING {
-            waiting.reports.push_back(trouble);
+        if pending.reports.len() < MAX_PENDING {
+            pending.reports.push_back(diagnostic);
         } else {
-            waiting.missing += 1;
+            pending.missing += 1;
         }
-        drop(waiting);
+        drop(pending);
         self.arrived.notify_one();
     }
 
@@ -212,13 +212,13 @@ impl Diagnostics {
         if let Some(handler) = &self.handler {
             self.handle_pending(handler);
         }
-        self.waiting().ended = true;
+        self.pending().ended = true;
     }
 
     /// Says on standard error what waits for a handler that is not called, since its runtime is not polled.
     pub(crate) fn drain_to_stderr(&self) {
-        while let Some(trouble) = self.waiting().take() {
-            self.write_stderr(&trouble);
+        while let Some(diagnostic) = self.pending().take() {
+            self.write_stderr(&diagnostic);
         }
     }
 
@@ -226,8 +226,8 @@ impl Diagnostics {
     /// thread that runs the handler.
     pub(crate) fn wait_written(&self) {
         let is_waiting =
-            |waiting: &mut PendingReports| waiting.handling || waiting.missing > 0 || !waiting.reports.is_empty();
-        let waited = self.handled.wait_timeout_while(self.waiting(), DROP_WAIT, is_waiting);
+            |pending: &mut PendingReports| pending.handling || pending.missing > 0 || !pending.reports.is_empty();
+        let waited = self.handled.wait_timeout_while(self.pending(), DROP_WAIT, is_waiting);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
         self.drain_to_stderr();
         wait_written();
@@ -235,13 +235,13 @@ impl Diagnostics {
 
     fn handle_pending(&self, handler: &Handler) {
         loop {
-            let mut waiting = self.waiting();
-            let next = waiting.take();
-            waiting.handling = next.is_some();
-            drop(waiting);
-            let Some(trouble) = next else { return self.handled.notify_all() };
+            let mut pending = self.pending();
+            let next = pending.take();
+            pending.handling = next.is_some();
+            drop(pending);
+            let Some(diagnostic) = next else { return self.handled.notify_all() };
             let _scope = suppress::SuppressGuard::enter();
-            if catch_unwind(AssertUnwindSafe(|| handler(&trouble))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| handler(&diagnostic))).is_err() {
                 self.write_stderr(&Diagnostic::CallbackPanicked { callback: "on_error" });
             }
         }

@@ -9,14 +9,14 @@ use super::shutdown::StopReason;
 use crate::dispatch::{Dispatched, NO_WATERMARK};
 
 /// Hands out everything that was accepted before the lanes closed.
-pub(super) async fn drain_after_close(shared: &LoggerCore) {
-    let LoggerCore { queue, sinks: stations, notifiers: bells, .. } = shared;
+pub(super) async fn drain_after_close(core: &LoggerCore) {
+    let LoggerCore { queue, sinks, notifiers, .. } = core;
     loop {
         let progress = std::future::poll_fn(|cx| {
             let mut is_waiting = false;
-            let mut desk = shared.desk();
-            desk.begin();
-            let progress = desk.dispatch(queue, stations, NO_WATERMARK, |lane, into| {
+            let mut dispatcher = core.dispatcher();
+            dispatcher.begin();
+            let progress = dispatcher.dispatch(queue, sinks, NO_WATERMARK, |lane, into| {
                 match queue.poll_drain_closed(lane, cx, into) {
                     Poll::Ready(taken) => taken,
                     Poll::Pending => {
@@ -30,26 +30,26 @@ pub(super) async fn drain_after_close(shared: &LoggerCore) {
         .await;
         match progress {
             Dispatched::Batch(events) => {
-                shared.metrics.batch_events.record(events as f64);
+                core.metrics.batch_events.record(events as f64);
                 yield_now().await;
             }
-            Dispatched::Blocked => bells.room.notified().await,
+            Dispatched::Blocked => notifiers.room.notified().await,
             Dispatched::Nothing => break,
         }
     }
-    let open = shared.pending_flushes();
-    shared.push_barriers(open.iter());
+    let open = core.pending_flushes();
+    core.push_barriers(open.iter());
 }
 
 /// Tells the sinks when the last fifth of a shutdown's time begins; never ends.
-pub(super) async fn start_fallback_phase(shared: &LoggerCore) -> StopReason {
-    shared.shutdown.wait_fraction(4, 5).await;
-    shared.sinks.iter().for_each(|station| station.begin_endgame());
+pub(super) async fn start_fallback_phase(core: &LoggerCore) -> StopReason {
+    core.shutdown.wait_fraction(4, 5).await;
+    core.sinks.iter().for_each(|sink| sink.begin_endgame());
     std::future::pending().await
 }
 
 /// A sink's task is gone: nothing is accepted that would not arrive everywhere. The other sinks get what there is.
-pub(super) fn stop_after_task_failure(shared: &LoggerCore) {
-    shared.queue.close_worker_gone();
-    shared.shutdown.request(shared.shutdown_timeout);
+pub(super) fn stop_after_task_failure(core: &LoggerCore) {
+    core.queue.close_worker_gone();
+    core.shutdown.request(core.shutdown_timeout);
 }

@@ -19,31 +19,31 @@ const PENDING_SEND_TIMEOUT: Duration = Duration::from_millis(100);
 
 impl LoggerCore {
     /// Closes the books, once; everybody gets the same report. Waits for nobody who can be stuck.
-    pub(crate) fn finalize(&self, ending: StopReason) -> Arc<ShutdownReport> {
-        let mut desk = self.desk();
-        if let Some((report, _)) = &desk.end {
+    pub(crate) fn finalize(&self, reason: StopReason) -> Arc<ShutdownReport> {
+        let mut dispatcher = self.dispatcher();
+        if let Some((report, _)) = &dispatcher.end {
             return report.clone();
         }
-        let why = match ending {
+        let reason_of_loss = match reason {
             StopReason::Completed | StopReason::DeadlineExceeded => DropReason::Deadline,
             StopReason::RuntimeGone => DropReason::RuntimeGone,
             StopReason::Panicked => DropReason::Panicked,
         };
-        match ending {
+        match reason {
             StopReason::Completed | StopReason::DeadlineExceeded => self.queue.close(),
             StopReason::RuntimeGone | StopReason::Panicked => self.queue.close_worker_gone(),
         }
-        self.discard_queued(&mut desk, why);
-        self.sinks.iter().for_each(|station| station.seal(why));
-        let (stats, intake) = self.snapshot(&mut desk);
+        self.discard_queued(&mut dispatcher, reason_of_loss);
+        self.sinks.iter().for_each(|sink| sink.seal(reason_of_loss));
+        let (stats, intake) = self.snapshot(&mut dispatcher);
         let elapsed = self.shutdown.requested().map_or(Duration::ZERO, |request| request.since.elapsed());
-        let timed_out = ending == StopReason::DeadlineExceeded;
+        let timed_out = reason == StopReason::DeadlineExceeded;
         let report = Arc::new(ShutdownReport::new(stats.clone(), self.hooks.failed(), timed_out, elapsed));
-        desk.end = Some((report.clone(), why));
-        drop(desk);
+        dispatcher.end = Some((report.clone(), reason_of_loss));
+        drop(dispatcher);
         self.stopped_at.get_or_init(SystemTime::now);
         self.publish_final_metrics(&stats, &intake, elapsed);
-        self.report_final_losses(ending, why, &report);
+        self.report_final_losses(reason, reason_of_loss, &report);
         self.shutdown.set_done();
         self.notifiers.progress.notify_waiters();
         report
@@ -62,13 +62,13 @@ impl LoggerCore {
     }
 
     /// Before the end is made known, so that those who wait for it can wait for this too.
-    fn report_final_losses(&self, ending: StopReason, why: DropReason, report: &ShutdownReport) {
-        let lost = |sink: &SinkReport| sink.dropped.get(why) + sink.unconfirmed;
+    fn report_final_losses(&self, reason: StopReason, reason_of_loss: DropReason, report: &ShutdownReport) {
+        let lost = |sink: &SinkReport| sink.dropped.get(reason_of_loss) + sink.unconfirmed;
         let lost: u64 = report.sinks.iter().map(lost).sum();
         // Also at a deadline: a task was found to be gone before.
         if self.queue.is_worker_gone() {
             self.diagnostics.report(Diagnostic::WorkerGone { lost });
-            if matches!(ending, StopReason::RuntimeGone | StopReason::Panicked) {
+            if matches!(reason, StopReason::RuntimeGone | StopReason::Panicked) {
                 // Where the logger runs, or ran: nobody else calls the handler any more.
                 self.diagnostics.close();
             }
@@ -80,9 +80,9 @@ impl LoggerCore {
 
     /// Settles what is left in the closed lanes. A caller that was interrupted between its permit and its event hides
     /// what is behind it in its lane; it is waited for, but not for ever: it may be stopped in a debugger.
-    fn discard_queued(&self, desk: &mut Dispatcher, why: DropReason) {
+    fn discard_queued(&self, dispatcher: &mut Dispatcher, reason_of_loss: DropReason) {
         let patience = Instant::now() + PENDING_SEND_TIMEOUT;
-        while !desk.discard_all(&self.queue, &self.sinks, why) && Instant::now() < patience {
+        while !dispatcher.discard_all(&self.queue, &self.sinks, reason_of_loss) && Instant::now() < patience {
             thread::yield_now();
         }
     }

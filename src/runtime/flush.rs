@@ -29,9 +29,9 @@ impl FlushRequest {
         self.expired.get_or_init(|| ());
     }
 
-    fn is_complete(&self, stations: &[Arc<Station>]) -> bool {
+    fn is_complete(&self, sinks: &[Arc<Station>]) -> bool {
         let is_flushed =
-            |barriers: &[Barrier]| stations.iter().zip(barriers).all(|(station, barrier)| station.is_flushed(*barrier));
+            |barriers: &[Barrier]| sinks.iter().zip(barriers).all(|(sink, barrier)| sink.is_flushed(*barrier));
         self.expired.get().is_some() || self.barriers.get().is_some_and(|barriers| is_flushed(barriers))
     }
 }
@@ -87,7 +87,7 @@ impl LoggerCore {
     /// Everything before these flushes is handed out: now the sinks are to flush.
     pub(crate) fn push_barriers<'a>(&self, requests: impl Iterator<Item = &'a Arc<FlushRequest>>) {
         for request in requests {
-            request.barriers.get_or_init(|| self.sinks.iter().map(|station| station.set_barrier()).collect());
+            request.barriers.get_or_init(|| self.sinks.iter().map(|sink| sink.set_barrier()).collect());
         }
     }
 
@@ -109,15 +109,15 @@ impl LoggerCore {
         let queued = match barriers {
             Some(_) => 0,
             None => {
-                let desk = self.desk();
-                self.queue.before(&request.positions) + desk.queued()
+                let dispatcher = self.dispatcher();
+                self.queue.before(&request.positions) + dispatcher.queued()
             }
         };
         let sinks: Vec<_> = self
             .sinks
             .iter()
             .enumerate()
-            .map(|(index, station)| station.flush_report(barriers.map(|barriers| barriers[index])))
+            .map(|(index, sink)| sink.flush_report(barriers.map(|barriers| barriers[index])))
             .collect();
         let complete = queued == 0 && sinks.iter().all(|sink| sink.flushed);
         FlushReport { complete, queued, sinks, elapsed: since.elapsed() }

@@ -64,54 +64,54 @@ enum Wake {
 }
 
 /// Runs a logger to its end. Its books are closed also if the future is dropped before its first poll.
-pub(crate) fn run(shared: Arc<LoggerCore>, kit: FlushTaskParts) -> impl Future<Output = ()> + Send {
-    let gone = FinalizeOnDrop { shared, ending: StopReason::RuntimeGone };
+pub(crate) fn run(core: Arc<LoggerCore>, parts: FlushTaskParts) -> impl Future<Output = ()> + Send {
+    let finalizer = FinalizeOnDrop { core, reason: StopReason::RuntimeGone };
     // A recorder of the user's, say, may log when it is brought up to date; and what panics in here is said by the books and
     // diagnostics: it is no event for the queue it may have broken.
-    suppress(run_guarded(gone, kit))
+    suppress(run_guarded(finalizer, parts))
 }
 
-async fn run_guarded(mut gone: FinalizeOnDrop, kit: FlushTaskParts) {
-    let shared = gone.shared.clone();
-    let mut companions = JoinSet::new();
-    kit.background_tasks.into_iter().for_each(|task| spawn(&mut companions, task));
+async fn run_guarded(mut finalizer: FinalizeOnDrop, parts: FlushTaskParts) {
+    let core = finalizer.core.clone();
+    let mut background = JoinSet::new();
+    parts.background_tasks.into_iter().for_each(|task| spawn(&mut background, task));
     {
-        let shared = shared.clone();
-        spawn(&mut companions, async move { shared.diagnostics.run().await });
+        let core = core.clone();
+        spawn(&mut background, async move { core.diagnostics.run().await });
     }
     let mut pipelines = JoinSet::new();
-    for (station, line) in shared.sinks.iter().zip(kit.lines) {
-        spawn(&mut pipelines, deliver(station.clone(), line));
+    for (sink, line) in core.sinks.iter().zip(parts.lines) {
+        spawn(&mut pipelines, deliver(sink.clone(), line));
     }
-    let worker = FlushTask {
-        shared: &shared,
-        ticks: ticks(kit.flush_interval),
-        cancel: kit.cancel,
-        gauges: kit.pressure_monitors,
-        enrichers: kit.enrichers,
+    let task = FlushTask {
+        core: &core,
+        ticks: ticks(parts.flush_interval),
+        cancel: parts.cancel,
+        pressure_monitors: parts.pressure_monitors,
+        enrichers: parts.enrichers,
         grace_deadline: None,
         is_blocked: false,
         recheck_pending_send: false,
         deadlines: Vec::new(),
-        lease: FilterOverride::default(),
+        filter_override: FilterOverride::default(),
         metrics_due: Instant::now() + METRICS_INTERVAL,
     };
     let life = async {
-        let lived = AssertUnwindSafe(worker.run_to_end(pipelines)).catch_unwind().await;
+        let reason = AssertUnwindSafe(task.run_to_end(pipelines)).catch_unwind().await;
         // Before the end is made known: whoever starts the next logger then finds the port free.
-        companions.shutdown().await;
-        shared.diagnostics.finish().await;
-        lived
+        background.shutdown().await;
+        core.diagnostics.finish().await;
+        reason
     };
-    gone.ending = tokio::select! {
+    finalizer.reason = tokio::select! {
         biased;
-        lived = life => lived.unwrap_or(StopReason::Panicked),
-        () = shared.shutdown.wait_fraction(1, 1) => StopReason::DeadlineExceeded,
+        reason = life => reason.unwrap_or(StopReason::Panicked),
+        () = core.shutdown.wait_fraction(1, 1) => StopReason::DeadlineExceeded,
         // Somebody else's clock came first and the books are closed.
-        () = shared.shutdown.wait_done() => StopReason::DeadlineExceeded,
-        ending = start_fallback_phase(&shared) => ending,
+        () = core.shutdown.wait_done() => StopReason::DeadlineExceeded,
+        reason = start_fallback_phase(&core) => reason,
     };
-    drop(gone);
+    drop(finalizer);
 }
 
 fn ticks(period: Duration) -> Interval {
@@ -123,23 +123,23 @@ fn ticks(period: Duration) -> Interval {
 
 /// Closes the books on every way out, also when the runtime drops the flush task where it stands.
 struct FinalizeOnDrop {
-    shared: Arc<LoggerCore>,
-    ending: StopReason,
+    core: Arc<LoggerCore>,
+    reason: StopReason,
 }
 
 impl Drop for FinalizeOnDrop {
     fn drop(&mut self) {
-        self.shared.finalize(self.ending);
+        self.core.finalize(self.reason);
         // From here on nobody runs the user's handler.
-        self.shared.diagnostics.close();
+        self.core.diagnostics.close();
     }
 }
 
 struct FlushTask<'a> {
-    shared: &'a Arc<LoggerCore>,
+    core: &'a Arc<LoggerCore>,
     ticks: Interval,
     cancel: Option<Cancellation>,
-    gauges: Vec<PressureMonitor>,
+    pressure_monitors: Vec<PressureMonitor>,
     enrichers: Enrichers,
     grace_deadline: Option<Instant>,
     /// A batch waits for room at a sink.
@@ -148,39 +148,39 @@ struct FlushTask<'a> {
     recheck_pending_send: bool,
     /// The open flushes' deadlines on this runtime's clock.
     deadlines: Vec<(Arc<FlushRequest>, Instant)>,
-    lease: FilterOverride,
+    filter_override: FilterOverride,
     metrics_due: Instant,
 }
 
 impl FlushTask<'_> {
     /// From the first event to the last sink's close.
     async fn run_to_end(mut self, mut pipelines: JoinSet<()>) -> StopReason {
-        let shared = self.shared;
+        let core = self.core;
         let supervised = async {
             tokio::select! {
                 biased;
-                () = shared.shutdown.wait_requested() => {}
+                () = core.shutdown.wait_requested() => {}
                 // Before they are told to, they end only by a fault of ours, or of a recorder of the user's.
-                _ = pipelines.join_next() => stop_after_task_failure(shared),
+                _ = pipelines.join_next() => stop_after_task_failure(core),
             }
         };
         self.run_until(supervised).await;
         // Hooks may log, so the intake stays open and is served while they run.
         let mut hooks = JoinSet::new();
-        hooks.spawn(run_hooks(shared.clone()));
+        hooks.spawn(run_hooks(core.clone()));
         self.run_until(async { drop(hooks.join_next().await) }).await;
-        shared.queue.close();
-        if shared.queue.before(&shared.queue.accepted_positions()) > 0 {
+        core.queue.close();
+        if core.queue.before(&core.queue.accepted_positions()) > 0 {
             self.enrich();
         }
         let closed = async {
-            drain_after_close(shared).await;
-            publish_queue_losses(shared);
-            shared.sinks.iter().for_each(|station| station.begin_close());
+            drain_after_close(core).await;
+            publish_queue_losses(core);
+            core.sinks.iter().for_each(|sink| sink.begin_close());
             while let Some(ended) = pipelines.join_next().await {
                 // With all of its events settled it had only itself left to drop.
-                if ended.is_err() && shared.has_pending_events() {
-                    shared.queue.close_worker_gone();
+                if ended.is_err() && core.has_pending_events() {
+                    core.queue.close_worker_gone();
                 }
             }
         };
@@ -190,7 +190,7 @@ impl FlushTask<'_> {
             () = self.run_timers() => {}
         }
         self.check_pressure();
-        if shared.queue.is_worker_gone() { StopReason::Panicked } else { StopReason::Completed }
+        if core.queue.is_worker_gone() { StopReason::Panicked } else { StopReason::Completed }
     }
 
     async fn run_until(&mut self, done: impl Future<Output = ()>) {
@@ -204,12 +204,12 @@ impl FlushTask<'_> {
                 () = until(self.grace_deadline) => Wake::GraceExpired,
                 // Before the signal, which under load is always up: a tick comes once in an interval.
                 _ = self.ticks.tick() => Wake::Interval,
-                () = self.shared.queue.signal().wait() => Wake::Signal,
-                () = self.shared.notifiers.room.notified(), if self.is_blocked => Wake::Room,
+                () = self.core.queue.signal().wait() => Wake::Signal,
+                () = self.core.notifiers.room.notified(), if self.is_blocked => Wake::Room,
                 () = until(timer) => Wake::Timer,
-                () = self.shared.heartbeat_request.notified() => Wake::Heartbeat,
+                () = self.core.heartbeat_request.notified() => Wake::Heartbeat,
             };
-            self.shared.heartbeat.fetch_add(1, Ordering::Relaxed);
+            self.core.heartbeat.fetch_add(1, Ordering::Relaxed);
             match wake {
                 Wake::Done => return,
                 Wake::Interval => {
@@ -229,12 +229,12 @@ impl FlushTask<'_> {
                 }
                 Wake::GraceExpired => {
                     self.grace_deadline = None;
-                    self.shared.shutdown.request(self.shared.shutdown_timeout);
+                    self.core.shutdown.request(self.core.shutdown_timeout);
                 }
                 Wake::Timer | Wake::Heartbeat => {}
             }
             self.advance_flushes().await;
-            self.lease.expire_if_due(&self.shared.filter, Instant::now());
+            self.filter_override.expire_if_due(&self.core.filter, Instant::now());
         }
     }
 
@@ -242,12 +242,12 @@ impl FlushTask<'_> {
     async fn drain(&mut self) -> Dispatched {
         // While blocked the flag stays up: callers would wake us for nothing.
         if !self.is_blocked {
-            self.shared.queue.signal().lower();
+            self.core.queue.signal().lower();
         }
-        let cut = watermark_now();
-        let goal = self.shared.queue.accepted_positions();
-        let progress = self.hand_out(cut, Some(&goal)).await;
-        publish_queue_losses(self.shared);
+        let watermark = watermark_now();
+        let end_offsets = self.core.queue.accepted_positions();
+        let progress = self.hand_out(watermark, Some(&end_offsets)).await;
+        publish_queue_losses(self.core);
         progress
     }
 
@@ -255,21 +255,23 @@ impl FlushTask<'_> {
     /// it has come to `goal`; without one only what has left the lanes already.
     ///
     /// The goal ends it: callers may log as fast as it hands out, and with times of their own before any cut.
-    async fn hand_out(&mut self, cut: u64, goal: Option<&[u64]>) -> Dispatched {
-        let LoggerCore { queue, sinks: stations, metrics: meters, .. } = &**self.shared;
+    async fn hand_out(&mut self, watermark: u64, end_offsets: Option<&[u64]>) -> Dispatched {
+        let LoggerCore { queue, sinks, metrics, .. } = &**self.core;
         let was_blocked = self.is_blocked;
-        if goal.is_some_and(|goal| queue.before(goal) > 0) {
+        if end_offsets.is_some_and(|end_offsets| queue.before(end_offsets) > 0) {
             self.enrich();
         }
-        self.shared.desk().begin();
+        self.core.dispatcher().begin();
         loop {
             // Before and after each batch: what fills while it is handed out may be gone with the next.
             self.check_pressure();
-            let take = |lane, into: &mut Vec<_>| goal.map_or(0, |goal| queue.drain(lane, goal[lane], into));
-            let progress = self.shared.desk().dispatch(queue, stations, cut, take);
+            let take = |lane, into: &mut Vec<_>| {
+                end_offsets.map_or(0, |end_offsets| queue.drain(lane, end_offsets[lane], into))
+            };
+            let progress = self.core.dispatcher().dispatch(queue, sinks, watermark, take);
             self.is_blocked = progress == Dispatched::Blocked;
             match progress {
-                Dispatched::Batch(events) => meters.batch_events.record(events as f64),
+                Dispatched::Batch(events) => metrics.batch_events.record(events as f64),
                 Dispatched::Nothing if was_blocked => {
                     // Up since before: no caller has woken us for what came in after the cut.
                     queue.signal().lower();
@@ -280,7 +282,7 @@ impl FlushTask<'_> {
             }
             // The sinks' tasks get their turn, also on a runtime with one thread.
             yield_now().await;
-            self.shared.heartbeat.fetch_add(1, Ordering::Relaxed);
+            self.core.heartbeat.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -289,29 +291,29 @@ impl FlushTask<'_> {
         if self.enrichers.is_empty() {
             return;
         }
-        let enrichment = self.enrichers.evaluate(self.shared.queue.redactor(), &self.shared.diagnostics);
-        self.shared.desk().set_enrichment(enrichment);
+        let enrichment = self.enrichers.evaluate(self.core.queue.redactor(), &self.core.diagnostics);
+        self.core.dispatcher().set_enrichment(enrichment);
     }
 
     /// Brings the open flushes on: everything before them out of the lanes, off the desk, then the sinks' barriers.
     async fn advance_flushes(&mut self) {
         self.recheck_pending_send = false;
-        let open = self.shared.pending_flushes();
+        let open = self.core.pending_flushes();
         self.expire(&open);
         let waiting: Vec<_> = open.into_iter().filter(|request| !request.has_barriers()).collect();
         if waiting.is_empty() {
             return;
         }
-        let goal = self.shared.queue.accepted_positions();
-        if self.hand_out(NO_WATERMARK, Some(&goal)).await == Dispatched::Blocked {
+        let end_offsets = self.core.queue.accepted_positions();
+        if self.hand_out(NO_WATERMARK, Some(&end_offsets)).await == Dispatched::Blocked {
             return;
         }
         let (ready, rest): (Vec<_>, Vec<_>) =
-            waiting.iter().partition(|request| self.shared.queue.before(&request.positions) == 0);
+            waiting.iter().partition(|request| self.core.queue.before(&request.positions) == 0);
         // Only a claimed slot without its event can be left in a lane now.
         self.recheck_pending_send = !rest.is_empty();
         if !ready.is_empty() && self.hand_out(NO_WATERMARK, None).await == Dispatched::Nothing {
-            self.shared.push_barriers(ready.into_iter());
+            self.core.push_barriers(ready.into_iter());
         }
     }
 
@@ -319,7 +321,7 @@ impl FlushTask<'_> {
     fn flush_in_background(&mut self) {
         let is_pending = self.deadlines.iter().any(|(request, _)| !request.has_barriers());
         if !is_pending {
-            let request = self.shared.request_flush(Duration::MAX);
+            let request = self.core.request_flush(Duration::MAX);
             self.deadlines.push((request, Instant::now() + METRICS_INTERVAL));
         }
     }
@@ -344,26 +346,31 @@ impl FlushTask<'_> {
             !is_over
         });
         if any {
-            self.shared.notifiers.progress.notify_waiters();
+            self.core.notifiers.progress.notify_waiters();
         }
     }
 
     fn check_pressure(&mut self) {
-        if !self.gauges.is_empty() {
-            let percent = self.shared.queue.percent_full();
-            self.gauges.iter_mut().for_each(|gauge| gauge.check(percent, &self.shared.diagnostics));
+        if !self.pressure_monitors.is_empty() {
+            let percent = self.core.queue.percent_full();
+            self.pressure_monitors.iter_mut().for_each(|gauge| gauge.check(percent, &self.core.diagnostics));
         }
     }
 
     fn next_timer(&self) -> Option<Instant> {
         let look_again = self.recheck_pending_send.then(|| Instant::now() + PENDING_SEND_RECHECK);
-        self.deadlines.iter().map(|(_, deadline)| *deadline).chain(look_again).chain(self.lease.deadline()).min()
+        self.deadlines
+            .iter()
+            .map(|(_, deadline)| *deadline)
+            .chain(look_again)
+            .chain(self.filter_override.deadline())
+            .min()
     }
 
     fn refresh_metrics(&mut self) {
         if self.metrics_due <= Instant::now() {
             self.metrics_due = Instant::now() + METRICS_INTERVAL;
-            self.shared.refresh_metrics();
+            self.core.refresh_metrics();
         }
     }
 
@@ -371,25 +378,26 @@ impl FlushTask<'_> {
     async fn run_timers(&mut self) {
         loop {
             self.check_pressure();
-            let open = self.shared.pending_flushes();
+            let open = self.core.pending_flushes();
             self.expire(&open);
-            self.lease.expire_if_due(&self.shared.filter, Instant::now());
-            let timer = self.deadlines.iter().map(|(_, deadline)| *deadline).chain(self.lease.deadline()).min();
+            self.filter_override.expire_if_due(&self.core.filter, Instant::now());
+            let timer =
+                self.deadlines.iter().map(|(_, deadline)| *deadline).chain(self.filter_override.deadline()).min();
             tokio::select! {
                 () = until(timer) => {}
                 // One more was asked for.
-                () = self.shared.queue.signal().wait() => {}
+                () = self.core.queue.signal().wait() => {}
             }
         }
     }
 }
 
 /// Has the sinks' readers told what the queue has lost so far.
-fn publish_queue_losses(shared: &LoggerCore) {
-    let book = shared.queue.book();
+fn publish_queue_losses(core: &LoggerCore) {
+    let book = core.queue.book();
     let mut losses = book.refused;
     losses.merge(&book.evicted);
-    shared.sinks.iter().for_each(|station| station.hear_of_losses(losses));
+    core.sinks.iter().for_each(|sink| sink.hear_of_losses(losses));
 }
 
 async fn until(when: Option<Instant>) {

@@ -43,9 +43,9 @@ impl ShutdownHooks {
 }
 
 /// Runs the shutdown hooks, the last one added first, within half of the time there is: the rest is for delivery.
-pub(super) async fn run_hooks(shared: Arc<LoggerCore>) {
+pub(super) async fn run_hooks(core: Arc<LoggerCore>) {
     let all = async {
-        while let Some(hook) = shared.hooks.pop() {
+        while let Some(hook) = core.hooks.pop() {
             // The call is inside, so that a hook that panics before its future exists is caught too.
             let result = AssertUnwindSafe(async { hook().await }).catch_unwind().await;
             let error = match result {
@@ -53,16 +53,16 @@ pub(super) async fn run_hooks(shared: Arc<LoggerCore>) {
                 Ok(Err(error)) => Some(error),
                 Err(payload) => Some(SinkError::panicked(payload).into()),
             };
-            shared.hooks.finished(error.is_some());
-            error.into_iter().for_each(|error| shared.diagnostics.report(Diagnostic::HookFailed { error }));
+            core.hooks.finished(error.is_some());
+            error.into_iter().for_each(|error| core.diagnostics.report(Diagnostic::HookFailed { error }));
         }
     };
     tokio::select! {
         biased;
         () = all => {}
-        () = shared.shutdown.wait_fraction(1, 2) => {
+        () = core.shutdown.wait_fraction(1, 2) => {
             let error = "the shutdown hooks did not end within half of the time for the shutdown".into();
-            shared.diagnostics.report(Diagnostic::HookFailed { error });
+            core.diagnostics.report(Diagnostic::HookFailed { error });
         }
     }
 }

@@ -80,25 +80,25 @@ pub(crate) struct LoggerCore {
 
 impl LoggerCore {
     /// A panic while it was held left each count whole; the books are read on.
-    pub(crate) fn desk(&self) -> MutexGuard<'_, Dispatcher> {
+    pub(crate) fn dispatcher(&self) -> MutexGuard<'_, Dispatcher> {
         self.dispatcher.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        self.snapshot(&mut self.desk()).0
+        self.snapshot(&mut self.dispatcher()).0
     }
 
     /// Brings the metrics up to date.
     pub(crate) fn refresh_metrics(&self) {
-        let (stats, intake) = self.snapshot(&mut self.desk());
+        let (stats, intake) = self.snapshot(&mut self.dispatcher());
         self.metrics.refresh(&stats, &intake.passed_by_level);
     }
 
     /// A consistent snapshot: with the desk held nothing is handed out, and each sink's book is whole under its lock.
-    fn snapshot(&self, desk: &mut Dispatcher) -> (Stats, IntakeBook) {
+    fn snapshot(&self, dispatcher: &mut Dispatcher) -> (Stats, IntakeBook) {
         // After the end nobody drains any more: what was published since is settled here.
-        if let Some((_, why)) = desk.end {
-            desk.discard_all(&self.queue, &self.sinks, why);
+        if let Some((_, why)) = dispatcher.end {
+            dispatcher.discard_all(&self.queue, &self.sinks, why);
         }
         let intake = self.queue.book();
         let stats = Stats {
@@ -107,20 +107,20 @@ impl LoggerCore {
             accepted: intake.accepted,
             refused: intake.refused,
             evicted: intake.evicted,
-            dispatched: desk.dispatched(),
-            queued: intake.in_lanes + desk.queued(),
+            dispatched: dispatcher.dispatched(),
+            queued: intake.in_lanes + dispatcher.queued(),
             queued_bytes: self.queue.account().used() as u64,
             truncated: self.queue.truncated(),
             suppressed: self.queue.suppressed(),
             sampled: self.queue.sampled(),
-            sinks: self.sinks.iter().map(|station| station.report()).collect(),
+            sinks: self.sinks.iter().map(|sink| sink.report()).collect(),
         };
         (stats, intake)
     }
 
     /// Whether a sink has events that wait or are being written.
     pub(crate) fn has_pending_events(&self) -> bool {
-        self.sinks.iter().map(|station| station.report()).any(|sink| sink.backlog + sink.in_flight > 0)
+        self.sinks.iter().map(|sink| sink.report()).any(|sink| sink.backlog + sink.in_flight > 0)
     }
 
     pub(crate) fn health(&self) -> Health {

@@ -32,26 +32,26 @@ impl Pressure {
 
 /// One mark and who wants to hear of it.
 pub(crate) struct PressureMonitor {
-    mark: u8,
+    threshold: u8,
     callback: Box<dyn Fn(Pressure) + Send + Sync>,
     is_high: bool,
 }
 
 impl PressureMonitor {
-    pub(crate) fn new(mark: u8, callback: impl Fn(Pressure) + Send + Sync + 'static) -> Self {
-        PressureMonitor { mark, callback: Box::new(callback), is_high: false }
+    pub(crate) fn new(threshold: u8, callback: impl Fn(Pressure) + Send + Sync + 'static) -> Self {
+        PressureMonitor { threshold, callback: Box::new(callback), is_high: false }
     }
 
     pub(crate) fn threshold(&self) -> u8 {
-        self.mark
+        self.threshold
     }
 
     /// What is to be said, once for each crossing.
     fn transition(&mut self, percent: u8) -> Option<Pressure> {
-        if !self.is_high && percent >= self.mark {
+        if !self.is_high && percent >= self.threshold {
             self.is_high = true;
             Some(Pressure::Rising { percent })
-        } else if self.is_high && u16::from(percent) * 2 < u16::from(self.mark) {
+        } else if self.is_high && u16::from(percent) * 2 < u16::from(self.threshold) {
             self.is_high = false;
             Some(Pressure::Falling { percent })
         } else {
@@ -73,9 +73,9 @@ impl PressureMonitor {
 mod tests {
     use super::*;
 
-    fn crossings(mark: u8, percents: &[u8]) -> Vec<Pressure> {
-        let mut gauge = PressureMonitor::new(mark, |_| {});
-        percents.iter().filter_map(|&percent| gauge.transition(percent)).collect()
+    fn crossings(threshold: u8, percents: &[u8]) -> Vec<Pressure> {
+        let mut monitor = PressureMonitor::new(threshold, |_| {});
+        percents.iter().filter_map(|&percent| monitor.transition(percent)).collect()
     }
 
     #[test]

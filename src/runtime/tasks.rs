@@ -22,25 +22,25 @@ pub(super) fn spawn(set: &mut JoinSet<()>, task: impl Future<Output = ()> + Send
 }
 
 /// Has the timer thread look whether the flush task is polled.
-pub(crate) fn start_watchdog(shared: &Arc<LoggerCore>) -> io::Result<()> {
-    let shared = Arc::downgrade(shared);
+pub(crate) fn start_watchdog(core: &Arc<LoggerCore>) -> io::Result<()> {
+    let core = Arc::downgrade(core);
     let (mut seen, mut periods) = (u64::MAX, 0_u32);
     timer::every(WATCHDOG_PERIOD, move || {
-        let Some(shared) = Weak::upgrade(&shared).filter(|shared| shared.shutdown.requested().is_none()) else {
+        let Some(core) = Weak::upgrade(&core).filter(|core| core.shutdown.requested().is_none()) else {
             return false;
         };
-        let turns = shared.heartbeat.load(Ordering::Relaxed);
+        let turns = core.heartbeat.load(Ordering::Relaxed);
         periods = if turns == seen { periods + 1 } else { 0 };
         seen = turns;
         // Asked to take a turn one period ago, it has not.
         if periods == 1 {
-            shared.diagnostics.report(Diagnostic::Stalled { since: WATCHDOG_PERIOD });
+            core.diagnostics.report(Diagnostic::Stalled { since: WATCHDOG_PERIOD });
         }
         // It still has not: a handler that would be called where it runs hears nothing either.
         if periods == 2 {
-            shared.diagnostics.drain_to_stderr();
+            core.diagnostics.drain_to_stderr();
         }
-        shared.heartbeat_request.notify_one();
+        core.heartbeat_request.notify_one();
         true
     })
 }

@@ -114,10 +114,10 @@ pub struct Blocking<S> {
     name: String,
     /// The sink, until it is opened.
     idle: Option<S>,
-    jobs: Option<Sender<Request>>,
+    requests: Option<Sender<Request>>,
     /// What the last call waits for; still here at the next call if the future was dropped.
     pending: Option<oneshot::Receiver<Result<(), SinkError>>>,
-    shown: Arc<SharedStatus>,
+    status: Arc<SharedStatus>,
 }
 
 /// What the sink shows beside its answers. Each answer publishes it.
@@ -144,8 +144,9 @@ impl SharedStatus {
 impl<S: BlockingSink> Blocking<S> {
     /// The sink on a thread named `logweir-sink`.
     pub fn new(sink: S) -> Self {
-        let shown = Arc::new(SharedStatus { written: AtomicU64::new(sink.written_bytes()), ..SharedStatus::default() });
-        Blocking { name: "logweir-sink".to_owned(), idle: Some(sink), jobs: None, pending: None, shown }
+        let status =
+            Arc::new(SharedStatus { written: AtomicU64::new(sink.written_bytes()), ..SharedStatus::default() });
+        Blocking { name: "logweir-sink".to_owned(), idle: Some(sink), requests: None, pending: None, status }
     }
 
     /// Names the thread; default `logweir-sink`. Linux shows the first 15 bytes. Zero bytes are left out.
@@ -165,22 +166,22 @@ impl<S: BlockingSink> Blocking<S> {
             sink.open()?;
         }
         let Some(sink) = self.idle.take() else { return Ok(()) };
-        let (jobs, inbox) = mpsc::channel();
-        let shown = Arc::clone(&self.shown);
+        let (requests, inbox) = mpsc::channel();
+        let status = Arc::clone(&self.status);
         thread::Builder::new()
             .name(self.name.clone())
-            .spawn(move || run_thread(sink, &inbox, &shown))
+            .spawn(move || run_thread(sink, &inbox, &status))
             .map_err(|error| SinkError::permanent(ThreadError::Spawn(error)))?;
-        self.jobs = Some(jobs);
+        self.requests = Some(requests);
         Ok(())
     }
 
-    pub(super) async fn call(&mut self, work: Command) -> Result<(), SinkError> {
+    pub(super) async fn call(&mut self, command: Command) -> Result<(), SinkError> {
         // What a dropped call left: its caller gave up the result, only the order still matters.
         drop(self.answer().await);
-        let Some(jobs) = &self.jobs else { return Err(SinkError::permanent(ThreadError::NotOpen)) };
+        let Some(requests) = &self.requests else { return Err(SinkError::permanent(ThreadError::NotOpen)) };
         let (answer, pending) = oneshot::channel();
-        if jobs.send(Request { work, answer }).is_err() {
+        if requests.send(Request { command, answer }).is_err() {
             return Err(SinkError::permanent(ThreadError::Gone));
         }
         self.pending = Some(pending);
@@ -194,17 +195,20 @@ impl<S: BlockingSink> Blocking<S> {
     }
 
     pub(super) fn written(&self) -> u64 {
-        self.shown.written.load(Ordering::Relaxed)
+        self.status.written.load(Ordering::Relaxed)
     }
 
     pub(super) fn trouble(&self) -> Option<SinkError> {
-        self.shown.trouble().take()
+        self.status.trouble().take()
     }
 }
 
 impl<S> fmt::Debug for Blocking<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Blocking").field("name", &self.name).field("open", &self.jobs.is_some()).finish_non_exhaustive()
+        f.debug_struct("Blocking")
+            .field("name", &self.name)
+            .field("open", &self.requests.is_some())
+            .finish_non_exhaustive()
     }
 }
 
@@ -289,7 +293,7 @@ macro_rules! sink_on_its_thread {
 pub(super) use sink_on_its_thread;
 
 struct Request {
-    work: Command,
+    command: Command,
     answer: oneshot::Sender<Result<(), SinkError>>,
 }
 
@@ -301,22 +305,22 @@ pub(super) enum Command {
 }
 
 /// The thread's whole life.
-fn run_thread<S: BlockingSink>(mut sink: S, jobs: &Receiver<Request>, shown: &SharedStatus) {
+fn run_thread<S: BlockingSink>(mut sink: S, requests: &Receiver<Request>, status: &SharedStatus) {
     crate::context::suppress::mark_thread();
-    while let Ok(Request { work, answer }) = jobs.recv() {
+    while let Ok(Request { command, answer }) = requests.recv() {
         let result = catch_unwind(AssertUnwindSafe(|| {
-            let result = match &work {
+            let result = match &command {
                 Command::Write(batch) => sink.write(batch),
                 Command::Flush => sink.flush(),
                 Command::Close => sink.close(),
                 Command::Reopen => sink.reopen(),
             };
-            shown.update(&mut sink);
+            status.update(&mut sink);
             result
         }))
         .unwrap_or_else(|payload| Err(SinkError::panicked(payload)));
         // Before the answer: who has it may count on the batch's memory.
-        drop(work);
+        drop(command);
         if answer.send(result).is_err() {
             // The receiver lives as long as the `Blocking`: that was dropped.
             return;
