@@ -4,10 +4,12 @@
 
 mod answer;
 mod counters;
+mod probe;
 mod scripted_sink;
 
 pub(crate) use answer::Answer;
 pub(crate) use counters::{OrderSink, Told};
+pub(crate) use probe::{Probe, Slow};
 pub(crate) use scripted_sink::{ScriptedSink, Seen};
 
 use std::sync::Arc;
