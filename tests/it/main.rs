@@ -12,7 +12,6 @@ mod conservation;
 mod delivery;
 mod emission;
 mod encoding;
-mod ends;
 mod enrichment;
 mod faults;
 mod filters;
@@ -25,19 +24,25 @@ mod memory;
 #[cfg(feature = "prometheus")]
 mod metrics;
 mod notices;
+mod panic_hook;
 mod parsers;
+mod pressure;
 mod queue;
 mod readme;
 mod redaction;
+mod reserve;
 mod retry;
 mod rolling;
 mod sampling;
 mod scope;
+#[cfg(all(unix, feature = "signal"))]
+mod signals;
 mod sinks;
 mod start;
 mod stopped;
 mod stress;
 mod support;
+mod task_failure;
 #[cfg(feature = "tracing")]
 mod tracing;
 mod trouble;

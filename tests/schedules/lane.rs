@@ -1,59 +1,12 @@
-//! Every schedule of a small model of a lane, and a failing one for each repair taken out of it.
-//!
-//! The model is tokio's bounded channel as `src/queue/lane.rs` uses it, step by step and with its memory orderings: a
-//! permit, a claimed slot, its publication, the waker; and around it the receiver's lock, the evictor, the signal and
-//! the flush task. What guards no memory of its own here is simpler: a slot holds its event and its ready flag in one
-//! number, and the waker's cell is a lock.
-//!
-//! A flush task that sleeps is not a thread that waits but one that looks at its bell now and then: whatever a schedule
-//! leaves in the lane under a silent bell is lost until the next event. Assertions stand at the end of a schedule,
-//! where no other thread is left.
+//! The model: tokio's bounded channel, the receiver's lock, the evictor, the signal and the flush task.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
-
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
 
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 use loom::sync::{Mutex, MutexGuard, Notify};
-use loom::thread;
 
-/// What the lane and the signal do to be right; each can be taken out.
-#[derive(Clone, Copy)]
-struct Repairs {
-    /// A caller raises the flag with a read-modify-write, not with a load where it is up.
-    raise_writes: bool,
-    /// The flush task lowers it with a read-modify-write, not with a store.
-    lower_reads: bool,
-    /// It lowers it before it drains, not after.
-    lower_first: bool,
-    sleep: Sleep,
-    /// An evictor tries once more to send, under the lock, before it evicts.
-    look_again: bool,
-    /// An evictor leaves a closed lane alone.
-    mind_the_close: bool,
-    /// The last drain goes on until the channel says that no event can come, not until it looks empty.
-    until_ready_zero: bool,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Sleep {
-    OnTheSignal,
-    InTheChannel,
-    /// An evictor that finds nothing wakes the flush task, whose waker it replaced.
-    InTheChannelAndEvictorsWakeIt,
-}
-
-const REPAIRED: Repairs = Repairs {
-    raise_writes: true,
-    lower_reads: true,
-    lower_first: true,
-    sleep: Sleep::OnTheSignal,
-    look_again: true,
-    mind_the_close: true,
-    until_ready_zero: true,
-};
+use super::{Repairs, Sleep};
 
 /// More than any schedule sends: slots are not used twice.
 const SLOTS: usize = 6;
@@ -63,10 +16,10 @@ const CLOSED: usize = 1;
 const PERMIT: usize = 2;
 
 /// Not 0, which is a slot without one.
-type Event = usize;
+pub(super) type Event = usize;
 
 #[derive(Clone, Copy, PartialEq, Debug)]
-enum Refused {
+pub(super) enum Refused {
     Full,
     Closed,
 }
@@ -77,7 +30,7 @@ enum Waker {
     FlushTask,
 }
 
-struct Lane {
+pub(super) struct Lane {
     repairs: Repairs,
     capacity: usize,
     /// Free places, and whether it is closed.
@@ -91,12 +44,12 @@ struct Lane {
 }
 
 #[derive(Default)]
-struct Exit {
+pub(super) struct Exit {
     /// The oldest slot; as many events were taken out.
-    index: usize,
+    pub(super) index: usize,
     is_closed: bool,
     drained: Vec<Event>,
-    evicted: Vec<Event>,
+    pub(super) evicted: Vec<Event>,
     /// Evictions for a place although there was one.
     needless: usize,
 }
@@ -126,7 +79,7 @@ impl Bell {
 
 /// The channel.
 impl Lane {
-    fn new(repairs: Repairs, capacity: usize) -> Arc<Self> {
+    pub(super) fn new(repairs: Repairs, capacity: usize) -> Arc<Self> {
         Arc::new(Lane {
             repairs,
             capacity,
@@ -140,7 +93,7 @@ impl Lane {
         })
     }
 
-    fn acquire(&self) -> Result<(), Refused> {
+    pub(super) fn acquire(&self) -> Result<(), Refused> {
         let mut permits = self.permits.load(Acquire);
         loop {
             if permits & CLOSED != 0 {
@@ -157,7 +110,7 @@ impl Lane {
     }
 
     /// The second half of a send, for whoever has a permit.
-    fn publish(&self, event: Event) {
+    pub(super) fn publish(&self, event: Event) {
         let slot = self.tail.fetch_add(1, Acquire);
         self.slots[slot].store(event, Release);
         self.wake();
@@ -237,7 +190,7 @@ impl Lane {
 /// The callers' side.
 impl Lane {
     /// An event that is to be handed out at once. Returns it if it was accepted.
-    fn push(&self, event: Event) -> Option<Event> {
+    pub(super) fn push(&self, event: Event) -> Option<Event> {
         let sent = match self.try_send(event) {
             Err(Refused::Full) => {
                 self.raise();
@@ -269,7 +222,7 @@ impl Lane {
     }
 
     /// Evicts the oldest without looking whether there is room: what is missing are bytes.
-    fn evict_for_bytes(&self) {
+    pub(super) fn evict_for_bytes(&self) {
         self.evict(&mut self.exit());
     }
 
@@ -297,7 +250,7 @@ impl Lane {
         }
     }
 
-    fn exit(&self) -> MutexGuard<'_, Exit> {
+    pub(super) fn exit(&self) -> MutexGuard<'_, Exit> {
         self.exit.lock().unwrap()
     }
 }
@@ -305,7 +258,7 @@ impl Lane {
 /// The flush task's side.
 impl Lane {
     /// What it does when it wakes up.
-    fn turn(&self) {
+    pub(super) fn turn(&self) {
         if self.repairs.sleep != Sleep::OnTheSignal {
             return self.turn_in_the_channel();
         }
@@ -351,14 +304,14 @@ impl Lane {
         }
     }
 
-    fn close(&self) {
+    pub(super) fn close(&self) {
         let mut exit = self.exit();
         exit.is_closed = true;
         self.permits.fetch_or(CLOSED, Release);
     }
 
     /// Drains the closed lane. Waits in the channel.
-    fn drain_closed(&self) {
+    pub(super) fn drain_closed(&self) {
         loop {
             let mut exit = self.exit();
             if !self.repairs.until_ready_zero && self.looks_empty(&exit) {
@@ -382,14 +335,14 @@ impl Lane {
     }
 
     /// The turns of a flush task that was woken, until it sleeps for good.
-    fn turn_while_rung(&self) {
+    pub(super) fn turn_while_rung(&self) {
         while self.bell.take() {
             self.turn();
         }
     }
 
     /// Every accepted event is out, once, in order if the caller gives them in order.
-    fn assert_settled(&self, accepted: impl IntoIterator<Item = Event>) {
+    pub(super) fn assert_settled(&self, accepted: impl IntoIterator<Item = Event>) {
         let exit = self.exit();
         assert_eq!(self.tail.load(Acquire), exit.index, "an event is left in the lane and nobody is woken for it");
         let mut out: Vec<_> = exit.drained.iter().chain(&exit.evicted).copied().collect();
@@ -404,176 +357,4 @@ impl Lane {
     fn slot_of(&self, event: Event) -> usize {
         self.slots.iter().position(|slot| slot.load(Acquire) == event).unwrap()
     }
-}
-
-/// Runs `schedule` in every order of steps with at most so many preemptions.
-fn explore(preemptions: usize, schedule: impl Fn() + Send + Sync + 'static) {
-    let mut model = loom::model::Builder::new();
-    // `LOOM_MAX_PREEMPTIONS` asks for more.
-    model.preemption_bound = model.preemption_bound.max(Some(preemptions));
-    model.check(schedule);
-}
-
-/// Some schedule ends in a panic that says `symptom`.
-fn assert_fails(symptom: &str, explore: impl FnOnce()) {
-    let panic = catch_unwind(AssertUnwindSafe(explore)).expect_err("every schedule went well");
-    let text = panic.downcast_ref::<String>().cloned();
-    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string())).unwrap();
-    assert!(text.contains(symptom), "another failure: {text}");
-}
-
-const STRANDED: &str = "nobody is woken for it";
-const DEADLOCK: &str = "deadlock";
-
-/// Two callers, and a flush task that looks twice meanwhile.
-fn signal(repairs: Repairs) {
-    explore(3, move || {
-        let lane = Lane::new(repairs, 2);
-        let callers = [1, 2].map(|event| {
-            let lane = lane.clone();
-            thread::spawn(move || lane.push(event))
-        });
-        lane.turn_while_rung();
-        let accepted: Vec<_> = callers.into_iter().filter_map(|caller| caller.join().unwrap()).collect();
-        lane.turn_while_rung();
-        assert_eq!(accepted.len(), 2);
-        lane.assert_settled(accepted);
-    });
-}
-
-#[test]
-fn after_an_urgent_event_the_flush_task_is_woken_or_has_it() {
-    signal(REPAIRED);
-}
-
-#[test]
-fn a_flag_raised_by_a_load_loses_a_wake_up() {
-    assert_fails(STRANDED, || signal(Repairs { raise_writes: false, ..REPAIRED }));
-}
-
-#[test]
-fn a_flag_lowered_without_reading_it_loses_a_wake_up() {
-    assert_fails(STRANDED, || signal(Repairs { lower_reads: false, ..REPAIRED }));
-}
-
-#[test]
-fn a_flag_lowered_after_the_drain_loses_a_wake_up() {
-    assert_fails(STRANDED, || signal(Repairs { lower_first: false, ..REPAIRED }));
-}
-
-/// Callers of a lane that is full already, with the flush task between them.
-fn overflow(repairs: Repairs, capacity: usize, callers: &'static [&'static [Event]], preemptions: usize) {
-    explore(preemptions, move || {
-        let lane = Lane::new(repairs, capacity);
-        // The flush task has looked at the empty lane and sleeps; what fills it has woken it, but it has not looked again.
-        lane.turn();
-        let mut accepted: Vec<_> = (1..=capacity).filter_map(|event| lane.push(event)).collect();
-        let callers: Vec<_> = callers
-            .iter()
-            .map(|events| {
-                let lane = lane.clone();
-                thread::spawn(move || events.iter().filter_map(|event| lane.push(*event)).collect::<Vec<_>>())
-            })
-            .collect();
-        lane.turn_while_rung();
-        callers.into_iter().for_each(|caller| accepted.extend(caller.join().unwrap()));
-        lane.turn_while_rung();
-        lane.assert_settled(accepted);
-    });
-}
-
-#[test]
-fn every_accepted_event_is_taken_out_once_and_evicted_only_from_a_full_lane() {
-    overflow(REPAIRED, 1, &[&[11], &[21]], 2);
-    overflow(REPAIRED, 2, &[&[11, 12]], 3);
-}
-
-#[test]
-fn an_evictor_that_does_not_look_again_evicts_beside_free_places() {
-    let repairs = Repairs { look_again: false, ..REPAIRED };
-    assert_fails("although there was room", || overflow(repairs, 3, &[&[11]], 3));
-}
-
-/// Callers for one place whose first event may be half sent. The flush task sleeps until they are gone.
-fn asleep(repairs: Repairs) {
-    explore(3, move || {
-        let lane = Lane::new(repairs, 1);
-        lane.turn();
-        let callers = [1, 2].map(|event| {
-            let lane = lane.clone();
-            thread::spawn(move || lane.push(event))
-        });
-        let accepted: Vec<_> = callers.into_iter().filter_map(|caller| caller.join().unwrap()).collect();
-        let evicted = lane.exit().evicted.len();
-        assert_eq!(accepted.len() - evicted, 1, "each eviction admits one event, so one stays");
-        lane.turn_while_rung();
-        lane.assert_settled(accepted);
-    });
-}
-
-#[test]
-fn one_eviction_admits_one_event_and_the_sleeping_flush_task_is_woken_for_it() {
-    asleep(REPAIRED);
-}
-
-#[test]
-fn a_flush_task_parked_in_the_channel_is_lost_to_an_evictors_waker() {
-    assert_fails(STRANDED, || asleep(Repairs { sleep: Sleep::InTheChannel, ..REPAIRED }));
-}
-
-#[test]
-fn waking_the_parked_flush_task_where_nothing_was_evicted_is_not_enough() {
-    assert_fails(STRANDED, || asleep(Repairs { sleep: Sleep::InTheChannelAndEvictorsWakeIt, ..REPAIRED }));
-}
-
-/// The end: a caller that has its permit but has sent nothing yet, another caller, and one that looks for bytes.
-fn close(repairs: Repairs, others: &'static [fn(&Lane) -> Option<Event>], preemptions: usize) {
-    explore(preemptions, move || {
-        let lane = Lane::new(repairs, 2);
-        lane.acquire().unwrap();
-        let half_sent = {
-            let lane = lane.clone();
-            thread::spawn(move || lane.publish(1))
-        };
-        let others: Vec<_> = others
-            .iter()
-            .map(|other| {
-                let lane = lane.clone();
-                thread::spawn(move || other(&lane))
-            })
-            .collect();
-        lane.close();
-        lane.drain_closed();
-        let out = lane.exit().index;
-        half_sent.join().unwrap();
-        let accepted: Vec<_> = others.into_iter().filter_map(|other| other.join().unwrap()).chain([1]).collect();
-        lane.assert_settled(accepted);
-        assert_eq!(lane.exit().index, out, "nothing comes after the end");
-    });
-}
-
-fn pushes(lane: &Lane) -> Option<Event> {
-    lane.push(2)
-}
-
-fn evicts(lane: &Lane) -> Option<Event> {
-    lane.evict_for_bytes();
-    None
-}
-
-#[test]
-fn the_last_drain_ends_and_has_everything_that_was_accepted() {
-    close(REPAIRED, &[pushes], 3);
-    close(REPAIRED, &[evicts], 3);
-    close(REPAIRED, &[pushes, evicts], 2);
-}
-
-#[test]
-fn a_closed_lane_that_looks_empty_is_not() {
-    assert_fails(STRANDED, || close(Repairs { until_ready_zero: false, ..REPAIRED }, &[], 3));
-}
-
-#[test]
-fn an_evictor_in_a_closed_lane_takes_the_place_of_the_last_drain() {
-    assert_fails(DEADLOCK, || close(Repairs { mind_the_close: false, ..REPAIRED }, &[evicts], 3));
 }

@@ -1,0 +1,57 @@
+//! What a scripted sink does when it is called.
+
+use std::time::Duration;
+
+use super::Seen;
+
+/// What the sink does when it is called.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    Ok,
+    Temporary,
+    Rejected,
+    Permanent,
+    /// A temporary error after so many events were delivered.
+    Delivered(usize),
+    /// Never ends.
+    Hang,
+    /// Waits for [`ScriptedSink::release`], then all is well.
+    Gate,
+    /// Waits for [`ScriptedSink::release`], then fails for now.
+    GateThenTemporary,
+    /// Takes this long, in tokio's time.
+    Slow(Duration),
+    Panic,
+    /// A temporary error that asks for this much patience.
+    RetryAfter(Duration),
+    /// Rejected after so many events were delivered.
+    RejectedAfter(usize),
+    /// Rejects a batch with one of these numbers in it.
+    Poison(&'static [u64]),
+    /// Panics at a batch with one of these numbers in it.
+    PanicAt(&'static [u64]),
+}
+
+impl Answer {
+    /// What it comes to for these events.
+    pub(super) fn of(self, events: &[Seen]) -> Self {
+        let has = |numbers: &[u64]| events.iter().any(|seen| numbers.contains(&seen.message.parse().unwrap()));
+        match self {
+            Answer::Poison(numbers) => {
+                if has(numbers) {
+                    Answer::Rejected
+                } else {
+                    Answer::Ok
+                }
+            }
+            Answer::PanicAt(numbers) => {
+                if has(numbers) {
+                    Answer::Panic
+                } else {
+                    Answer::Ok
+                }
+            }
+            answer => answer,
+        }
+    }
+}
