@@ -16,6 +16,7 @@ mod enrichment;
 mod faults;
 mod filters;
 mod formats;
+mod layout;
 mod lifecycle;
 #[cfg(feature = "log")]
 mod log_bridge;
