@@ -27,7 +27,7 @@ fn the_example_of_a_configuration_shows_the_builders_defaults() {
         notice_interval,
         overflow,
         reserve: _,
-        gauges: _,
+        pressure_monitors: _,
         on_error: _,
         enrichment: _,
         enrichers: _,
