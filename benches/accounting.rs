@@ -67,7 +67,7 @@ fn main() {
 
 fn full(capacity: usize, interval: Duration) -> Builder<'static> {
     let builder = Logger::builder().lanes(1).queue_capacity(capacity).flush_interval(interval);
-    builder.overflow(Overflow::DropNewest).memory(64 * CAPACITY * 128 + 8 * capacity * 128).sink("null", NullSink)
+    builder.overflow(Overflow::DropNewest).memory_limit(64 * CAPACITY * 128 + 8 * capacity * 128).sink("null", NullSink)
 }
 
 #[inline(never)]

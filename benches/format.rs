@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant, SystemTime};
 
 use logweir::event::Record;
-use logweir::format::{Clef, Dotted, Json, Logfmt, Text};
+use logweir::format::{Clef, DottedKeys, Json, Logfmt, Text};
 use logweir::{Event, Format, Level, event};
 
 const ROUNDS: usize = 41;
@@ -19,11 +19,11 @@ const BATCH: u64 = 512;
 
 fn main() {
     let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    let events: Vec<Event> = (0..BATCH).map(|i| event(i).at(start + Duration::from_micros(50 * i))).collect();
+    let events: Vec<Event> = (0..BATCH).map(|i| event(i).with_timestamp(start + Duration::from_micros(50 * i))).collect();
 
     let mut formats: Vec<(&str, Box<dyn Format>)> = vec![
         ("json", Box::new(Json::new())),
-        ("json, nested", Box::new(Json::new().dotted(Dotted::Nested))),
+        ("json, nested", Box::new(Json::new().dotted(DottedKeys::Nested))),
         ("clef", Box::new(Clef::new())),
         ("logfmt", Box::new(Logfmt::new())),
         ("text", Box::new(Text::new())),

@@ -33,7 +33,7 @@ fn main() {
         "emit" => emit(events),
         "scoped" => logweir::in_scope(logweir::fields![request = 7], || emit(events)),
         "json" => json(events),
-        "deliver" => deliver(events, Pipeline::to(NullSink)),
+        "deliver" => deliver(events, Pipeline::new(NullSink)),
         "bare" => deliver(events, bare()),
         way => println!("no such way: {way}"),
     }
@@ -91,13 +91,13 @@ fn deliver(events: u64, pipeline: Pipeline) {
 
 /// A pipeline that does no more than it must.
 fn bare() -> Pipeline {
-    Pipeline::to(NullSink).retry(Retry::never()).breaker(Breaker::never()).timeout(NEVER)
+    Pipeline::new(NullSink).retry(Retry::never()).breaker(Breaker::never()).timeout(NEVER)
 }
 
 /// On a runtime that runs only while it is waited for: the same steps in every run.
 fn logger(pipeline: impl Into<Pipeline>) -> (runtime::Runtime, Logger) {
     let runtime = runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    let builder = Logger::builder().lanes(1).queue_capacity(CAPACITY).memory(64 << 20).overflow(Overflow::DropNewest);
+    let builder = Logger::builder().lanes(1).queue_capacity(CAPACITY).memory_limit(64 << 20).overflow(Overflow::DropNewest);
     let logger =
         builder.flush_interval(NEVER).flush_at(LevelFilter::Off).sink("null", pipeline).start_on(runtime.handle());
     (runtime, logger.expect("starts"))

@@ -10,7 +10,7 @@
 use std::time::{Duration, Instant};
 
 use logweir::sink::NullSink;
-use logweir::{Backlog, Breaker, Logger, Overflow, Pipeline, Retry, info};
+use logweir::{WhenFull, Breaker, Logger, Overflow, Pipeline, Retry, info};
 
 const EVENTS: u64 = 3_000_000;
 const ROUNDS: usize = 9;
@@ -24,10 +24,10 @@ fn main() {
     }
     let kinds: [(&str, Make); 3] = [
         ("bare", || {
-            Pipeline::to(NullSink).retry(Retry::never()).breaker(Breaker::never()).timeout(Duration::from_secs(3600))
+            Pipeline::new(NullSink).retry(Retry::never()).breaker(Breaker::never()).timeout(Duration::from_secs(3600))
         }),
-        ("retry, breaker, timeout", || Pipeline::to(NullSink)),
-        ("with a fallback chain", || Pipeline::to(NullSink).fallback(NullSink)),
+        ("retry, breaker, timeout", || Pipeline::new(NullSink)),
+        ("with a fallback chain", || Pipeline::new(NullSink).fallback(NullSink)),
     ];
     let mut seconds = kinds.map(|_| Vec::new());
     for _ in 0..ROUNDS {
@@ -47,7 +47,7 @@ fn main() {
 fn sustained(pipeline: Pipeline) -> f64 {
     let logger = Logger::builder()
         .overflow(Overflow::Block(PATIENCE))
-        .sink("null", pipeline.when_full(Backlog::Wait))
+        .sink("null", pipeline.when_full(WhenFull::Block))
         .start()
         .expect("starts");
     let started = Instant::now();

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use logweir::format::Json;
 use logweir::sink::{FileSink, Rolling};
-use logweir::{Backlog, Logger, Overflow, Pipeline, info};
+use logweir::{WhenFull, Logger, Overflow, Pipeline, info};
 
 const EVENTS: usize = 2_000_000;
 const ROUNDS: usize = 5;
@@ -70,7 +70,7 @@ fn main() {
 
 /// What is left to compress in the end is waited for, so that it does not go on into the next run.
 fn rolling() -> Rolling {
-    Rolling::by_size(FILE).close_waits(PATIENCE)
+    Rolling::by_size(FILE).close_timeout(PATIENCE)
 }
 
 fn run(rolling: Option<Rolling>) -> Run {
@@ -110,7 +110,7 @@ fn logger(folder: &Path, rolling: Option<Rolling>) -> Logger {
         Some(rolling) => file.rolling(rolling),
         None => file,
     };
-    let pipeline = Pipeline::to(file).when_full(Backlog::Wait).timeout(PATIENCE);
+    let pipeline = Pipeline::new(file).when_full(WhenFull::Block).timeout(PATIENCE);
     Logger::builder().overflow(Overflow::Block(PATIENCE)).sink("file", pipeline).start().expect("starts")
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use logweir::format::Json;
 use logweir::sink::{FileSink, NullSink};
-use logweir::{Backlog, LevelFilter, Logger, Overflow, Pipeline, Sink, info};
+use logweir::{WhenFull, LevelFilter, Logger, Overflow, Pipeline, Sink, info};
 
 const EVENTS: u64 = 1_000_000;
 const THREADS: u64 = 2;
@@ -44,7 +44,7 @@ fn main() {
 fn sustained(sink: impl Sink) -> f64 {
     let logger = Logger::builder()
         .overflow(Overflow::Block(PATIENCE))
-        .sink("sink", Pipeline::to(sink).when_full(Backlog::Wait))
+        .sink("sink", Pipeline::new(sink).when_full(WhenFull::Block))
         .start()
         .expect("starts");
     let started = Instant::now();
@@ -65,7 +65,7 @@ fn shutdown() -> f64 {
     let logger = Logger::builder()
         .lanes(1)
         .queue_capacity(QUEUED as usize * 2 + 2)
-        .memory(256 << 20)
+        .memory_limit(256 << 20)
         .flush_interval(Duration::from_secs(60))
         .flush_at(LevelFilter::Off)
         .sink("null", NullSink)

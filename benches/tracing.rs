@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use logweir::format::Json;
 use logweir::sink::FileSink;
-use logweir::{Backlog, Logger, Overflow, Pipeline};
+use logweir::{WhenFull, Logger, Overflow, Pipeline};
 use tracing::dispatcher::{Dispatch, with_default};
 use tracing::{info, info_span};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
@@ -159,7 +159,7 @@ fn run<R>(case: Case, file: &Path, work: impl FnOnce(&Setup) -> R) -> R {
 }
 
 fn lossless(file: &Path) -> Logger {
-    let sink = Pipeline::to(FileSink::new(file).format(Json::new())).when_full(Backlog::Wait);
+    let sink = Pipeline::new(FileSink::new(file).format(Json::new())).when_full(WhenFull::Block);
     let logger = Logger::builder().filter("info").overflow(Overflow::Block(PATIENCE)).sink("file", sink);
     logger.start().expect("starts")
 }

@@ -28,7 +28,7 @@ use axum::routing::get;
 use logweir::bridge::tracing::TracingLayer;
 use logweir::format::Json;
 use logweir::sink::FileSink;
-use logweir::{Backlog, Logger, Overflow, Pipeline};
+use logweir::{WhenFull, Logger, Overflow, Pipeline};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tower_http::trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer};
@@ -62,7 +62,7 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
     // What an application changes: these lines, which were `tracing_subscriber::fmt().json()..init()`.
-    let file = Pipeline::to(FileSink::new(&options.file).format(Json::new())).when_full(Backlog::Wait);
+    let file = Pipeline::new(FileSink::new(&options.file).format(Json::new())).when_full(WhenFull::Block);
     let logger = Logger::builder()
         .name("axum")
         .filter("info,tower_http=info")

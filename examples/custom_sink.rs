@@ -29,8 +29,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let logger = Logger::builder()
         .name("custom")
-        .sink("collector", Pipeline::to(collector).timeout(Duration::from_secs(2)))
-        .sink("alarms", Pipeline::to(Blocking::new(Alarms::new(path.clone())).name("alarms")).level(Level::Warn))
+        .sink("collector", Pipeline::new(collector).timeout(Duration::from_secs(2)))
+        .sink("alarms", Pipeline::new(Blocking::new(Alarms::new(path.clone())).name("alarms")).level(Level::Warn))
         .start()?;
     for sensor in 1..=4 {
         let meters = 1.5 * f64::from(sensor);
@@ -161,7 +161,7 @@ impl BlockingSink for Alarms {
             let sensor = record.field("sensor").map(|sensor| sensor.to_string()).unwrap_or_default();
             // What came before the failure is delivered, and is not sent again.
             writeln!(file, "{}\t{sensor}\t{}", record.level(), record.message())
-                .map_err(|error| SinkError::temporary(error).delivered(index))?;
+                .map_err(|error| SinkError::temporary(error).with_delivered(index))?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@
 use std::io;
 
 use logweir::event::Record;
-use logweir::format::{Clef, Dotted, Json, Key, Logfmt, Text};
+use logweir::format::{Clef, DottedKeys, Json, Key, Logfmt, Text};
 use logweir::{Event, Format, Level, err, event};
 
 fn main() {
@@ -16,7 +16,7 @@ fn main() {
     show("Json", Json::new());
     show(
         "Json, as an index of Elasticsearch has it",
-        Json::new().key(Key::Timestamp, "@timestamp").key(Key::Level, "log.level").dotted(Dotted::Nested),
+        Json::new().key(Key::Timestamp, "@timestamp").key(Key::Level, "log.level").dotted(DottedKeys::Nested),
     );
     show("Clef", Clef::new());
     show("Logfmt", Logfmt::new());

@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         // The cancellation is when workers write their last lines, so the logger goes on accepting. It ends with
         // `shutdown` below, or by itself if nobody calls that within the grace.
         .cancel_on(token.clone())
-        .grace(Duration::from_secs(10))
+        .grace_period(Duration::from_secs(10))
         .start()?;
     // For every way out of `main` that does not reach `shutdown`.
     let _guard = logger.shutdown_guard(Duration::from_secs(2));

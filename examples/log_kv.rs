@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use logweir::format::Json;
 use logweir::sink::FileSink;
-use logweir::{Backlog, Logger, Overflow, Pipeline};
+use logweir::{WhenFull, Logger, Overflow, Pipeline};
 
 const THREADS: u64 = 4;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     File::create(&path)?;
 
     // These lines are all that a program changes.
-    let file = Pipeline::to(FileSink::new(&path).format(Json::new())).when_full(Backlog::Wait);
+    let file = Pipeline::new(FileSink::new(&path).format(Json::new())).when_full(WhenFull::Block);
     let logger = Logger::builder()
         .name("log_kv")
         .filter_from_env()

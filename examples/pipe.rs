@@ -26,7 +26,7 @@ use std::str::from_utf8;
 use std::time::{Duration, Instant};
 
 use clap::{ArgGroup, Parser, ValueEnum};
-use logweir::config::{Config, ConfigError, Sinks};
+use logweir::config::{Config, ConfigError, SinkRegistry};
 use logweir::error::EmitError;
 use logweir::{Event, Level, Logger, ShutdownReport};
 use serde_json::{Map, Value, json};
@@ -240,7 +240,7 @@ async fn run(config: &Config, counted: Option<&Path>) -> Result<ExitCode, Box<dy
 }
 
 fn start(config: &Config) -> Result<Logger, Box<dyn Error>> {
-    let logger = config.builder(&Sinks::new())?.start()?;
+    let logger = config.builder(&SinkRegistry::new())?.start()?;
     if logger.enabled(Level::Info, TARGET) {
         Ok(logger)
     } else {
@@ -255,7 +255,7 @@ fn conclude(pump: &Pump, report: &ShutdownReport, written: Option<u64>) -> Resul
     let mut said = format!("lines read {}", pump.lines);
     for sink in &report.sinks {
         // What a configuration keeps from a sink is not lost on the way to it.
-        let arrived = sink.delivered + sink.fallback;
+        let arrived = sink.delivered + sink.delivered_by_fallback;
         agree &= arrived + sink.filtered == pump.lines;
         said += &format!(", delivered to {} {arrived}", sink.name);
         if sink.filtered > 0 {

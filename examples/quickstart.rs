@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .name("quickstart")
         .enrich("service", "shop")
         .sink("console", ConsoleSink::stdout())
-        .sink("file", Pipeline::to(FileSink::new(&path).format(Json::new())))
+        .sink("file", Pipeline::new(FileSink::new(&path).format(Json::new())))
         .start()?;
     logger.set_global().map_err(|_| "there is a global logger already")?;
 

@@ -38,7 +38,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use logweir::format::Json;
 use logweir::sink::{ConsoleSink, FileSink};
-use logweir::{Backlog, Level, Logger, Overflow, Pipeline, ShutdownReport, debug, err, event};
+use logweir::{WhenFull, Level, Logger, Overflow, Pipeline, ShutdownReport, debug, err, event};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -86,11 +86,11 @@ async fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
         // What `emit_wait` has accepted is not evicted by a later event, as it could be under `DropOldest`.
         .overflow(Overflow::DropNewest)
         // Nobody reading the terminal costs lines on the terminal alone.
-        .sink("console", Pipeline::to(ConsoleSink::stdout()).when_full(Backlog::DropOldest))
+        .sink("console", Pipeline::new(ConsoleSink::stdout()).when_full(WhenFull::DropOldest))
         // Requests begin at `Info`; the service's own lines are `Debug`, so the file is the request log and no more.
         .sink(
             "file",
-            Pipeline::to(FileSink::new(&options.file).format(Json::new())).level(Level::Info).when_full(Backlog::Wait),
+            Pipeline::new(FileSink::new(&options.file).format(Json::new())).level(Level::Info).when_full(WhenFull::Block),
         )
         .cancel_on(stop.clone())
         .prometheus(options.metrics)

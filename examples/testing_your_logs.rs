@@ -76,7 +76,7 @@ mod tests {
     fn a_login_is_logged_with_the_user() {
         let logs = capture();
         assert!(Accounts::new(logs.logger()).log_in("ada", &"lovelace".into()));
-        let login = logs.select().level(Level::Info).one();
+        let login = logs.select().level(Level::Info).exactly_one();
         assert_eq!(login.message(), "user ada logged in");
         assert_eq!(login.field("component").unwrap(), "accounts");
     }
@@ -85,7 +85,7 @@ mod tests {
     fn a_refusal_is_a_warning_and_never_shows_the_password() {
         let logs = capture();
         assert!(!Accounts::new(logs.logger()).log_in("ada", &"byron".into()));
-        let refusal = logs.select().level(Level::Warn).field("user", "ada").one();
+        let refusal = logs.select().level(Level::Warn).field("user", "ada").exactly_one();
         assert_eq!(refusal.field("password").unwrap(), "***");
         assert!(!format!("{logs:?}").contains("byron"));
     }
@@ -95,9 +95,9 @@ mod tests {
     async fn an_account_is_locked_after_an_hour() {
         let logs = capture();
         Accounts::new(logs.logger()).lock_after("ada", Duration::from_secs(3600));
-        logs.select().none();
+        logs.select().assert_none();
         let there = logs.wait_for(1, Duration::from_secs(7200)).await.unwrap();
-        assert_eq!(there.field("user", "ada").one().message(), "locked");
+        assert_eq!(there.field("user", "ada").exactly_one().message(), "locked");
     }
 
     // Where the code uses the global logger: there is one for all the tests of this program, which run at the same time.
@@ -114,7 +114,7 @@ mod tests {
         let test = correlation_id();
         let logs = &*GLOBAL;
         in_scope(fields![test], || assert_eq!(load("/does/not/exist"), None));
-        let error = logs.select().field("test", test).one();
+        let error = logs.select().field("test", test).exactly_one();
         assert_eq!((error.level(), error.message().as_str()), (Level::Error, "cannot read /does/not/exist"));
         assert!(error.field("cause").is_some());
     }
@@ -124,6 +124,6 @@ mod tests {
         let test = correlation_id();
         let logs = &*GLOBAL;
         in_scope(fields![test], || assert!(load("Cargo.toml").is_some()));
-        logs.select().field("test", test).none();
+        logs.select().field("test", test).assert_none();
     }
 }

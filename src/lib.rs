@@ -71,7 +71,7 @@
 //! timeout is given up, and unless an attempt or the fallback delivers its events they are *unconfirmed*: nobody can know
 //! whether they arrived. A panic in a sink is caught and counted. [`Pipeline`] says it in full.
 //!
-//! With [`Backlog::Wait`] you give isolation up on purpose: the flush task then waits for that sink, the queue fills, and
+//! With [`WhenFull::Wait`] you give isolation up on purpose: the flush task then waits for that sink, the queue fills, and
 //! with `Block` or `emit_wait` the chain is lossless from the sink back to the caller.
 //!
 //! # What does shutdown promise?
@@ -195,9 +195,9 @@ pub use event::{Batch, Event, Level, LevelFilter, Sensitive, Value, err};
 pub use format::Format;
 pub use lifecycle::{PanicHook, ShutdownGuard, panic_hook};
 pub use logger::Logger;
-pub use pipeline::{Backlog, Breaker, BreakerState, Pipeline, Retry};
+pub use pipeline::{WhenFull, Breaker, BreakerState, Pipeline, Retry};
 pub use queue::Overflow;
-pub use runtime::{Health, Pressure};
+pub use runtime::{State, Pressure};
 pub use sink::{Blocking, Sink, SinkError};
 pub use stats::{DropReason, FlushReport, ShutdownReport, Stats};
 
@@ -205,7 +205,7 @@ pub use stats::{DropReason, FlushReport, ShutdownReport, Stats};
 pub mod error {
     #[cfg(feature = "log")]
     pub use crate::bridge::InstallLogError;
-    pub use crate::logger::{EmitError, InsideRuntime, ReopenError, SinkFilterError};
+    pub use crate::logger::{EmitError, InsideRuntimeError, ReopenError, SinkFilterError};
     pub use crate::observe::diagnostics::Diagnostic;
     pub use crate::queue::TryEmitError;
 }

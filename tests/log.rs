@@ -38,7 +38,7 @@ fn max_level_follows_the_filter(logger: &Logger) {
     }
     logger.set_filter("loud=1").unwrap_err();
     assert_eq!(log::max_level(), log::LevelFilter::Info);
-    logger.set_filter_for("trace", Duration::from_millis(50)).unwrap();
+    logger.set_temporary_filter("trace", Duration::from_millis(50)).unwrap();
     let since = Instant::now();
     assert_eq!(log::max_level(), log::LevelFilter::Trace);
     while log::max_level() != log::LevelFilter::Info {

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use logweir::sink::NullSink;
-use logweir::{Backlog, Batch, DropReason, Logger, Overflow, Pipeline, Sink, SinkError, async_trait, info};
+use logweir::{WhenFull, Batch, DropReason, Logger, Overflow, Pipeline, Sink, SinkError, async_trait, info};
 
 const ROLE: &str = "LOGWEIR_TEST_RESIDENT";
 const BUDGET: usize = 64 << 20;
@@ -46,10 +46,10 @@ fn with_a_sink_hung_for_a_million_events_the_process_stays_within_its_budget() {
 
 fn child() {
     let logger = Logger::builder()
-        .memory(BUDGET)
+        .memory_limit(BUDGET)
         .overflow(Overflow::Block(PATIENCE))
-        .sink("hangs", Pipeline::to(Hangs).timeout(2 * PATIENCE))
-        .sink("healthy", Pipeline::to(NullSink).when_full(Backlog::Wait))
+        .sink("hangs", Pipeline::new(Hangs).timeout(2 * PATIENCE))
+        .sink("healthy", Pipeline::new(NullSink).when_full(WhenFull::Block))
         .start()
         .unwrap();
     let padding = "x".repeat(1024);

@@ -41,7 +41,7 @@ pub(super) enum BuildErrorKind {
 
 impl BuildError {
     /// The knob that is wrong, as the builder's method is named; none if it is the environment that refused.
-    pub fn knob(&self) -> Option<&str> {
+    pub fn option(&self) -> Option<&str> {
         match &self.0 {
             BuildErrorKind::Knob { name, .. } => Some(name),
             BuildErrorKind::Filter(_) | BuildErrorKind::SinkFilter { .. } => Some("filter"),
@@ -120,6 +120,6 @@ impl From<FilterError> for BuildErrorKind {
 }
 
 /// The error for a knob whose value is not allowed.
-pub(super) fn knob(name: &'static str, value: impl ToString, allowed: impl Into<String>) -> BuildError {
+pub(super) fn option(name: &'static str, value: impl ToString, allowed: impl Into<String>) -> BuildError {
     BuildError(BuildErrorKind::Knob { name, value: value.to_string(), allowed: allowed.into() })
 }

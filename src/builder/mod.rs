@@ -143,7 +143,7 @@ impl<'r> Builder<'r> {
     ///
     /// Half is the queue's: the lanes, then spilled bytes and contexts. The other half is the sinks' backlogs', in
     /// equal shares or as [`Pipeline::backlog`] says. Shares are never lent.
-    pub fn memory(mut self, bytes: usize) -> Self {
+    pub fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory = bytes;
         self
     }
@@ -221,7 +221,7 @@ impl<'r> Builder<'r> {
     /// events the queue lost since the last one and why, and how many were lost on the way to this sink. A sink's own
     /// losses are announced to its fallback too, and both are told when a sink is available again whose circuit breaker
     /// had opened. Notices are made in the pipeline: no filter or level keeps them out, the queue cannot lose them, and
-    /// they are in no book but [`SinkReport::notices`](crate::stats::SinkReport::notices). One that cannot be written is
+    /// they are in no book but [`SinkStats::notices`](crate::stats::SinkReport::notices). One that cannot be written is
     /// made up for by the next, after twice the time, and again twice, up to 1024 times. The last one comes as the sink
     /// closes. A sink is told nothing while its breaker is open, nor in the last fifth of a shutdown if it has a fallback.
     pub fn notice_interval(mut self, interval: Duration) -> Self {
@@ -307,7 +307,7 @@ impl<'r> Builder<'r> {
     }
 
     /// How long the logger waits for [`Logger::shutdown`] after the cancellation. Default: 10 s.
-    pub fn grace(mut self, grace: Duration) -> Self {
+    pub fn grace_period(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
@@ -320,7 +320,7 @@ impl<'r> Builder<'r> {
     }
 
     /// Registers the metrics on a recorder of yours. Default: on the global recorder that is there at `start`, if any.
-    pub fn metrics(mut self, recorder: &'r dyn Recorder) -> Self {
+    pub fn metrics_recorder(mut self, recorder: &'r dyn Recorder) -> Self {
         self.recorder = Some(recorder);
         self
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Builder;
-use super::error::{BuildError, BuildErrorKind, knob};
+use super::error::{BuildError, BuildErrorKind, option};
 use crate::filter::Filter;
 use crate::pipeline::Pipeline;
 use crate::queue::EVENT_BYTES;
@@ -48,18 +48,18 @@ impl Plan {
         within_time("flush_interval", builder.flush_interval, Duration::from_millis(1), MAX_INTERVAL)?;
         if builder.notice_interval < Duration::from_millis(1) {
             let allowed = "1ms or more; `Duration::MAX` for no notices";
-            return Err(knob("notice_interval", format!("{:?}", builder.notice_interval), allowed));
+            return Err(option("notice_interval", format!("{:?}", builder.notice_interval), allowed));
         }
         if builder.name.as_ref().is_some_and(String::is_empty) {
-            return Err(knob("name", "empty", "any text that is not empty"));
+            return Err(option("name", "empty", "any text that is not empty"));
         }
         #[cfg(feature = "prometheus")]
         if builder.recorder.is_some() && builder.prometheus.is_some() {
-            return Err(knob("metrics", "set beside `prometheus`", "one of the two: each is a recorder"));
+            return Err(option("metrics", "set beside `prometheus`", "one of the two: each is a recorder"));
         }
         if let Err(pattern) = &builder.redacted {
             let allowed = "a name, with `*` at its beginning, its end or both: `password`, `auth*`, `*_token`";
-            return Err(knob("redact", format!("`{pattern}`"), allowed));
+            return Err(option("redact", format!("`{pattern}`"), allowed));
         }
         let half = memory / 2;
         let lanes_bytes = lanes * queue_capacity * EVENT_BYTES;
@@ -69,7 +69,7 @@ impl Plan {
                  take a quarter of the memory",
                 half / 2 / lanes / EVENT_BYTES
             );
-            return Err(knob("queue_capacity", queue_capacity, allowed));
+            return Err(option("queue_capacity", queue_capacity, allowed));
         }
         let heap_bytes = half - lanes_bytes;
         let sinks = sinks(&builder.sinks, half)?;
@@ -81,7 +81,7 @@ impl Plan {
                 "{MIN_EVENT_BYTES} to {most} with `memory` {memory}: the queue has {heap_bytes} bytes beside its lanes, the \
                  smallest sink's account {smallest}, of which an event may take half"
             );
-            return Err(knob("max_event_bytes", max_event_bytes, allowed));
+            return Err(option("max_event_bytes", max_event_bytes, allowed));
         }
         Ok(Plan { heap_bytes, filter, sinks, batch_bytes: smallest / BATCHES_PER_ACCOUNT })
     }
@@ -90,11 +90,11 @@ impl Plan {
 /// The sinks' accounts (what was asked for, the rest in equal shares) and filters.
 fn sinks(sinks: &[(String, Pipeline)], half: usize) -> Result<Vec<SinkPlan>, BuildError> {
     if sinks.is_empty() {
-        return Err(knob("sink", "none", "at least one sink"));
+        return Err(option("sink", "none", "at least one sink"));
     }
     for (index, (name, pipeline)) in sinks.iter().enumerate() {
         if name.is_empty() || sinks[..index].iter().any(|(other, _)| other == name) {
-            return Err(knob("sink", format!("`{name}`"), "names that are not empty and differ"));
+            return Err(option("sink", format!("`{name}`"), "names that are not empty and differ"));
         }
         check_pipeline(name, pipeline)?;
     }
@@ -102,14 +102,14 @@ fn sinks(sinks: &[(String, Pipeline)], half: usize) -> Result<Vec<SinkPlan>, Bui
     let unasked = sinks.iter().filter(|(_, pipeline)| pipeline.backlog_bytes.is_none()).count();
     if asked > half {
         let allowed = format!("at most {half} for all sinks together: half of `memory`");
-        return Err(knob("backlog", asked, allowed));
+        return Err(option("backlog", asked, allowed));
     }
     let share = (half - asked).checked_div(unasked).unwrap_or(0);
     let plan = |(name, pipeline): &(String, Pipeline)| {
         let account = pipeline.backlog_bytes.unwrap_or(share);
         if account < MIN_ACCOUNT {
             let allowed = format!("at least {MIN_ACCOUNT} for each sink, of half of `memory`, which is {half}");
-            return Err(knob("backlog", format!("{account} (sink `{name}`)"), allowed));
+            return Err(option("backlog", format!("{account} (sink `{name}`)"), allowed));
         }
         Ok(SinkPlan { filter: filter(name, pipeline)?, account })
     };
@@ -121,12 +121,12 @@ fn check_pipeline(name: &str, pipeline: &Pipeline) -> Result<(), BuildError> {
     let Pipeline { timeout, retry, breaker, fallback, .. } = pipeline;
     // Also that of a fallback, which filters nothing: whoever wrote it meant something.
     filter(name, pipeline)?;
-    let wrong = |what, value: String, allowed: &str| Err(knob(what, format!("{value} (sink `{name}`)"), allowed));
+    let wrong = |what, value: String, allowed: &str| Err(option(what, format!("{value} (sink `{name}`)"), allowed));
     if timeout.is_zero() {
         return wrong("timeout", "0".into(), "more than zero");
     }
-    if retry.initial.is_zero() || retry.cap < retry.initial {
-        let value = format!("{:?} with a cap of {:?}", retry.initial, retry.cap);
+    if retry.initial_delay.is_zero() || retry.max_delay < retry.initial_delay {
+        let value = format!("{:?} with a cap of {:?}", retry.initial_delay, retry.max_delay);
         return wrong("retry", value, "a first wait of more than zero, and a cap that is not below it");
     }
     if retry.max_attempts == Some(0) {
@@ -148,13 +148,13 @@ fn filter(name: &str, pipeline: &Pipeline) -> Result<Filter, BuildError> {
 }
 
 fn within(name: &'static str, value: usize, least: usize, most: usize) -> Result<(), BuildError> {
-    if (least..=most).contains(&value) { Ok(()) } else { Err(knob(name, value, format!("{least} to {most}"))) }
+    if (least..=most).contains(&value) { Ok(()) } else { Err(option(name, value, format!("{least} to {most}"))) }
 }
 
 fn within_time(name: &'static str, value: Duration, least: Duration, most: Duration) -> Result<(), BuildError> {
     if (least..=most).contains(&value) {
         Ok(())
     } else {
-        Err(knob(name, format!("{value:?}"), format!("{least:?} to {most:?}")))
+        Err(option(name, format!("{value:?}"), format!("{least:?} to {most:?}")))
     }
 }

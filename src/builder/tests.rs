@@ -2,13 +2,13 @@
 
 use super::*;
 use crate::config::tests::whole_example;
-use crate::config::{Config, Sinks};
+use crate::config::{Config, SinkRegistry};
 use crate::pipeline::{Breaker, Retry};
 use crate::sink::{ConsoleSink, FileSink, NullSink};
 
 fn example<'r>() -> Builder<'r> {
     let config = Config::from_toml(&whole_example()).expect("the example");
-    config.builder(&Sinks::new()).expect("no type of our own")
+    config.builder(&SinkRegistry::new()).expect("no type of our own")
 }
 
 #[test]
@@ -57,13 +57,13 @@ fn the_example_of_a_configuration_shows_the_pipelines_defaults() {
     let (_, file) = sinks.iter().find(|(name, _)| name == "file").unwrap();
     let Pipeline { sink: _, filter, timeout, when_full, backlog_bytes: _, retry, breaker, on_breaker: _, fallback } =
         file;
-    let default = Pipeline::to(FileSink::new("x"));
+    let default = Pipeline::new(FileSink::new("x"));
     assert_eq!(filter.as_ref().ok(), default.filter.as_ref().ok());
     assert_eq!((*timeout, *when_full), (default.timeout, default.when_full));
-    let Retry { initial, cap, max_age, max_attempts: _, seed: _ } = retry;
-    assert_eq!((*initial, *cap, *max_age), (default.retry.initial, default.retry.cap, default.retry.max_age));
+    let Retry { initial_delay, max_delay, max_elapsed, max_attempts: _, seed: _ } = retry;
+    assert_eq!((*initial_delay, *max_delay, *max_elapsed), (default.retry.initial_delay, default.retry.max_delay, default.retry.max_elapsed));
     assert_eq!(*breaker, default.breaker);
-    assert_eq!(fallback.as_ref().map(|link| link.timeout), Some(Pipeline::to(ConsoleSink::stderr()).timeout));
+    assert_eq!(fallback.as_ref().map(|link| link.timeout), Some(Pipeline::new(ConsoleSink::stderr()).timeout));
 }
 
 /// A value of its own for each key, so that none can stand in for another.
@@ -97,7 +97,7 @@ const EVERY_KEY: &str = "
 
 #[test]
 fn every_key_of_a_configuration_reaches_its_own_knob() {
-    let builder = Config::from_toml(EVERY_KEY).unwrap().builder(&Sinks::new()).unwrap();
+    let builder = Config::from_toml(EVERY_KEY).unwrap().builder(&SinkRegistry::new()).unwrap();
     let (seconds, millis) = (Duration::from_secs, Duration::from_millis);
     assert_eq!((builder.name.as_deref(), builder.filter.ok()), (Some("shop"), "debug".parse().ok()));
     assert_eq!((builder.queue_capacity, builder.lanes), (1001, 3));
@@ -113,10 +113,10 @@ fn every_key_of_a_configuration_reaches_its_own_knob() {
     let (name, pipeline) = &builder.sinks[0];
     assert_eq!((name.as_str(), pipeline.filter.clone()), ("mine", "shop=warn".parse()));
     assert_eq!((pipeline.timeout, pipeline.backlog_bytes), (seconds(53), Some(4 << 20)));
-    assert_eq!(pipeline.when_full, crate::pipeline::Backlog::Wait);
-    let retry = Retry::default().initial(millis(59)).cap(seconds(61)).max_age(seconds(67)).max_attempts(71).seed(73);
+    assert_eq!(pipeline.when_full, crate::pipeline::WhenFull::Block);
+    let retry = Retry::default().initial_delay(millis(59)).max_delay(seconds(61)).max_elapsed(seconds(67)).max_attempts(71).seed(73);
     assert_eq!(pipeline.retry, retry);
-    assert_eq!(pipeline.breaker, Breaker::default().failures(79).probe_after(millis(83)).cap(seconds(89)));
+    assert_eq!(pipeline.breaker, Breaker::default().failure_threshold(79).probe_delay(millis(83)).cap(seconds(89)));
     let link = pipeline.fallback.as_ref().unwrap();
     let last = link.fallback.as_ref().unwrap();
     assert_eq!((link.timeout, last.timeout, last.fallback.is_none()), (seconds(97), seconds(101), true));
@@ -126,7 +126,7 @@ fn every_key_of_a_configuration_reaches_its_own_knob() {
 fn policies_that_are_switched_off_are_switched_off() {
     let text = "notice_interval = 'never'\nlevel = 'warn'\n
         sinks.a = { type = 'null', retry = 'never', breaker = 'never', level = 'error' }";
-    let builder = Config::from_toml(text).unwrap().builder(&Sinks::new()).unwrap();
+    let builder = Config::from_toml(text).unwrap().builder(&SinkRegistry::new()).unwrap();
     assert_eq!((builder.notice_interval, builder.filter.ok()), (Duration::MAX, Some(Level::Warn.into())));
     let (_, pipeline) = &builder.sinks[0];
     assert_eq!((&pipeline.retry, &pipeline.breaker), (&Retry::never(), &Breaker::never()));
@@ -135,8 +135,8 @@ fn policies_that_are_switched_off_are_switched_off() {
 
 #[test]
 fn a_key_that_is_absent_leaves_what_a_builder_or_a_registered_sink_has() {
-    let registered = || Pipeline::to(NullSink).timeout(Duration::from_secs(7)).retry(Retry::never()).level(Level::Warn);
-    let sinks = Sinks::new().register("mine", move |(): ()| Ok::<_, std::io::Error>(registered()));
+    let registered = || Pipeline::new(NullSink).timeout(Duration::from_secs(7)).retry(Retry::never()).level(Level::Warn);
+    let sinks = SinkRegistry::new().register("mine", move |(): ()| Ok::<_, std::io::Error>(registered()));
     let config = Config::from_toml("sinks.mine = { type = 'mine', breaker = 'never' }").unwrap();
     let builder: Builder<'_> = config.builder(&sinks).unwrap();
     let (_, pipeline) = &builder.sinks[0];

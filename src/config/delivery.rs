@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use super::choice::OrNever;
 use super::quantity::{HumanDuration, HumanSize, LevelName};
 use super::set;
-use crate::pipeline::{Backlog, Breaker, Pipeline, Retry};
+use crate::pipeline::{WhenFull, Breaker, Pipeline, Retry};
 
 /// The keys that every sink has.
 #[derive(Clone, Debug, Deserialize)]
@@ -18,7 +18,7 @@ pub(super) struct Delivery {
     pub(super) filter: Option<String>,
     timeout: Option<HumanDuration>,
     backlog: Option<HumanSize>,
-    when_full: Option<WhenFull>,
+    when_full: Option<WhenFullWord>,
     retry: Option<OrNever<RetryKeys>>,
     breaker: Option<OrNever<BreakerKeys>>,
     /// A sink, which is read as one.
@@ -39,9 +39,10 @@ pub(super) struct LinkDelivery {
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum WhenFull {
+enum WhenFullWord {
     DropOldest,
-    Wait,
+    DropNewest,
+    Block,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -67,7 +68,7 @@ impl Delivery {
         let pipeline = set(pipeline, self.level, |pipeline, LevelName(level)| pipeline.level(level));
         let pipeline = set(pipeline, self.filter.as_deref(), Pipeline::filter);
         let pipeline = set(pipeline, self.timeout, |pipeline, HumanDuration(timeout)| pipeline.timeout(timeout));
-        let pipeline = set(pipeline, self.backlog, |pipeline, bytes| pipeline.backlog(bytes.in_memory()));
+        let pipeline = set(pipeline, self.backlog, |pipeline, bytes| pipeline.backlog_bytes(bytes.in_memory()));
         let pipeline = set(pipeline, self.when_full, |pipeline, policy| pipeline.when_full(policy.into()));
         let pipeline = set(pipeline, self.retry.as_ref(), |pipeline, policy| pipeline.retry(policy.into()));
         set(pipeline, self.breaker.as_ref(), |pipeline, policy| pipeline.breaker(policy.into()))
@@ -80,11 +81,12 @@ impl LinkDelivery {
     }
 }
 
-impl From<WhenFull> for Backlog {
-    fn from(policy: WhenFull) -> Self {
+impl From<WhenFullWord> for WhenFull {
+    fn from(policy: WhenFullWord) -> Self {
         match policy {
-            WhenFull::DropOldest => Backlog::DropOldest,
-            WhenFull::Wait => Backlog::Wait,
+            WhenFullWord::DropOldest => WhenFull::DropOldest,
+            WhenFullWord::DropNewest => WhenFull::DropNewest,
+            WhenFullWord::Block => WhenFull::Block,
         }
     }
 }
@@ -92,9 +94,9 @@ impl From<WhenFull> for Backlog {
 impl From<&OrNever<RetryKeys>> for Retry {
     fn from(keys: &OrNever<RetryKeys>) -> Self {
         let OrNever::Set(RetryKeys { initial, cap, max_age, max_attempts, seed }) = keys else { return Retry::never() };
-        let retry = set(Retry::default(), *initial, |retry, HumanDuration(wait)| retry.initial(wait));
-        let retry = set(retry, *cap, |retry, HumanDuration(wait)| retry.cap(wait));
-        let retry = set(retry, *max_age, |retry, HumanDuration(age)| retry.max_age(age));
+        let retry = set(Retry::default(), *initial, |retry, HumanDuration(wait)| retry.initial_delay(wait));
+        let retry = set(retry, *cap, |retry, HumanDuration(wait)| retry.max_delay(wait));
+        let retry = set(retry, *max_age, |retry, HumanDuration(age)| retry.max_elapsed(age));
         let retry = set(retry, *max_attempts, Retry::max_attempts);
         set(retry, *seed, Retry::seed)
     }
@@ -103,8 +105,8 @@ impl From<&OrNever<RetryKeys>> for Retry {
 impl From<&OrNever<BreakerKeys>> for Breaker {
     fn from(keys: &OrNever<BreakerKeys>) -> Self {
         let OrNever::Set(BreakerKeys { failures, probe_after, cap }) = keys else { return Breaker::never() };
-        let breaker = set(Breaker::default(), *failures, Breaker::failures);
-        let breaker = set(breaker, *probe_after, |breaker, HumanDuration(delay)| breaker.probe_after(delay));
+        let breaker = set(Breaker::default(), *failures, Breaker::failure_threshold);
+        let breaker = set(breaker, *probe_after, |breaker, HumanDuration(delay)| breaker.probe_delay(delay));
         set(breaker, *cap, |breaker, HumanDuration(delay)| breaker.cap(delay))
     }
 }

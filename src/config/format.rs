@@ -97,7 +97,7 @@ enum MessageWord {
 
 impl FormatOptions {
     /// The format, for one sink.
-    pub fn make(&self) -> Box<dyn Format> {
+    pub fn build(&self) -> Box<dyn Format> {
         match &self.0 {
             FormatKind::Text(keys) => Box::new(Text::from(keys)),
             #[cfg(feature = "pretty")]
@@ -117,7 +117,7 @@ impl FormatOptions {
             FormatKind::Text(TextKeys { colors: None, utc_offset: None }) => console,
             #[cfg(feature = "pretty")]
             FormatKind::Pretty(PrettyKeys { colors: None, utc_offset: None, width: None }) => console.pretty(),
-            _ => console.format(self.make()),
+            _ => console.format(self.build()),
         }
     }
 
@@ -202,7 +202,7 @@ pub(super) mod tests {
             .with("note", "x".repeat(60))
             .with("more", "y".repeat(30));
         let mut out = Vec::new();
-        options.make().write(&Record::from(&event), &mut out);
+        options.build().write(&Record::from(&event), &mut out);
         String::from_utf8(out).expect("formats write UTF-8")
     }
 

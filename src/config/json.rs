@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Unexpected, Visitor};
 
 use super::set;
-use crate::format::{Dotted, Json, Key};
+use crate::format::{DottedKeys, Json, Key};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,11 +69,11 @@ impl KeyNames {
     }
 }
 
-impl From<DottedWord> for Dotted {
+impl From<DottedWord> for DottedKeys {
     fn from(word: DottedWord) -> Self {
         match word {
-            DottedWord::Flat => Dotted::Flat,
-            DottedWord::Nested => Dotted::Nested,
+            DottedWord::Flat => DottedKeys::Flat,
+            DottedWord::Nested => DottedKeys::Nested,
         }
     }
 }

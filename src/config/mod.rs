@@ -30,7 +30,7 @@ use error::ConfigErrorKind;
 pub use format::FormatOptions;
 use item::{Item, Origin, Source};
 pub use quantity::{HumanDuration, HumanSize};
-pub use registry::Sinks;
+pub use registry::SinkRegistry;
 use settings::{Settings, set};
 
 use crate::builder::{BuildError, Builder};
@@ -184,12 +184,12 @@ impl Config {
     }
 
     /// The builder that was told all of this, to be told the rest and started. `sinks` has the types of sink of your own;
-    /// [`Sinks::new`] is none.
+    /// [`SinkRegistry::new`] is none.
     ///
     /// # Errors
     /// A sink of a type that is neither built in nor registered, options that its type does not take, and what its
     /// registered function returns as an error; a number that the builder refuses, alone or beside the others.
-    pub fn builder<'r>(&self, sinks: &Sinks) -> Result<Builder<'r>, ConfigError> {
+    pub fn builder<'r>(&self, sinks: &SinkRegistry) -> Result<Builder<'r>, ConfigError> {
         let builder = self.settings.builder(sinks)?;
         match builder.check().map_err(|error| self.place(error)) {
             Err(Some(error)) => Err(error),

@@ -41,14 +41,14 @@ type MakeSink = Box<dyn Fn(&Registered) -> Result<Pipeline, ConfigError> + Send 
 /// ```
 #[derive(Default)]
 #[must_use = "sinks do nothing until a configuration is given them"]
-pub struct Sinks {
+pub struct SinkRegistry {
     makers: Vec<(String, MakeSink)>,
 }
 
-impl Sinks {
+impl SinkRegistry {
     /// None but those that are built in.
     pub fn new() -> Self {
-        Sinks::default()
+        SinkRegistry::default()
     }
 
     /// Registers what makes the sinks of this `type`: it is given the options of the sink and returns the sink, or a
@@ -104,7 +104,7 @@ impl Sinks {
     }
 }
 
-impl fmt::Debug for Sinks {
+impl fmt::Debug for SinkRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.makers.iter().map(|(name, _)| name)).finish()
     }

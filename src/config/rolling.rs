@@ -52,7 +52,7 @@ impl From<&RollingPolicy> for Rolling {
         let rolling = set(rolling, keys.keep_bytes, |rolling, HumanSize(bytes)| rolling.keep_bytes(bytes));
         let rolling = set(rolling, keys.gzip, Gzip::apply);
         let rolling = set(rolling, keys.file_name.as_deref(), Rolling::file_name);
-        set(rolling, keys.close_waits, |rolling, HumanDuration(time)| rolling.close_waits(time))
+        set(rolling, keys.close_waits, |rolling, HumanDuration(time)| rolling.close_timeout(time))
     }
 }
 
@@ -101,7 +101,7 @@ mod tests {
                         "file_name": "a.{date}.{seq}", "close_waits": "13s", "gzip": false }"#;
         let rolling =
             Rolling::hourly().max_bytes(3 << 10).keep_files(5).keep_age(Duration::from_secs(7)).keep_bytes(11_000);
-        let rolling = rolling.file_name("a.{date}.{seq}").close_waits(Duration::from_secs(13));
+        let rolling = rolling.file_name("a.{date}.{seq}").close_timeout(Duration::from_secs(13));
         assert_eq!(read(json), format!("{rolling:?}"));
         assert_eq!(read(r#"{ "every": "minute" }"#), format!("{:?}", Rolling::minutely()));
         assert_eq!(read(r#"{ "every": "day" }"#), format!("{:?}", Rolling::daily()));

@@ -12,7 +12,7 @@ use super::error::{ConfigError, ConfigErrorKind, needs, part};
 use super::item::{Item, ItemValue};
 use super::quantity::{Address, HumanDuration, HumanSize, Interval, LevelName, Percent, Threshold};
 use super::reader::{TYPE, read};
-use super::registry::Sinks;
+use super::registry::SinkRegistry;
 use super::sink::{SinkSettings, path_of};
 use crate::builder::Builder;
 use crate::event::{ToValue, Value};
@@ -71,7 +71,7 @@ impl Settings {
         Ok(Settings { keys, sinks: read_sinks(root)? })
     }
 
-    pub(super) fn builder<'r>(&self, sinks: &Sinks) -> Result<Builder<'r>, ConfigError> {
+    pub(super) fn builder<'r>(&self, sinks: &SinkRegistry) -> Result<Builder<'r>, ConfigError> {
         sinks.check()?;
         let keys = &self.keys;
         let mut builder = keys.ends(keys.delivery(keys.queue(keys.apply_filters(Builder::new()))));
@@ -133,7 +133,7 @@ impl BuilderKeys {
     fn queue<'r>(&self, builder: Builder<'r>) -> Builder<'r> {
         let builder = set(builder, self.queue_capacity, Builder::queue_capacity);
         let builder = set(builder, self.lanes, Builder::lanes);
-        let builder = set(builder, self.memory, |builder, bytes| builder.memory(bytes.in_memory()));
+        let builder = set(builder, self.memory, |builder, bytes| builder.memory_limit(bytes.in_memory()));
         let builder = set(builder, self.max_event_bytes, |builder, bytes| builder.max_event_bytes(bytes.in_memory()));
         let builder = set(builder, self.overflow, |builder, OverflowPolicy(policy)| builder.overflow(policy));
         set(builder, self.reserve.as_ref(), |builder, ReserveKeys { level, percent }| {
@@ -152,7 +152,7 @@ impl BuilderKeys {
     }
 
     fn ends<'r>(&self, builder: Builder<'r>) -> Builder<'r> {
-        let builder = set(builder, self.grace, |builder, HumanDuration(time)| builder.grace(time));
+        let builder = set(builder, self.grace, |builder, HumanDuration(time)| builder.grace_period(time));
         let builder =
             set(builder, self.shutdown_timeout, |builder, HumanDuration(time)| builder.shutdown_timeout(time));
         #[cfg(not(feature = "prometheus"))]

@@ -12,7 +12,7 @@ use super::format::FormatOptions;
 use super::item::{Item, ItemValue};
 use super::quantity::LevelName;
 use super::reader::read;
-use super::registry::Sinks;
+use super::registry::SinkRegistry;
 use super::rolling::RollingPolicy;
 use super::set;
 use super::settings::check_filter;
@@ -135,7 +135,7 @@ impl SinkSettings {
         Ok(Some(Box::new(SinkSettings { rank: PipelineKeys::Link(delivery), kind, fallback })))
     }
 
-    pub(super) fn pipeline(&self, sinks: &Sinks) -> Result<Pipeline, ConfigError> {
+    pub(super) fn pipeline(&self, sinks: &SinkRegistry) -> Result<Pipeline, ConfigError> {
         let pipeline = self.kind.pipeline(sinks)?;
         let pipeline = match &self.rank {
             PipelineKeys::Primary(delivery) => delivery.apply(pipeline),
@@ -178,11 +178,11 @@ impl SinkKind {
         })
     }
 
-    fn pipeline(&self, sinks: &Sinks) -> Result<Pipeline, ConfigError> {
+    fn pipeline(&self, sinks: &SinkRegistry) -> Result<Pipeline, ConfigError> {
         match self {
-            SinkKind::Console(keys) => Ok(Pipeline::to(ConsoleSink::from(keys))),
-            SinkKind::File(keys) => Ok(Pipeline::to(FileSink::from(keys))),
-            SinkKind::Null(NullKeys {}) => Ok(Pipeline::to(NullSink)),
+            SinkKind::Console(keys) => Ok(Pipeline::new(ConsoleSink::from(keys))),
+            SinkKind::File(keys) => Ok(Pipeline::new(FileSink::from(keys))),
+            SinkKind::Null(NullKeys {}) => Ok(Pipeline::new(NullSink)),
             SinkKind::Registered(registered) => sinks.make(registered),
         }
     }
@@ -206,7 +206,7 @@ impl From<&FileKeys> for FileSink {
         let FileKeys { path, durability, rolling, format } = keys;
         let file = set(FileSink::new(path), *durability, |file, durability| file.durability(durability.into()));
         let file = set(file, rolling.as_ref(), |file, rolling| file.rolling(rolling.into()));
-        set(file, format.as_ref(), |file, format| file.format(format.make()))
+        set(file, format.as_ref(), |file, format| file.format(format.build()))
     }
 }
 
@@ -224,8 +224,8 @@ impl From<DurabilityWord> for Durability {
     fn from(word: DurabilityWord) -> Self {
         match word {
             DurabilityWord::Buffered => Durability::Buffered,
-            DurabilityWord::Flushed => Durability::Flushed,
-            DurabilityWord::Synced => Durability::Synced,
+            DurabilityWord::Flushed => Durability::SyncOnFlush,
+            DurabilityWord::Synced => Durability::SyncEveryBatch,
         }
     }
 }

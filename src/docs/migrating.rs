@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `tracing_appender::non_blocking(writer)` | a [sink](crate::sink): each has its own queue, thread and memory |
 //! | `NonBlockingBuilder::lossy(true)`, `.buffered_lines_limit(n)` | [`Overflow::DropNewest`](crate::Overflow::DropNewest), [`Builder::queue_capacity`](crate::Builder::queue_capacity) |
-//! | `NonBlockingBuilder::lossy(false)` | [`Overflow::Block`](crate::Overflow::Block) with [`Backlog::Wait`](crate::Backlog::Wait) |
+//! | `NonBlockingBuilder::lossy(false)` | [`Overflow::Block`](crate::Overflow::Block) with [`WhenFull::Wait`](crate::Backlog::Wait) |
 //! | `WorkerGuard` | [`Logger::shutdown_guard`](crate::Logger::shutdown_guard), or [`Logger::shutdown`](crate::Logger::shutdown) for the numbers |
 //! | `ErrorCounter::dropped_lines` | [`Logger::stats`](crate::Logger::stats), the metrics, and a line in the log |
 //! | `RUST_LOG=info,hyper=warn` | [`Builder::filter_from_env`](crate::Builder::filter_from_env), in the same words |

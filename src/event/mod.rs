@@ -116,7 +116,7 @@ impl Event {
     /// Sets the time it happened, instead of the time it is emitted. Times before 1970 or after 2554 are not
     /// representable and become the nearest that is.
     #[must_use = "returns the event with the time"]
-    pub fn at(mut self, time: SystemTime) -> Self {
+    pub fn with_timestamp(mut self, time: SystemTime) -> Self {
         self.timestamp = nanos(time);
         self.fields.flags |= FIXED_TIME;
         self

@@ -51,7 +51,7 @@ mod text;
 mod timestamp;
 
 pub use clef::{Clef, ClefMessage};
-pub use json::{Dotted, Json, Key};
+pub use json::{DottedKeys, Json, Key};
 pub use logfmt::Logfmt;
 #[cfg(feature = "pretty")]
 pub use pretty::Pretty;

@@ -30,15 +30,15 @@ impl Error for EmitError {}
 
 /// A blocking call was made on a thread of a tokio runtime. Nothing was done; await the `async` twin instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InsideRuntime(pub(super) ());
+pub struct InsideRuntimeError(pub(super) ());
 
-impl fmt::Display for InsideRuntime {
+impl fmt::Display for InsideRuntimeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("this call blocks, and the thread belongs to a tokio runtime; await the async twin instead")
     }
 }
 
-impl Error for InsideRuntime {}
+impl Error for InsideRuntimeError {}
 
 /// Which sinks did not reopen; see [`Logger::reopen`].
 #[derive(Clone, Debug)]

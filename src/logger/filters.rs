@@ -38,7 +38,7 @@ impl Logger {
     ///
     /// # Errors
     /// As [`Logger::set_filter`].
-    pub fn set_filter_for(&self, filter: &str, time: Duration) -> Result<(), ParseFilterError> {
+    pub fn set_temporary_filter(&self, filter: &str, time: Duration) -> Result<(), ParseFilterError> {
         let filter = filter.parse()?;
         self.core.filter.set_for(filter, time);
         self.core.queue.signal().nudge();

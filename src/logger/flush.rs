@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::wait::{block_on, outside_runtime, race};
-use super::{InsideRuntime, Logger};
+use super::{InsideRuntimeError, Logger};
 #[cfg(doc)]
 use crate::Builder;
 use crate::stats::FlushReport;
@@ -26,11 +26,11 @@ impl Logger {
     /// As [`Logger::flush`], on this thread.
     ///
     /// # Errors
-    /// [`InsideRuntime`] on a thread of a tokio runtime: blocking it could stop the very tasks it waits for.
+    /// [`InsideRuntimeError`] on a thread of a tokio runtime: blocking it could stop the very tasks it waits for.
     ///
     /// # Blocking
     /// For `timeout` at the most.
-    pub fn flush_blocking(&self, timeout: Duration) -> Result<FlushReport, InsideRuntime> {
+    pub fn flush_blocking(&self, timeout: Duration) -> Result<FlushReport, InsideRuntimeError> {
         outside_runtime()?;
         Ok(block_on(self.flush(timeout)))
     }

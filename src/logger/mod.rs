@@ -15,7 +15,7 @@ mod weak;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-pub use error::{EmitError, InsideRuntime, ReopenError};
+pub use error::{EmitError, InsideRuntimeError, ReopenError};
 pub use filters::SinkFilterError;
 pub use global::global;
 pub(crate) use wait::block_on;
@@ -24,7 +24,7 @@ pub(crate) use weak::WeakLogger;
 #[cfg(doc)]
 use crate::Builder;
 use crate::event::{FieldSet, Level, SharedFields, ToValue};
-use crate::runtime::{Health, Host, LoggerCore};
+use crate::runtime::{State, Host, LoggerCore};
 use crate::stats::Stats;
 
 /// A handle to a logger: clones are cheap and log to the same queue.
@@ -99,8 +99,8 @@ impl Logger {
     }
 
     /// Whether it runs, drains, or has ended.
-    pub fn health(&self) -> Health {
-        self.core.health()
+    pub fn state(&self) -> State {
+        self.core.state()
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use super::wait::{block_on, outside_runtime, race};
-use super::{InsideRuntime, Logger};
+use super::{InsideRuntimeError, Logger};
 #[cfg(doc)]
 use crate::Builder;
 use crate::runtime::{BoxError, StopReason};
@@ -36,11 +36,11 @@ impl Logger {
     /// As [`Logger::shutdown`], on this thread.
     ///
     /// # Errors
-    /// [`InsideRuntime`] on a thread of a tokio runtime; nothing has begun then.
+    /// [`InsideRuntimeError`] on a thread of a tokio runtime; nothing has begun then.
     ///
     /// # Blocking
     /// For `timeout` at the most.
-    pub fn shutdown_blocking(&self, timeout: Duration) -> Result<ShutdownReport, InsideRuntime> {
+    pub fn shutdown_blocking(&self, timeout: Duration) -> Result<ShutdownReport, InsideRuntimeError> {
         outside_runtime()?;
         Ok(block_on(self.shutdown(timeout)))
     }

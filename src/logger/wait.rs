@@ -5,7 +5,7 @@ use std::pin::pin;
 use futures::future::select;
 use tokio::runtime::Handle;
 
-use super::InsideRuntime;
+use super::InsideRuntimeError;
 use crate::time::timer;
 
 /// Ends with whichever ends first; polls `a` before `b`.
@@ -17,6 +17,6 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     timer::block_until(future, None).expect("without a limit it ends with the future, and these have deadlines")
 }
 
-pub(super) fn outside_runtime() -> Result<(), InsideRuntime> {
-    Handle::try_current().map_or(Ok(()), |_| Err(InsideRuntime(())))
+pub(super) fn outside_runtime() -> Result<(), InsideRuntimeError> {
+    Handle::try_current().map_or(Ok(()), |_| Err(InsideRuntimeError(())))
 }

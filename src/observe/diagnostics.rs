@@ -69,7 +69,7 @@ pub enum Diagnostic {
         callback: &'static str,
     },
     /// More was reported than could be passed on.
-    Overflowed {
+    Suppressed {
         /// How many reports are missing.
         missing: u64,
     },
@@ -97,7 +97,7 @@ impl fmt::Display for Diagnostic {
             ),
             Diagnostic::ShutdownIncomplete { report } => write!(f, "{report}"),
             Diagnostic::CallbackPanicked { callback } => write!(f, "the callback `{callback}` panicked"),
-            Diagnostic::Overflowed { missing } => write!(f, "{missing} more reports are not shown"),
+            Diagnostic::Suppressed { missing } => write!(f, "{missing} more reports are not shown"),
         }
     }
 }
@@ -251,7 +251,7 @@ impl Diagnostics {
 impl PendingReports {
     fn take(&mut self) -> Option<Diagnostic> {
         let missing = std::mem::take(&mut self.missing);
-        if missing > 0 { Some(Diagnostic::Overflowed { missing }) } else { self.reports.pop_front() }
+        if missing > 0 { Some(Diagnostic::Suppressed { missing }) } else { self.reports.pop_front() }
     }
 }
 

@@ -3,8 +3,8 @@
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Metadata, Recorder};
 
 use crate::event::Level;
-use crate::stats::labels::{BreakerState, ErrorKind};
-use crate::stats::{DropReason, SinkReport, Stats};
+use crate::stats::labels::{BreakerState, SinkErrorKind};
+use crate::stats::{DropReason, SinkStats, Stats};
 
 static METADATA: Metadata<'static> = Metadata::new("logweir", metrics::Level::INFO, Some("logweir"));
 
@@ -112,7 +112,7 @@ struct SinkMetrics {
     fallback: Counter,
     unconfirmed: Gauge,
     bytes: Counter,
-    errors: [Counter; ErrorKind::ALL.len()],
+    errors: [Counter; SinkErrorKind::ALL.len()],
     retries: Counter,
     breaker_state: Gauge,
     backlog_events: Gauge,
@@ -174,7 +174,7 @@ impl LoggerMetrics {
         self.truncated.absolute(stats.truncated);
         self.suppressed.absolute(stats.suppressed);
         self.sampled.absolute(stats.sampled);
-        let of_links = |sink: &SinkReport| sink.links.iter().map(|link| link.notices).sum::<u64>();
+        let of_links = |sink: &SinkStats| sink.fallbacks.iter().map(|link| link.notices).sum::<u64>();
         self.notices.absolute(stats.sinks.iter().map(|sink| sink.notices + of_links(sink)).sum());
         self.queue_depth.set(stats.queued as f64);
         self.queue_bytes.set(stats.queued_bytes as f64);
@@ -198,7 +198,7 @@ impl SinkMetrics {
             fallback: on.counter("logweir_sink_fallback_events_total", &[("sink", sink)]),
             unconfirmed: on.gauge("logweir_sink_unconfirmed_events", &[("sink", sink)]),
             bytes: on.counter("logweir_sink_written_bytes_total", &[("sink", sink)]),
-            errors: ErrorKind::ALL
+            errors: SinkErrorKind::ALL
                 .map(|kind| on.counter("logweir_sink_errors_total", &[("sink", sink), ("kind", kind.as_str())])),
             retries: on.counter("logweir_sink_retries_total", &[("sink", sink)]),
             breaker_state: on.gauge("logweir_sink_breaker_state", &[("sink", sink)]),
@@ -207,14 +207,14 @@ impl SinkMetrics {
         }
     }
 
-    fn refresh(&self, report: &SinkReport) {
+    fn refresh(&self, report: &SinkStats) {
         self.delivered.absolute(report.delivered);
         for (counter, reason) in self.dropped.iter().zip(DropReason::PER_SINK) {
             counter.absolute(report.dropped.get(reason));
         }
-        self.fallback.absolute(report.fallback);
+        self.fallback.absolute(report.delivered_by_fallback);
         self.unconfirmed.set(report.unconfirmed as f64);
-        self.bytes.absolute(report.bytes);
+        self.bytes.absolute(report.written_bytes);
         for (counter, count) in self.errors.iter().zip(report.errors_by_kind) {
             counter.absolute(count);
         }

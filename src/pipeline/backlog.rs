@@ -4,17 +4,19 @@ use std::collections::VecDeque;
 
 use crate::event::Batch;
 
-/// What a pipeline does when its sink's account is full.
+/// What a pipeline does when its sink's memory account is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Backlog {
-    /// The oldest waiting batches are dropped (`backlog_full`): a slow or dead sink costs only itself.
+pub enum WhenFull {
+    /// Drops the oldest waiting batches (`backlog_full`). A slow or hung sink affects only itself.
     #[default]
     DropOldest,
-    /// The flush task stops draining until this sink has room. The queue then fills, and its overflow policy decides:
-    /// with [`Overflow::Block`](crate::Overflow::Block) or [`emit_wait`](crate::Logger::emit_wait) the chain is lossless
-    /// from end to end, and a stalled sink stalls the others and the callers. Isolation is given up on purpose.
-    Wait,
+    /// Drops the batch that arrives (`backlog_full`) and keeps the waiting ones. A slow or hung sink affects only itself.
+    DropNewest,
+    /// Stops the flush task until this sink has room. The queue then fills, and its overflow policy decides: with
+    /// [`Overflow::Block`](crate::Overflow::Block) or [`emit_wait`](crate::Logger::emit_wait) no event is lost between
+    /// the caller and the sink, and a stalled sink stalls the others and the callers: you trade isolation for that.
+    Block,
 }
 
 /// A batch that waits.
@@ -35,11 +37,12 @@ pub(super) struct BacklogQueue {
     /// The same with the batch being written.
     pinned: usize,
     limit: usize,
+    policy: WhenFull,
 }
 
 impl BacklogQueue {
-    pub(super) fn new(limit: usize) -> Self {
-        BacklogQueue { entries: VecDeque::new(), events: 0, waiting: 0, pinned: 0, limit }
+    pub(super) fn new(limit: usize, policy: WhenFull) -> Self {
+        BacklogQueue { entries: VecDeque::new(), events: 0, waiting: 0, pinned: 0, limit, policy }
     }
 
     pub(super) fn events(&self) -> u64 {
@@ -57,24 +60,31 @@ impl BacklogQueue {
         pinned == 0 || pinned + charge <= self.limit
     }
 
-    pub(super) fn has_room(&self, charge: usize) -> bool {
-        self.fits(self.pinned, charge)
+    /// Whether a batch may be pushed now; if not, the flush task waits.
+    pub(super) fn accepts(&self, charge: usize) -> bool {
+        match self.policy {
+            WhenFull::DropOldest | WhenFull::DropNewest => true,
+            WhenFull::Block => self.fits(self.pinned, charge),
+        }
     }
 
-    /// Adds a batch and drops the oldest until it fits; the new one alone if the batch being written leaves no room.
-    /// Returns how many events were dropped.
+    /// Adds a batch, or drops what the policy says until it fits. Returns how many events were dropped.
     pub(super) fn push(&mut self, entry: Entry) -> u64 {
-        if !self.fits(self.pinned - self.waiting, entry.charge) {
-            return entry.batch.len() as u64;
-        }
         let mut dropped = 0;
-        while !self.has_room(entry.charge)
-            && let Some(oldest) = self.entries.pop_front()
-        {
-            dropped += oldest.batch.len() as u64;
-            self.events -= oldest.batch.len() as u64;
-            self.waiting -= oldest.charge;
-            self.pinned -= oldest.charge;
+        match self.policy {
+            // With the batch being written alone it would not fit: dropping those that wait would not help.
+            WhenFull::DropOldest if !self.fits(self.pinned - self.waiting, entry.charge) => return entry.batch.len() as u64,
+            WhenFull::DropOldest => {
+                while !self.fits(self.pinned, entry.charge)
+                    && let Some(oldest) = self.pop()
+                {
+                    self.pinned -= oldest.charge;
+                    dropped += oldest.batch.len() as u64;
+                }
+            }
+            WhenFull::DropNewest if !self.fits(self.pinned, entry.charge) => return entry.batch.len() as u64,
+            // The flush task asked first.
+            WhenFull::DropNewest | WhenFull::Block => {}
         }
         self.waiting += entry.charge;
         self.pinned += entry.charge;
@@ -131,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_full_backlog_drops_its_oldest_batches_and_counts_their_events() {
-        let mut backlog = BacklogQueue::new(100);
+        let mut backlog = BacklogQueue::new(100, WhenFull::DropOldest);
         assert_eq!(backlog.push(entry(1, 40)) + backlog.push(entry(2, 40)), 0);
         assert_eq!(backlog.push(entry(3, 70)), 3, "both older batches make room");
         assert_eq!((backlog.events(), backlog.pinned()), (3, 70));
@@ -139,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_batch_being_written_is_never_dropped_and_stays_charged() {
-        let mut backlog = BacklogQueue::new(100);
+        let mut backlog = BacklogQueue::new(100, WhenFull::DropOldest);
         assert_eq!(backlog.push(entry(1, 80)), 0);
         let writing = backlog.pop().expect("one waits");
         assert_eq!(backlog.push(entry(2, 20)), 0);
@@ -152,14 +162,31 @@ mod tests {
 
     #[test]
     fn a_batch_larger_than_the_account_passes_alone() {
-        let mut backlog = BacklogQueue::new(100);
-        assert!(backlog.has_room(1000));
+        let mut backlog = BacklogQueue::new(100, WhenFull::DropOldest);
         assert_eq!(backlog.push(entry(1, 1000)), 0);
         let writing = backlog.pop().expect("one waits");
-        assert!(!backlog.has_room(1));
         assert_eq!(backlog.push(entry(2, 10)), 2);
         backlog.release(writing.charge);
         assert_eq!(backlog.push(entry(2, 10)) + backlog.push(entry(1, 1000)), 2, "nothing but it is left");
         assert_eq!((backlog.events(), backlog.pinned()), (1, 1000));
+    }
+
+    #[test]
+    fn each_policy_decides_what_a_full_account_costs() {
+        // The policy; whether a batch of 50 may be pushed beside one of 80; how many events its push drops; what waits.
+        let table = [
+            (WhenFull::DropOldest, true, 1, (5, 50)),
+            (WhenFull::DropNewest, true, 5, (1, 80)),
+            (WhenFull::Block, false, 0, (6, 130)),
+        ];
+        for (policy, accepts, dropped, left) in table {
+            let mut backlog = BacklogQueue::new(100, policy);
+            assert!(backlog.accepts(1000), "{policy:?}: alone, any batch fits");
+            assert_eq!(backlog.push(entry(1, 80)), 0);
+            assert!(backlog.accepts(20));
+            assert_eq!(backlog.accepts(50), accepts, "{policy:?}");
+            assert_eq!(backlog.push(entry(5, 50)), dropped, "{policy:?}");
+            assert_eq!((backlog.events(), backlog.pinned()), left, "{policy:?}");
+        }
     }
 }

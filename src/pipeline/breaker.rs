@@ -31,17 +31,17 @@ impl Default for Breaker {
 impl Breaker {
     /// It stays closed whatever happens.
     pub fn never() -> Self {
-        Breaker::default().failures(NEVER)
+        Breaker::default().failure_threshold(NEVER)
     }
 
     /// How many failures in a row open it. Default: 5; 1 or more.
-    pub fn failures(mut self, failures: u32) -> Self {
+    pub fn failure_threshold(mut self, failures: u32) -> Self {
         self.failures = failures;
         self
     }
 
     /// How long it stays open before the first probe. Default: 1 s; more than zero.
-    pub fn probe_after(mut self, delay: Duration) -> Self {
+    pub fn probe_delay(mut self, delay: Duration) -> Self {
         self.probe_after = delay;
         self
     }

@@ -22,7 +22,7 @@ use super::retry::{Backoff, Retry};
 use super::station::Station;
 use crate::context::suppress::suppress;
 use crate::event::Batch;
-use crate::sink::{ErrorKind, Sink, SinkError};
+use crate::sink::{SinkErrorKind, Sink, SinkError};
 use crate::stats::DropReason;
 
 /// What a sink task owns.
@@ -157,14 +157,14 @@ impl Courier<'_> {
     }
 
     /// The sink delivered all it was given and failed all the same.
-    fn grumbled(&mut self, kind: ErrorKind) {
+    fn grumbled(&mut self, kind: SinkErrorKind) {
         match kind {
-            ErrorKind::Rejected => self.answered(),
-            ErrorKind::Permanent => {
+            SinkErrorKind::Rejected => self.answered(),
+            SinkErrorKind::Permanent => {
                 self.is_dead = true;
                 self.station.circuit(|circuit, now| circuit.trip(now));
             }
-            ErrorKind::Temporary | ErrorKind::Timeout | ErrorKind::Panic => {
+            SinkErrorKind::Temporary | SinkErrorKind::Timeout | SinkErrorKind::Panic => {
                 self.station.circuit(|circuit, now| circuit.fail(now));
             }
         }
@@ -172,24 +172,24 @@ impl Courier<'_> {
 
     async fn failed(&mut self, load: &mut Load, error: &SinkError) {
         // What fails for now is not unusable: what comes next is to wait for it again.
-        self.is_dead = error.kind() == ErrorKind::Permanent;
+        self.is_dead = error.kind() == SinkErrorKind::Permanent;
         match error.kind() {
-            ErrorKind::Rejected => {
+            SinkErrorKind::Rejected => {
                 // That is no failure of the sink.
                 self.answered();
                 self.bisect(load, DropReason::Rejected).await;
             }
-            ErrorKind::Panic => {
+            SinkErrorKind::Panic => {
                 if !std::mem::replace(&mut load.has_panicked, true) {
                     self.station.circuit(|circuit, now| circuit.fail(now));
                 }
                 self.bisect(load, DropReason::Panicked).await;
             }
-            ErrorKind::Permanent => {
-                self.grumbled(ErrorKind::Permanent);
+            SinkErrorKind::Permanent => {
+                self.grumbled(SinkErrorKind::Permanent);
                 self.chain.take_all(load, DropReason::SinkFailed).await;
             }
-            ErrorKind::Temporary | ErrorKind::Timeout => {
+            SinkErrorKind::Temporary | SinkErrorKind::Timeout => {
                 self.station.circuit(|circuit, now| circuit.fail(now));
                 self.again_or_around(load, error.retry_after_hint()).await;
             }

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use super::backlog::BacklogQueue;
 use super::breaker::Circuit;
 use super::notice::Recovery;
-use crate::sink::{ErrorKind, SinkError};
-use crate::stats::{DropReason, Drops, LastError, LinkReport, SinkReport};
+use crate::sink::{SinkErrorKind, SinkError};
+use crate::stats::{DropReason, DropCounts, LastError, FallbackStats, SinkStats};
 
 /// The accounts of one sink, less the backlog's, which counts itself.
 pub(super) struct Ledger {
@@ -18,7 +18,7 @@ pub(super) struct Ledger {
     delivered: u64,
     /// One for each fallback link.
     links: Vec<LinkBook>,
-    dropped: Drops,
+    dropped: DropCounts,
     in_flight: u64,
     /// Of those in flight: in a write that has not answered, or in one that was given up before.
     uncertain: u64,
@@ -27,10 +27,10 @@ pub(super) struct Ledger {
     retries: u64,
     notices: u64,
     bytes: u64,
-    errors: [u64; ErrorKind::ALL.len()],
+    errors: [u64; SinkErrorKind::ALL.len()],
     last_error: Option<LastError>,
     /// Of what kind the trouble is that the sink has not come out of yet.
-    trouble: Option<ErrorKind>,
+    trouble: Option<SinkErrorKind>,
     latency: DDSketch,
 }
 
@@ -48,7 +48,7 @@ struct LinkBook {
     delivered: u64,
     notices: u64,
     errors: u64,
-    trouble: Option<ErrorKind>,
+    trouble: Option<SinkErrorKind>,
 }
 
 /// Who writes.
@@ -77,7 +77,7 @@ impl Ledger {
             routed: 0,
             delivered: 0,
             links: (0..links).map(|_| LinkBook::default()).collect(),
-            dropped: Drops::default(),
+            dropped: DropCounts::default(),
             in_flight: 0,
             uncertain: 0,
             unconfirmed: 0,
@@ -85,7 +85,7 @@ impl Ledger {
             retries: 0,
             notices: 0,
             bytes: 0,
-            errors: [0; ErrorKind::ALL.len()],
+            errors: [0; SinkErrorKind::ALL.len()],
             last_error: None,
             trouble: None,
             latency: DDSketch::new(Config::defaults()),
@@ -164,7 +164,7 @@ impl Ledger {
         self.latency = DDSketch::new(Config::defaults());
     }
 
-    pub(super) fn dropped(&self) -> Drops {
+    pub(super) fn dropped(&self) -> DropCounts {
         self.dropped
     }
 
@@ -220,27 +220,27 @@ impl Ledger {
     }
 
     /// Notes a failed call of a fallback link; returns whether it is news.
-    pub(super) fn link_failed(&mut self, link: usize, kind: ErrorKind) -> bool {
+    pub(super) fn link_failed(&mut self, link: usize, kind: SinkErrorKind) -> bool {
         let book = &mut self.links[link];
         book.errors += 1;
         book.trouble.replace(kind) != Some(kind)
     }
 
-    pub(super) fn report(&self, name: &str, backlog: &BacklogQueue, circuit: &Circuit) -> SinkReport {
+    pub(super) fn report(&self, name: &str, backlog: &BacklogQueue, circuit: &Circuit) -> SinkStats {
         let quantile = |q| self.latency.quantile(q).ok().flatten().map(Duration::from_secs_f64);
-        let links = self.links.iter().enumerate().map(|(index, book)| LinkReport {
+        let links = self.links.iter().enumerate().map(|(index, book)| FallbackStats {
             name: format!("{name}/{}", index + 1),
             delivered: book.delivered,
             notices: book.notices,
             errors: book.errors,
         });
-        SinkReport {
+        SinkStats {
             name: name.into(),
             filtered: self.filtered,
             routed: self.routed,
             delivered: self.delivered,
-            fallback: self.fallback(),
-            links: links.collect(),
+            delivered_by_fallback: self.fallback(),
+            fallbacks: links.collect(),
             dropped: self.dropped,
             backlog: backlog.events(),
             backlog_bytes: backlog.pinned() as u64,
@@ -249,15 +249,15 @@ impl Ledger {
             maybe_duplicated: self.maybe_duplicated,
             retries: self.retries,
             notices: self.notices,
-            bytes: self.bytes,
+            written_bytes: self.bytes,
             errors: self.errors.iter().sum(),
             errors_by_kind: self.errors,
             last_error: self.last_error.clone(),
             breaker: circuit.state(),
             breaker_opened: circuit.opened(),
-            p50: quantile(0.5),
-            p95: quantile(0.95),
-            p99: quantile(0.99),
+            write_p50: quantile(0.5),
+            write_p95: quantile(0.95),
+            write_p99: quantile(0.99),
         }
     }
 }

@@ -14,7 +14,7 @@ mod station;
 
 use std::time::Duration;
 
-pub use backlog::Backlog;
+pub use backlog::WhenFull;
 pub use breaker::Breaker;
 pub(crate) use breaker::BreakerCallback;
 pub(crate) use delivery::{Line, deliver};
@@ -31,7 +31,7 @@ use crate::sink::Sink;
 /// A sink and how events are delivered to it.
 ///
 /// A bare sink given to [`Builder::sink`](crate::Builder::sink) gets the default pipeline: every level, a timeout of 5 s
-/// (1 s for the console), [`Backlog::DropOldest`], an equal share of the sinks' memory, the default [`Retry`] and
+/// (1 s for the console), [`WhenFull::DropOldest`], an equal share of the sinks' memory, the default [`Retry`] and
 /// [`Breaker`], no fallback.
 ///
 /// # What becomes of a batch
@@ -52,7 +52,7 @@ pub struct Pipeline {
     pub(crate) sink: Box<dyn Sink>,
     pub(crate) filter: Result<Filter, ParseFilterError>,
     pub(crate) timeout: Duration,
-    pub(crate) when_full: Backlog,
+    pub(crate) when_full: WhenFull,
     pub(crate) backlog_bytes: Option<usize>,
     pub(crate) retry: Retry,
     pub(crate) breaker: Breaker,
@@ -62,12 +62,12 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// The default pipeline to this sink.
-    pub fn to(sink: impl Sink) -> Self {
+    pub fn new(sink: impl Sink) -> Self {
         Pipeline {
             timeout: sink.default_timeout(),
             sink: Box::new(sink),
             filter: Ok(Filter::from(Level::Trace)),
-            when_full: Backlog::default(),
+            when_full: WhenFull::default(),
             backlog_bytes: None,
             retry: Retry::default(),
             breaker: Breaker::default(),
@@ -104,15 +104,15 @@ impl Pipeline {
         self
     }
 
-    /// What happens when the sink's memory account is full. Default: [`Backlog::DropOldest`].
-    pub fn when_full(mut self, policy: Backlog) -> Self {
+    /// What happens when the sink's memory account is full. Default: [`WhenFull::DropOldest`].
+    pub fn when_full(mut self, policy: WhenFull) -> Self {
         self.when_full = policy;
         self
     }
 
     /// The sink's memory account, in bytes: an event counts 128 and what it has on the heap. Default: what the sinks'
     /// half of [`Builder::memory`](crate::Builder::memory) leaves, divided equally.
-    pub fn backlog(mut self, bytes: usize) -> Self {
+    pub fn backlog_bytes(mut self, bytes: usize) -> Self {
         self.backlog_bytes = Some(bytes);
         self
     }
@@ -161,6 +161,6 @@ impl Pipeline {
 
 impl<S: Sink> From<S> for Pipeline {
     fn from(sink: S) -> Self {
-        Pipeline::to(sink)
+        Pipeline::new(sink)
     }
 }

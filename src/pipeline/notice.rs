@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::event::{Batch, Event, Level, SharedFields, Value};
-use crate::stats::Drops;
+use crate::stats::DropCounts;
 use crate::time::clock;
 
 const TARGET: &str = "logweir";
@@ -30,9 +30,9 @@ pub(super) enum Audience {
 #[derive(Clone, Copy, Default, PartialEq)]
 pub(super) struct Losses {
     /// On the way to every sink.
-    pub(super) queue: Drops,
+    pub(super) queue: DropCounts,
     /// On the way to this one.
-    pub(super) sink: Drops,
+    pub(super) sink: DropCounts,
 }
 
 /// A sink that was unavailable is back.
@@ -57,7 +57,7 @@ pub(super) struct Notices {
     interval: Duration,
     has_fallback: bool,
     /// The queue's losses so far.
-    queue: Drops,
+    queue: DropCounts,
     sink: Reader,
     fallback: Reader,
 }
@@ -76,11 +76,11 @@ struct Reader {
 impl Notices {
     pub(super) fn new(interval: Duration, has_fallback: bool) -> Self {
         let (sink, fallback) = (Reader::default(), Reader::default());
-        Notices { interval, has_fallback, queue: Drops::default(), sink, fallback }
+        Notices { interval, has_fallback, queue: DropCounts::default(), sink, fallback }
     }
 
     /// Takes in what the queue has lost so far; returns whether that is news.
-    pub(super) fn hear(&mut self, queue: Drops) -> bool {
+    pub(super) fn hear(&mut self, queue: DropCounts) -> bool {
         std::mem::replace(&mut self.queue, queue) != queue && !self.is_off()
     }
 
@@ -98,15 +98,15 @@ impl Notices {
     }
 
     /// What this audience could be told of.
-    fn losses(&self, audience: Audience, sink: Drops) -> Losses {
+    fn losses(&self, audience: Audience, sink: DropCounts) -> Losses {
         match audience {
             Audience::Sink => Losses { queue: self.queue, sink },
-            Audience::Fallback => Losses { queue: Drops::default(), sink },
+            Audience::Fallback => Losses { queue: DropCounts::default(), sink },
         }
     }
 
     /// When there is something to tell this audience; `None`: there is no news.
-    pub(super) fn due(&self, audience: Audience, sink: Drops, now: Instant) -> Option<Instant> {
+    pub(super) fn due(&self, audience: Audience, sink: DropCounts, now: Instant) -> Option<Instant> {
         let reader = match audience {
             Audience::Sink => &self.sink,
             Audience::Fallback => &self.fallback,
@@ -120,7 +120,7 @@ impl Notices {
     pub(super) fn take(
         &mut self,
         audience: Audience,
-        sink: Drops,
+        sink: DropCounts,
         now: Instant,
         is_closing: bool,
         writer: &Writer<'_>,
@@ -182,7 +182,7 @@ pub(super) struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn lost(&self, drops: &Drops, sink: Option<&str>) -> Option<Event> {
+    fn lost(&self, drops: &DropCounts, sink: Option<&str>) -> Option<Event> {
         let lost = drops.total();
         if lost == 0 {
             return None;
@@ -241,8 +241,8 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
     const WRITER: Writer<'static> = Writer { sink: "http", enrichment: None };
 
-    fn drops(reason: DropReason, count: u64) -> Drops {
-        let mut drops = Drops::default();
+    fn drops(reason: DropReason, count: u64) -> DropCounts {
+        let mut drops = DropCounts::default();
         drops.add(reason, count);
         drops
     }
@@ -280,20 +280,20 @@ mod tests {
         // Each failure doubles the time to the next.
         for (attempt, wait) in [0, 2, 4].into_iter().enumerate() {
             let too_soon = now + wait * SECOND - SECOND / 2;
-            assert!(wait == 0 || notices.take(Audience::Sink, Drops::default(), too_soon, false, &WRITER).is_none());
+            assert!(wait == 0 || notices.take(Audience::Sink, DropCounts::default(), too_soon, false, &WRITER).is_none());
             now += wait * SECOND;
-            let notice = notices.take(Audience::Sink, Drops::default(), now, false, &WRITER).expect("there is news");
+            let notice = notices.take(Audience::Sink, DropCounts::default(), now, false, &WRITER).expect("there is news");
             notices.told(&notice, attempt == 2, now);
             assert_eq!(messages(Some(notice)), said);
         }
-        assert_eq!(notices.due(Audience::Sink, Drops::default(), now), None);
+        assert_eq!(notices.due(Audience::Sink, DropCounts::default(), now), None);
     }
 
     #[test]
     fn the_fallbacks_readers_hear_of_the_sinks_losses_alone() {
         let mut notices = Notices::new(SECOND, true);
         notices.hear(drops(DropReason::OverflowOldest, 2));
-        assert_eq!(notices.due(Audience::Fallback, Drops::default(), Instant::now()), None);
+        assert_eq!(notices.due(Audience::Fallback, DropCounts::default(), Instant::now()), None);
         let lost = drops(DropReason::BreakerOpen, 1);
         let notice = notices.take(Audience::Fallback, lost, Instant::now(), false, &WRITER);
         assert_eq!(messages(notice), ["1 events lost on the way to sink http"]);

@@ -16,9 +16,9 @@ use tokio::time::Instant;
 #[derive(Clone, Debug, PartialEq)]
 #[must_use = "a policy does nothing until a pipeline has it"]
 pub struct Retry {
-    pub(crate) initial: Duration,
-    pub(crate) cap: Duration,
-    pub(crate) max_age: Duration,
+    pub(crate) initial_delay: Duration,
+    pub(crate) max_delay: Duration,
+    pub(crate) max_elapsed: Duration,
     pub(crate) max_attempts: Option<u32>,
     pub(crate) seed: Option<u64>,
 }
@@ -26,9 +26,9 @@ pub struct Retry {
 impl Default for Retry {
     fn default() -> Self {
         Retry {
-            initial: Duration::from_millis(100),
-            cap: Duration::from_secs(10),
-            max_age: Duration::from_secs(5 * 60),
+            initial_delay: Duration::from_millis(100),
+            max_delay: Duration::from_secs(10),
+            max_elapsed: Duration::from_secs(5 * 60),
             max_attempts: None,
             seed: None,
         }
@@ -42,20 +42,20 @@ impl Retry {
     }
 
     /// The bound of the first wait. Default: 100 ms; more than zero.
-    pub fn initial(mut self, wait: Duration) -> Self {
-        self.initial = wait;
+    pub fn initial_delay(mut self, wait: Duration) -> Self {
+        self.initial_delay = wait;
         self
     }
 
     /// The bound of every wait. Default: 10 s; at least `initial`.
-    pub fn cap(mut self, wait: Duration) -> Self {
-        self.cap = wait;
+    pub fn max_delay(mut self, wait: Duration) -> Self {
+        self.max_delay = wait;
         self
     }
 
     /// How long after its first failure a batch is given up. Default: 5 min.
-    pub fn max_age(mut self, age: Duration) -> Self {
-        self.max_age = age;
+    pub fn max_elapsed(mut self, age: Duration) -> Self {
+        self.max_elapsed = age;
         self
     }
 
@@ -100,16 +100,16 @@ impl Backoff {
         if self.policy.max_attempts.is_some_and(|most| self.failures >= most) {
             return None;
         }
-        let bound = self.policy.initial.saturating_mul(1 << (self.failures - 1).min(31)).min(self.policy.cap);
+        let bound = self.policy.initial_delay.saturating_mul(1 << (self.failures - 1).min(31)).min(self.policy.max_delay);
         let wait = bound.mul_f64(self.random.f64()).max(hint.unwrap_or_default());
         let next = now.checked_add(wait)?;
         // An attempt that would come too late is not waited for.
-        (next.duration_since(since) <= self.policy.max_age).then_some(next)
+        (next.duration_since(since) <= self.policy.max_elapsed).then_some(next)
     }
 
     /// When the batch at hand is too old, if it has failed.
     pub(super) fn expiry(&self) -> Option<Instant> {
-        self.first_failure?.checked_add(self.policy.max_age)
+        self.first_failure?.checked_add(self.policy.max_elapsed)
     }
 }
 
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn waits_are_random_below_a_bound_that_doubles_to_the_cap() {
         let now = Instant::now();
-        let policy = Retry::default().initial(100 * MS).cap(1000 * MS).seed(7);
+        let policy = Retry::default().initial_delay(100 * MS).max_delay(1000 * MS).seed(7);
         let mut most = [Duration::ZERO; 6];
         for seed in 0..500 {
             let mut backoff = Backoff::new(policy.clone().seed(seed));
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_batch_is_given_up_when_its_next_attempt_would_be_too_old() {
         let now = Instant::now();
-        let mut backoff = Backoff::new(Retry::default().max_age(1000 * MS));
+        let mut backoff = Backoff::new(Retry::default().max_elapsed(1000 * MS));
         assert!(backoff.after_failure(now, None).is_some());
         assert_eq!(backoff.after_failure(now + 500 * MS, Some(501 * MS)), None);
         assert_eq!(backoff.after_failure(now + 1001 * MS, None), None);

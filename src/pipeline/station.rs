@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::backlog::{Backlog, BacklogQueue, Entry};
+use super::backlog::{WhenFull, BacklogQueue, Entry};
 use super::breaker::{Breaker, BreakerCallback, Circuit};
 use super::ledger::{Ledger, Moment};
 use super::notice::Notices;
@@ -20,7 +20,7 @@ use crate::filter::Filter;
 use crate::observe::diagnostics::Diagnostics;
 use crate::observe::metrics::SinkHistograms;
 use crate::stats::labels::BreakerState;
-use crate::stats::{DropReason, Drops, LastError, SinkFlush, SinkReport};
+use crate::stats::{DropReason, DropCounts, LastError, SinkFlushReport, SinkStats};
 
 /// A sink that wants less than this part of a batch gets copies: a view would pin all the rest.
 const COPY_BELOW: usize = 4;
@@ -42,7 +42,7 @@ pub(crate) struct StationConfig {
     pub(crate) on_breaker: Option<BreakerCallback>,
     /// How many links the fallback chain has.
     pub(crate) links: usize,
-    pub(crate) when_full: Backlog,
+    pub(crate) when_full: WhenFull,
     pub(crate) limit: usize,
     pub(crate) meters: SinkHistograms,
     pub(crate) house: House,
@@ -118,7 +118,7 @@ impl Barrier {
 impl Station {
     pub(crate) fn new(config: StationConfig) -> Self {
         let state = State {
-            backlog: BacklogQueue::new(config.limit),
+            backlog: BacklogQueue::new(config.limit, config.when_full),
             ledger: Ledger::new(config.links),
             circuit: Circuit::new(config.breaker.clone()),
             breaker_said: BreakerState::Closed,
@@ -163,7 +163,7 @@ impl Station {
 impl Station {
     /// Whether the flush task may hand out a batch that pins this much.
     pub(crate) fn has_room(&self, charge: usize) -> bool {
-        self.config.when_full != Backlog::Wait || self.state().backlog.has_room(charge)
+        self.state().backlog.accepts(charge)
     }
 
     /// Takes in what this sink wants of a batch. `charge` is what the whole batch pins.
@@ -183,7 +183,7 @@ impl Station {
     }
 
     /// Takes in what the queue has lost so far, for the sink's readers to be told.
-    pub(crate) fn hear_of_losses(&self, queue: Drops) {
+    pub(crate) fn hear_of_losses(&self, queue: DropCounts) {
         if self.state().notices.hear(queue) {
             self.work.notify_one();
         }
@@ -255,7 +255,7 @@ impl Station {
 
 /// The side of those who read or end the book.
 impl Station {
-    pub(crate) fn report(&self) -> SinkReport {
+    pub(crate) fn report(&self) -> SinkStats {
         let state = self.state();
         state.ledger.report(&self.config.name, &state.backlog, &state.circuit)
     }
@@ -276,11 +276,11 @@ impl Station {
     }
 
     /// How far a flush came. Without a barrier it never came to this sink, unless that was closed in good order before.
-    pub(crate) fn flush_report(&self, barrier: Option<Barrier>) -> SinkFlush {
+    pub(crate) fn flush_report(&self, barrier: Option<Barrier>) -> SinkFlushReport {
         let state = self.state();
         let is_answered = state.closed || barrier.is_some_and(|barrier| state.flushed >= barrier.ticket);
         let waiting = state.backlog.before(barrier.map_or(u64::MAX, |barrier| barrier.position));
-        SinkFlush {
+        SinkFlushReport {
             name: self.config.name.clone(),
             flushed: is_answered && state.flush_error.is_none(),
             pending: if is_answered { 0 } else { waiting + state.ledger.in_flight() },

@@ -53,10 +53,10 @@ impl Queue {
     ) -> Result<(), DropReason> {
         let is_cut = self.limit(&mut event);
         if !has_charged_context(&event) {
-            return Err(self.closed_or(lane, DropReason::Bytes));
+            return Err(self.closed_or(lane, DropReason::Memory));
         }
         let bytes = event.spilled_bytes();
-        *stage = DropReason::Bytes;
+        *stage = DropReason::Memory;
         if !self.account.try_charge(bytes) {
             // Before the wait: what is in the lanes has the bytes.
             self.signal.raise();

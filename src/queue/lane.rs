@@ -21,7 +21,7 @@ use tokio::task::coop::unconstrained;
 
 use super::freed::Freed;
 use crate::event::{Event, Level};
-use crate::stats::{DropReason, Drops};
+use crate::stats::{DropReason, DropCounts};
 
 /// How many events a drain takes under one lock: permits come back to the callers only when the poll returns.
 const CHUNK: usize = 64;
@@ -47,22 +47,22 @@ pub(super) struct Exit {
     rx: mpsc::Receiver<Event>,
     popped: u64,
     popped_by_level: [u64; Level::ALL.len()],
-    evicted: Drops,
+    evicted: DropCounts,
 }
 
 /// A lane's part of the intake book.
 pub(super) struct LaneBook {
     pub(super) accepted: u64,
     pub(super) accepted_by_level: [u64; Level::ALL.len()],
-    pub(super) evicted: Drops,
+    pub(super) evicted: DropCounts,
     pub(super) queued: u64,
-    pub(super) refused: Drops,
+    pub(super) refused: DropCounts,
 }
 
 impl Lane {
     pub(super) fn new(capacity: usize) -> Self {
         let (tx, rx) = mpsc::channel(capacity);
-        let exit = Exit { rx, popped: 0, popped_by_level: [0; Level::ALL.len()], evicted: Drops::default() };
+        let exit = Exit { rx, popped: 0, popped_by_level: [0; Level::ALL.len()], evicted: DropCounts::default() };
         Lane {
             tx,
             exit: Mutex::new(exit),
@@ -129,7 +129,7 @@ impl Lane {
             if enough() {
                 return true;
             }
-            let Some(oldest) = self.exit().evict(DropReason::Bytes) else { return false };
+            let Some(oldest) = self.exit().evict(DropReason::Memory) else { return false };
             let bytes = oldest.spilled_bytes();
             self.sub_bytes(bytes);
             drop(oldest);
@@ -181,7 +181,7 @@ impl Lane {
 
     pub(super) fn book(&self) -> LaneBook {
         let exit = self.exit();
-        let mut refused = Drops::default();
+        let mut refused = DropCounts::default();
         for reason in DropReason::REFUSED {
             refused.add(reason, self.refused[reason as usize].load(Ordering::Relaxed));
         }

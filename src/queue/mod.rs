@@ -20,7 +20,7 @@ pub(crate) use signal::{Signal, is_logger_thread, mark_logger_thread};
 
 use crate::context::scope::QueueId;
 use crate::event::{Event, Level, LevelFilter, Redactor};
-use crate::stats::Drops;
+use crate::stats::DropCounts;
 
 /// What one event costs while it waits.
 pub(crate) const EVENT_BYTES: usize = size_of::<Event>();
@@ -88,8 +88,8 @@ pub(crate) struct Queue {
 /// The intake book at one moment.
 pub(crate) struct IntakeBook {
     pub(crate) accepted: u64,
-    pub(crate) refused: Drops,
-    pub(crate) evicted: Drops,
+    pub(crate) refused: DropCounts,
+    pub(crate) evicted: DropCounts,
     /// Events in the lanes; those the flush task holds are its to add.
     pub(crate) in_lanes: u64,
     /// Events that left the lanes, by level.
@@ -172,8 +172,8 @@ impl Queue {
     pub(crate) fn book(&self) -> IntakeBook {
         let mut sum = IntakeBook {
             accepted: 0,
-            refused: Drops::default(),
-            evicted: Drops::default(),
+            refused: DropCounts::default(),
+            evicted: DropCounts::default(),
             in_lanes: 0,
             passed_by_level: [0; Level::ALL.len()],
         };

@@ -296,13 +296,13 @@ impl Queue {
         self.count_cut(is_cut);
         let bytes = event.spilled_bytes();
         if !has_charged_context(&event) {
-            return lane.refuse(self.closed_or(lane, DropReason::Bytes));
+            return lane.refuse(self.closed_or(lane, DropReason::Memory));
         }
         if !self.account.try_charge(bytes) && !self.make_room(lane, bytes) {
             self.signal.raise();
             return match self.config.overflow {
                 Overflow::Block(wait) if self.may_block() => self.push_blocking(lane, event, wait),
-                _ => lane.refuse(self.closed_or(lane, DropReason::Bytes)),
+                _ => lane.refuse(self.closed_or(lane, DropReason::Memory)),
             };
         }
         self.after_charge(bytes);
@@ -376,7 +376,7 @@ impl Queue {
         if !lane.tx.is_closed() {
             reason
         } else if self.worker_gone.load(Ordering::Relaxed) {
-            DropReason::WorkerGone
+            DropReason::TaskFailed
         } else {
             DropReason::Closed
         }

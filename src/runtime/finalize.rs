@@ -12,7 +12,7 @@ use crate::context::suppress::SuppressGuard;
 use crate::dispatch::Dispatcher;
 use crate::observe::diagnostics::{self, Diagnostic};
 use crate::queue::IntakeBook;
-use crate::stats::{DropReason, ShutdownReport, SinkReport, Stats};
+use crate::stats::{DropReason, ShutdownReport, SinkStats, Stats};
 
 /// How long the end of the books waits for callers in the middle of a send: a time slice or a few.
 const PENDING_SEND_TIMEOUT: Duration = Duration::from_millis(100);
@@ -26,7 +26,7 @@ impl LoggerCore {
         }
         let reason_of_loss = match reason {
             StopReason::Completed | StopReason::DeadlineExceeded => DropReason::Deadline,
-            StopReason::RuntimeGone => DropReason::RuntimeGone,
+            StopReason::RuntimeGone => DropReason::RuntimeDropped,
             StopReason::Panicked => DropReason::Panicked,
         };
         match reason {
@@ -63,7 +63,7 @@ impl LoggerCore {
 
     /// Before the end is made known, so that those who wait for it can wait for this too.
     fn report_final_losses(&self, reason: StopReason, reason_of_loss: DropReason, report: &ShutdownReport) {
-        let lost = |sink: &SinkReport| sink.dropped.get(reason_of_loss) + sink.unconfirmed;
+        let lost = |sink: &SinkStats| sink.dropped.get(reason_of_loss) + sink.unconfirmed;
         let lost: u64 = report.sinks.iter().map(lost).sum();
         // Also at a deadline: a task was found to be gone before.
         if self.queue.is_worker_gone() {

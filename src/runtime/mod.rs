@@ -27,7 +27,7 @@ pub(crate) use flush_task::{FlushTaskParts, run};
 pub(crate) use hooks::ShutdownHooks;
 pub use pressure::Pressure;
 pub(crate) use pressure::PressureMonitor;
-pub use shutdown::Health;
+pub use shutdown::State;
 pub(crate) use shutdown::{BoxError, ShutdownState, StopReason};
 pub(crate) use tasks::start_watchdog;
 
@@ -123,11 +123,11 @@ impl LoggerCore {
         self.sinks.iter().map(|sink| sink.report()).any(|sink| sink.backlog + sink.in_flight > 0)
     }
 
-    pub(crate) fn health(&self) -> Health {
+    pub(crate) fn state(&self) -> State {
         match self.stopped_at.get() {
-            Some(&since) => Health::Gone { since },
-            None if self.shutdown.requested().is_some() => Health::Draining,
-            None => Health::Running,
+            Some(&since) => State::Stopped { since },
+            None if self.shutdown.requested().is_some() => State::ShuttingDown,
+            None => State::Running,
         }
     }
 }

@@ -13,13 +13,13 @@ pub(crate) type Hook = Box<dyn FnOnce() -> BoxFuture<'static, Result<(), BoxErro
 /// Whether a logger runs; see [`Logger::health`](crate::Logger::health).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Health {
+pub enum State {
     /// It accepts and delivers.
     Running,
     /// A shutdown was asked for and goes on; or one of its tasks is gone, and the others deliver what they have.
-    Draining,
+    ShuttingDown,
     /// It has ended: shut down, or one of its tasks is gone.
-    Gone {
+    Stopped {
         /// When.
         since: std::time::SystemTime,
     },

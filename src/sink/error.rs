@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use crate::stats::labels::ErrorKind;
+use crate::stats::labels::SinkErrorKind;
 
 /// The error of a failed [`Sink`](super::Sink) call, by what to do next.
 ///
@@ -13,7 +13,7 @@ use crate::stats::labels::ErrorKind;
 /// * [`rejected`](SinkError::rejected): these events are not acceptable, others may be;
 /// * [`permanent`](SinkError::permanent): the sink itself is unusable.
 pub struct SinkError {
-    kind: ErrorKind,
+    kind: SinkErrorKind,
     source: Box<dyn Error + Send + Sync>,
     delivered: usize,
     retry_after: Option<Duration>,
@@ -22,20 +22,20 @@ pub struct SinkError {
 impl SinkError {
     /// Trying again may help: a full disk, a refused connection, a 503.
     pub fn temporary(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        SinkError::new(ErrorKind::Temporary, source.into())
+        SinkError::new(SinkErrorKind::Temporary, source.into())
     }
 
     /// These events are not acceptable, others may be: a 400, a record too large.
     pub fn rejected(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        SinkError::new(ErrorKind::Rejected, source.into())
+        SinkError::new(SinkErrorKind::Rejected, source.into())
     }
 
     /// The sink itself is unusable: a closed pipe, a 401.
     pub fn permanent(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        SinkError::new(ErrorKind::Permanent, source.into())
+        SinkError::new(SinkErrorKind::Permanent, source.into())
     }
 
-    pub(crate) fn new(kind: ErrorKind, source: Box<dyn Error + Send + Sync>) -> Self {
+    pub(crate) fn new(kind: SinkErrorKind, source: Box<dyn Error + Send + Sync>) -> Self {
         SinkError { kind, source, delivered: 0, retry_after: None }
     }
 
@@ -46,30 +46,30 @@ impl SinkError {
             (_, Some(text)) => text.as_str(),
             _ => "a panic without a message",
         };
-        SinkError::new(ErrorKind::Panic, message.into())
+        SinkError::new(SinkErrorKind::Panic, message.into())
     }
 
     /// A call that did not answer in time.
     pub(crate) fn timed_out(call: &str, waited: Duration) -> Self {
-        SinkError::new(ErrorKind::Timeout, format!("no answer to `{call}` within {waited:?}").into())
+        SinkError::new(SinkErrorKind::Timeout, format!("no answer to `{call}` within {waited:?}").into())
     }
 
     /// The first `count` events of the batch were delivered all the same. They are never sent again.
     #[must_use = "returns the error with the count"]
-    pub fn delivered(mut self, count: usize) -> Self {
+    pub fn with_delivered(mut self, count: usize) -> Self {
         self.delivered = count;
         self
     }
 
     /// The far side asked for this much patience (`Retry-After`). Only a temporary error is tried again.
     #[must_use = "returns the error with the wait"]
-    pub fn retry_after(mut self, wait: Duration) -> Self {
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
     }
 
     /// What kind of trouble it is.
-    pub fn kind(&self) -> ErrorKind {
+    pub fn kind(&self) -> SinkErrorKind {
         self.kind
     }
 
@@ -99,11 +99,11 @@ impl fmt::Debug for SinkError {
 impl fmt::Display for SinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
-            ErrorKind::Temporary => "the sink failed for now",
-            ErrorKind::Rejected => "the sink rejected the events",
-            ErrorKind::Permanent => "the sink is unusable",
-            ErrorKind::Timeout => "the sink did not answer in time",
-            ErrorKind::Panic => "the sink panicked",
+            SinkErrorKind::Temporary => "the sink failed for now",
+            SinkErrorKind::Rejected => "the sink rejected the events",
+            SinkErrorKind::Permanent => "the sink is unusable",
+            SinkErrorKind::Timeout => "the sink did not answer in time",
+            SinkErrorKind::Panic => "the sink panicked",
         })
     }
 }

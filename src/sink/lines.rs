@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{ErrorKind, SinkError};
+use super::{SinkErrorKind, SinkError};
 use crate::event::Batch;
 use crate::format::Format;
 
@@ -64,7 +64,7 @@ impl<W: LineTarget> LineWriter<W> {
         format: &mut dyn Format,
     ) -> Result<(), SinkError> {
         if let Some(kind) = self.broken {
-            return Err(SinkError::permanent(io::Error::from(kind)).delivered(range.start));
+            return Err(SinkError::permanent(io::Error::from(kind)).with_delivered(range.start));
         }
         let mut next = range.start;
         while next < range.end {
@@ -72,8 +72,8 @@ impl<W: LineTarget> LineWriter<W> {
             let (events, sent) = self.send();
             next += events;
             self.shrink();
-            sent.map_err(|error| self.failed(error).delivered(next))?;
-            formatted.map_err(|panic| panic.delivered(next))?;
+            sent.map_err(|error| self.failed(error).with_delivered(next))?;
+            formatted.map_err(|panic| panic.with_delivered(next))?;
         }
         Ok(())
     }
@@ -210,7 +210,7 @@ impl<W: LineTarget> LineWriter<W> {
     fn failed(&mut self, error: io::Error) -> SinkError {
         let cause = error.kind();
         let error = classify(error);
-        if error.kind() == ErrorKind::Permanent {
+        if error.kind() == SinkErrorKind::Permanent {
             self.broken = Some(cause);
         }
         error
@@ -313,7 +313,7 @@ mod tests {
             let mut writer = writer([]);
             writer.out.script = script.into();
             let error = write(&mut writer, &batch).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Temporary, "at {stop}");
+            assert_eq!(error.kind(), SinkErrorKind::Temporary, "at {stop}");
             assert_eq!(writer.written(), stop as u64);
 
             write(&mut writer, &batch.skip(error.delivered_count())).unwrap();
@@ -358,7 +358,7 @@ mod tests {
     #[test]
     fn a_write_that_moves_nothing_is_a_temporary_error() {
         let error = write(&mut writer([Ok(0)]), &batch(["one"])).unwrap_err();
-        assert_eq!((error.kind(), error.delivered_count()), (ErrorKind::Temporary, 0));
+        assert_eq!((error.kind(), error.delivered_count()), (SinkErrorKind::Temporary, 0));
     }
 
     #[test]
@@ -366,9 +366,9 @@ mod tests {
         let mut writer = writer([Ok(4), Err(io::ErrorKind::BrokenPipe)]);
         let batch = batch(["one", "two"]);
         let error = write(&mut writer, &batch).unwrap_err();
-        assert_eq!((error.kind(), error.delivered_count()), (ErrorKind::Permanent, 1));
+        assert_eq!((error.kind(), error.delivered_count()), (SinkErrorKind::Permanent, 1));
         let error = write(&mut writer, &batch).unwrap_err();
-        assert_eq!((error.kind(), error.delivered_count()), (ErrorKind::Permanent, 0));
+        assert_eq!((error.kind(), error.delivered_count()), (SinkErrorKind::Permanent, 0));
         assert_eq!(text(&writer), "one\n");
 
         writer.out = Scripted::default();
@@ -383,7 +383,7 @@ mod tests {
         let mut writer = writer([]);
         let batch = batch(["one", "poison", "three"]);
         let error = write(&mut writer, &batch).unwrap_err();
-        assert_eq!((error.kind(), error.delivered_count()), (ErrorKind::Panic, 1));
+        assert_eq!((error.kind(), error.delivered_count()), (SinkErrorKind::Panic, 1));
         write(&mut writer, &batch.skip(2)).unwrap();
         assert_eq!(text(&writer), "one\nthree\n");
     }

@@ -14,13 +14,13 @@ use async_trait::async_trait;
 
 pub use console::{Colors, ConsoleSink};
 pub use error::SinkError;
-pub use file::{Durability, FileSink, OpenError, Rolling, RollingError, UpkeepError, UpkeepTask};
-pub use memory::{Captured, MemorySink, Selection, WaitError};
+pub use file::{Durability, FileSink, OpenError, Rolling, RollingError, MaintenanceError, MaintenanceTask};
+pub use memory::{CapturedEvent, MemorySink, Selection, WaitError};
 pub use null::NullSink;
 pub use thread::{Blocking, BlockingSink};
 
 use crate::event::Batch;
-pub use crate::stats::labels::ErrorKind;
+pub use crate::stats::labels::SinkErrorKind;
 
 /// Where events go: a file, a socket, a service.
 ///

@@ -2,22 +2,22 @@
 
 use std::fmt;
 
-use super::{ShutdownReport, SinkReport, Stats};
+use super::{ShutdownReport, SinkStats, Stats};
 
 /// A book that does not add up: a defect of this crate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Imbalance(String);
+pub struct ImbalanceError(String);
 
-impl fmt::Display for Imbalance {
+impl fmt::Display for ImbalanceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the books do not balance: {}", self.0)
     }
 }
 
-impl std::error::Error for Imbalance {}
+impl std::error::Error for ImbalanceError {}
 
-fn equal(what: &str, left: u64, right: u64) -> Result<(), Imbalance> {
-    if left == right { Ok(()) } else { Err(Imbalance(format!("{what}: {left} is not {right}"))) }
+fn equal(what: &str, left: u64, right: u64) -> Result<(), ImbalanceError> {
+    if left == right { Ok(()) } else { Err(ImbalanceError(format!("{what}: {left} is not {right}"))) }
 }
 
 impl Stats {
@@ -25,7 +25,7 @@ impl Stats {
     ///
     /// # Errors
     /// The first equation that does not hold.
-    pub fn check(&self) -> Result<(), Imbalance> {
+    pub fn check(&self) -> Result<(), ImbalanceError> {
         equal("emitted = accepted + refused", self.emitted, self.accepted + self.refused.total())?;
         let settled = self.evicted.total() + self.dispatched + self.queued;
         equal("accepted = evicted + dispatched + queued", self.accepted, settled)?;
@@ -33,12 +33,12 @@ impl Stats {
     }
 }
 
-impl SinkReport {
-    fn check(&self, dispatched: u64) -> Result<(), Imbalance> {
+impl SinkStats {
+    fn check(&self, dispatched: u64) -> Result<(), ImbalanceError> {
         let name = &self.name;
         equal(&format!("{name}: dispatched = filtered + routed"), dispatched, self.filtered + self.routed)?;
         let settled =
-            self.delivered + self.fallback + self.dropped.total() + self.backlog + self.in_flight + self.unconfirmed;
+            self.delivered + self.delivered_by_fallback + self.dropped.total() + self.backlog + self.in_flight + self.unconfirmed;
         equal(&format!("{name}: routed = delivered + … + unconfirmed"), self.routed, settled)
     }
 }
@@ -48,7 +48,7 @@ impl ShutdownReport {
     ///
     /// # Errors
     /// The first equation that does not hold.
-    pub fn check(&self) -> Result<(), Imbalance> {
+    pub fn check(&self) -> Result<(), ImbalanceError> {
         equal("emitted = accepted + refused", self.emitted, self.accepted + self.refused.total())?;
         let settled = self.evicted.total() + self.dispatched + self.queued;
         equal("accepted = evicted + dispatched + queued", self.accepted, settled)?;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{ShutdownReport, SinkReport};
+use super::{ShutdownReport, SinkStats};
 
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,18 +30,18 @@ impl fmt::Display for ShutdownReport {
 }
 
 /// One line: the equation, then bytes and errors.
-impl fmt::Display for SinkReport {
+impl fmt::Display for SinkStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, routed, delivered, dropped, .. } = self;
         write!(f, "{name}: routed {routed} = delivered {delivered}")?;
         let rest = [
-            ("fallback", self.fallback),
+            ("fallback", self.delivered_by_fallback),
             ("unconfirmed", self.unconfirmed),
             ("backlog", self.backlog),
             ("in flight", self.in_flight),
         ];
         rest.iter().filter(|(_, count)| *count > 0).try_for_each(|(what, count)| write!(f, " + {what} {count}"))?;
-        write!(f, " + dropped {} ({dropped}); {} bytes", dropped.total(), self.bytes)?;
+        write!(f, " + dropped {} ({dropped}); {} bytes", dropped.total(), self.written_bytes)?;
         let apart = [("filtered", self.filtered), ("notices", self.notices)];
         apart.iter().filter(|(_, count)| *count > 0).try_for_each(|(what, count)| write!(f, ", {what} {count}"))?;
         match &self.last_error {

@@ -6,9 +6,9 @@ use super::labels::DropReason;
 
 /// Losses by reason.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Drops([u64; DropReason::ALL.len()]);
+pub struct DropCounts([u64; DropReason::ALL.len()]);
 
-impl Drops {
+impl DropCounts {
     /// How many events were lost for this reason.
     pub fn get(&self, reason: DropReason) -> u64 {
         self.0[reason as usize]
@@ -29,7 +29,7 @@ impl Drops {
     }
 
     /// What was lost since these were `before`.
-    pub(crate) fn since(&self, before: &Drops) -> Drops {
+    pub(crate) fn since(&self, before: &DropCounts) -> DropCounts {
         let mut since = *self;
         for (mine, theirs) in since.0.iter_mut().zip(before.0) {
             *mine -= theirs;
@@ -37,21 +37,21 @@ impl Drops {
         since
     }
 
-    pub(crate) fn merge(&mut self, other: &Drops) {
+    pub(crate) fn merge(&mut self, other: &DropCounts) {
         for (mine, theirs) in self.0.iter_mut().zip(other.0) {
             *mine += theirs;
         }
     }
 }
 
-impl fmt::Debug for Drops {
+impl fmt::Debug for DropCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
     }
 }
 
 /// `none`, or `overflow_oldest 3, bytes 1`.
-impl fmt::Display for Drops {
+impl fmt::Display for DropCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
         for (reason, count) in self.iter() {
@@ -64,7 +64,7 @@ impl fmt::Display for Drops {
 
 /// A map of the reasons that lost events.
 #[cfg(feature = "serde")]
-impl serde::Serialize for Drops {
+impl serde::Serialize for DropCounts {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.iter())
     }

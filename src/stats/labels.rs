@@ -13,13 +13,13 @@ pub enum DropReason {
     /// Evicted: the lane was full and a newer event took the place.
     OverflowOldest,
     /// Refused or evicted: the queue's share of the memory was used up.
-    Bytes,
+    Memory,
     /// Refused: the rest of the lane is reserved for more important events.
     Shed,
     /// Refused: the logger was shut down.
     Closed,
     /// Refused: one of the logger's tasks is gone.
-    WorkerGone,
+    TaskFailed,
     /// The sink's backlog was full and newer events took the place.
     BacklogFull,
     /// The sink does not accept this event.
@@ -35,7 +35,7 @@ pub enum DropReason {
     /// The shutdown's deadline passed.
     Deadline,
     /// The runtime the logger ran on was dropped.
-    RuntimeGone,
+    RuntimeDropped,
 }
 
 impl DropReason {
@@ -43,10 +43,10 @@ impl DropReason {
     pub const ALL: [DropReason; 14] = [
         DropReason::OverflowNewest,
         DropReason::OverflowOldest,
-        DropReason::Bytes,
+        DropReason::Memory,
         DropReason::Shed,
         DropReason::Closed,
-        DropReason::WorkerGone,
+        DropReason::TaskFailed,
         DropReason::BacklogFull,
         DropReason::Rejected,
         DropReason::SinkFailed,
@@ -54,15 +54,15 @@ impl DropReason {
         DropReason::BreakerOpen,
         DropReason::Panicked,
         DropReason::Deadline,
-        DropReason::RuntimeGone,
+        DropReason::RuntimeDropped,
     ];
 
     /// Reasons an event is refused for, before it is accepted.
     pub const REFUSED: [DropReason; 5] =
-        [DropReason::OverflowNewest, DropReason::Bytes, DropReason::Shed, DropReason::Closed, DropReason::WorkerGone];
+        [DropReason::OverflowNewest, DropReason::Memory, DropReason::Shed, DropReason::Closed, DropReason::TaskFailed];
 
     /// Reasons an accepted event is evicted from the queue for.
-    pub const EVICTED: [DropReason; 2] = [DropReason::OverflowOldest, DropReason::Bytes];
+    pub const EVICTED: [DropReason; 2] = [DropReason::OverflowOldest, DropReason::Memory];
 
     /// Reasons a sink's pipeline drops an event for.
     pub const PER_SINK: [DropReason; 8] = [
@@ -73,7 +73,7 @@ impl DropReason {
         DropReason::BreakerOpen,
         DropReason::Panicked,
         DropReason::Deadline,
-        DropReason::RuntimeGone,
+        DropReason::RuntimeDropped,
     ];
 
     /// The snake-case name, as metric labels spell it.
@@ -81,10 +81,10 @@ impl DropReason {
         match self {
             DropReason::OverflowNewest => "overflow_newest",
             DropReason::OverflowOldest => "overflow_oldest",
-            DropReason::Bytes => "bytes",
+            DropReason::Memory => "bytes",
             DropReason::Shed => "shed",
             DropReason::Closed => "closed",
-            DropReason::WorkerGone => "worker_gone",
+            DropReason::TaskFailed => "worker_gone",
             DropReason::BacklogFull => "backlog_full",
             DropReason::Rejected => "rejected",
             DropReason::SinkFailed => "sink_failed",
@@ -92,7 +92,7 @@ impl DropReason {
             DropReason::BreakerOpen => "breaker_open",
             DropReason::Panicked => "panicked",
             DropReason::Deadline => "deadline",
-            DropReason::RuntimeGone => "runtime_gone",
+            DropReason::RuntimeDropped => "runtime_gone",
         }
     }
 }
@@ -107,7 +107,7 @@ impl fmt::Display for DropReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
-pub enum ErrorKind {
+pub enum SinkErrorKind {
     /// Trying again may help.
     Temporary,
     /// The events are not acceptable to the sink.
@@ -120,10 +120,10 @@ pub enum ErrorKind {
     Panic,
 }
 
-impl ErrorKind {
+impl SinkErrorKind {
     /// Every kind.
-    pub const ALL: [ErrorKind; 5] =
-        [ErrorKind::Temporary, ErrorKind::Rejected, ErrorKind::Permanent, ErrorKind::Timeout, ErrorKind::Panic];
+    pub const ALL: [SinkErrorKind; 5] =
+        [SinkErrorKind::Temporary, SinkErrorKind::Rejected, SinkErrorKind::Permanent, SinkErrorKind::Timeout, SinkErrorKind::Panic];
 
     /// The snake-case name.
     pub const fn as_str(self) -> &'static str {
@@ -131,7 +131,7 @@ impl ErrorKind {
     }
 }
 
-impl fmt::Display for ErrorKind {
+impl fmt::Display for SinkErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }

@@ -7,16 +7,16 @@ pub(crate) mod labels;
 mod reports;
 mod sink;
 
-pub use check::Imbalance;
-pub use drops::Drops;
+pub use check::ImbalanceError;
+pub use drops::DropCounts;
 pub use labels::DropReason;
-pub use reports::{FlushReport, ShutdownReport, SinkFlush};
-pub use sink::{LastError, LinkReport, SinkReport};
+pub use reports::{FlushReport, ShutdownReport, SinkFlushReport};
+pub use sink::{LastError, FallbackStats, SinkStats};
 
 /// The two books of a logger at one moment; see [`Logger::stats`](crate::Logger::stats).
 ///
 /// Intake: `emitted = accepted + refused`, `accepted = evicted + dispatched + queued`. Each sink's book is in its
-/// [`SinkReport`]. A snapshot is consistent: [`Stats::check`] holds at every moment.
+/// [`SinkStats`]. A snapshot is consistent: [`Stats::check`] holds at every moment.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -28,9 +28,9 @@ pub struct Stats {
     /// Events that entered the queue.
     pub accepted: u64,
     /// Events that did not.
-    pub refused: Drops,
+    pub refused: DropCounts,
     /// Events that left the queue for a newer one.
-    pub evicted: Drops,
+    pub evicted: DropCounts,
     /// Events that were handed to the sinks' pipelines.
     pub dispatched: u64,
     /// Events in the queue.
@@ -44,5 +44,5 @@ pub struct Stats {
     /// Calls that `every:` or `at_most:` left out.
     pub sampled: u64,
     /// One for each sink, in the order they were added.
-    pub sinks: Vec<SinkReport>,
+    pub sinks: Vec<SinkStats>,
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Drops, LastError, SinkReport, Stats};
+use super::{DropCounts, LastError, SinkStats, Stats};
 
 /// How a logger ended; see [`Logger::shutdown`](crate::Logger::shutdown).
 #[derive(Clone, Debug, PartialEq)]
@@ -17,9 +17,9 @@ pub struct ShutdownReport {
     /// Events that entered the queue.
     pub accepted: u64,
     /// Events that did not.
-    pub refused: Drops,
+    pub refused: DropCounts,
     /// Events that left the queue for a newer one.
-    pub evicted: Drops,
+    pub evicted: DropCounts,
     /// Events that were handed to the sinks' pipelines.
     pub dispatched: u64,
     /// 0, unless a caller's thread stood still in the middle of a send (in a debugger, say) when the books were closed:
@@ -32,7 +32,7 @@ pub struct ShutdownReport {
     /// Calls that `every:` or `at_most:` left out.
     pub sampled: u64,
     /// One for each sink, in the order they were added.
-    pub sinks: Vec<SinkReport>,
+    pub sinks: Vec<SinkStats>,
     /// Shutdown hooks that failed, panicked or did not end in time.
     pub failed_hooks: u64,
     /// Whether the deadline passed before everything was done.
@@ -53,7 +53,7 @@ pub struct FlushReport {
     /// Events accepted before the call that are still in the queue.
     pub queued: u64,
     /// One for each sink, in the order they were added.
-    pub sinks: Vec<SinkFlush>,
+    pub sinks: Vec<SinkFlushReport>,
     /// How long it took.
     pub elapsed: Duration,
 }
@@ -62,7 +62,7 @@ pub struct FlushReport {
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
-pub struct SinkFlush {
+pub struct SinkFlushReport {
     /// The sink's name.
     pub name: String,
     /// Whether the sink has settled everything before the barrier and flushed without an error.
@@ -96,7 +96,7 @@ impl ShutdownReport {
     }
 
     /// The report of the sink of this name.
-    pub fn sink(&self, name: &str) -> Option<&SinkReport> {
+    pub fn sink(&self, name: &str) -> Option<&SinkStats> {
         self.sinks.iter().find(|sink| sink.name == name)
     }
 }

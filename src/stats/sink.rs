@@ -2,15 +2,15 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::Drops;
-use super::labels::{BreakerState, ErrorKind};
+use super::DropCounts;
+use super::labels::{BreakerState, SinkErrorKind};
 
 /// The book of one sink: `dispatched = filtered + routed`,
 /// `routed = delivered + fallback + dropped + backlog + in_flight + unconfirmed`.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
-pub struct SinkReport {
+pub struct SinkStats {
     /// The sink's name.
     pub name: String,
     /// Events the pipeline's level kept out; not a loss.
@@ -20,11 +20,11 @@ pub struct SinkReport {
     /// Events the sink said it has.
     pub delivered: u64,
     /// Events the fallback chain delivered instead.
-    pub fallback: u64,
+    pub delivered_by_fallback: u64,
     /// The links of the fallback chain, in their order; their deliveries add up to `fallback`.
-    pub links: Vec<LinkReport>,
+    pub fallbacks: Vec<FallbackStats>,
     /// Events lost, by reason.
-    pub dropped: Drops,
+    pub dropped: DropCounts,
     /// Events waiting.
     pub backlog: u64,
     /// Memory the waiting and written events pin.
@@ -40,11 +40,11 @@ pub struct SinkReport {
     /// Lines the sink said it has that are no events: notices of losses and of its recovery. They are in no book.
     pub notices: u64,
     /// Bytes written, as the sink counts them.
-    pub bytes: u64,
+    pub written_bytes: u64,
     /// Failed calls of the sink.
     pub errors: u64,
-    /// Failed calls by [`ErrorKind`], in the order of [`ErrorKind::ALL`].
-    pub errors_by_kind: [u64; ErrorKind::ALL.len()],
+    /// Failed calls by [`SinkErrorKind`], in the order of [`SinkErrorKind::ALL`].
+    pub errors_by_kind: [u64; SinkErrorKind::ALL.len()],
     /// The latest failure.
     pub last_error: Option<LastError>,
     /// Where the circuit breaker stands.
@@ -52,23 +52,23 @@ pub struct SinkReport {
     /// How often the circuit breaker opened.
     pub breaker_opened: u64,
     /// Median time of a write since the latency window was last reset; relative error 1 %.
-    pub p50: Option<Duration>,
+    pub write_p50: Option<Duration>,
     /// 95th percentile of the same.
-    pub p95: Option<Duration>,
+    pub write_p95: Option<Duration>,
     /// 99th percentile of the same.
-    pub p99: Option<Duration>,
+    pub write_p99: Option<Duration>,
 }
 
 /// One link of a sink's fallback chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
-pub struct LinkReport {
+pub struct FallbackStats {
     /// The sink's name and the link's number, from 1: `http/1`.
     pub name: String,
     /// Events it delivered instead of the sink.
     pub delivered: u64,
-    /// Notices it said it has, as [`SinkReport::notices`].
+    /// Notices it said it has, as [`SinkStats::notices`].
     pub notices: u64,
     /// Failed writes.
     pub errors: u64,
@@ -80,16 +80,16 @@ pub struct LinkReport {
 #[non_exhaustive]
 pub struct LastError {
     /// What kind of trouble it was.
-    pub kind: ErrorKind,
+    pub kind: SinkErrorKind,
     /// The error and its sources, joined by `": "`.
     pub message: String,
     /// When.
     pub at: SystemTime,
 }
 
-impl SinkReport {
+impl SinkStats {
     /// How many calls of the sink failed in this way.
-    pub fn errors_of(&self, kind: ErrorKind) -> u64 {
+    pub fn errors_of(&self, kind: SinkErrorKind) -> u64 {
         self.errors_by_kind[kind as usize]
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::builder::Builder;
 use crate::event::Level;
 use crate::logger::Logger;
-use crate::pipeline::{Backlog, Pipeline};
+use crate::pipeline::{WhenFull, Pipeline};
 use crate::queue::Overflow;
-use crate::sink::{Captured, MemorySink, Selection, WaitError};
+use crate::sink::{CapturedEvent, MemorySink, Selection, WaitError};
 
 /// How long a look may take on a machine that is busy with something else.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -48,7 +48,7 @@ const MAX_POLL: Duration = Duration::from_millis(128);
 /// If the system has no thread for it.
 #[track_caller]
 pub fn capture() -> Capture {
-    capture_with(Logger::builder().level(Level::Trace).metrics(&metrics::NoopRecorder))
+    capture_with(Logger::builder().level(Level::Trace).metrics_recorder(&metrics::NoopRecorder))
 }
 
 /// As [`capture`], with a builder of yours: to test a filter, an enrichment or what is redacted. It gets one more sink;
@@ -59,7 +59,7 @@ pub fn capture() -> Capture {
 #[track_caller]
 pub fn capture_with(builder: Builder<'_>) -> Capture {
     let memory = MemorySink::new().capacity(usize::MAX);
-    let sink = Pipeline::to(memory.clone()).when_full(Backlog::Wait).timeout(PATIENCE);
+    let sink = Pipeline::new(memory.clone()).when_full(WhenFull::Block).timeout(PATIENCE);
     let builder = builder.lanes(1).overflow(Overflow::Block(PATIENCE));
     match builder.sink("capture", sink).start() {
         Ok(logger) => Capture { logger, memory },
@@ -88,7 +88,7 @@ impl Capture {
     /// # Panics
     /// If that takes half a minute.
     #[track_caller]
-    pub fn events(&self) -> Vec<Captured> {
+    pub fn events(&self) -> Vec<CapturedEvent> {
         self.settle();
         self.memory.events()
     }

@@ -36,7 +36,7 @@ async fn a_paused_clock_neither_stops_nor_hurries_a_capture() {
         info!(logger: logger, "an hour later");
     }));
     let later = logs.wait_for(2, Duration::from_secs(7200)).await.unwrap();
-    assert_eq!(later.field("job", 1).one().message(), "an hour later");
+    assert_eq!(later.field("job", 1).exactly_one().message(), "an hour later");
     assert!((3600..3700).contains(&began.elapsed().as_secs()));
     let error = logs.wait_for(3, Duration::from_secs(60)).await.unwrap_err();
     assert_eq!((error.wanted, error.seen), (3, 2));
@@ -47,7 +47,7 @@ async fn a_capture_can_be_looked_at_on_a_worker_of_a_runtime() {
     let logs = capture();
     let logger = logs.logger().clone();
     tokio::spawn(async move { info!(logger: logger, "from a task") }).await.unwrap();
-    logs.select().message("from a task").one();
+    logs.select().message("from a task").exactly_one();
     logs.clear();
     assert_eq!((logs.events().len(), format!("{logs:?}").as_str()), (0, "Capture { events: [] }"));
 }
@@ -57,7 +57,7 @@ fn a_builder_of_ones_own_is_tested_as_it_is() {
     let logs = capture_with(Logger::builder().filter("warn").enrich("service", "shop").redact(["password"]));
     info!(logger: logs.logger(), "kept out");
     warn!(logger: logs.logger(), "{password}", password = "x");
-    assert_eq!(logs.select().field("service", "shop").one().message(), "***");
+    assert_eq!(logs.select().field("service", "shop").exactly_one().message(), "***");
     let failed = catch_unwind(|| capture_with(Logger::builder().redact(["*"]))).unwrap_err();
     assert!(failed.downcast_ref::<String>().unwrap().contains("`redact` is `*`"));
 }
@@ -72,18 +72,18 @@ fn a_selection_narrows_down_and_says_what_there_is_instead() {
     assert_eq!(count(logs.select().target("app")), 2);
     assert_eq!(count(logs.select().level(Level::Warn).message("slow")), 2);
     assert_eq!(count(logs.select().field("amount", 5)), 2);
-    assert_eq!(count(logs.select().has("took").matching(|event| event.line().is_some())), 1);
-    logs.select().field("amount", "5").none();
+    assert_eq!(count(logs.select().with_field("took").filter(|event| event.line().is_some())), 1);
+    logs.select().field("amount", "5").assert_none();
     let why = |failed: Box<dyn std::any::Any + Send>| *failed.downcast::<String>().unwrap();
     let selection = logs.select().level(Level::Warn);
     assert_eq!(
-        why(catch_unwind(AssertUnwindSafe(|| selection.one())).unwrap_err()),
+        why(catch_unwind(AssertUnwindSafe(|| selection.exactly_one())).unwrap_err()),
         "not one event but 2 with level warn: [\n    warn app::db: slow {\"took\": F64(1.5), \"amount\": I64(5)}\n    \
          warn apple: slow {}\n]"
     );
     let selection = logs.select().target("app").message("paid");
     assert!(
-        why(catch_unwind(AssertUnwindSafe(|| selection.none())).unwrap_err())
+        why(catch_unwind(AssertUnwindSafe(|| selection.assert_none())).unwrap_err())
             .starts_with("not none but 1 with target app, message")
     );
 }

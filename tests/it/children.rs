@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use logweir::event::Record;
-use logweir::sink::ErrorKind;
+use logweir::sink::SinkErrorKind;
 use logweir::sink::{ConsoleSink, FileSink};
 use logweir::{
     Batch, Builder, DropReason, Event, Format, Level, LevelFilter, Logger, Pipeline, Sink, SinkError, async_trait, info,
@@ -118,7 +118,7 @@ pub(crate) fn quiet() -> Builder<'static> {
 
 fn to_stdout() -> Builder<'static> {
     let console = ConsoleSink::stdout().format(Plain);
-    quiet().sink("console", Pipeline::to(console).timeout(10 * LONG))
+    quiet().sink("console", Pipeline::new(console).timeout(10 * LONG))
 }
 
 pub(crate) fn emit(logger: &Logger, count: usize) {
@@ -202,7 +202,7 @@ fn closed() -> i32 {
     assert_eq!((sink.delivered, sink.dropped.total(), report.timed_out), (0, all, false));
     // The breaker opened: only probes, a second apart, are written after the first batch.
     let (failed, kept) = (sink.dropped.get(DropReason::SinkFailed), sink.dropped.get(DropReason::BreakerOpen));
-    assert_eq!((sink.errors, sink.errors_of(ErrorKind::Permanent) * BATCH as u64), (failed / BATCH as u64, failed));
+    assert_eq!((sink.errors, sink.errors_of(SinkErrorKind::Permanent) * BATCH as u64), (failed / BATCH as u64, failed));
     assert!(failed + kept == all && failed < all, "{sink:?}");
     until_heard();
     0
@@ -210,7 +210,7 @@ fn closed() -> i32 {
 
 pub(crate) fn to_file() -> Builder<'static> {
     let path = std::env::var_os(FILE).expect("the test names the file");
-    quiet().sink("file", Pipeline::to(FileSink::new(path).format(Plain)).timeout(LONG))
+    quiet().sink("file", Pipeline::new(FileSink::new(path).format(Plain)).timeout(LONG))
 }
 
 fn fails() -> Result<(), Box<dyn Error>> {

@@ -12,7 +12,7 @@ mod run;
 use std::fs;
 use std::path::PathBuf;
 
-use logweir::config::{Config, ConfigError, Sinks};
+use logweir::config::{Config, ConfigError, SinkRegistry};
 
 /// A fresh folder.
 fn folder(test: &str) -> PathBuf {
@@ -55,6 +55,6 @@ fn refused(toml: &str) -> String {
     Config::from_toml(toml).map(drop).expect_err(toml).to_string()
 }
 
-fn unbuilt(config: &Config, sinks: &Sinks) -> ConfigError {
+fn unbuilt(config: &Config, sinks: &SinkRegistry) -> ConfigError {
     config.builder(sinks).err().expect("it must not be built")
 }

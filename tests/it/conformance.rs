@@ -30,7 +30,7 @@ async fn our_sinks_keep_the_rules_of_sinks() {
     conformance(MemorySink::new).await;
     conformance(|| NullSink).await;
     let dir = folder("conformance");
-    for durability in [Durability::Buffered, Durability::Flushed, Durability::Synced] {
+    for durability in [Durability::Buffered, Durability::SyncOnFlush, Durability::SyncEveryBatch] {
         let path = dir.join(format!("{durability:?}.log"));
         // One after the other to the same file.
         conformance(|| FileSink::new(&path).durability(durability).format(Plain)).await;

@@ -10,8 +10,8 @@ mod reopen;
 
 use std::time::Duration;
 
-use logweir::sink::ErrorKind;
-use logweir::stats::SinkReport;
+use logweir::sink::SinkErrorKind;
+use logweir::stats::SinkStats;
 use logweir::{Builder, Pipeline};
 
 use crate::support::{ScriptedSink, builder, once};
@@ -27,6 +27,6 @@ fn brief(sink: &ScriptedSink) -> Pipeline {
     once(sink.clone()).timeout(SECOND)
 }
 
-fn errors(sink: &SinkReport) -> Vec<(ErrorKind, u64)> {
-    ErrorKind::ALL.into_iter().map(|kind| (kind, sink.errors_of(kind))).filter(|(_, count)| *count > 0).collect()
+fn errors(sink: &SinkStats) -> Vec<(SinkErrorKind, u64)> {
+    SinkErrorKind::ALL.into_iter().map(|kind| (kind, sink.errors_of(kind))).filter(|(_, count)| *count > 0).collect()
 }

@@ -12,7 +12,7 @@ use std::ops::Deref;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use logweir::{Backlog, Breaker, Builder, DropReason, Logger, Overflow, Pipeline, Retry, ShutdownReport};
+use logweir::{WhenFull, Breaker, Builder, DropReason, Logger, Overflow, Pipeline, Retry, ShutdownReport};
 use tokio::runtime::{self, Handle, Runtime};
 use tokio::sync::oneshot;
 
@@ -144,9 +144,9 @@ impl Fault {
     }
 
     fn pipeline(&self, sink: &ScriptedSink) -> Pipeline {
-        let retry = Retry::default().initial(MS).cap(MS).max_attempts(3);
-        let breaker = Breaker::default().failures(3).probe_after(self.probe_after).cap(self.probe_after);
-        Pipeline::to(sink.clone()).timeout(10 * MS).retry(retry).breaker(breaker)
+        let retry = Retry::default().initial_delay(MS).max_delay(MS).max_attempts(3);
+        let breaker = Breaker::default().failure_threshold(3).probe_delay(self.probe_after).cap(self.probe_after);
+        Pipeline::new(sink.clone()).timeout(10 * MS).retry(retry).breaker(breaker)
     }
 
     fn lost(&self) -> u64 {
@@ -156,7 +156,7 @@ impl Fault {
     /// Without a fallback, to the last write.
     fn check(&self, report: &ShutdownReport, sink: &ScriptedSink) {
         let booked = &report.sinks[0];
-        assert_eq!((booked.delivered, booked.fallback, booked.unconfirmed), (self.delivered, 0, self.unconfirmed));
+        assert_eq!((booked.delivered, booked.delivered_by_fallback, booked.unconfirmed), (self.delivered, 0, self.unconfirmed));
         assert_eq!(booked.dropped.iter().collect::<Losses>(), self.dropped.iter().copied().collect::<Losses>());
         assert_eq!((booked.maybe_duplicated, sink.batch_sizes().len()), (self.maybe_duplicated, self.writes));
         assert!(sink.numbers().is_sorted(), "{:?}", sink.numbers());
@@ -166,10 +166,10 @@ impl Fault {
     fn check_fallback(&self, report: &ShutdownReport, sink: &ScriptedSink, fallback: &ScriptedSink) {
         let booked = &report.sinks[0];
         assert_eq!((booked.dropped.total(), booked.unconfirmed), (0, 0), "{booked}");
-        assert_eq!(booked.fallback, fallback.seen());
+        assert_eq!(booked.delivered_by_fallback, fallback.seen());
         // Of one that answers late, what waits behind the first answer.
         let by_fallback = if self.outlives { BATCH as u64 } else { self.lost() };
-        assert_eq!((booked.delivered, booked.fallback), (EVENTS - by_fallback, by_fallback));
+        assert_eq!((booked.delivered, booked.delivered_by_fallback), (EVENTS - by_fallback, by_fallback));
         let all: BTreeSet<_> = sink.numbers().into_iter().chain(fallback.numbers()).collect();
         assert_eq!(all.len() as u64, EVENTS, "each once");
         assert!(sink.numbers().is_sorted() && fallback.numbers().is_sorted());
@@ -282,7 +282,7 @@ fn every_fault_under_every_policy(home: Home) {
                     let (sink, fallback, beside) = (fault.sink(), ScriptedSink::new(), ScriptedSink::new());
                     let mut pipeline = fault.pipeline(&sink);
                     if wait {
-                        pipeline = pipeline.when_full(Backlog::Wait).backlog(NARROW);
+                        pipeline = pipeline.when_full(WhenFull::Block).backlog_bytes(NARROW);
                     }
                     if has_fallback {
                         pipeline = pipeline.fallback(fallback.clone());
@@ -333,7 +333,7 @@ fn a_faulty_sink_that_is_waited_for_loses_nothing_of_a_backlog_that_does_not_fit
         for fault in FAULTS.iter().filter(|fault| fault.delivered == 0 || fault.lost() == 0) {
             println!("{home:?}: {}", fault.name);
             let (sink, beside) = (fault.sink(), ScriptedSink::new());
-            let pipeline = fault.pipeline(&sink).when_full(Backlog::Wait).backlog(NARROW);
+            let pipeline = fault.pipeline(&sink).when_full(WhenFull::Block).backlog_bytes(NARROW);
             let builder = builder().batch_size(BATCH).max_event_bytes(512);
             let (_, report) = home.run(builder.sink("faulty", pipeline).sink("beside", beside.clone()), all);
             balance(&report, &[("faulty", sink.seen()), ("beside", all)]);

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use logweir::filter::{EnvFilterError, Filter};
 use logweir::sink::{MemorySink, NullSink};
-use logweir::{Backlog, Event, Level, Logger, Pipeline, info, warn};
+use logweir::{WhenFull, Event, Level, Logger, Pipeline, info, warn};
 use tokio::time::sleep;
 
 use crate::children::{ROLE, Running, child_of};
@@ -102,7 +102,7 @@ async fn timed() -> Logger {
 #[tokio::test(start_paused = true)]
 async fn a_filter_set_for_a_time_is_in_force_for_that_time_and_the_one_before_comes_back_by_itself() {
     let logger = timed().await;
-    logger.set_filter_for("debug,app=trace", 10 * SECOND).unwrap();
+    logger.set_temporary_filter("debug,app=trace", 10 * SECOND).unwrap();
     assert!(logger.enabled(Level::Debug, "x") && logger.enabled(Level::Trace, "app"));
     sleep(10 * SECOND - Duration::from_millis(1)).await;
     assert_eq!(logger.filter().to_string(), "debug,app=trace");
@@ -114,18 +114,18 @@ async fn a_filter_set_for_a_time_is_in_force_for_that_time_and_the_one_before_co
 #[tokio::test(start_paused = true)]
 async fn of_several_filters_for_a_time_the_latest_counts_and_the_permanent_one_comes_back() {
     let logger = timed().await;
-    logger.set_filter_for("info", 20 * SECOND).unwrap();
+    logger.set_temporary_filter("info", 20 * SECOND).unwrap();
     sleep(SECOND).await;
-    logger.set_filter_for("debug", 5 * SECOND).unwrap();
+    logger.set_temporary_filter("debug", 5 * SECOND).unwrap();
     sleep(6 * SECOND).await;
     // Not `info`, whose time would not be over: it was replaced.
     assert_eq!(logger.filter().to_string(), "warn");
     sleep(30 * SECOND).await;
     assert_eq!(logger.filter().to_string(), "warn");
     // The same one again takes its new time, not the rest of the old one.
-    logger.set_filter_for("debug", 5 * SECOND).unwrap();
+    logger.set_temporary_filter("debug", 5 * SECOND).unwrap();
     sleep(4 * SECOND).await;
-    logger.set_filter_for("debug", 5 * SECOND).unwrap();
+    logger.set_temporary_filter("debug", 5 * SECOND).unwrap();
     sleep(4 * SECOND).await;
     assert_eq!(logger.filter().to_string(), "debug");
     sleep(2 * SECOND).await;
@@ -135,13 +135,13 @@ async fn of_several_filters_for_a_time_the_latest_counts_and_the_permanent_one_c
 #[tokio::test(start_paused = true)]
 async fn a_filter_set_for_good_ends_the_one_for_a_time_and_is_what_comes_back_later() {
     let logger = timed().await;
-    logger.set_filter_for("debug", 5 * SECOND).unwrap();
+    logger.set_temporary_filter("debug", 5 * SECOND).unwrap();
     sleep(SECOND).await;
     logger.set_filter("error").unwrap();
     assert_eq!(logger.filter().to_string(), "error");
     sleep(10 * SECOND).await;
     assert_eq!(logger.filter().to_string(), "error", "the time that was over has ended nothing");
-    logger.set_filter_for("trace", SECOND).unwrap();
+    logger.set_temporary_filter("trace", SECOND).unwrap();
     sleep(2 * SECOND).await;
     assert_eq!(logger.filter().to_string(), "error");
 }
@@ -149,10 +149,10 @@ async fn a_filter_set_for_good_ends_the_one_for_a_time_and_is_what_comes_back_la
 #[tokio::test(start_paused = true)]
 async fn a_time_without_end_has_none_and_a_wrong_directive_changes_nothing() {
     let logger = timed().await;
-    logger.set_filter_for("debug", Duration::MAX).unwrap();
+    logger.set_temporary_filter("debug", Duration::MAX).unwrap();
     sleep(Duration::from_secs(86_400 * 365)).await;
     assert_eq!(logger.filter().to_string(), "debug");
-    let error = logger.set_filter_for("info,app=loud", SECOND).unwrap_err();
+    let error = logger.set_temporary_filter("info,app=loud", SECOND).unwrap_err();
     assert_eq!((error.directive(), error.column()), ("app=loud", 6));
     logger.set_filter("info,app=loud").unwrap_err();
     sleep(2 * SECOND).await;
@@ -162,13 +162,13 @@ async fn a_time_without_end_has_none_and_a_wrong_directive_changes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_filter_for_a_time_ends_also_while_the_queue_waits_for_a_sink_that_hangs() {
     let sink = ScriptedSink::always(Answer::Hang);
-    let pipeline = Pipeline::to(sink.clone()).timeout(Duration::from_secs(3600)).when_full(Backlog::Wait).backlog(1024);
-    let builder = builder().memory(1 << 20).queue_capacity(64).max_event_bytes(256);
+    let pipeline = Pipeline::new(sink.clone()).timeout(Duration::from_secs(3600)).when_full(WhenFull::Block).backlog_bytes(1024);
+    let builder = builder().memory_limit(1 << 20).queue_capacity(64).max_event_bytes(256);
     let logger = start(builder.filter("info").sink("hung", pipeline)).await;
     (0..64).for_each(|n| logger.emit(number(n)));
     let flushed = logger.flush(SECOND).await;
     assert!(flushed.queued > 0, "{flushed:?}");
-    logger.set_filter_for("debug", 10 * SECOND).unwrap();
+    logger.set_temporary_filter("debug", 10 * SECOND).unwrap();
     sleep(9 * SECOND).await;
     assert_eq!(logger.filter().to_string(), "debug");
     sleep(2 * SECOND).await;
@@ -178,14 +178,14 @@ async fn a_filter_for_a_time_ends_also_while_the_queue_waits_for_a_sink_that_han
 #[tokio::test(start_paused = true)]
 async fn a_filter_for_a_time_ends_also_while_the_logger_closes() {
     let sink = ScriptedSink::always(Answer::Hang);
-    let logger = start(builder().sink("hung", Pipeline::to(sink.clone()).timeout(60 * SECOND))).await;
+    let logger = start(builder().sink("hung", Pipeline::new(sink.clone()).timeout(60 * SECOND))).await;
     logger.emit(number(0));
     let ending = tokio::spawn({
         let logger = logger.clone();
         async move { logger.shutdown(30 * SECOND).await }
     });
     sink.begun(1).await;
-    logger.set_filter_for("off", 5 * SECOND).unwrap();
+    logger.set_temporary_filter("off", 5 * SECOND).unwrap();
     sleep(6 * SECOND).await;
     assert_eq!((logger.filter().to_string().as_str(), ending.is_finished()), ("trace", false));
     assert!(ending.await.unwrap().timed_out);
@@ -195,7 +195,7 @@ async fn a_filter_for_a_time_ends_also_while_the_logger_closes() {
 fn a_logger_on_its_own_thread_keeps_the_time_of_a_filter_by_itself() {
     let logger = on_its_own_thread();
     let since = Instant::now();
-    logger.set_filter_for("off", Duration::from_millis(200)).unwrap();
+    logger.set_temporary_filter("off", Duration::from_millis(200)).unwrap();
     while logger.filter().to_string() == "off" {
         assert!(since.elapsed() < PATIENCE);
         thread::sleep(Duration::from_millis(5));
@@ -219,7 +219,7 @@ fn from_many_call_sites(logger: &Logger) {
 #[tokio::test(start_paused = true)]
 async fn a_sink_gets_what_its_filter_passes_whatever_the_call_site_and_the_rest_counts_as_filtered() {
     let (all, some) = (ScriptedSink::new(), ScriptedSink::new());
-    let filtered = Pipeline::to(some.clone()).filter("off,app=info,app::db=warn");
+    let filtered = Pipeline::new(some.clone()).filter("off,app=info,app::db=warn");
     let logger = start(builder().sink("all", all.clone()).sink("some", filtered)).await;
     from_many_call_sites(&logger);
     // No call site of its own: its target is its own.
@@ -236,7 +236,7 @@ async fn a_sink_gets_what_its_filter_passes_whatever_the_call_site_and_the_rest_
 #[tokio::test(start_paused = true)]
 async fn a_sinks_filter_is_replaced_while_it_runs_for_all_that_is_not_handed_out() {
     let sink = ScriptedSink::new();
-    let logger = start(builder().sink("file", Pipeline::to(sink.clone()).level(Level::Error))).await;
+    let logger = start(builder().sink("file", Pipeline::new(sink.clone()).level(Level::Error))).await;
     let emit = |message: &str| logger.emit(Event::dynamic(Level::Info, "app", message));
     emit("0");
     assert!(logger.flush(PATIENCE).await.complete);
@@ -254,19 +254,19 @@ async fn a_sinks_filter_is_replaced_while_it_runs_for_all_that_is_not_handed_out
 fn what_is_wrong_with_a_sinks_filter_is_said_with_the_sink_the_directive_and_its_column() {
     let start = |pipeline: Pipeline| builder().sink("audit", pipeline).start();
     for error in [
-        start(Pipeline::to(NullSink).filter("info,app=loud")).unwrap_err(),
-        start(Pipeline::to(NullSink).level(Level::Warn).filter("info,app=loud")).unwrap_err(),
+        start(Pipeline::new(NullSink).filter("info,app=loud")).unwrap_err(),
+        start(Pipeline::new(NullSink).level(Level::Warn).filter("info,app=loud")).unwrap_err(),
     ] {
-        assert_eq!(error.knob(), Some("filter"));
+        assert_eq!(error.option(), Some("filter"));
         let said = "`filter` of sink `audit`: filter directive `app=loud` at column 6: `loud` is not a level; expected \
                     trace, debug, info, warn, error, fatal or off";
         assert_eq!(error.to_string(), said);
         assert!(error.source().is_some_and(|source| source.is::<logweir::filter::ParseFilterError>()));
     }
-    let chain = Pipeline::to(NullSink).fallback(Pipeline::to(NullSink).filter("a=1"));
+    let chain = Pipeline::new(NullSink).fallback(Pipeline::new(NullSink).filter("a=1"));
     assert!(start(chain).unwrap_err().to_string().contains("sink `audit: fallback`: filter directive `a=1`"));
     // The last call counts.
-    let logger = start(Pipeline::to(NullSink).filter("info,app=loud").level(Level::Warn)).unwrap();
+    let logger = start(Pipeline::new(NullSink).filter("info,app=loud").level(Level::Warn)).unwrap();
 
     let unknown = logger.set_sink_filter("adit", "info").unwrap_err();
     assert_eq!((unknown.sink(), unknown.parse_error()), ("adit", None));
@@ -279,7 +279,7 @@ fn what_is_wrong_with_a_sinks_filter_is_said_with_the_sink_the_directive_and_its
 #[tokio::test(start_paused = true)]
 async fn what_is_dropped_at_the_end_is_filtered_by_the_sinks_filter_first() {
     let sink = ScriptedSink::new();
-    let logger = start(builder().sink("file", Pipeline::to(sink.clone()).filter("off,app=info"))).await;
+    let logger = start(builder().sink("file", Pipeline::new(sink.clone()).filter("off,app=info"))).await;
     logger.emit(Event::dynamic(Level::Info, "app", "0"));
     logger.emit(Event::dynamic(Level::Info, "other", "1"));
     // Ended at once: nothing was handed out, and the books are closed by this call.
@@ -309,7 +309,7 @@ fn the_child() {
         Ok(logger) => eprintln!("FILTER {}", logger.filter()),
         Err(error) => {
             let source = error.source().and_then(|source| source.downcast_ref::<EnvFilterError>()).unwrap();
-            eprintln!("FILTER {:?} {} {error}", error.knob(), source.variable());
+            eprintln!("FILTER {:?} {} {error}", error.option(), source.variable());
         }
     }
     // The last call counts: a filter given later is what it is.

@@ -23,7 +23,7 @@ use proptest::prelude::*;
 
 fn event(message: &str) -> Event {
     Event::dynamic(Level::Info, "shop", message)
-        .at(SystemTime::UNIX_EPOCH + Duration::from_nanos(1_795_295_940_123_456_789))
+        .with_timestamp(SystemTime::UNIX_EPOCH + Duration::from_nanos(1_795_295_940_123_456_789))
 }
 
 fn write(format: &mut impl Format, event: &Event) -> String {

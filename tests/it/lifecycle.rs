@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use logweir::error::Diagnostic;
-use logweir::stats::SinkReport;
+use logweir::stats::SinkStats;
 use logweir::{Builder, DropReason, LevelFilter, Logger, Pipeline, ShutdownReport, info};
 
 use crate::support::Probe;
@@ -48,7 +48,7 @@ fn numbers(count: usize) -> Vec<String> {
 }
 
 /// The report of the one sink, after both books were added up and compared with what the sink saw itself.
-fn balanced<'a>(report: &'a ShutdownReport, probe: &Probe) -> &'a SinkReport {
+fn balanced<'a>(report: &'a ShutdownReport, probe: &Probe) -> &'a SinkStats {
     report.check().unwrap();
     let [sink] = &report.sinks[..] else { panic!("one sink: {report}") };
     assert_eq!(sink.delivered, probe.memory.total(), "{report}");
@@ -104,6 +104,6 @@ fn at_the_deadline(report: &ShutdownReport, probe: &Probe) {
 
 fn hangs_in_its_second_write() -> (Probe, Builder<'static>) {
     let probe = Probe::open_for(1);
-    let sink = Pipeline::to(probe.clone()).timeout(10 * LONG);
+    let sink = Pipeline::new(probe.clone()).timeout(10 * LONG);
     (probe, quiet().lanes(1).batch_size(10).sink("stuck", sink))
 }

@@ -192,7 +192,7 @@ async fn the_filter_decides_by_level_and_target_also_for_records_that_were_not_a
 async fn dynamic_targets_and_names_are_charged_to_the_queue_and_bounded_by_it() {
     let sink = ScriptedSink::new();
     let builder =
-        builder().memory(1 << 20).queue_capacity(128).max_event_bytes(64 << 10).overflow(Overflow::DropNewest);
+        builder().memory_limit(1 << 20).queue_capacity(128).max_event_bytes(64 << 10).overflow(Overflow::DropNewest);
     let logger = start(builder.sink("s", sink.clone())).await;
     let bridge = logger.log_bridge();
     let long = "t".repeat(10_000);
@@ -202,7 +202,7 @@ async fn dynamic_targets_and_names_are_charged_to_the_queue_and_bounded_by_it() 
     // Half a mebibyte is the queue's, less its lanes.
     (0..60).for_each(|_| record(&bridge, log::Level::Info, &long, format_args!("1"), &(long.as_str(), 1)));
     let stats = logger.stats();
-    let refused = stats.refused.get(DropReason::Bytes);
+    let refused = stats.refused.get(DropReason::Memory);
     assert!(refused > 20 && stats.queued_bytes <= 1 << 19, "{stats:?}");
     assert_eq!((stats.accepted + refused, stats.queued_bytes), (61, stats.accepted * one));
     end(&logger, &[("s", &sink)]).await;
@@ -310,7 +310,7 @@ async fn inside_a_runtime_a_flush_is_begun_and_returns_and_everything_before_it_
 #[test]
 fn a_flush_on_any_thread_of_a_runtime_does_not_wait_for_a_sink_that_hangs() {
     let sink = ScriptedSink::always(Answer::Hang);
-    let logger = builder().sink("s", Pipeline::to(sink.clone()).timeout(Duration::from_secs(3600))).start().unwrap();
+    let logger = builder().sink("s", Pipeline::new(sink.clone()).timeout(Duration::from_secs(3600))).start().unwrap();
     let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
     let since = Instant::now();
     let flush = |logger: &Logger| {

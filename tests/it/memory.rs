@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use logweir::{Backlog, Builder, DropReason, Event, Level, Overflow, Pipeline};
+use logweir::{WhenFull, Builder, DropReason, Event, Level, Overflow, Pipeline};
 use tokio::time::timeout;
 
 use crate::support::{
@@ -16,7 +16,7 @@ const KIB: usize = 1 << 10;
 
 /// 64 KiB for the queue, of which the lane takes 4, and 64 KiB for the sinks.
 fn small() -> Builder<'static> {
-    builder().queue_capacity(32).memory(128 * KIB).max_event_bytes(16 * KIB)
+    builder().queue_capacity(32).memory_limit(128 * KIB).max_event_bytes(16 * KIB)
 }
 
 /// The same, and what is emitted is handed out as soon as the flush task runs.
@@ -71,14 +71,14 @@ async fn an_event_that_needs_bytes_evicts_the_oldest_of_its_lane() {
     let report = end(&logger, &[("sink", &sink)]).await;
     assert_eq!(sink.numbers(), (30 - fit..30).collect::<Vec<_>>());
     assert_eq!((report.accepted, report.refused.total()), (20, 0));
-    assert_eq!((report.evicted.get(DropReason::Bytes), report.evicted.total()), (20 - fit, 20 - fit));
+    assert_eq!((report.evicted.get(DropReason::Memory), report.evicted.total()), (20 - fit, 20 - fit));
     assert_eq!(logger.stats().queued_bytes, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_event_that_eviction_cannot_help_is_refused_and_evicts_nothing() {
     let sink = ScriptedSink::always(Answer::Gate);
-    let pipeline = Pipeline::to(sink.clone()).when_full(Backlog::Wait).timeout(NEVER).backlog(40 * KIB);
+    let pipeline = Pipeline::new(sink.clone()).when_full(WhenFull::Block).timeout(NEVER).backlog_bytes(40 * KIB);
     let logger = start(eager().batch_size(1).max_event_bytes(20 * KIB - 200).sink("sink", pipeline)).await;
     let child = logger.with("large", "x".repeat(28 * KIB));
     // Two at the sink; the third waits for room: it is not the lane's any more, but its bytes are the queue's.
@@ -94,10 +94,10 @@ async fn an_event_that_eviction_cannot_help_is_refused_and_evicts_nothing() {
     logger.emit(heavy(6, 19 * KIB));
     let after = logger.stats();
     assert_eq!((after.queued, after.evicted.total(), after.queued_bytes), (4, 0, before.queued_bytes));
-    assert_eq!((after.refused.get(DropReason::Bytes), after.refused.total()), (1, 1));
+    assert_eq!((after.refused.get(DropReason::Memory), after.refused.total()), (1, 1));
     // This one the lane's oldest can help: two light ones go for nothing, then one with bytes.
     logger.emit(heavy(7, 12 * KIB));
-    assert_eq!(logger.stats().evicted.get(DropReason::Bytes), 3);
+    assert_eq!(logger.stats().evicted.get(DropReason::Memory), 3);
 
     drop(child);
     sink.open_gate();
@@ -117,7 +117,7 @@ async fn under_drop_newest_an_event_without_bytes_is_refused() {
         emit_numbers(&logger, 30..32);
         let report = end(&logger, &[("sink", &sink)]).await;
         assert_eq!(sink.numbers(), (10..10 + fit).chain(30..32).collect::<Vec<_>>());
-        assert_eq!((report.refused.get(DropReason::Bytes), report.refused.total()), (20 - fit, 20 - fit));
+        assert_eq!((report.refused.get(DropReason::Memory), report.refused.total()), (20 - fit, 20 - fit));
         assert_eq!(report.evicted.total(), 0);
         assert_eq!(logger.stats().queued_bytes, 0);
     }
@@ -131,13 +131,13 @@ fn block_waits_for_bytes_and_an_expired_wait_is_refused_for_them() {
     let logger = small().overflow(policy).sink("sink", sink.clone()).start_on(runtime.handle()).unwrap();
     // Nobody drives the runtime: the wait expires.
     (0..5).for_each(|n| logger.emit(heavy(n, 14 * KIB)));
-    assert_eq!(logger.stats().refused.get(DropReason::Bytes), 1);
+    assert_eq!(logger.stats().refused.get(DropReason::Memory), 1);
     runtime.block_on(end(&logger, &[("sink", &sink)]));
     assert_eq!(sink.numbers(), [0, 1, 2, 3]);
 
     // On its own thread it is drained: every wait ends.
     let sink = ScriptedSink::new();
-    let pipeline = Pipeline::to(sink.clone()).when_full(Backlog::Wait);
+    let pipeline = Pipeline::new(sink.clone()).when_full(WhenFull::Block);
     let logger = small().overflow(Overflow::Block(Duration::MAX)).sink("sink", pipeline).start().unwrap();
     (0..200).for_each(|n| logger.emit(heavy(n, 14 * KIB)));
     let report = logger.shutdown_blocking(PATIENCE).unwrap();
@@ -158,13 +158,13 @@ async fn contexts_take_at_most_half_of_the_bytes_and_dropping_them_frees_it() {
     let stats = logger.stats();
     let accepted = stats.accepted;
     assert!((3..=4).contains(&accepted), "{accepted}");
-    assert_eq!((stats.refused.get(DropReason::Bytes), stats.refused.total()), (6 - accepted, 6 - accepted));
+    assert_eq!((stats.refused.get(DropReason::Memory), stats.refused.total()), (6 - accepted, 6 - accepted));
     assert!(stats.queued_bytes <= 30 * KIB as u64);
     // Others go on, in every way, and those that have their context too.
     logger.emit(heavy(10, 14 * KIB));
     contexts[0].emit(number(11));
     let error = contexts[5].emit_wait(number(12)).await.unwrap_err();
-    assert_eq!(error.reason(), DropReason::Bytes);
+    assert_eq!(error.reason(), DropReason::Memory);
     assert!(contexts[5].try_emit(number(13)).is_err());
 
     assert!(logger.flush(PATIENCE).await.complete);
@@ -174,7 +174,7 @@ async fn contexts_take_at_most_half_of_the_bytes_and_dropping_them_frees_it() {
     let report = end(&logger, &[("sink", &sink)]).await;
     let expected: Vec<u64> = (0..accepted).chain([10, 11, 14]).collect();
     assert_eq!(sink.numbers(), expected);
-    assert_eq!(report.refused.get(DropReason::Bytes), 6 - accepted + 1);
+    assert_eq!(report.refused.get(DropReason::Memory), 6 - accepted + 1);
     assert_eq!(logger.stats().queued_bytes, 0);
 }
 
@@ -197,7 +197,7 @@ async fn a_context_is_charged_once_however_many_events_carry_it() {
 #[tokio::test(start_paused = true)]
 async fn a_hung_sink_exhausts_its_own_account_only() {
     let (hung, healthy) = (ScriptedSink::always(Answer::Gate), ScriptedSink::new());
-    let pipeline = Pipeline::to(hung.clone()).timeout(NEVER).backlog(8 * KIB);
+    let pipeline = Pipeline::new(hung.clone()).timeout(NEVER).backlog_bytes(8 * KIB);
     // 8 KiB are 64 events: eight batches of eight, one of them being written.
     let builder = eager().batch_size(8).max_event_bytes(KIB);
     let logger = start(builder.sink("hung", pipeline).sink("healthy", healthy.clone())).await;
@@ -226,7 +226,7 @@ async fn events_with_contexts_of_their_own_at_a_hung_sink_cost_the_others_nothin
         eager()
             .max_event_bytes(KIB)
             .batch_size(8)
-            .sink("hung", Pipeline::to(hung.clone()).timeout(NEVER).backlog(60 * KIB))
+            .sink("hung", Pipeline::new(hung.clone()).timeout(NEVER).backlog_bytes(60 * KIB))
             .sink("healthy", healthy.clone()),
     )
     .await;
@@ -248,8 +248,8 @@ async fn events_with_contexts_of_their_own_at_a_hung_sink_cost_the_others_nothin
 async fn a_sink_that_wants_under_a_quarter_of_a_batch_gets_copies() {
     for (wanted, charged) in [(1, 1), (3, 3), (4, 16), (15, 16), (16, 16)] {
         let (all, some) = (ScriptedSink::always(Answer::Gate), ScriptedSink::always(Answer::Gate));
-        let pipeline = Pipeline::to(some.clone()).level(Level::Warn).timeout(NEVER);
-        let logger = start(eager().sink("all", Pipeline::to(all.clone()).timeout(NEVER)).sink("some", pipeline)).await;
+        let pipeline = Pipeline::new(some.clone()).level(Level::Warn).timeout(NEVER);
+        let logger = start(eager().sink("all", Pipeline::new(all.clone()).timeout(NEVER)).sink("some", pipeline)).await;
         for n in 0..16 {
             let level = if n < wanted { Level::Warn } else { Level::Info };
             logger.emit(Event::dynamic(level, "t", &n.to_string()));
@@ -270,7 +270,7 @@ async fn a_sink_that_wants_under_a_quarter_of_a_batch_gets_copies() {
 #[tokio::test(start_paused = true)]
 async fn a_chain_with_wait_and_a_slow_sink_is_lossless() {
     let (slow, fast) = (ScriptedSink::always(Answer::Slow(Duration::from_millis(10))), ScriptedSink::new());
-    let pipeline = Pipeline::to(slow.clone()).when_full(Backlog::Wait).backlog(4 * KIB);
+    let pipeline = Pipeline::new(slow.clone()).when_full(WhenFull::Block).backlog_bytes(4 * KIB);
     let logger = start(
         small()
             .max_event_bytes(KIB)
@@ -298,7 +298,7 @@ async fn a_batch_counts_as_queued_until_every_waiting_sink_has_room() {
     let other = ScriptedSink::new();
     // Room for one batch of four at each.
     let wait =
-        |sink: &ScriptedSink| Pipeline::to(sink.clone()).when_full(Backlog::Wait).timeout(NEVER).backlog(4 * 128);
+        |sink: &ScriptedSink| Pipeline::new(sink.clone()).when_full(WhenFull::Block).timeout(NEVER).backlog_bytes(4 * 128);
     let logger = start(
         eager()
             .max_event_bytes(256)
@@ -331,7 +331,7 @@ async fn a_batch_counts_as_queued_until_every_waiting_sink_has_room() {
 #[tokio::test(start_paused = true)]
 async fn a_large_context_does_not_stop_a_chain_with_wait() {
     let sink = ScriptedSink::new();
-    let pipeline = Pipeline::to(sink.clone()).when_full(Backlog::Wait).backlog(4 * KIB);
+    let pipeline = Pipeline::new(sink.clone()).when_full(WhenFull::Block).backlog_bytes(4 * KIB);
     let logger = start(small().max_event_bytes(KIB).sink("sink", pipeline)).await;
     // Larger than the sink's whole account.
     let child = logger.with("large", "x".repeat(8 * KIB));
@@ -346,7 +346,7 @@ async fn a_large_context_does_not_stop_a_chain_with_wait() {
 #[tokio::test(start_paused = true)]
 async fn a_large_context_is_not_dropped_by_an_idle_sink_with_a_small_account() {
     let sink = ScriptedSink::new();
-    let logger = start(small().max_event_bytes(KIB).sink("sink", Pipeline::to(sink.clone()).backlog(4 * KIB))).await;
+    let logger = start(small().max_event_bytes(KIB).sink("sink", Pipeline::new(sink.clone()).backlog_bytes(4 * KIB))).await;
     let child = logger.with("large", "x".repeat(8 * KIB));
     emit_numbers(&child, 0..3);
     assert!(logger.flush(PATIENCE).await.complete);
@@ -357,7 +357,7 @@ async fn a_large_context_is_not_dropped_by_an_idle_sink_with_a_small_account() {
 #[tokio::test(start_paused = true)]
 async fn a_batch_too_large_for_what_is_left_drops_itself_and_not_the_ones_that_wait() {
     let sink = ScriptedSink::always(Answer::Gate);
-    let pipeline = Pipeline::to(sink.clone()).timeout(NEVER).backlog(4 * KIB);
+    let pipeline = Pipeline::new(sink.clone()).timeout(NEVER).backlog_bytes(4 * KIB);
     let logger = start(eager().max_event_bytes(2 * KIB).batch_size(1).sink("sink", pipeline)).await;
     // Half of the account, and what an event costs by itself: two do not fit.
     for event in [heavy(0, 2000), number(1), heavy(2, 2000), number(3)] {

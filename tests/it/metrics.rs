@@ -12,7 +12,7 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use logweir::sink::ErrorKind;
+use logweir::sink::SinkErrorKind;
 use logweir::sink::MemorySink;
 use logweir::{
     Batch, Builder, DropReason, Level, LevelFilter, Logger, ShutdownReport, Sink, SinkError, Stats, async_trait,
@@ -157,9 +157,9 @@ fn agree(page: &Page, name: &str, stats: &Stats) {
         let labels = format!("logger=\"{name}\",sink=\"{}\"", sink.name);
         for (metric, booked) in [
             ("delivered_events_total", sink.delivered),
-            ("fallback_events_total", sink.fallback),
+            ("fallback_events_total", sink.delivered_by_fallback),
             ("unconfirmed_events", sink.unconfirmed),
-            ("written_bytes_total", sink.bytes),
+            ("written_bytes_total", sink.written_bytes),
             ("backlog_events", sink.backlog),
             ("backlog_bytes", sink.backlog_bytes),
         ] {
@@ -169,7 +169,7 @@ fn agree(page: &Page, name: &str, stats: &Stats) {
             let series = format!("logweir_sink_dropped_events_total{{{labels},reason=\"{reason}\"}}");
             assert_eq!(of(&series), sink.dropped.get(reason), "{series}");
         }
-        for kind in ErrorKind::ALL {
+        for kind in SinkErrorKind::ALL {
             let series = format!("logweir_sink_errors_total{{{labels},kind=\"{kind}\"}}");
             assert_eq!(of(&series), sink.errors_of(kind), "{series}");
         }

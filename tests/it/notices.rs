@@ -37,7 +37,7 @@ async fn a_loss_in_the_queue_is_said_in_every_sink_past_every_filter_and_in_no_b
             .filter("logweir=off,info")
             .enrich("service", "checkout")
             .sink("all", all.clone())
-            .sink("errors", Pipeline::to(errors.clone()).level(Level::Error)),
+            .sink("errors", Pipeline::new(errors.clone()).level(Level::Error)),
     )
     .await;
     emit_numbers(&logger, 0..10);
@@ -70,7 +70,7 @@ async fn a_sinks_loss_is_said_there_and_in_its_fallback_and_nowhere_else() {
     assert_eq!((sink.notices(), fallback.notices(), other.notices()), (said.to_vec(), said.to_vec(), vec![]));
     let report = end(&logger, &[("sink", &sink), ("other", &other)]).await;
     let booked = &report.sinks[0];
-    assert_eq!((booked.notices, booked.links[0].notices, report.sinks[1].notices), (1, 1, 0));
+    assert_eq!((booked.notices, booked.fallbacks[0].notices, report.sinks[1].notices), (1, 1, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -113,8 +113,8 @@ async fn a_notice_that_cannot_be_written_gives_its_counts_to_the_next() {
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_is_back_says_how_long_it_was_unavailable_and_what_became_of_its_events() {
     let (sink, fallback) = (ScriptedSink::always(Answer::Temporary), ScriptedSink::new());
-    let breaker = Breaker::default().failures(1).probe_after(SECOND).cap(SECOND);
-    let pipeline = Pipeline::to(sink.clone()).retry(Retry::never()).breaker(breaker).fallback(fallback.clone());
+    let breaker = Breaker::default().failure_threshold(1).probe_delay(SECOND).cap(SECOND);
+    let pipeline = Pipeline::new(sink.clone()).retry(Retry::never()).breaker(breaker).fallback(fallback.clone());
     let logger = start(one_by_one().sink("http", pipeline)).await;
     // One event every 500 ms for 42 s, to the fallback; the first and the probes fail.
     for number in 0..84 {
@@ -136,8 +136,8 @@ async fn a_sink_that_is_back_says_how_long_it_was_unavailable_and_what_became_of
 #[tokio::test(start_paused = true)]
 async fn without_a_fallback_a_recovery_says_what_was_lost_meanwhile() {
     let sink = ScriptedSink::new().writes([Answer::Permanent, Answer::Permanent]);
-    let breaker = Breaker::default().probe_after(200 * MS);
-    let pipeline = Pipeline::to(sink.clone()).retry(Retry::never()).breaker(breaker);
+    let breaker = Breaker::default().probe_delay(200 * MS);
+    let pipeline = Pipeline::new(sink.clone()).retry(Retry::never()).breaker(breaker);
     let logger = start(one_by_one().sink("sink", pipeline)).await;
     emit_numbers(&logger, [0]);
     settle().await;
@@ -161,7 +161,7 @@ async fn without_a_fallback_a_recovery_says_what_was_lost_meanwhile() {
 async fn while_a_sink_hangs_its_fallbacks_readers_are_told_of_its_losses() {
     let (sink, fallback) = (ScriptedSink::always(Answer::Gate).outliving(), ScriptedSink::new());
     let fallback = fallback.writes([Answer::Ok, Answer::Rejected]);
-    let pipeline = Pipeline::to(sink.clone()).timeout(SECOND).fallback(fallback.clone());
+    let pipeline = Pipeline::new(sink.clone()).timeout(SECOND).fallback(fallback.clone());
     let logger = start(one_by_one().sink("sink", pipeline)).await;
     emit_numbers(&logger, 0..4);
     tokio::time::sleep(10 * SECOND).await;
@@ -186,8 +186,8 @@ async fn what_nobody_was_told_of_is_said_before_the_sink_closes() {
 async fn a_notice_changes_nothing_of_what_its_sink_is_asked_for() {
     // A failing notice is no failure of the breaker's, a written one no success.
     let sink = ScriptedSink::new().notice_answers([Answer::Temporary]);
-    let breaker = Breaker::default().failures(2).probe_after(SECOND);
-    let pipeline = Pipeline::to(sink.clone()).retry(Retry::never()).breaker(breaker);
+    let breaker = Breaker::default().failure_threshold(2).probe_delay(SECOND);
+    let pipeline = Pipeline::new(sink.clone()).retry(Retry::never()).breaker(breaker);
     let logger = start(one_by_one().sink("sink", pipeline)).await;
     sink.turn(Answer::Temporary);
     emit_numbers(&logger, [0]);
@@ -232,12 +232,12 @@ async fn a_fallback_that_hangs_at_notices_holds_up_a_healthy_sink_ever_more_seld
     let sink = ScriptedSink::new().writes([Answer::Rejected]);
     // Neither takes the poison; from then on the fallback hangs.
     let fallback = ScriptedSink::new().writes([Answer::Rejected]).notice_answers([const { Answer::Hang }; 20]);
-    let pipeline = once(sink.clone()).fallback(Pipeline::to(fallback.clone()).timeout(5 * SECOND));
+    let pipeline = once(sink.clone()).fallback(Pipeline::new(fallback.clone()).timeout(5 * SECOND));
     let logger = start(one_by_one().sink("sink", pipeline)).await;
     emit_numbers(&logger, [0]);
     // An hour, in which it is asked after 0, 2, 4, 8, .. seconds of 5 each.
     tokio::time::sleep(3600 * SECOND).await;
-    let errors = logger.stats().sinks[0].links[0].errors;
+    let errors = logger.stats().sinks[0].fallbacks[0].errors;
     assert!((10..=13).contains(&errors), "asked {errors} times");
     emit_numbers(&logger, 1..4);
     // The last notice hangs too, once, behind the close of the sink.
@@ -248,8 +248,8 @@ async fn a_fallback_that_hangs_at_notices_holds_up_a_healthy_sink_ever_more_seld
 #[tokio::test(start_paused = true)]
 async fn an_outage_begins_with_the_failure_that_led_to_it() {
     let sink = ScriptedSink::new().writes([Answer::Ok, Answer::Rejected]);
-    let breaker = Breaker::default().failures(2).probe_after(SECOND);
-    let pipeline = Pipeline::to(sink.clone()).retry(Retry::never()).breaker(breaker);
+    let breaker = Breaker::default().failure_threshold(2).probe_delay(SECOND);
+    let pipeline = Pipeline::new(sink.clone()).retry(Retry::never()).breaker(breaker);
     let logger = start(one_by_one().sink("sink", pipeline)).await;
     // A poison is no failure of the sink's, whatever comes hours later.
     emit_numbers(&logger, 0..2);

@@ -60,7 +60,7 @@ fn current_thread() -> runtime::Runtime {
 fn panics(home: &str) -> i32 {
     exit_at_panic(7);
     let path = std::env::var_os(FILE).unwrap();
-    let builder = quiet().sink("file", Pipeline::to(FileSink::new(path).format(Json::new())).timeout(LONG));
+    let builder = quiet().sink("file", Pipeline::new(FileSink::new(path).format(Json::new())).timeout(LONG));
     let service = move |logger: Logger| {
         PanicHook::new(&logger.with("request", 7)).wait(LONG).install();
         emit(&logger, 10);

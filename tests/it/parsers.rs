@@ -134,7 +134,7 @@ fn routed(filters: &[Vec<Directive>], events: &[(Level, &'static str)], at_run_t
     let texts: Vec<_> = texts.collect();
     let mut builder = Logger::builder().lanes(1).level(Level::Trace).batch_size(7).on_error(|_| {});
     for (index, (sink, text)) in sinks.iter().zip(&texts).enumerate() {
-        let pipeline = Pipeline::to(sink.clone());
+        let pipeline = Pipeline::new(sink.clone());
         builder = builder.sink(&index.to_string(), if at_run_time { pipeline } else { pipeline.filter(text) });
     }
     let logger = builder.start_on(runtime.handle()).unwrap();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use logweir::error::Diagnostic;
-use logweir::{Backlog, Builder, Logger, Overflow, Pipeline, Pressure};
+use logweir::{WhenFull, Builder, Logger, Overflow, Pipeline, Pressure};
 
 use crate::support::{Answer, PATIENCE, ScriptedSink, builder, emit_numbers, end, heavy, number, settle, start};
 
@@ -43,7 +43,7 @@ async fn a_queue_that_fills_is_said_once_and_once_more_when_it_has_emptied() {
 #[tokio::test(start_paused = true)]
 async fn pressure_lasts_as_long_as_a_sink_holds_everything_up_and_is_noticed_within_an_interval() {
     let sink = ScriptedSink::always(Answer::Gate);
-    let waits = Pipeline::to(sink.clone()).when_full(Backlog::Wait).backlog(1024);
+    let waits = Pipeline::new(sink.clone()).when_full(WhenFull::Block).backlog_bytes(1024);
     let interval = Duration::from_millis(100);
     let (builder, heard) = listening(builder().queue_capacity(10).overflow(Overflow::DropNewest), 100);
     let logger = start(builder.flush_interval(interval).max_event_bytes(256).batch_size(1).sink("sink", waits)).await;
@@ -69,7 +69,7 @@ async fn pressure_lasts_as_long_as_a_sink_holds_everything_up_and_is_noticed_wit
 #[tokio::test(start_paused = true)]
 async fn the_account_of_bytes_has_a_pressure_too() {
     let sink = ScriptedSink::new();
-    let (builder, heard) = listening(builder().queue_capacity(64).memory(1 << 20).max_event_bytes(200_000), 60);
+    let (builder, heard) = listening(builder().queue_capacity(64).memory_limit(1 << 20).max_event_bytes(200_000), 60);
     let logger = start(builder.sink("sink", sink.clone())).await;
     (0..2).for_each(|n| logger.emit(heavy(n, 180_000)));
     end(&logger, &[("sink", &sink)]).await;

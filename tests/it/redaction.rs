@@ -143,7 +143,7 @@ async fn what_is_handed_back_shows_what_it_showed() {
 fn a_wrong_pattern_is_named_with_what_is_allowed() {
     for wrong in ["", "*", "a*b", "**a"] {
         let error = builder().redact(["good", wrong, "**"]).sink("sink", ScriptedSink::new()).start().unwrap_err();
-        assert_eq!(error.knob(), Some("redact"));
+        assert_eq!(error.option(), Some("redact"));
         let said = error.to_string();
         assert!(said.contains(&format!("`{wrong}`")) && said.contains("`*_token`"), "{said}");
     }

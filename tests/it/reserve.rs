@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use logweir::error::TryEmitError;
-use logweir::{Backlog, Builder, DropReason, Event, Level, Logger, Overflow, Pipeline};
+use logweir::{WhenFull, Builder, DropReason, Event, Level, Logger, Overflow, Pipeline};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
@@ -130,7 +130,7 @@ async fn an_emit_wait_at_the_reserve_that_is_dropped_is_counted_nowhere_and_leav
 #[tokio::test(start_paused = true)]
 async fn who_waits_at_the_reserve_is_refused_when_the_logger_closes() {
     let sink = ScriptedSink::always(Answer::Hang);
-    let waits = Pipeline::to(sink.clone()).when_full(Backlog::Wait).backlog(1024);
+    let waits = Pipeline::new(sink.clone()).when_full(WhenFull::Block).backlog_bytes(1024);
     let logger = start(reserved().max_event_bytes(256).batch_size(1).sink("sink", waits)).await;
     // What the sink's account does not hold stays behind, at last in the lane.
     for n in 0.. {
@@ -204,7 +204,7 @@ fn block_sheds_lesser_events_at_once_also_on_a_thread_that_may_wait() {
     let sink = ScriptedSink::new();
     let builder = reserved().flush_interval(NEVER).overflow(Overflow::Block(10 * PATIENCE));
     let gate = ScriptedSink::always(Answer::Gate);
-    let waits = Pipeline::to(gate.clone()).when_full(Backlog::Wait).backlog(1024);
+    let waits = Pipeline::new(gate.clone()).when_full(WhenFull::Block).backlog_bytes(1024);
     let builder = builder.max_event_bytes(256).batch_size(1).sink("sink", sink.clone()).sink("gate", waits);
     let logger = builder.start().unwrap();
     let began = Instant::now();
@@ -226,7 +226,7 @@ fn block_sheds_lesser_events_at_once_also_on_a_thread_that_may_wait() {
 #[test]
 fn a_reserve_beyond_ninety_percent_is_refused_by_name() {
     let error = Logger::builder().sink("sink", ScriptedSink::new()).reserve(Level::Warn, 91).start().unwrap_err();
-    assert_eq!((error.knob(), error.to_string()), (Some("reserve"), "`reserve` is 91; allowed is 0 to 90".to_owned()));
+    assert_eq!((error.option(), error.to_string()), (Some("reserve"), "`reserve` is 91; allowed is 0 to 90".to_owned()));
     for percent in [0, 90] {
         let logger = Logger::builder().sink("sink", ScriptedSink::new()).reserve(Level::Warn, percent).start().unwrap();
         Arc::new(logger.shutdown_blocking(PATIENCE).unwrap()).check().unwrap();

@@ -11,7 +11,7 @@ mod unconfirmed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use logweir::stats::SinkReport;
+use logweir::stats::SinkStats;
 use logweir::{Breaker, BreakerState, Builder, Pipeline, Retry};
 
 use crate::support::{ScriptedSink, builder};
@@ -23,11 +23,11 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Tried again without end after short waits, and never left alone.
 fn stubborn(sink: &ScriptedSink) -> Pipeline {
-    Pipeline::to(sink.clone()).retry(quick()).breaker(Breaker::never())
+    Pipeline::new(sink.clone()).retry(quick()).breaker(Breaker::never())
 }
 
 fn quick() -> Retry {
-    Retry::default().initial(MS).cap(MS).max_age(DAY)
+    Retry::default().initial_delay(MS).max_delay(MS).max_elapsed(DAY)
 }
 
 fn one_by_one() -> Builder<'static> {
@@ -35,8 +35,8 @@ fn one_by_one() -> Builder<'static> {
 }
 
 /// Delivered, by the fallback, dropped, unconfirmed.
-fn ends(sink: &SinkReport) -> [u64; 4] {
-    [sink.delivered, sink.fallback, sink.dropped.total(), sink.unconfirmed]
+fn ends(sink: &SinkStats) -> [u64; 4] {
+    [sink.delivered, sink.delivered_by_fallback, sink.dropped.total(), sink.unconfirmed]
 }
 
 /// What a callback was told.

@@ -58,7 +58,7 @@ impl Clock {
     /// The policy by this clock, whose files are complete when the sink has closed.
     pub(crate) fn rules(&self, rolling: Rolling) -> Rolling {
         let clock = self.clone();
-        rolling.clock(move || SystemTime::UNIX_EPOCH + Duration::from_secs(clock.seconds())).close_waits(PATIENCE)
+        rolling.clock(move || SystemTime::UNIX_EPOCH + Duration::from_secs(clock.seconds())).close_timeout(PATIENCE)
     }
 }
 

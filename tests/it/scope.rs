@@ -261,7 +261,7 @@ async fn a_scopes_context_is_charged_once_to_each_logger_that_logs_in_it_and_giv
 async fn events_of_a_scope_without_memory_are_refused_until_there_is_some() {
     let sink = ScriptedSink::new();
     // 64 KiB for the queue, of which the lane takes 4 and contexts may take half of the rest.
-    let small = builder().queue_capacity(32).memory(128 << 10).max_event_bytes(16 << 10);
+    let small = builder().queue_capacity(32).memory_limit(128 << 10).max_event_bytes(16 << 10);
     let logger = start(small.sink("sink", sink.clone())).await;
     let large = logger.with("large", "x".repeat(20 << 10));
     let report = scope(fields![text = "x".repeat(20 << 10)], async {
@@ -272,7 +272,7 @@ async fn events_of_a_scope_without_memory_are_refused_until_there_is_some() {
         end(&logger, &[("sink", &sink)]).await
     })
     .await;
-    assert_eq!((sink.numbers(), report.refused.get(DropReason::Bytes)), (vec![2], 1));
+    assert_eq!((sink.numbers(), report.refused.get(DropReason::Memory)), (vec![2], 1));
 }
 
 #[test]

@@ -98,7 +98,7 @@ pub(crate) fn signalled() -> i32 {
 }
 
 pub(crate) fn hung() -> i32 {
-    let hangs = Pipeline::to(ScriptedSink::always(Answer::Hang)).timeout(10 * LONG);
+    let hangs = Pipeline::new(ScriptedSink::always(Answer::Hang)).timeout(10 * LONG);
     let logger = quiet().sink("hangs", hangs).start().unwrap();
     logger.shutdown_on_signal(10 * LONG).unwrap();
     logger.on_shutdown(|| {

@@ -30,7 +30,7 @@ async fn a_wrong_knob_is_named_with_its_value_and_what_is_allowed() {
         (with().lanes(65), "lanes", "65", "1 to 64"),
         (with().queue_capacity(0), "queue_capacity", "0", "1 to "),
         (with().queue_capacity(1 << 20), "queue_capacity", "1048576", "at most 131072"),
-        (with().lanes(4).memory(1 << 20), "queue_capacity", "8192", "at most 512"),
+        (with().lanes(4).memory_limit(1 << 20), "queue_capacity", "8192", "at most 512"),
         (with().batch_size(0), "batch_size", "0", "1 to 65536"),
         (with().batch_size(65_537), "batch_size", "65537", "1 to 65536"),
         (with().max_event_bytes(255), "max_event_bytes", "255", "256 to"),
@@ -40,18 +40,18 @@ async fn a_wrong_knob_is_named_with_its_value_and_what_is_allowed() {
         (with().sink("sink", sink()), "sink", "`sink`", "differ"),
         (good().sink("", sink()), "sink", "``", "not empty"),
         (with().name(""), "name", "empty", "not empty"),
-        (good().sink("s", Pipeline::to(sink()).timeout(Duration::ZERO)), "timeout", "0 (sink `s`)", "more than zero"),
-        (good().sink("s", Pipeline::to(sink()).backlog((32 << 20) + 1)), "backlog", "33554433", "at most 33554432"),
-        (with().sink("s", Pipeline::to(sink()).backlog(usize::MAX)), "backlog", "", "at most"),
-        (good().sink("s", Pipeline::to(sink()).backlog(0)), "backlog", "0 (sink `s`)", "at least 512"),
+        (good().sink("s", Pipeline::new(sink()).timeout(Duration::ZERO)), "timeout", "0 (sink `s`)", "more than zero"),
+        (good().sink("s", Pipeline::new(sink()).backlog_bytes((32 << 20) + 1)), "backlog", "33554433", "at most 33554432"),
+        (with().sink("s", Pipeline::new(sink()).backlog_bytes(usize::MAX)), "backlog", "", "at most"),
+        (good().sink("s", Pipeline::new(sink()).backlog_bytes(0)), "backlog", "0 (sink `s`)", "at least 512"),
         // All of the sinks' half is asked for: nothing is left for the other sink.
-        (with().sink("s", Pipeline::to(sink()).backlog(32 << 20)), "backlog", "0 (sink `sink`)", "at least 512"),
+        (with().sink("s", Pipeline::new(sink()).backlog_bytes(32 << 20)), "backlog", "0 (sink `sink`)", "at least 512"),
         (with().filter("info,app=loud"), "filter", "app=loud", "trace, debug"),
         (with().filter(""), "filter", "", "[target][=level]"),
     ];
     for (builder, knob, value, allowed) in wrong {
         let error = builder.start_on(&Handle::current()).unwrap_err();
-        assert_eq!(error.knob(), Some(knob), "{error}");
+        assert_eq!(error.option(), Some(knob), "{error}");
         let said = error.to_string();
         assert!(said.contains(knob) && said.contains(value) && said.contains(allowed), "{said}");
     }
@@ -59,9 +59,9 @@ async fn a_wrong_knob_is_named_with_its_value_and_what_is_allowed() {
 
 #[tokio::test]
 async fn two_backlogs_that_overflow_a_sum_are_refused_too() {
-    let huge = || Pipeline::to(ScriptedSink::new()).backlog(usize::MAX);
+    let huge = || Pipeline::new(ScriptedSink::new()).backlog_bytes(usize::MAX);
     let error = Logger::builder().sink("a", huge()).sink("b", huge()).start_on(&Handle::current()).unwrap_err();
-    assert_eq!(error.knob(), Some("backlog"));
+    assert_eq!(error.option(), Some("backlog"));
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn a_sink_that_cannot_be_opened_ends_the_start_and_is_named() {
         }
     }
     let error = Logger::builder().sink("safe", Locked).start_on(&Handle::current()).unwrap_err();
-    assert_eq!(error.knob(), Some("sink"));
+    assert_eq!(error.option(), Some("sink"));
     assert!(error.to_string().contains("`safe`"), "{error}");
     let sources: Vec<_> = std::iter::successors(std::error::Error::source(&error), |error| error.source()).collect();
     assert!(sources.iter().any(|source| source.to_string() == "no key"), "{error:?}");
@@ -87,6 +87,6 @@ async fn a_sink_that_cannot_be_opened_ends_the_start_and_is_named() {
 fn a_runtime_without_timers_is_refused() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let error = Logger::builder().sink("sink", ScriptedSink::new()).start_on(runtime.handle()).unwrap_err();
-    assert_eq!(error.knob(), Some("start_on"));
+    assert_eq!(error.option(), Some("start_on"));
     assert!(error.to_string().contains("enable_time"), "{error}");
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use futures::executor::block_on;
 use logweir::{
-    Backlog, Batch, DropReason, Event, Level, Logger, Overflow, Pipeline, ShutdownReport, Sink, SinkError, Value,
+    WhenFull, Batch, DropReason, Event, Level, Logger, Overflow, Pipeline, ShutdownReport, Sink, SinkError, Value,
     async_trait, event,
 };
 
@@ -150,16 +150,16 @@ impl Round {
             _ => Overflow::Block(Duration::MAX),
         };
         let ledger = Ledger::default();
-        let mut pipeline = Pipeline::to(ledger.clone());
+        let mut pipeline = Pipeline::new(ledger.clone());
         if random.below(2) == 0 {
-            pipeline = pipeline.when_full(Backlog::Wait).backlog(4 << 10);
+            pipeline = pipeline.when_full(WhenFull::Block).backlog_bytes(4 << 10);
         }
         let logger = Logger::builder()
             .lanes(1 + random.below(3) as usize)
             .queue_capacity(1 + random.below(4) as usize)
             .batch_size(1 + random.below(8) as usize)
             // A handful of long events fills the account.
-            .memory(32 << 10)
+            .memory_limit(32 << 10)
             .max_event_bytes(2 << 10)
             .flush_interval(Duration::from_millis(1 + random.below(10)))
             .overflow(overflow)

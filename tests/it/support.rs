@@ -15,7 +15,7 @@ pub(crate) use scripted_sink::{ScriptedSink, Seen};
 use std::sync::Arc;
 use std::time::Duration;
 
-use logweir::stats::SinkReport;
+use logweir::stats::SinkStats;
 use logweir::{Batch, Breaker, Builder, Event, Level, Logger, Pipeline, Retry, ShutdownReport, Stats};
 
 /// For what should be there at once: long enough for a machine that is busy with something else.
@@ -71,7 +71,7 @@ pub(crate) fn balance_stats(stats: &Stats, seen: &[(&str, u64)]) {
     compare(&stats.sinks, seen);
 }
 
-fn compare(sinks: &[SinkReport], seen: &[(&str, u64)]) {
+fn compare(sinks: &[SinkStats], seen: &[(&str, u64)]) {
     let booked: Vec<_> = sinks.iter().map(|sink| (sink.name.as_str(), sink.delivered)).collect();
     assert_eq!(booked, seen, "delivered by the books, and as the sinks saw it");
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use logweir::error::{Diagnostic, TryEmitError};
-use logweir::{Backlog, Builder, DropReason, Health, Logger, Pipeline};
+use logweir::{WhenFull, Builder, DropReason, State, Logger, Pipeline};
 use metrics::{Counter, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use tokio::time::timeout;
 
@@ -75,7 +75,7 @@ fn saying(builder: Builder<'_>) -> (Builder<'_>, Arc<Mutex<Vec<u64>>>) {
 #[tokio::test(start_paused = true)]
 async fn a_recorder_that_reads_the_books_and_panics_as_they_are_closed_takes_nobodys_report() {
     let sink = ScriptedSink::new();
-    let logger = start(builder().metrics(&BUGGY_END).sink("sink", sink.clone())).await;
+    let logger = start(builder().metrics_recorder(&BUGGY_END).sink("sink", sink.clone())).await;
     drop(READ.set(logger.clone()));
     emit_numbers(&logger, 0..3);
     // The time the shutdown took is told to the recorder only if it took any.
@@ -88,24 +88,24 @@ async fn a_recorder_that_reads_the_books_and_panics_as_they_are_closed_takes_nob
     let report = logger.shutdown(PATIENCE).await;
     balance(&report, &[("sink", 3)]);
     assert_eq!(report, logger.shutdown(PATIENCE).await);
-    assert!(matches!(logger.health(), Health::Gone { .. }));
+    assert!(matches!(logger.state(), State::Stopped { .. }));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_sink_task_that_ends_by_itself_ends_the_logger_and_the_other_sinks_get_what_there_is() {
     let (a, b) = (ScriptedSink::always(Answer::Gate), ScriptedSink::new());
-    let (builder, said) = saying(builder().metrics(&BUGGY_SINK));
+    let (builder, said) = saying(builder().metrics_recorder(&BUGGY_SINK));
     let logger = start(builder.batch_size(1).sink("a", a.clone()).sink("b", b.clone())).await;
     emit_numbers(&logger, 0..3);
     let flushed = timeout(Duration::from_millis(10), logger.flush(PATIENCE)).await;
     assert!(flushed.is_err(), "neither sink answers");
     assert_eq!((b.seen(), a.seen()), (1, 0));
-    assert_eq!(logger.health(), Health::Draining);
+    assert_eq!(logger.state(), State::ShuttingDown);
     logger.emit(number(3));
-    assert_eq!(logger.stats().refused.get(DropReason::WorkerGone), 1);
+    assert_eq!(logger.stats().refused.get(DropReason::TaskFailed), 1);
     a.open_gate();
     let report = logger.shutdown(PATIENCE).await;
-    assert!(matches!(logger.health(), Health::Gone { .. }));
+    assert!(matches!(logger.state(), State::Stopped { .. }));
     // What the dead task was writing is nobody's to know.
     balance(&report, &[("a", a.seen()), ("b", 0)]);
     assert_eq!(a.numbers(), [0, 1, 2]);
@@ -118,35 +118,35 @@ async fn a_sink_task_that_ends_by_itself_ends_the_logger_and_the_other_sinks_get
 #[tokio::test(start_paused = true)]
 async fn a_sink_task_that_ends_by_itself_is_said_also_if_another_sink_holds_everything_up_until_the_deadline() {
     let (a, b) = (ScriptedSink::always(Answer::Hang), ScriptedSink::new());
-    let (builder, said) = saying(builder().metrics(&BUGGY_SINK).shutdown_timeout(Duration::from_secs(2)));
-    let hangs = Pipeline::to(a.clone()).timeout(NEVER).when_full(Backlog::Wait);
+    let (builder, said) = saying(builder().metrics_recorder(&BUGGY_SINK).shutdown_timeout(Duration::from_secs(2)));
+    let hangs = Pipeline::new(a.clone()).timeout(NEVER).when_full(WhenFull::Block);
     let logger = start(builder.batch_size(1).sink("a", hangs).sink("b", b.clone())).await;
     emit_numbers(&logger, 0..3);
     drop(timeout(Duration::from_millis(10), logger.flush(PATIENCE)).await);
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert!(matches!(logger.health(), Health::Gone { .. }));
+    assert!(matches!(logger.state(), State::Stopped { .. }));
     logger.emit(number(3));
     let report = logger.shutdown(PATIENCE).await;
     balance(&report, &[("a", 0), ("b", 0)]);
     assert!(report.timed_out);
-    assert_eq!(logger.stats().refused.get(DropReason::WorkerGone), 1);
+    assert_eq!(logger.stats().refused.get(DropReason::TaskFailed), 1);
     assert_eq!(said.lock().unwrap().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_flush_task_that_panics_ends_the_logger_and_is_said_once() {
     let sink = ScriptedSink::new();
-    let (builder, said) = saying(builder().metrics(&BUGGY_WORKER));
+    let (builder, said) = saying(builder().metrics_recorder(&BUGGY_WORKER));
     let logger = start(builder.batch_size(1).sink("sink", sink.clone())).await;
     emit_numbers(&logger, 0..3);
     assert!(!logger.flush(PATIENCE).await.complete);
-    assert!(matches!(logger.health(), Health::Gone { .. }));
+    assert!(matches!(logger.state(), State::Stopped { .. }));
     logger.emit(number(3));
     let refused = logger.emit_wait(number(4)).await.unwrap_err();
-    assert_eq!(refused.reason(), DropReason::WorkerGone);
+    assert_eq!(refused.reason(), DropReason::TaskFailed);
     let report = logger.shutdown(PATIENCE).await;
     balance(&report, &[("sink", sink.seen())]);
-    assert_eq!(logger.stats().refused.get(DropReason::WorkerGone), 2);
+    assert_eq!(logger.stats().refused.get(DropReason::TaskFailed), 2);
     assert_eq!(report.sinks[0].dropped.get(DropReason::Panicked) + report.sinks[0].unconfirmed, 3);
     assert_eq!(said.lock().unwrap()[..], [3]);
 }
@@ -155,15 +155,15 @@ async fn a_flush_task_that_panics_ends_the_logger_and_is_said_once() {
 fn a_task_that_ends_by_itself_on_the_loggers_own_thread_is_said_once_and_ends_the_logger() {
     for buggy in [&BUGGY_SINK, &BUGGY_WORKER] {
         let (a, b) = (ScriptedSink::new(), ScriptedSink::new());
-        let (builder, said) = saying(builder().metrics(buggy));
+        let (builder, said) = saying(builder().metrics_recorder(buggy));
         let logger = builder.sink("a", a.clone()).sink("b", b.clone()).start().unwrap();
         emit_numbers(&logger, 0..3);
         assert!(!logger.flush_blocking(Duration::from_secs(1)).unwrap().complete);
         let report = logger.shutdown_blocking(PATIENCE).unwrap();
         balance(&report, &[("a", a.seen()), ("b", 0)]);
-        assert!(matches!(logger.health(), Health::Gone { .. }));
+        assert!(matches!(logger.state(), State::Stopped { .. }));
         logger.emit(number(3));
-        assert_eq!(logger.stats().refused.get(DropReason::WorkerGone), 1);
+        assert_eq!(logger.stats().refused.get(DropReason::TaskFailed), 1);
         assert_eq!(said.lock().unwrap().len(), 1);
     }
 }

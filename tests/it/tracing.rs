@@ -13,7 +13,7 @@ mod spans;
 use std::sync::{Arc, Mutex};
 
 use logweir::bridge::tracing::TracingLayer;
-use logweir::sink::{Captured, MemorySink};
+use logweir::sink::{CapturedEvent, MemorySink};
 use logweir::{Builder, Logger};
 use tracing::subscriber::{DefaultGuard, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
@@ -54,7 +54,7 @@ impl Weir {
     }
 
     /// Shuts down, balances the books, and gives what was delivered.
-    async fn end(&self) -> Vec<Captured> {
+    async fn end(&self) -> Vec<CapturedEvent> {
         let report = self.logger.shutdown(PATIENCE).await;
         support::balance(&report, &[("memory", self.memory.total())]);
         assert_eq!(report.refused.total() + report.evicted.total(), 0, "{report}");
@@ -68,7 +68,7 @@ impl Weir {
 }
 
 /// `message name=value name=value`
-fn line(event: &Captured) -> String {
+fn line(event: &CapturedEvent) -> String {
     let fields = event.fields().map(|(name, value)| format!(" {name}={value}"));
     event.message() + &fields.collect::<String>()
 }

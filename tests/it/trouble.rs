@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use logweir::error::Diagnostic;
-use logweir::sink::ErrorKind;
+use logweir::sink::SinkErrorKind;
 use logweir::{Batch, Builder, Sink, SinkError, async_trait};
 
 use crate::support::{Answer, PATIENCE, ScriptedSink, builder, emit_numbers, once};
@@ -54,7 +54,7 @@ fn trouble_is_counted_and_said_and_the_outage_behind_it_is_said_too() {
     assert_eq!(of("sink `file`: the sink failed for now: busy"), 1, "{said:?}");
     let troubles = of("sink `file`: the sink failed for now: cannot tidy up");
     assert!(troubles >= 7, "{said:?}");
-    assert_eq!(sink.errors_of(ErrorKind::Temporary), 2 + troubles as u64);
+    assert_eq!(sink.errors_of(SinkErrorKind::Temporary), 2 + troubles as u64);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn trouble_of_a_fallback_is_said_under_its_name_and_it_goes_on() {
     emit_numbers(&logger, 0..3);
     let report = logger.shutdown_blocking(PATIENCE).unwrap();
     report.check().unwrap();
-    assert_eq!((report.sinks[0].fallback, fallback.seen()), (3, 3));
+    assert_eq!((report.sinks[0].delivered_by_fallback, fallback.seen()), (3, 3));
     let said = said.lock().unwrap();
     assert!(
         said.iter().any(|line| line.contains("sink `file/1`: the sink failed for now: cannot tidy up")),

@@ -77,14 +77,14 @@ pub(super) use value::{InString, not_finite, write_name, write_string, write_val
 pub struct Json {
     timestamp: Timestamp,
     keys: JsonKeyNames,
-    dotted: Dotted,
+    dotted: DottedKeys,
     sites: CallsiteCache,
 }
 
 /// What [`Json`] makes of the dots in fields' names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Dotted {
+pub enum DottedKeys {
     /// Nothing: `"http.status":200`.
     #[default]
     Flat,
@@ -104,7 +104,7 @@ impl Json {
         Json {
             timestamp: Timestamp::new(Precision::Nanos, UtcOffset::UTC),
             keys: JsonKeyNames::new(),
-            dotted: Dotted::default(),
+            dotted: DottedKeys::default(),
             sites: CallsiteCache::default(),
         }
     }
@@ -125,9 +125,9 @@ impl Json {
         self.set(key, None)
     }
 
-    /// Whether dotted names of fields become objects; default [`Dotted::Flat`].
+    /// Whether dotted names of fields become objects; default [`DottedKeys::Flat`].
     #[must_use = "returns the format with the dots so"]
-    pub fn dotted(mut self, dotted: Dotted) -> Self {
+    pub fn dotted(mut self, dotted: DottedKeys) -> Self {
         self.dotted = dotted;
         self
     }
@@ -168,7 +168,7 @@ impl Format for Json {
         if record.is_truncated() && keys.write(Key::Truncated, out) {
             out.extend_from_slice(b"true");
         }
-        if self.dotted == Dotted::Nested && nested::has_dots(record) {
+        if self.dotted == DottedKeys::Nested && nested::has_dots(record) {
             nested::write(record, keys, out);
         } else {
             write_fields(record, known, keys, out);

@@ -32,7 +32,7 @@ impl Error for OpenError {
 #[non_exhaustive]
 pub struct RollingError {
     /// As the method is named.
-    pub knob: &'static str,
+    pub option: &'static str,
     /// What it was set to.
     pub value: String,
     /// What it may be set to.
@@ -41,8 +41,8 @@ pub struct RollingError {
 
 impl fmt::Display for RollingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RollingError { knob, value, allowed } = self;
-        write!(f, "`{knob}` is {value}; allowed is {allowed}")
+        let RollingError { option, value, allowed } = self;
+        write!(f, "`{option}` is {value}; allowed is {allowed}")
     }
 }
 
@@ -51,9 +51,9 @@ impl Error for RollingError {}
 /// What was to be done beside writing lines, and cost none that it could not be.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct UpkeepError {
+pub struct MaintenanceError {
     /// What was to be done.
-    pub task: UpkeepTask,
+    pub task: MaintenanceTask,
     /// To which file, or in which folder.
     pub path: PathBuf,
     /// What the operating system said.
@@ -63,7 +63,7 @@ pub struct UpkeepError {
 /// What is done with files beside writing lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum UpkeepTask {
+pub enum MaintenanceTask {
     /// Beginning the next file, whose time or size had come. The current one goes on.
     Roll,
     /// Going on at the sink's path, where its file no longer stood. The file goes on where it is.
@@ -78,21 +78,21 @@ pub enum UpkeepTask {
     Compress,
 }
 
-impl fmt::Display for UpkeepError {
+impl fmt::Display for MaintenanceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
         match self.task {
-            UpkeepTask::Roll => write!(f, "cannot roll `{path}`, which goes on"),
-            UpkeepTask::Follow => write!(f, "cannot open `{path}` again, from which the file was moved away"),
-            UpkeepTask::Link => write!(f, "cannot make `{path}` a link to the current log file"),
-            UpkeepTask::List => write!(f, "cannot look through the folder `{path}`"),
-            UpkeepTask::Delete => write!(f, "cannot delete the old log file `{path}`"),
-            UpkeepTask::Compress => write!(f, "cannot compress the log file `{path}`"),
+            MaintenanceTask::Roll => write!(f, "cannot roll `{path}`, which goes on"),
+            MaintenanceTask::Follow => write!(f, "cannot open `{path}` again, from which the file was moved away"),
+            MaintenanceTask::Link => write!(f, "cannot make `{path}` a link to the current log file"),
+            MaintenanceTask::List => write!(f, "cannot look through the folder `{path}`"),
+            MaintenanceTask::Delete => write!(f, "cannot delete the old log file `{path}`"),
+            MaintenanceTask::Compress => write!(f, "cannot compress the log file `{path}`"),
         }
     }
 }
 
-impl Error for UpkeepError {
+impl Error for MaintenanceError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&self.source)
     }

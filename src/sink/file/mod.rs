@@ -17,7 +17,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use error::{OpenError, RollingError, UpkeepError, UpkeepTask};
+pub use error::{OpenError, RollingError, MaintenanceError, MaintenanceTask};
 pub use rolling::Rolling;
 
 use self::folder::Folder;
@@ -88,10 +88,10 @@ pub enum Durability {
     #[default]
     Buffered,
     /// Each flush, hence also a shutdown, waits for the disk.
-    Flushed,
+    SyncOnFlush,
     /// Each batch waits for the disk: some milliseconds on a disk without a protected cache. If the disk does not
     /// confirm, none of the batch counts as delivered, although its lines may be there: a retry may repeat them.
-    Synced,
+    SyncEveryBatch,
 }
 
 impl FileSink {
@@ -174,7 +174,7 @@ impl BlockingSink for FileWriter {
         lines.changed(changed);
         let written = lines.write(batch, 0..batch.len(), &mut *self.format);
         let nothing = written.as_ref().is_err_and(|error| error.delivered_count() == 0);
-        if self.durability == Durability::Synced && !nothing {
+        if self.durability == Durability::SyncEveryBatch && !nothing {
             // Its error takes the place of the write's, for nothing is delivered then.
             self.sync()?;
         }
@@ -186,7 +186,7 @@ impl BlockingSink for FileWriter {
         // Also if a torn line cannot be ended: all that is whole is to be on the disk.
         let synced = match self.durability {
             Durability::Buffered => Ok(()),
-            Durability::Flushed | Durability::Synced => self.sync(),
+            Durability::SyncOnFlush | Durability::SyncEveryBatch => self.sync(),
         };
         ended.and(synced)
     }

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Durability;
-use super::error::{OpenError, UpkeepError, UpkeepTask};
+use super::error::{OpenError, MaintenanceError, MaintenanceTask};
 use super::folder::{Folder, Found};
 use super::names::{Place, State};
 use super::open::{Opened, claim, share, stands_at};
@@ -123,7 +123,7 @@ impl Roller {
             Err(source) => {
                 if !std::mem::replace(&mut self.is_link_said, true) {
                     let path = self.link.clone();
-                    self.trouble.say(UpkeepError { task: UpkeepTask::Link, path, source });
+                    self.trouble.say(MaintenanceError { task: MaintenanceTask::Link, path, source });
                 }
             }
         }

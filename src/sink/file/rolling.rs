@@ -174,7 +174,7 @@ impl Rolling {
     /// How long the end of the sink waits until what is to be deleted and compressed is. Default: not at all, as the next
     /// start goes on with it. For programs that leave complete files behind; the pipeline's
     /// [`timeout`](crate::Pipeline::timeout) and the shutdown's should be longer.
-    pub fn close_waits(mut self, time: Duration) -> Self {
+    pub fn close_timeout(mut self, time: Duration) -> Self {
         self.close_waits = time;
         self
     }
@@ -195,7 +195,7 @@ impl Rolling {
 
     /// Whether the knobs fit together; the names they come to.
     pub(super) fn check(&self, path: &Path) -> Result<Names, RollingError> {
-        let wrong = |knob, value: String, allowed: &str| Err(RollingError { knob, value, allowed: allowed.to_owned() });
+        let wrong = |knob, value: String, allowed: &str| Err(RollingError { option: knob, value, allowed: allowed.to_owned() });
         let Retention { files, age, .. } = self.retention;
         if self.max_bytes == Some(0) {
             return wrong("max_bytes", "0".into(), "1 or more");
@@ -225,7 +225,7 @@ impl Rolling {
         match self.retention.bytes {
             Some(bytes) if bytes <= least => {
                 let allowed = format!("more than {least}: {whose}");
-                Err(RollingError { knob: "keep_bytes", value: bytes.to_string(), allowed })
+                Err(RollingError { option: "keep_bytes", value: bytes.to_string(), allowed })
             }
             _ => Ok(()),
         }
@@ -245,13 +245,13 @@ impl Rolling {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
             let value = format!("`{}`", path.display());
             let allowed = "a path whose last part is a file's name in Unicode".to_owned();
-            return Err(RollingError { knob: "path", value, allowed });
+            return Err(RollingError { option: "path", value, allowed });
         };
         let Some(pattern) = &self.file_name else { return Ok(Names::of(name, self.unit())) };
         // What stands at the path is a link to one of the files, and none of them.
         let names = Names::parse(pattern, self.unit()).filter(|names| names.place(name).is_none());
         names.ok_or_else(|| RollingError {
-            knob: "file_name",
+            option: "file_name",
             value: format!("`{pattern}`"),
             allowed:
                 "a name with `{date}` and `{seq}` once each, that is no path, does not end in `.gz` and does not give \

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Durability;
-use super::error::{OpenError, UpkeepError, UpkeepTask};
+use super::error::{OpenError, MaintenanceError, MaintenanceTask};
 use super::open::{Identity, Opened, has_a_name};
 use super::roller::Roller;
 use super::upkeep::Trouble;
@@ -59,7 +59,7 @@ impl Target {
         }
         match self.open_again() {
             Ok(torn) => Ok(Some(torn)),
-            Err(error) => self.go_on(UpkeepTask::Follow, error),
+            Err(error) => self.go_on(MaintenanceTask::Follow, error),
         }
     }
 
@@ -139,18 +139,18 @@ impl Target {
                 }
                 Ok(Some(torn))
             }
-            Err(error) => self.go_on(UpkeepTask::Roll, error),
+            Err(error) => self.go_on(MaintenanceTask::Roll, error),
         }
     }
 
     /// There is no other file. This one will do if it can be found; that is said once, though tried with every batch.
-    fn go_on(&mut self, task: UpkeepTask, error: OpenError) -> Result<Option<bool>, OpenError> {
+    fn go_on(&mut self, task: MaintenanceTask, error: OpenError) -> Result<Option<bool>, OpenError> {
         if !has_a_name(&self.file, &self.path) {
             return Err(error);
         }
-        let said = if task == UpkeepTask::Roll { &mut self.said.roll } else { &mut self.said.follow };
+        let said = if task == MaintenanceTask::Roll { &mut self.said.roll } else { &mut self.said.follow };
         if !std::mem::replace(said, true) {
-            self.trouble.say(UpkeepError { task, path: self.path.clone(), source: error.source });
+            self.trouble.say(MaintenanceError { task, path: self.path.clone(), source: error.source });
         }
         Ok(None)
     }

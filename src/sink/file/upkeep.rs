@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::error::{UpkeepError, UpkeepTask};
+use super::error::{MaintenanceError, MaintenanceTask};
 use super::folder::{Folder, Found};
 use super::names::{Place, State};
 use super::open::claim;
@@ -36,7 +36,7 @@ pub(super) struct Current {
 pub(super) struct Trouble(Arc<Mutex<Option<SinkError>>>);
 
 impl Trouble {
-    pub(super) fn say(&self, error: UpkeepError) {
+    pub(super) fn say(&self, error: MaintenanceError) {
         // A std lock: held to move one error.
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(SinkError::temporary(error));
     }
@@ -144,7 +144,7 @@ impl Keeper {
             let files = match self.folder.files() {
                 Ok(files) => files,
                 Err(error) => {
-                    self.say(UpkeepTask::List, self.folder.path().to_owned(), error);
+                    self.say(MaintenanceTask::List, self.folder.path().to_owned(), error);
                     return false;
                 }
             };
@@ -189,7 +189,7 @@ impl Keeper {
         states.iter().rev().all(|found| {
             let path = self.folder.file(found.place, found.state);
             remove(&path).unwrap_or_else(|error| {
-                self.say(UpkeepTask::Delete, path, error);
+                self.say(MaintenanceTask::Delete, path, error);
                 false
             })
         })
@@ -207,7 +207,7 @@ impl Keeper {
             Err(error) => {
                 passed.insert(next.place);
                 let is_full = error.kind() == io::ErrorKind::StorageFull;
-                self.say(UpkeepTask::Compress, self.folder.file(next.place, State::Plain), error);
+                self.say(MaintenanceTask::Compress, self.folder.file(next.place, State::Plain), error);
                 // None of the others has more room.
                 !is_full
             }
@@ -219,8 +219,8 @@ impl Keeper {
         false
     }
 
-    fn say(&self, task: UpkeepTask, path: PathBuf, source: io::Error) {
-        self.trouble.say(UpkeepError { task, path, source });
+    fn say(&self, task: MaintenanceTask, path: PathBuf, source: io::Error) {
+        self.trouble.say(MaintenanceError { task, path, source });
     }
 }
 

@@ -8,12 +8,12 @@ use crate::event::{Event, Fields, Level, Record, SharedFields, Value};
 
 /// An event that a [`MemorySink`] keeps, with its context and the logger's enrichment.
 #[derive(Clone)]
-pub struct Captured {
+pub struct CapturedEvent {
     pub(super) event: Event,
     pub(super) enrichment: Option<Arc<SharedFields>>,
 }
 
-impl Captured {
+impl CapturedEvent {
     /// How important it is.
     pub fn level(&self) -> Level {
         self.event.level()
@@ -80,7 +80,7 @@ impl Captured {
     }
 }
 
-impl fmt::Debug for Captured {
+impl fmt::Debug for CapturedEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Captured")
             .field("level", &self.level())

@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Notify, oneshot};
 
-pub use captured::Captured;
+pub use captured::CapturedEvent;
 pub use selection::Selection;
 
 use super::{Sink, SinkError};
@@ -57,7 +57,7 @@ struct SharedStore {
 }
 
 struct Store {
-    events: VecDeque<Captured>,
+    events: VecDeque<CapturedEvent>,
     capacity: usize,
     total: u64,
 }
@@ -91,7 +91,7 @@ impl MemorySink {
     }
 
     /// The events kept, oldest first.
-    pub fn events(&self) -> Vec<Captured> {
+    pub fn events(&self) -> Vec<CapturedEvent> {
         self.store().events.iter().cloned().collect()
     }
 
@@ -138,7 +138,7 @@ impl MemorySink {
     ///
     /// # Cancel safety
     /// Nothing is lost: it takes nothing out of the store.
-    pub async fn wait_for(&self, count: usize, timeout: Duration) -> Result<Vec<Captured>, WaitError> {
+    pub async fn wait_for(&self, count: usize, timeout: Duration) -> Result<Vec<CapturedEvent>, WaitError> {
         let reached = self.wait_until(count as u64);
         let in_time = if tokio::runtime::Handle::try_current().is_ok() {
             tokio::time::timeout(timeout, reached).await.is_ok()
@@ -196,7 +196,7 @@ impl Sink for MemorySink {
         let captured = batch.iter().skip(newest);
         store
             .events
-            .extend(captured.map(|record| Captured { event: record.event().clone(), enrichment: enrichment.cloned() }));
+            .extend(captured.map(|record| CapturedEvent { event: record.event().clone(), enrichment: enrichment.cloned() }));
         store.total += batch.len() as u64;
         store.trim();
         drop(store);

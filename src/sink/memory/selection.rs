@@ -3,12 +3,12 @@
 use std::fmt;
 use std::ops::Deref;
 
-use super::Captured;
+use super::CapturedEvent;
 use crate::event::{Level, ToValue};
 
 /// Events of a [`MemorySink`](super::MemorySink), oldest first: each method leaves those that fit.
 ///
-/// It is a slice of [`Captured`], and its `Debug` shows each event on a line of its own, so that `assert_eq!` and
+/// It is a slice of [`CapturedEvent`], and its `Debug` shows each event on a line of its own, so that `assert_eq!` and
 /// [`one`](Selection::one) say what was there instead.
 ///
 /// ```
@@ -27,13 +27,13 @@ use crate::event::{Level, ToValue};
 #[derive(Clone, Default)]
 #[must_use = "a selection asserts nothing by itself"]
 pub struct Selection {
-    events: Vec<Captured>,
+    events: Vec<CapturedEvent>,
     /// What was asked for, in words.
     asked: String,
 }
 
 impl Selection {
-    pub(super) fn of(events: Vec<Captured>) -> Self {
+    pub(super) fn of(events: Vec<CapturedEvent>) -> Self {
         Selection { events, asked: String::new() }
     }
 
@@ -60,12 +60,12 @@ impl Selection {
     }
 
     /// With a field of this name.
-    pub fn has(self, name: &str) -> Self {
+    pub fn with_field(self, name: &str) -> Self {
         self.keep(format_args!("a field {name}"), |event| event.field(name).is_some())
     }
 
     /// For which the predicate holds.
-    pub fn matching(self, predicate: impl Fn(&Captured) -> bool) -> Self {
+    pub fn filter(self, predicate: impl Fn(&CapturedEvent) -> bool) -> Self {
         self.keep(format_args!("a predicate"), predicate)
     }
 
@@ -74,7 +74,7 @@ impl Selection {
     /// # Panics
     /// If there is none, or more; it shows what was asked for and what there is.
     #[track_caller]
-    pub fn one(self) -> Captured {
+    pub fn exactly_one(self) -> CapturedEvent {
         assert!(self.events.len() == 1, "not one event but {}{}: {self:?}", self.events.len(), self.wanted());
         self.events.into_iter().next().expect("there is one")
     }
@@ -84,20 +84,20 @@ impl Selection {
     /// # Panics
     /// If something does; it shows what.
     #[track_caller]
-    pub fn none(self) {
+    pub fn assert_none(self) {
         assert!(self.events.is_empty(), "not none but {}{}: {self:?}", self.events.len(), self.wanted());
     }
 
     /// The messages.
     pub fn messages(&self) -> Vec<String> {
-        self.events.iter().map(Captured::message).collect()
+        self.events.iter().map(CapturedEvent::message).collect()
     }
 
     fn wanted(&self) -> String {
         if self.asked.is_empty() { String::new() } else { format!(" with {}", self.asked) }
     }
 
-    fn keep(mut self, what: fmt::Arguments<'_>, fits: impl Fn(&Captured) -> bool) -> Self {
+    fn keep(mut self, what: fmt::Arguments<'_>, fits: impl Fn(&CapturedEvent) -> bool) -> Self {
         if !self.asked.is_empty() {
             self.asked.push_str(", ");
         }
@@ -108,16 +108,16 @@ impl Selection {
 }
 
 impl Deref for Selection {
-    type Target = [Captured];
+    type Target = [CapturedEvent];
 
-    fn deref(&self) -> &[Captured] {
+    fn deref(&self) -> &[CapturedEvent] {
         &self.events
     }
 }
 
 impl IntoIterator for Selection {
-    type Item = Captured;
-    type IntoIter = std::vec::IntoIter<Captured>;
+    type Item = CapturedEvent;
+    type IntoIter = std::vec::IntoIter<CapturedEvent>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.events.into_iter()

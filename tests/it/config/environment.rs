@@ -1,6 +1,6 @@
 //! Variables in the place of what is written.
 
-use logweir::config::{Config, ConfigError, Sinks};
+use logweir::config::{Config, ConfigError, SinkRegistry};
 use logweir::sink::MemorySink;
 use logweir::{Level, Logger, info};
 
@@ -25,9 +25,9 @@ struct MemoryKeys {
     _format: Option<logweir::config::FormatOptions>,
 }
 
-fn memory(memory: &MemorySink) -> Sinks {
+fn memory(memory: &MemorySink) -> SinkRegistry {
     let memory = memory.clone();
-    Sinks::new().register("memory", move |_: MemoryKeys| Ok::<_, std::io::Error>(memory.clone()))
+    SinkRegistry::new().register("memory", move |_: MemoryKeys| Ok::<_, std::io::Error>(memory.clone()))
 }
 
 fn overridden(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
@@ -167,7 +167,7 @@ fn a_sink_can_be_added_but_not_without_a_type() {
                 one needs a `type`";
     assert_eq!(refused("LOGWEIR__SINKS__SHROT__LEVEL", "warn"), slip);
     let from_nothing = Config::default().with_vars([("LOGWEIR__SINKS__ONLY__TYPE", "null")]).unwrap();
-    assert!(from_nothing.builder(&Sinks::new()).unwrap().start().is_ok());
+    assert!(from_nothing.builder(&SinkRegistry::new()).unwrap().start().is_ok());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 
 use logweir::BuildError;
-use logweir::config::{Config, Sinks};
+use logweir::config::{Config, SinkRegistry};
 use logweir::filter::ParseFilterError;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -200,7 +200,7 @@ fn a_wrong_value_in_json_is_named_too() {
 fn a_null_in_json_is_as_if_the_key_were_absent() {
     let sinks = json!({ "a": { "type": "null", "retry": null, "level": "info", "filter": null }, "b": null });
     let config = from_json(&json!({ "name": null, "filter": null, "level": "info", "sinks": sinks })).unwrap();
-    let logger = config.builder(&Sinks::new()).unwrap().start().unwrap();
+    let logger = config.builder(&SinkRegistry::new()).unwrap().start().unwrap();
     assert_eq!(logger.stats().sinks.len(), 1);
     let error = from_json(&json!({ "redact": ["password", null] })).expect_err("no name");
     assert_eq!(error.to_string(), "text: `redact[1]` is null; allowed is text");
@@ -242,7 +242,7 @@ fn a_long_value_is_cut_and_what_drives_a_terminal_is_not_shown() {
 
 #[test]
 fn what_the_builder_refuses_is_named_with_the_place_where_it_is_written() {
-    let refused = |text: &str| Config::from_toml(text).unwrap().builder(&Sinks::new()).map(drop).expect_err(text);
+    let refused = |text: &str| Config::from_toml(text).unwrap().builder(&SinkRegistry::new()).map(drop).expect_err(text);
     let sink = "\nsinks.a = { type = 'null' }";
     for (text, key, said) in [
         ("lanes = 0", "lanes", "text:1: `lanes` is 0; allowed is 1 to 64"),
@@ -271,11 +271,11 @@ fn what_the_builder_refuses_is_named_with_the_place_where_it_is_written() {
 #[test]
 fn knobs_that_are_not_written_are_left_to_the_builder() {
     let small = Config::from_toml("memory = '1MiB'\nsinks.a.type = 'null'").unwrap();
-    let error: BuildError = small.builder(&Sinks::new()).unwrap().start().expect_err("lanes of the default size");
-    assert_eq!(error.knob(), Some("queue_capacity"));
-    assert!(small.builder(&Sinks::new()).unwrap().queue_capacity(100).max_event_bytes(1024).start().is_ok());
-    let empty = Config::default().builder(&Sinks::new()).unwrap().start().expect_err("no sink");
-    assert_eq!(empty.knob(), Some("sink"));
+    let error: BuildError = small.builder(&SinkRegistry::new()).unwrap().start().expect_err("lanes of the default size");
+    assert_eq!(error.option(), Some("queue_capacity"));
+    assert!(small.builder(&SinkRegistry::new()).unwrap().queue_capacity(100).max_event_bytes(1024).start().is_ok());
+    let empty = Config::default().builder(&SinkRegistry::new()).unwrap().start().expect_err("no sink");
+    assert_eq!(empty.option(), Some("sink"));
 }
 
 #[test]
@@ -290,7 +290,7 @@ fn the_rules_of_rolling_are_read_and_their_sense_is_left_to_the_sink() {
             .starts_with("text:1: `sinks.a.rolling.keep_age` is 14; allowed")
     );
     let config = Config::from_toml(&rolling("every = 'hour', file_name = 'no.log'")).unwrap();
-    let error = config.builder(&Sinks::new()).unwrap().start().expect_err("no place for the date").to_string();
+    let error = config.builder(&SinkRegistry::new()).unwrap().start().expect_err("no place for the date").to_string();
     assert!(error.starts_with("sink `a` cannot be opened: ") && error.contains("file_name"), "{error}");
 }
 
@@ -351,7 +351,7 @@ fn leaves(value: &Value, path: &str) -> Vec<String> {
 #[test]
 fn a_type_that_nobody_registered_is_told_when_a_builder_is_made() {
     let config = Config::from_toml("[sinks.a]\ntype = 'fiel'\npath = 'x'").unwrap();
-    let sinks = Sinks::new().register("kafka", |(): ()| Ok::<_, io::Error>(logweir::sink::NullSink));
+    let sinks = SinkRegistry::new().register("kafka", |(): ()| Ok::<_, io::Error>(logweir::sink::NullSink));
     let said =
         "text:2: `sinks.a.type` is 'fiel' (did you mean `file`?); allowed is `console`, `file`, `null` or `kafka`";
     assert_eq!(unbuilt(&config, &sinks).to_string(), said);

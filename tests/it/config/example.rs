@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use logweir::config::{Config, Sinks};
+use logweir::config::{Config, SinkRegistry};
 use logweir::info;
 use logweir::sink::NullSink;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use crate::support::PATIENCE;
 #[test]
 fn the_example_is_read_and_starts_as_it_is() {
     let config = Config::from_toml(Config::example()).unwrap();
-    let logger = config.builder(&Sinks::new()).unwrap().start().unwrap();
+    let logger = config.builder(&SinkRegistry::new()).unwrap().start().unwrap();
     let report = logger.shutdown_blocking(PATIENCE).unwrap();
     assert_eq!(report.sinks.iter().map(|sink| sink.name.as_str()).collect::<Vec<_>>(), ["console"]);
 }
@@ -33,7 +33,7 @@ fn the_example_starts_with_every_key_that_it_has() {
     if json.get("prometheus").is_some() {
         json["prometheus"] = json!("127.0.0.1:0");
     }
-    let logger = from_json(&json).unwrap().builder(&Sinks::new()).unwrap().start().unwrap();
+    let logger = from_json(&json).unwrap().builder(&SinkRegistry::new()).unwrap().start().unwrap();
     info!(logger: logger, "hello");
     let report = logger.shutdown_blocking(PATIENCE).unwrap();
     let delivered: Vec<_> = report.sinks.iter().filter(|sink| sink.delivered == 1).map(|sink| &sink.name).collect();
@@ -129,7 +129,7 @@ fn every_key_of_every_table_is_in_the_example() {
 #[test]
 fn every_type_of_sink_and_format_is_in_the_example() {
     let types = Config::from_toml("sinks.a.type = 'zzz'").unwrap();
-    let sinks = unbuilt(&types, &Sinks::new()).to_string();
+    let sinks = unbuilt(&types, &SinkRegistry::new()).to_string();
     let formats = refused("sinks.a = { type = 'console', format = { type = 'zzz' } }");
     let json = whole_example_as_json();
     let shown: Vec<&Value> = json["sinks"].as_object().unwrap().values().collect();
@@ -169,7 +169,7 @@ fn keys_at(whole: &Value, pointer: &str) -> Option<Vec<String>> {
     }
     table.as_object_mut()?.insert("zzz".into(), json!(1));
     let config = from_json(&broken);
-    let sinks = Sinks::new().register("registered", |(): ()| Ok::<_, std::io::Error>(NullSink));
+    let sinks = SinkRegistry::new().register("registered", |(): ()| Ok::<_, std::io::Error>(NullSink));
     let error = config.err().or_else(|| from_json(&broken).ok()?.builder(&sinks).err())?;
     let expected = format!("{}.zzz", pointer.trim_start_matches('/').replace('/', "."));
     if error.key()? != expected.trim_start_matches('.') {

@@ -2,7 +2,7 @@
 
 use std::env;
 
-use logweir::config::{Config, Sinks};
+use logweir::config::{Config, SinkRegistry};
 use logweir::{Level, error, info};
 
 use crate::children::{ROLE, child_of};
@@ -45,7 +45,7 @@ fn read_environment() {
     let error = Config::from_toml("sinks.short.type = 'null'").unwrap().with_env().expect_err("no level");
     assert_eq!(error.variable(), Some("LOGWEIR__SINKS__SHORT__LEVEL"));
     let config = Config::from_toml("filter = 'warn'\nfilter_from_env = true\nsinks.a.type = 'null'").unwrap();
-    let logger = config.builder(&Sinks::new()).unwrap().start().unwrap();
+    let logger = config.builder(&SinkRegistry::new()).unwrap().start().unwrap();
     assert!(logger.enabled(Level::Trace, "app"), "`LOGWEIR_LOG` goes before the filter that is written");
 }
 
@@ -66,7 +66,7 @@ fn write_console() {
     if cfg!(feature = "pretty") {
         text += "\n[sinks.pretty]\ntype = 'console'\nstderr_from = 'error'\ncolors = 'always'\nformat = 'pretty'";
     }
-    let logger = Config::from_toml(&text).unwrap().builder(&Sinks::new()).unwrap().start().unwrap();
+    let logger = Config::from_toml(&text).unwrap().builder(&SinkRegistry::new()).unwrap().start().unwrap();
     info!(logger: logger, "to stdout", note = "a\nb");
     error!(logger: logger, "to stderr");
     drop(logger.shutdown_blocking(PATIENCE).unwrap());

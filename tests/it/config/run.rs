@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use logweir::config::{Config, FormatOptions, HumanDuration, HumanSize, Sinks};
+use logweir::config::{Config, FormatOptions, HumanDuration, HumanSize, SinkRegistry};
 use logweir::sink::{MemorySink, NullSink};
 use logweir::{Pipeline, error, info, warn};
 use serde::Deserialize;
@@ -59,7 +59,7 @@ fn a_file_on_disk_becomes_lines_in_a_file() {
     );
     fs::write(&path, text).unwrap();
     let config = Config::from_file(&path).unwrap().with_vars([("LOGWEIR__ENRICH__SHARD", "7")]).unwrap();
-    let logger = config.builder(&Sinks::new()).unwrap().start().unwrap();
+    let logger = config.builder(&SinkRegistry::new()).unwrap().start().unwrap();
     info!(logger: logger, "user {user} logged in", user = "ada", password = "hunter2");
     error!(logger: logger, "broken");
     logweir::info!(logger: logger, target: "noisy", "not this");
@@ -84,7 +84,7 @@ fn sinks_keep_the_order_they_are_written_in() {
             r#"{ "sinks": { "c": { "type": "null" }, "a": { "type": "null" }, "b": { "type": "null" } } }"#,
         ),
     ] {
-        let logger = config.unwrap().builder(&Sinks::new()).unwrap().start().unwrap();
+        let logger = config.unwrap().builder(&SinkRegistry::new()).unwrap().start().unwrap();
         let report = logger.shutdown_blocking(PATIENCE).unwrap();
         assert_eq!(report.sinks.iter().map(|sink| sink.name.as_str()).collect::<Vec<_>>(), ["c", "a", "b"]);
     }
@@ -106,7 +106,7 @@ fn options_of_formats_and_rules_of_rolling_reach_the_file() {
         folder.join("json/app.json"),
         folder.join("app.clef"),
     );
-    let logger = Config::from_toml(&text).unwrap().builder(&Sinks::new()).unwrap().start().unwrap();
+    let logger = Config::from_toml(&text).unwrap().builder(&SinkRegistry::new()).unwrap().start().unwrap();
     for n in 1..=3 {
         info!(logger: logger, "number {n}", n, http.status = 200);
     }
@@ -133,7 +133,7 @@ fn files_are_compressed_where_that_is_switched_on() {
         let path = folder.join("app.log");
         let rolling = format!("{{ max_bytes = 1, gzip = {gzip}, close_waits = '20s' }}");
         let text = format!("sinks.a = {{ type = 'file', path = {path:?}, rolling = {rolling} }}");
-        let logger = Config::from_toml(&text).unwrap().builder(&Sinks::new()).unwrap().start().unwrap();
+        let logger = Config::from_toml(&text).unwrap().builder(&SinkRegistry::new()).unwrap().start().unwrap();
         (0..2).for_each(|n| info!(logger: logger, "number {n}", n));
         drop(logger.shutdown_blocking(PATIENCE).unwrap());
         let names = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
@@ -153,11 +153,11 @@ fn a_fallback_takes_what_the_sink_does_not() {
          fallback = {{ type = 'file', path = {log:?}, fallback = {{ type = 'null' }} }}"
     );
     let broken = ScriptedSink::always(Answer::Permanent);
-    let sinks = Sinks::new().register("broken", move |(): ()| Ok::<_, io::Error>(broken.clone()));
+    let sinks = SinkRegistry::new().register("broken", move |(): ()| Ok::<_, io::Error>(broken.clone()));
     let logger = Config::from_toml(&text).unwrap().builder(&sinks).unwrap().on_error(|_| {}).start().unwrap();
     warn!(logger: logger, "saved");
     let report = logger.shutdown_blocking(PATIENCE).unwrap();
-    assert_eq!(report.sink("broken").map(|sink| (sink.delivered, sink.fallback)), Some((0, 1)));
+    assert_eq!(report.sink("broken").map(|sink| (sink.delivered, sink.delivered_by_fallback)), Some((0, 1)));
     assert_eq!(fs::read_to_string(log).unwrap().matches(": saved\n").count(), 1);
 }
 
@@ -168,7 +168,7 @@ fn policies_of_a_file_reach_the_pipeline() {
     ";
     let failing = ScriptedSink::always(Answer::Temporary);
     let script = failing.clone();
-    let sinks = Sinks::new().register("queue", move |(): ()| Ok::<_, io::Error>(script.clone()));
+    let sinks = SinkRegistry::new().register("queue", move |(): ()| Ok::<_, io::Error>(script.clone()));
     let logger = Config::from_toml(text).unwrap().builder(&sinks).unwrap().on_error(|_| {}).start().unwrap();
     info!(logger: logger, "0");
     let report = logger.shutdown_blocking(PATIENCE).unwrap();
@@ -191,9 +191,9 @@ fn a_registered_sink_is_given_its_options_and_the_pipeline_keys_are_set_on_what_
     ";
     let (given, memory) = (Arc::new(Mutex::new(None)), MemorySink::new());
     let (seen, sink) = (given.clone(), memory.clone());
-    let sinks = Sinks::new().register("queue", move |options: Queue| {
+    let sinks = SinkRegistry::new().register("queue", move |options: Queue| {
         *seen.lock().unwrap() = Some(options);
-        Ok::<_, io::Error>(Pipeline::to(sink.clone()).timeout(Duration::from_secs(1)))
+        Ok::<_, io::Error>(Pipeline::new(sink.clone()).timeout(Duration::from_secs(1)))
     });
     let logger = Config::from_toml(text).unwrap().builder(&sinks).unwrap().start().unwrap();
     info!(logger: logger, "below the level");
@@ -211,7 +211,7 @@ fn a_registered_sink_is_given_its_options_and_the_pipeline_keys_are_set_on_what_
 
 #[test]
 fn options_that_a_registered_sink_does_not_take_are_named_like_any_other_key() {
-    let sinks = || Sinks::new().register("queue", |_: Queue| Ok::<_, io::Error>(NullSink));
+    let sinks = || SinkRegistry::new().register("queue", |_: Queue| Ok::<_, io::Error>(NullSink));
     let said = |options: &str| {
         let config = Config::from_toml(&format!("[sinks.q]\ntype = 'queue'\n{options}")).unwrap();
         unbuilt(&config, &sinks()).to_string()
@@ -227,7 +227,7 @@ fn options_that_a_registered_sink_does_not_take_are_named_like_any_other_key() {
     let value = said("topic = 'a'\nbrokers = ['pair']");
     let expected = "text:4: `sinks.q.brokers[0]` is 'pair'; allowed is a table with this key, and a value behind it";
     assert_eq!(value, expected);
-    let none = Sinks::new().register("queue", |(): ()| Ok::<_, io::Error>(NullSink));
+    let none = SinkRegistry::new().register("queue", |(): ()| Ok::<_, io::Error>(NullSink));
     let config = Config::from_toml("[sinks.q]\ntype = 'queue'\ntopic = 'a'").unwrap();
     assert!(unbuilt(&config, &none).to_string().starts_with("text:3: unknown key `sinks.q.topic`"));
 }
@@ -236,7 +236,7 @@ fn options_that_a_registered_sink_does_not_take_are_named_like_any_other_key() {
 fn a_sink_that_cannot_be_made_is_named_and_its_error_kept() {
     let config = Config::from_toml("sinks.q.type = 'null'\nsinks.q.fallback.type = 'queue'").unwrap();
     let refuse = |(): ()| Err::<NullSink, _>(io::Error::new(io::ErrorKind::ConnectionRefused, "nobody listens"));
-    let error = unbuilt(&config, &Sinks::new().register("queue", refuse));
+    let error = unbuilt(&config, &SinkRegistry::new().register("queue", refuse));
     assert_eq!(error.to_string(), "text:2: `sinks.q.fallback`: nobody listens");
     let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     assert_eq!(source.map(io::Error::kind), Some(io::ErrorKind::ConnectionRefused));
@@ -245,7 +245,7 @@ fn a_sink_that_cannot_be_made_is_named_and_its_error_kept() {
 #[test]
 fn a_name_is_registered_once_and_none_that_is_built_in() {
     let make = |(): ()| Ok::<_, io::Error>(NullSink);
-    for sinks in [Sinks::new().register("file", make), Sinks::new().register("a", make).register("a", make)] {
+    for sinks in [SinkRegistry::new().register("file", make), SinkRegistry::new().register("a", make).register("a", make)] {
         let error = unbuilt(&Config::default(), &sinks).to_string();
         assert!(error.starts_with("a sink cannot be registered as `"), "{error}");
     }
@@ -255,7 +255,7 @@ fn a_name_is_registered_once_and_none_that_is_built_in() {
 fn a_configuration_and_what_is_wrong_with_it_go_from_thread_to_thread() {
     fn travels<T: Send + Sync + 'static>() {}
     travels::<Config>();
-    travels::<Sinks>();
+    travels::<SinkRegistry>();
     travels::<logweir::config::ConfigError>();
 }
 
@@ -263,7 +263,7 @@ fn a_configuration_and_what_is_wrong_with_it_go_from_thread_to_thread() {
 fn a_configuration_builds_as_many_loggers_as_are_asked_of_it() {
     let config = Config::from_toml("sinks.a.type = 'null'").unwrap();
     for _ in 0..2 {
-        let logger = config.clone().builder(&Sinks::new()).unwrap().start().unwrap();
+        let logger = config.clone().builder(&SinkRegistry::new()).unwrap().start().unwrap();
         drop(logger.shutdown_blocking(PATIENCE).unwrap());
     }
 }
@@ -279,7 +279,7 @@ fn it_is_part_of_an_applications_own_configuration_with_the_same_errors() {
         "workers = 4\n[logging]\nfilter = 'warn'\n[logging.sinks.b]\ntype = 'null'\n[logging.sinks.a]\ntype = 'null'\n";
     let application: Application = toml::from_str(text).unwrap();
     let config = application.logging.with_vars([("LOGWEIR__NAME", "shop")]).unwrap();
-    assert!(application.workers == 4 && config.builder(&Sinks::new()).is_ok());
+    assert!(application.workers == 4 && config.builder(&SinkRegistry::new()).is_ok());
 
     let wrong = toml::from_str::<Application>(&format!("{text}timeout = 5\n")).expect_err("no unit").to_string();
     assert!(wrong.contains("`sinks.a.timeout` is 5; allowed is a duration with its unit"), "{wrong}");

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use logweir::event::{Record, Value};
-use logweir::{Batch, Health, Level, Logger, Sink, SinkError, async_trait};
+use logweir::{Batch, State, Level, Logger, Sink, SinkError, async_trait};
 
 use super::program::{Answer, Delay, LinkPlan, Outcome, ms};
 
@@ -144,7 +144,7 @@ impl Sink for ScriptedLink {
         };
         self.wait(answer.delay).await;
         let mut log = locked(&self.log);
-        if log.logger.as_ref().is_some_and(|logger| !matches!(logger.health(), Health::Gone { .. })) {
+        if log.logger.as_ref().is_some_and(|logger| !matches!(logger.state(), State::Stopped { .. })) {
             log.writes[index].answer = Some(said);
             log.answers.push(index);
             // What a link writes behind its timeout, the next notice says again.
@@ -156,13 +156,13 @@ impl Sink for ScriptedLink {
         match said.outcome {
             Outcome::Ok => Ok(()),
             Outcome::Temporary { delivered, retry_after: None } => {
-                Err(SinkError::temporary("busy").delivered(delivered))
+                Err(SinkError::temporary("busy").with_delivered(delivered))
             }
             Outcome::Temporary { delivered, retry_after: Some(after) } => {
-                Err(SinkError::temporary("busy").delivered(delivered).retry_after(ms(after)))
+                Err(SinkError::temporary("busy").with_delivered(delivered).with_retry_after(ms(after)))
             }
-            Outcome::Rejected { delivered } => Err(SinkError::rejected("poison").delivered(delivered)),
-            Outcome::Permanent { delivered } => Err(SinkError::permanent("gone").delivered(delivered)),
+            Outcome::Rejected { delivered } => Err(SinkError::rejected("poison").with_delivered(delivered)),
+            Outcome::Permanent { delivered } => Err(SinkError::permanent("gone").with_delivered(delivered)),
             // Without the panic hook, which would print thousands of them.
             Outcome::Panic => resume_unwind(Box::new("scripted")),
         }

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use logweir::sink::ErrorKind;
-use logweir::stats::SinkReport;
+use logweir::sink::SinkErrorKind;
+use logweir::stats::SinkStats;
 use logweir::{BreakerState, DropReason, Overflow, ShutdownReport, Stats};
 
 use super::link::{Log, Write, locked};
@@ -64,10 +64,10 @@ fn intake(world: &World<'_>, stats: &Stats) -> Result<(), Wrong> {
     for (reason, count) in stats.refused.iter() {
         let is_possible = match reason {
             DropReason::OverflowNewest => !drops_oldest || world.has_waiters,
-            DropReason::Bytes => true,
+            DropReason::Memory => true,
             DropReason::Shed => config.reserve.is_some(),
             DropReason::Closed => world.is_closing,
-            DropReason::WorkerGone => world.program.end == End::RuntimeGone,
+            DropReason::TaskFailed => world.program.end == End::RuntimeGone,
             _ => false,
         };
         ensure!(is_possible, "{count} were refused for {reason}");
@@ -82,7 +82,7 @@ fn intake(world: &World<'_>, stats: &Stats) -> Result<(), Wrong> {
 }
 
 /// What is booked as delivered is what each link said it has.
-fn deliveries(log: &Log, sink: &SinkReport) -> Result<(), Wrong> {
+fn deliveries(log: &Log, sink: &SinkStats) -> Result<(), Wrong> {
     // What a link took late, and another had taken before it answered, is the other's.
     let mut takers = HashMap::new();
     for write in log.answers.iter().map(|index| &log.writes[*index]) {
@@ -92,17 +92,17 @@ fn deliveries(log: &Log, sink: &SinkReport) -> Result<(), Wrong> {
     }
     let taken = |link| takers.values().filter(|taker| **taker == link).count() as u64;
     ensure!(sink.delivered == taken(0), "the sink has {}: {sink}", taken(0));
-    for (index, link) in sink.links.iter().enumerate() {
+    for (index, link) in sink.fallbacks.iter().enumerate() {
         let has = taken(index + 1);
         ensure!(link.delivered == has, "the link {} has {has}, {} are booked", link.name, link.delivered);
     }
-    let all: u64 = sink.links.iter().map(|link| link.delivered).sum();
-    ensure!(sink.fallback == all, "the links have {all}, {} are booked", sink.fallback);
+    let all: u64 = sink.fallbacks.iter().map(|link| link.delivered).sum();
+    ensure!(sink.delivered_by_fallback == all, "the links have {all}, {} are booked", sink.delivered_by_fallback);
     Ok(())
 }
 
 /// What reached the sink is what passed the filter and its level.
-fn routes(logged: &[Logged], plan: &SinkPlan, sink: &SinkReport, report: &ShutdownReport) -> Result<(), Wrong> {
+fn routes(logged: &[Logged], plan: &SinkPlan, sink: &SinkStats, report: &ShutdownReport) -> Result<(), Wrong> {
     let passed = logged.iter().filter(|event| event.passed);
     let (wanted, kept_out): (Vec<_>, Vec<_>) = passed.partition(|event| event.level >= plan.level);
     let most = (wanted.len() as u64, kept_out.len() as u64);
@@ -192,17 +192,17 @@ impl Facts {
         self.answers.get(kind).copied().unwrap_or(0)
     }
 
-    fn compare(&self, sink: &SinkReport) -> Result<(), Wrong> {
+    fn compare(&self, sink: &SinkStats) -> Result<(), Wrong> {
         ensure!(self.taken_twice.is_none(), "taken twice: {:?}", self.taken_twice);
         let unconfirmed = self.doubtful.iter().filter(|id| !self.taken.contains_key(id)).count() as u64;
         ensure!(sink.unconfirmed == unconfirmed, "{unconfirmed} were never answered, {} are booked", sink.unconfirmed);
         let (seen, booked) = (self.maybe_duplicated, sink.maybe_duplicated);
         ensure!(seen == booked, "{seen} were written again that may be there, {booked} are booked");
         let kinds = [
-            (ErrorKind::Temporary, "temporary"),
-            (ErrorKind::Rejected, "rejected"),
-            (ErrorKind::Permanent, "permanent"),
-            (ErrorKind::Panic, "panic"),
+            (SinkErrorKind::Temporary, "temporary"),
+            (SinkErrorKind::Rejected, "rejected"),
+            (SinkErrorKind::Permanent, "permanent"),
+            (SinkErrorKind::Panic, "panic"),
         ];
         for (kind, name) in kinds {
             let (said, booked) = (self.answers(name), sink.errors_of(kind));
@@ -216,11 +216,11 @@ impl Facts {
         &self,
         world: &World<'_>,
         plan: &SinkPlan,
-        sink: &SinkReport,
+        sink: &SinkStats,
         report: &ShutdownReport,
     ) -> Result<(), Wrong> {
         let lost = |of: &HashSet<u64>| of.iter().filter(|id| !self.taken.contains_key(id)).count() as u64;
-        let timeouts = sink.errors_of(ErrorKind::Timeout);
+        let timeouts = sink.errors_of(SinkErrorKind::Timeout);
         let troubles = timeouts + self.answers("temporary") + self.answers("permanent") + self.answers("panic");
         let has_links = plan.links.len() > 1;
         // Behind a flush or a close that outlives its timeout the fallback has the backlog, and may fail.
@@ -241,7 +241,7 @@ impl Facts {
                 DropReason::Deadline if report.timed_out => sink.routed,
                 // The last fifth of the time, which is the fallback's: it had them and failed.
                 DropReason::Deadline if has_links && world.is_closing => lost(&self.attempted),
-                DropReason::RuntimeGone if is_gone => sink.routed,
+                DropReason::RuntimeDropped if is_gone => sink.routed,
                 _ => 0,
             };
             ensure!(count <= most, "{count} were dropped for {reason}, at the most {most} can be");
@@ -255,7 +255,7 @@ fn notices(
     world: &World<'_>,
     plan: &SinkPlan,
     log: &Log,
-    sink: &SinkReport,
+    sink: &SinkStats,
     report: &ShutdownReport,
 ) -> Result<(), Wrong> {
     let told = |link: Option<usize>, is_sinks| -> u64 {
@@ -265,7 +265,7 @@ fn notices(
     };
     let lines = |of: &dyn Fn(usize) -> bool| log.notices.iter().filter(|told| of(told.link)).count() as u64;
     ensure!(sink.notices == lines(&|link| link == 0), "{} lines of notices are booked", sink.notices);
-    for (index, link) in sink.links.iter().enumerate() {
+    for (index, link) in sink.fallbacks.iter().enumerate() {
         ensure!(link.notices == lines(&|number| number == index + 1), "{} lines of notices are booked", link.notices);
     }
     let (queue, own) = (report.refused.total() + report.evicted.total(), sink.dropped.total());

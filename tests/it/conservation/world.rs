@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use logweir::error::TryEmitError;
-use logweir::{Backlog, Builder, Event, Level, LevelFilter, Logger, Pipeline, ShutdownReport};
+use logweir::{WhenFull, Builder, Event, Level, LevelFilter, Logger, Pipeline, ShutdownReport};
 use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -91,7 +91,7 @@ pub(super) fn run(program: &Program) -> Result<(), Wrong> {
 fn pipeline(plan: &SinkPlan, log: &SharedLog) -> Pipeline {
     let link = |number: usize| {
         let link = &plan.links[number];
-        Pipeline::to(ScriptedLink::new(link, number, log.clone())).timeout(ms(link.timeout))
+        Pipeline::new(ScriptedLink::new(link, number, log.clone())).timeout(ms(link.timeout))
     };
     let mut chain = None;
     for number in (1..plan.links.len()).rev() {
@@ -101,11 +101,11 @@ fn pipeline(plan: &SinkPlan, log: &SharedLog) -> Pipeline {
             None => last,
         });
     }
-    let policy = if plan.waits { Backlog::Wait } else { Backlog::DropOldest };
+    let policy = if plan.waits { WhenFull::Block } else { WhenFull::DropOldest };
     let first = link(0).level(plan.level).when_full(policy);
     let first = first.retry(plan.retry.policy()).breaker(plan.breaker.policy());
     let first = match plan.backlog {
-        Some(bytes) => first.backlog(bytes),
+        Some(bytes) => first.backlog_bytes(bytes),
         None => first,
     };
     match chain {
@@ -151,7 +151,7 @@ impl Program {
             .queue_capacity(config.capacity)
             .batch_size(config.batch_size)
             .overflow(config.overflow)
-            .memory(2 * self.half())
+            .memory_limit(2 * self.half())
             .max_event_bytes(self.max_event_bytes())
             .flush_interval(ms(config.flush_interval))
             .flush_at(config.flush_at)
@@ -302,7 +302,7 @@ impl<'a> World<'a> {
         let after = self.logger.stats();
         ensure!(!report.complete || report.queued == 0, "a complete flush with events queued: {report:?}");
         for (flushed, sink) in report.sinks.iter().zip(&after.sinks) {
-            let settled = sink.filtered + sink.delivered + sink.fallback + sink.dropped.total() + sink.unconfirmed;
+            let settled = sink.filtered + sink.delivered + sink.delivered_by_fallback + sink.dropped.total() + sink.unconfirmed;
             let due = before.accepted - after.evicted.total().min(before.accepted);
             ensure!(!report.complete || settled >= due, "a complete flush: {settled} of {due} are settled: {sink:?}");
             ensure!(!flushed.flushed || flushed.pending == 0, "flushed with something pending: {flushed:?}");

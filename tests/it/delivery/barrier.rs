@@ -12,7 +12,7 @@ use super::{SECOND, one_by_one};
 #[tokio::test(start_paused = true)]
 async fn a_flush_waits_for_what_was_accepted_before_it_and_says_what_is_pending() {
     let (sink, other) = (ScriptedSink::always(Answer::Gate), ScriptedSink::new());
-    let pipeline = Pipeline::to(sink.clone()).timeout(PATIENCE * 10);
+    let pipeline = Pipeline::new(sink.clone()).timeout(PATIENCE * 10);
     let logger = start(one_by_one().sink("sink", pipeline).sink("other", other.clone())).await;
     emit_numbers(&logger, 0..3);
     let report = logger.flush(SECOND).await;

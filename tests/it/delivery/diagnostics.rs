@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use logweir::error::Diagnostic;
-use logweir::sink::ErrorKind;
+use logweir::sink::SinkErrorKind;
 
 use crate::support::{Answer, PATIENCE, ScriptedSink, emit_numbers, end, once, start};
 
@@ -67,7 +67,7 @@ async fn the_last_error_says_when_and_why_with_its_sources() {
     assert!(logger.flush(PATIENCE).await.complete);
     let stats = logger.stats();
     let error = stats.sinks[0].last_error.as_ref().unwrap();
-    assert_eq!((error.kind, &*error.message), (ErrorKind::Permanent, "the sink is unusable: broken pipe"));
+    assert_eq!((error.kind, &*error.message), (SinkErrorKind::Permanent, "the sink is unusable: broken pipe"));
     assert!(before <= error.at && error.at <= std::time::SystemTime::now());
     end(&logger, &[("sink", &sink)]).await;
 }
@@ -77,7 +77,7 @@ async fn latency_percentiles_are_right_to_a_percent_and_can_be_reset() {
     let slow = |millis| Answer::Slow(Duration::from_millis(millis));
     let sink = ScriptedSink::always(slow(10));
     let logger = start(one_by_one().sink("sink", sink.clone())).await;
-    assert_eq!(logger.stats().sinks[0].p50, None);
+    assert_eq!(logger.stats().sinks[0].write_p50, None);
     emit_numbers(&logger, 0..95);
     assert!(logger.flush(PATIENCE).await.complete);
     let is = |got: Option<Duration>, millis: f64| {
@@ -86,20 +86,20 @@ async fn latency_percentiles_are_right_to_a_percent_and_can_be_reset() {
         assert!((millis * 0.99..=(millis + 1.0) * 1.01).contains(&got), "{got} is not {millis}");
     };
     let stats = logger.stats();
-    [stats.sinks[0].p50, stats.sinks[0].p95, stats.sinks[0].p99].into_iter().for_each(|got| is(got, 10.0));
+    [stats.sinks[0].write_p50, stats.sinks[0].write_p95, stats.sinks[0].write_p99].into_iter().for_each(|got| is(got, 10.0));
 
     let sink = sink.writes([slow(500), slow(500), slow(500), slow(500), slow(500)]);
     emit_numbers(&logger, 95..100);
     assert!(logger.flush(PATIENCE).await.complete);
     let stats = logger.stats();
-    is(stats.sinks[0].p50, 10.0);
-    is(stats.sinks[0].p99, 500.0);
+    is(stats.sinks[0].write_p50, 10.0);
+    is(stats.sinks[0].write_p99, 500.0);
 
     logger.reset_latency();
-    assert_eq!((logger.stats().sinks[0].p50, logger.stats().sinks[0].p99), (None, None));
+    assert_eq!((logger.stats().sinks[0].write_p50, logger.stats().sinks[0].write_p99), (None, None));
     let sink = sink.writes([slow(200)]);
     emit_numbers(&logger, [100]);
     assert!(logger.flush(PATIENCE).await.complete);
-    is(logger.stats().sinks[0].p50, 200.0);
+    is(logger.stats().sinks[0].write_p50, 200.0);
     end(&logger, &[("sink", &sink)]).await;
 }

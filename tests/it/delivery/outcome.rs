@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use logweir::sink::ErrorKind;
+use logweir::sink::SinkErrorKind;
 use logweir::{Batch, DropReason, Event, Level, Pipeline, Sink, SinkError, async_trait};
 
 use crate::support::{Answer, PATIENCE, ScriptedSink, balance, balance_stats, builder, emit_numbers, end, once, start};
@@ -13,10 +13,10 @@ use super::{SECOND, brief, errors, one_by_one};
 #[tokio::test(start_paused = true)]
 async fn each_kind_of_failure_drops_under_its_own_reason() {
     for (answer, reason, kind) in [
-        (Answer::Temporary, DropReason::RetriesExhausted, ErrorKind::Temporary),
-        (Answer::Rejected, DropReason::Rejected, ErrorKind::Rejected),
-        (Answer::Permanent, DropReason::SinkFailed, ErrorKind::Permanent),
-        (Answer::Panic, DropReason::Panicked, ErrorKind::Panic),
+        (Answer::Temporary, DropReason::RetriesExhausted, SinkErrorKind::Temporary),
+        (Answer::Rejected, DropReason::Rejected, SinkErrorKind::Rejected),
+        (Answer::Permanent, DropReason::SinkFailed, SinkErrorKind::Permanent),
+        (Answer::Panic, DropReason::Panicked, SinkErrorKind::Panic),
     ] {
         let sink = ScriptedSink::new().writes([Answer::Ok, answer, Answer::Ok]);
         let logger = start(one_by_one().sink("sink", once(sink.clone()))).await;
@@ -44,7 +44,7 @@ async fn what_a_failed_write_delivered_counts_as_delivered() {
     #[async_trait]
     impl Sink for Boaster {
         async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
-            Err(SinkError::temporary("all of it, and more").delivered(batch.len() + 5))
+            Err(SinkError::temporary("all of it, and more").with_delivered(batch.len() + 5))
         }
     }
     let logger = start(builder().sink("boaster", Boaster)).await;
@@ -60,7 +60,7 @@ async fn a_write_that_takes_too_long_ends_unconfirmed_and_the_next_begins() {
     let report = end(&logger, &[("sink", &sink)]).await;
     let booked = &report.sinks[0];
     assert_eq!((booked.unconfirmed, booked.delivered, booked.dropped.total()), (1, 3, 0));
-    assert_eq!(errors(booked), [(ErrorKind::Timeout, 1)]);
+    assert_eq!(errors(booked), [(SinkErrorKind::Timeout, 1)]);
     assert!(booked.last_error.as_ref().unwrap().message.contains("`write` within 1s"), "{booked:?}");
     assert_eq!(sink.numbers(), [0, 2, 3]);
     assert_eq!(sink.batch_sizes(), [1; 4]);
@@ -93,7 +93,7 @@ async fn a_sink_that_outlives_timeouts_gets_no_second_write_before_its_late_answ
     let booked = &report.sinks[0];
     assert_eq!((booked.unconfirmed, booked.dropped.get(DropReason::RetriesExhausted)), (0, 1));
     assert_eq!(sink.numbers(), [0, 2, 3]);
-    assert_eq!(errors(booked), [(ErrorKind::Temporary, 1), (ErrorKind::Timeout, 2)]);
+    assert_eq!(errors(booked), [(SinkErrorKind::Temporary, 1), (SinkErrorKind::Timeout, 2)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,9 +125,9 @@ async fn a_panic_before_the_write_is_a_future_is_caught_too() {
 #[tokio::test(start_paused = true)]
 async fn a_flush_that_fails_panics_or_hangs_is_an_error_of_that_sink_alone() {
     for (answer, kind) in [
-        (Answer::Temporary, ErrorKind::Temporary),
-        (Answer::Panic, ErrorKind::Panic),
-        (Answer::Hang, ErrorKind::Timeout),
+        (Answer::Temporary, SinkErrorKind::Temporary),
+        (Answer::Panic, SinkErrorKind::Panic),
+        (Answer::Hang, SinkErrorKind::Timeout),
     ] {
         let (bad, good) = (ScriptedSink::new().flushes([answer]), ScriptedSink::new());
         let logger = start(builder().sink("bad", brief(&bad)).sink("good", good.clone())).await;
@@ -147,7 +147,7 @@ async fn a_sink_gets_its_level_and_what_it_does_not_get_is_filtered() {
     let sinks: Vec<_> = Level::ALL.into_iter().map(|level| (level, ScriptedSink::new())).collect();
     let mut builder = builder();
     for (level, sink) in &sinks {
-        builder = builder.sink(level.as_str(), Pipeline::to(sink.clone()).level(*level));
+        builder = builder.sink(level.as_str(), Pipeline::new(sink.clone()).level(*level));
     }
     let logger = start(builder).await;
     for round in 0..10 {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use logweir::sink::ErrorKind;
+use logweir::sink::SinkErrorKind;
 use tokio::time::timeout;
 
 use crate::support::{Answer, PATIENCE, ScriptedSink, builder, emit_numbers, end, start};
@@ -20,7 +20,7 @@ async fn a_reopen_reaches_every_sink_and_names_those_that_failed() {
     let logger = start(builder).await;
     let error = logger.reopen(PATIENCE).await.unwrap_err();
     let failed: Vec<_> = error.failed().map(|(name, error)| (name, error.map(|error| error.kind))).collect();
-    assert_eq!(failed, [("bad", Some(ErrorKind::Permanent)), ("hung", Some(ErrorKind::Timeout))]);
+    assert_eq!(failed, [("bad", Some(SinkErrorKind::Permanent)), ("hung", Some(SinkErrorKind::Timeout))]);
     assert!(error.to_string().contains("sink `bad`: the sink is unusable: broken pipe"), "{error}");
     // The next time all is well.
     logger.reopen(PATIENCE).await.unwrap();

@@ -49,7 +49,7 @@ impl Blocked {
         let ((blocks, is_blocked), (hold, held)) = (mpsc::channel(), mpsc::channel());
         let sink = BlocksInPoll { may_block: may_block.clone(), blocks, hold: Mutex::new(held), told: told.clone() };
         let builder = builder().queue_capacity(CAPACITY as usize).overflow(policy);
-        let builder = builder.sink("blocks", Pipeline::to(sink).timeout(10 * PATIENCE));
+        let builder = builder.sink("blocks", Pipeline::new(sink).timeout(10 * PATIENCE));
         let logger = home.start(builder.sink("beside", beside.sink()));
         emit_numbers(&logger, 0..FIRST);
         // When the second sink has flushed, the flush task has nothing left to do.

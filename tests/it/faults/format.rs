@@ -5,7 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use logweir::event::Record;
-use logweir::sink::{ConsoleSink, ErrorKind, FileSink};
+use logweir::sink::{ConsoleSink, SinkErrorKind, FileSink};
 use logweir::{DropReason, Format, Pipeline, ShutdownReport};
 
 use super::{BATCH, EVENTS, Home};
@@ -51,7 +51,7 @@ fn check(report: &ShutdownReport) {
     assert_eq!((sink.delivered, sink.unconfirmed, sink.maybe_duplicated), (EVENTS + 8, 0, 0), "{sink}");
     // What was formatted before the panic is delivered, so each half that is tried begins at a poison: five events, two,
     // one; six, three, one.
-    assert_eq!((sink.errors_of(ErrorKind::Panic), sink.errors), (6, 6), "{sink}");
+    assert_eq!((sink.errors_of(SinkErrorKind::Panic), sink.errors), (6, 6), "{sink}");
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn a_format_that_panics_costs_a_file_the_poison_alone() {
         for has_fallback in [false, true] {
             println!("{home:?}: fallback: {has_fallback}");
             let (path, fallback) = (folder("format").join("app.log"), Told::default());
-            let mut pipeline = Pipeline::to(FileSink::new(&path).format(Fragile));
+            let mut pipeline = Pipeline::new(FileSink::new(&path).format(Fragile));
             if has_fallback {
                 pipeline = pipeline.fallback(fallback.sink());
             }
@@ -71,7 +71,7 @@ fn a_format_that_panics_costs_a_file_the_poison_alone() {
             balance(&report, &[("sink", lines.len() as u64)]);
             check(&report);
             let poison = if has_fallback { POISON.to_vec() } else { Vec::new() };
-            assert_eq!((fallback.numbers(), report.sinks[0].fallback), (poison.clone(), poison.len() as u64));
+            assert_eq!((fallback.numbers(), report.sinks[0].delivered_by_fallback), (poison.clone(), poison.len() as u64));
             let lost = 2 - poison.len() as u64;
             let dropped = &report.sinks[0].dropped;
             assert_eq!((dropped.get(DropReason::Panicked), dropped.total()), (lost, lost));

@@ -1,6 +1,6 @@
 //! JSON as it is configured: whatever the keys and the dots, no key is there twice and no field is lost.
 
-use logweir::format::{Dotted, Json, Key};
+use logweir::format::{DottedKeys, Json, Key};
 use logweir::{Event, Level, event};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -16,12 +16,12 @@ fn line(format: &mut Json, event: &Event) -> String {
 }
 
 fn nested(event: &Event) -> Value {
-    parsed(&line(&mut Json::new().dotted(Dotted::Nested), event))
+    parsed(&line(&mut Json::new().dotted(DottedKeys::Nested), event))
 }
 
 /// What of a line is no part of the format.
 fn nested_fields(event: &Event) -> String {
-    let line = line(&mut Json::new().dotted(Dotted::Nested), event);
+    let line = line(&mut Json::new().dotted(DottedKeys::Nested), event);
     format!("{{{}", line.split_once(r#""message":"m","#).expect("fields").1)
 }
 
@@ -153,7 +153,7 @@ proptest! {
     ) {
         let event = names.iter().enumerate().fold(event("m"), |event, (at, name)| event.with(name, at));
         // As many as there are in the text, which a reader that keeps the last of two would not show.
-        let line = line(&mut Json::new().dotted(Dotted::Nested), &event);
+        let line = line(&mut Json::new().dotted(DottedKeys::Nested), &event);
         let mut found = flattened(parsed(&line).as_object().unwrap());
         let mut expected = flattened(super::json(&event).as_object().unwrap());
         found.sort_by(|a, b| a.0.cmp(&b.0));

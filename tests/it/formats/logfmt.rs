@@ -146,8 +146,8 @@ fn a_name_that_is_no_key_is_written_so_that_no_other_is_written_the_same() {
 fn a_call_site_writes_what_an_event_without_one_writes() {
     let at = event("").timestamp();
     for _ in 0..2 {
-        let site = event!(Level::Info, target: "a b", "x {ts}", ts = 1, "b c" = "").at(at);
-        let dynamic = Event::dynamic(Level::Info, "a b", "x 1").with("ts", 1).with("b c", "").at(at);
+        let site = event!(Level::Info, target: "a b", "x {ts}", ts = 1, "b c" = "").with_timestamp(at);
+        let dynamic = Event::dynamic(Level::Info, "a b", "x 1").with("ts", 1).with("b c", "").with_timestamp(at);
         assert_eq!(line(&site), line(&dynamic));
     }
 }

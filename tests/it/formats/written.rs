@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use logweir::event::Record;
-use logweir::format::{Clef, ClefMessage, Dotted, Json, Key, Logfmt, Text};
+use logweir::format::{Clef, ClefMessage, DottedKeys, Json, Key, Logfmt, Text};
 use logweir::{Event, Format, Level, Value, err, event};
 use serde_json::json;
 
@@ -156,7 +156,7 @@ fn the_corpus_is_written_for_other_readers() {
         .without(Key::Target);
     write(folder, "json", Json::new(), &events);
     write(folder, "renamed", renamed, &events);
-    write(folder, "nested", Json::new().dotted(Dotted::Nested), &events);
+    write(folder, "nested", Json::new().dotted(DottedKeys::Nested), &events);
     write(folder, "clef", Clef::new(), &events);
     write(folder, "rendered", Clef::new().message(ClefMessage::Rendered), &events);
     write(folder, "logfmt", Logfmt::new(), &events);

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use futures::executor::block_on;
-use logweir::{Health, Logger, Pipeline};
+use logweir::{State, Logger, Pipeline};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +17,7 @@ use super::{LONG, SECOND, balanced, emit, quiet};
 async fn after_the_cancellation_the_logger_accepts_flushes_at_once_and_at_every_interval_and_ends_after_its_grace() {
     let probe = Probe::new();
     let token = CancellationToken::new();
-    let builder = Logger::builder().flush_interval(SECOND).cancel_on(token.clone()).grace(10 * SECOND);
+    let builder = Logger::builder().flush_interval(SECOND).cancel_on(token.clone()).grace_period(10 * SECOND);
     let logger = builder.sink("probe", probe.clone()).start_on(&Handle::current()).unwrap();
     emit(&logger, 1);
     tokio::time::sleep(3 * SECOND).await;
@@ -29,7 +29,7 @@ async fn after_the_cancellation_the_logger_accepts_flushes_at_once_and_at_every_
     probe.until(|calls| calls.flushes == 1).await;
     assert_eq!(probe.memory.total(), 2);
     assert!(began.elapsed() < SECOND / 10, "at once");
-    assert_eq!(logger.health(), Health::Running);
+    assert_eq!(logger.state(), State::Running);
     for flushes in 2..=6 {
         emit(&logger, 1);
         let calls = probe.until(|calls| calls.flushes >= flushes).await;
@@ -47,15 +47,15 @@ async fn after_the_cancellation_the_logger_accepts_flushes_at_once_and_at_every_
 async fn after_its_grace_the_logger_has_the_shutdown_timeout() {
     let probe = Probe::open_for(0);
     let token = CancellationToken::new();
-    let builder = quiet().cancel_on(token.clone()).grace(10 * SECOND).shutdown_timeout(4 * SECOND);
-    let logger = builder.sink("stuck", Pipeline::to(probe.clone()).timeout(LONG)).start_on(&Handle::current()).unwrap();
+    let builder = quiet().cancel_on(token.clone()).grace_period(10 * SECOND).shutdown_timeout(4 * SECOND);
+    let logger = builder.sink("stuck", Pipeline::new(probe.clone()).timeout(LONG)).start_on(&Handle::current()).unwrap();
     emit(&logger, 3);
     token.cancel();
     probe.until(|calls| calls.writes == 1).await;
     tokio::time::sleep(11 * SECOND).await;
-    assert_eq!(logger.health(), Health::Draining);
+    assert_eq!(logger.state(), State::ShuttingDown);
     tokio::time::sleep(4 * SECOND).await;
-    assert!(matches!(logger.health(), Health::Gone { .. }));
+    assert!(matches!(logger.state(), State::Stopped { .. }));
     let report = logger.shutdown(Duration::MAX).await;
     assert_eq!((balanced(&report, &probe).unconfirmed, report.timed_out), (3, true));
 }
@@ -80,7 +80,7 @@ fn under_load_a_cancelled_logger_still_flushes_at_every_interval() {
     drop(probe.memory.clone().capacity(0));
     let token = CancellationToken::new();
     let builder = Logger::builder().lanes(2).queue_capacity(64).flush_interval(Duration::from_millis(5));
-    let logger = builder.cancel_on(token.clone()).grace(10 * LONG).sink("slow", Slow(probe.clone())).start().unwrap();
+    let logger = builder.cancel_on(token.clone()).grace_period(10 * LONG).sink("slow", Slow(probe.clone())).start().unwrap();
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..2 {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::executor::block_on;
-use logweir::{Backlog, DropReason, Event, Health, Level, Logger, Overflow, Pipeline};
+use logweir::{WhenFull, DropReason, Event, State, Level, Logger, Overflow, Pipeline};
 use tokio::runtime::Handle;
 
 use crate::support::Probe;
@@ -32,7 +32,7 @@ fn what_is_emitted_while_the_logger_shuts_down_is_accepted_or_refused_and_never_
                             while after < 50 {
                                 emit(&logger, 10);
                                 calls += 10;
-                                after += usize::from(matches!(logger.health(), Health::Gone { .. }));
+                                after += usize::from(matches!(logger.state(), State::Stopped { .. }));
                             }
                             calls
                         })
@@ -66,7 +66,7 @@ fn what_is_emitted_while_the_logger_shuts_down_is_accepted_or_refused_and_never_
 #[tokio::test(start_paused = true)]
 async fn those_who_wait_for_room_when_the_logger_closes_are_refused_at_once() {
     let probe = Probe::open_for(0);
-    let sink = Pipeline::to(probe.clone()).timeout(10 * LONG).when_full(Backlog::Wait).backlog(64 << 10);
+    let sink = Pipeline::new(probe.clone()).timeout(10 * LONG).when_full(WhenFull::Block).backlog_bytes(64 << 10);
     let builder = quiet().lanes(1).queue_capacity(8).batch_size(4).max_event_bytes(1024);
     let logger = builder.sink("stuck", sink).start_on(&Handle::current()).unwrap();
     let event = || Event::dynamic(Level::Info, "t", "fill");
@@ -97,7 +97,7 @@ async fn those_who_wait_for_room_when_the_logger_closes_are_refused_at_once() {
 #[test]
 fn a_thread_blocked_in_emit_is_let_go_when_the_logger_closes() {
     let probe = Probe::open_for(0);
-    let sink = Pipeline::to(probe.clone()).timeout(10 * LONG).when_full(Backlog::Wait).backlog(64 << 10);
+    let sink = Pipeline::new(probe.clone()).timeout(10 * LONG).when_full(WhenFull::Block).backlog_bytes(64 << 10);
     let builder = Logger::builder().lanes(1).queue_capacity(8).max_event_bytes(1024);
     let logger = builder.overflow(Overflow::Block(10 * LONG)).sink("stuck", sink).start().unwrap();
     let began = Instant::now();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::executor::block_on;
-use logweir::{Batch, DropReason, Health, Pipeline, Sink, SinkError, async_trait};
+use logweir::{Batch, DropReason, State, Pipeline, Sink, SinkError, async_trait};
 use tokio::runtime::{self, Handle};
 
 use crate::support::Probe;
@@ -118,7 +118,7 @@ fn a_shutdown_that_was_dropped_bounds_the_others_even_if_the_loggers_thread_is_b
 async fn a_sink_that_hangs_in_its_close_does_not_hold_up_a_shutdown() {
     let probe = Probe { hangs_in_close: true, ..Probe::new() };
     let logger =
-        quiet().sink("probe", Pipeline::to(probe.clone()).timeout(10 * LONG)).start_on(&Handle::current()).unwrap();
+        quiet().sink("probe", Pipeline::new(probe.clone()).timeout(10 * LONG)).start_on(&Handle::current()).unwrap();
     emit(&logger, 3);
     let report = logger.shutdown(LONG).await;
     assert_eq!((balanced(&report, &probe).delivered, report.timed_out), (3, true));
@@ -135,7 +135,7 @@ fn a_deadline_of_zero_is_now() {
     assert_eq!(sink.delivered + sink.unconfirmed + dropped(&report, DropReason::Deadline), 100);
     // The logger's thread may have been faster.
     assert!(report.timed_out || sink.delivered == 100, "{report}");
-    assert!(matches!(logger.health(), Health::Gone { .. }));
+    assert!(matches!(logger.state(), State::Stopped { .. }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,11 +153,11 @@ async fn a_deadline_of_zero_drops_all_that_waits_on_a_runtime_of_the_users() {
 async fn without_a_deadline_a_shutdown_waits_for_everything() {
     let probe = Probe::open_for(0);
     let logger =
-        quiet().sink("slow", Pipeline::to(probe.clone()).timeout(100 * LONG)).start_on(&Handle::current()).unwrap();
+        quiet().sink("slow", Pipeline::new(probe.clone()).timeout(100 * LONG)).start_on(&Handle::current()).unwrap();
     emit(&logger, 10);
     let mut shutdown = pin!(logger.shutdown(Duration::MAX));
     assert!(poll_once(shutdown.as_mut()).is_pending());
-    assert_eq!(logger.health(), Health::Draining);
+    assert_eq!(logger.state(), State::ShuttingDown);
     tokio::time::sleep(50 * LONG).await;
     assert!(poll_once(shutdown.as_mut()).is_pending());
     probe.writes.add_permits(10);

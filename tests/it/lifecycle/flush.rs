@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::executor::block_on;
-use logweir::sink::ErrorKind;
-use logweir::{Batch, Health, Logger, Pipeline, Sink, SinkError, async_trait};
+use logweir::sink::SinkErrorKind;
+use logweir::{Batch, State, Logger, Pipeline, Sink, SinkError, async_trait};
 use tokio::runtime::{Handle, Runtime};
 
 use crate::support::{Probe, Slow};
@@ -72,7 +72,7 @@ fn the_blocking_twins_refuse_to_block_a_runtime_and_have_begun_nothing() {
         let error = logger.shutdown_blocking(SECOND).unwrap_err();
         assert!(error.to_string().contains("runtime"), "{error}");
     });
-    assert_eq!(logger.health(), Health::Running);
+    assert_eq!(logger.state(), State::Running);
     emit(&logger, 1);
     let report = logger.shutdown_blocking(LONG).unwrap();
     assert_eq!(balanced(&report, &probe).delivered, 1);
@@ -83,7 +83,7 @@ async fn a_flush_past_a_hung_sink_says_how_much_is_pending_and_where() {
     let (stuck, fine) = (Probe::open_for(0), Probe::new());
     let logger = quiet()
         .batch_size(10)
-        .sink("stuck", Pipeline::to(stuck.clone()).timeout(LONG))
+        .sink("stuck", Pipeline::new(stuck.clone()).timeout(LONG))
         .sink("fine", fine.clone())
         .start_on(&Handle::current())
         .unwrap();
@@ -113,7 +113,7 @@ async fn a_flush_past_a_hung_sink_says_how_much_is_pending_and_where() {
 #[test]
 fn a_flush_past_a_hung_sink_on_the_loggers_own_thread_returns_in_real_time() {
     let probe = Probe::open_for(0);
-    let logger = quiet().sink("stuck", Pipeline::to(probe.clone()).timeout(LONG)).start().unwrap();
+    let logger = quiet().sink("stuck", Pipeline::new(probe.clone()).timeout(LONG)).start().unwrap();
     emit(&logger, 7);
     let began = Instant::now();
     let flushed = logger.flush_blocking(DEADLINE).unwrap();
@@ -137,7 +137,7 @@ async fn a_flush_that_a_sink_cannot_do_says_why() {
     assert!(!flushed.complete && !flushed.sinks[0].flushed);
     assert_eq!(flushed.sinks[0].pending, 0, "the events are delivered all the same");
     let error = flushed.sinks[0].error.as_ref().unwrap();
-    assert_eq!(error.kind, ErrorKind::Temporary);
+    assert_eq!(error.kind, SinkErrorKind::Temporary);
     assert!(error.message.contains("the disk is full"), "{}", error.message);
 
     probe.fails_to_flush.store(false, Ordering::Relaxed);
@@ -145,7 +145,7 @@ async fn a_flush_that_a_sink_cannot_do_says_why() {
     assert!(flushed.complete && flushed.sinks[0].error.is_none(), "{flushed:?}");
     let report = logger.shutdown(SECOND).await;
     let sink = balanced(&report, &probe);
-    assert_eq!((sink.delivered, sink.errors_of(ErrorKind::Temporary)), (3, 1));
+    assert_eq!((sink.delivered, sink.errors_of(SinkErrorKind::Temporary)), (3, 1));
     assert_eq!(trouble.count("the disk is full"), 1);
 }
 
@@ -153,11 +153,11 @@ async fn a_flush_that_a_sink_cannot_do_says_why() {
 async fn a_sink_that_hangs_in_its_flush_is_given_up_after_its_timeout() {
     let probe = Probe { hangs_in_flush: true, ..Probe::new() };
     let logger =
-        quiet().sink("probe", Pipeline::to(probe.clone()).timeout(SECOND)).start_on(&Handle::current()).unwrap();
+        quiet().sink("probe", Pipeline::new(probe.clone()).timeout(SECOND)).start_on(&Handle::current()).unwrap();
     emit(&logger, 3);
     let began = tokio::time::Instant::now();
     let flushed = logger.flush(LONG).await;
-    assert_eq!(flushed.sinks[0].error.as_ref().map(|error| error.kind), Some(ErrorKind::Timeout));
+    assert_eq!(flushed.sinks[0].error.as_ref().map(|error| error.kind), Some(SinkErrorKind::Timeout));
     assert!((SECOND..2 * SECOND).contains(&began.elapsed()));
     let report = logger.shutdown(LONG).await;
     assert_eq!(balanced(&report, &probe).delivered, 3);
@@ -237,7 +237,7 @@ fn a_flush_ends_while_events_come_faster_than_the_sink_takes_them() {
 #[tokio::test(start_paused = true)]
 async fn a_dropped_flush_harms_nothing() {
     let probe = Probe::open_for(0);
-    let logger = quiet().sink("stuck", Pipeline::to(probe.clone()).timeout(LONG)).start_on(&Handle::current()).unwrap();
+    let logger = quiet().sink("stuck", Pipeline::new(probe.clone()).timeout(LONG)).start_on(&Handle::current()).unwrap();
     emit(&logger, 1);
     for _ in 0..300 {
         assert!(logger.flush(LONG).now_or_never().is_none());
@@ -264,7 +264,7 @@ async fn a_flush_after_the_shutdown_returns_at_once_and_has_nothing_pending() {
 #[tokio::test(start_paused = true)]
 async fn a_flush_begun_before_the_shutdown_is_answered_by_it() {
     let probe = Probe::open_for(0);
-    let logger = quiet().sink("probe", Pipeline::to(probe.clone()).timeout(LONG)).start_on(&Handle::current()).unwrap();
+    let logger = quiet().sink("probe", Pipeline::new(probe.clone()).timeout(LONG)).start_on(&Handle::current()).unwrap();
     emit(&logger, 5);
     let mut flush = pin!(logger.flush(LONG));
     assert!(poll_once(flush.as_mut()).is_pending());
@@ -296,7 +296,7 @@ async fn a_flush_of_sinks_that_cannot_close_is_not_complete() {
     emit(&logger, 1);
     let report = logger.shutdown(SECOND).await;
     report.check().unwrap();
-    assert_eq!(report.sinks[0].last_error.as_ref().map(|error| error.kind), Some(ErrorKind::Temporary));
+    assert_eq!(report.sinks[0].last_error.as_ref().map(|error| error.kind), Some(SinkErrorKind::Temporary));
     let flushed = logger.flush(SECOND).await;
     assert!(!flushed.complete && flushed.sinks[0].error.is_some(), "{flushed:?}");
     assert_eq!(trouble.count("the last block does not fit"), 1);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
 use logweir::error::Diagnostic;
-use logweir::{DropReason, Health};
+use logweir::{DropReason, State};
 use tokio::runtime::{self, Handle};
 
 use crate::support::Probe;
@@ -23,7 +23,7 @@ fn a_guard_waits_for_the_delivery_when_it_is_dropped() {
     emit(&logger, 10);
     drop(guard);
     assert_eq!(probe.messages(), numbers(10));
-    assert!(matches!(logger.health(), Health::Gone { .. }));
+    assert!(matches!(logger.state(), State::Stopped { .. }));
     let report = logger.shutdown_blocking(LONG).unwrap();
     assert_eq!(balanced(&report, &probe).delivered, 10);
 }
@@ -102,7 +102,7 @@ fn a_guard_on_the_one_thread_the_logger_runs_on_ends_it_at_once_and_says_so() {
         let guard = logger.shutdown_guard(LONG);
         emit(&logger, 10);
         drop(guard);
-        assert!(matches!(logger.health(), Health::Gone { .. }));
+        assert!(matches!(logger.state(), State::Stopped { .. }));
         logger.shutdown(LONG).await
     });
     assert!(began.elapsed() < LONG / 2);

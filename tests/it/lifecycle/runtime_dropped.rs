@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use logweir::error::Diagnostic;
 use logweir::sink::NullSink;
-use logweir::{Builder, DropReason, Health, Logger, ShutdownReport};
+use logweir::{Builder, DropReason, State, Logger, ShutdownReport};
 use tokio::runtime::{self, Runtime};
 
 use crate::support::Probe;
@@ -22,11 +22,11 @@ fn on_a_runtime_of_its_own(builder: Builder<'_>) -> (Runtime, Logger) {
 
 /// The books of a logger whose runtime is gone.
 fn of_a_dropped_runtime(logger: &Logger, probe: &Probe, trouble: &Trouble) -> ShutdownReport {
-    assert!(matches!(logger.health(), Health::Gone { .. }), "{:?}", logger.health());
+    assert!(matches!(logger.state(), State::Stopped { .. }), "{:?}", logger.state());
     let before = logger.stats();
     before.check().unwrap();
     emit(logger, 3);
-    assert_eq!(logger.stats().refused.get(DropReason::WorkerGone), 3);
+    assert_eq!(logger.stats().refused.get(DropReason::TaskFailed), 3);
     let began = Instant::now();
     assert!(logger.flush_blocking(Duration::MAX).unwrap().queued == 0);
     let report = logger.shutdown_blocking(Duration::MAX).unwrap();
@@ -52,7 +52,7 @@ fn a_runtime_dropped_under_the_logger_is_counted_and_said_once() {
     drop(runtime);
     let report = of_a_dropped_runtime(&logger, &probe, &trouble);
     let sink = &report.sinks[0];
-    assert_eq!((sink.delivered, sink.unconfirmed, dropped(&report, DropReason::RuntimeGone)), (10, 10, 15));
+    assert_eq!((sink.delivered, sink.unconfirmed, dropped(&report, DropReason::RuntimeDropped)), (10, 10, 15));
     assert_eq!(trouble.count("25 deliveries"), 1, "{:?}", trouble.lines());
 }
 
@@ -64,7 +64,7 @@ fn a_runtime_dropped_before_it_ever_ran_the_logger_is_counted_and_said_too() {
     emit(&logger, 4);
     drop(runtime);
     let report = of_a_dropped_runtime(&logger, &probe, &trouble);
-    assert_eq!(dropped(&report, DropReason::RuntimeGone), 4);
+    assert_eq!(dropped(&report, DropReason::RuntimeDropped), 4);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_runtime_dropped_during_the_shutdown_ends_it() {
         caller.join().unwrap()
     });
     let sink = balanced(&report, &probe);
-    assert_eq!((sink.delivered, sink.unconfirmed, dropped(&report, DropReason::RuntimeGone)), (10, 10, 15));
+    assert_eq!((sink.delivered, sink.unconfirmed, dropped(&report, DropReason::RuntimeDropped)), (10, 10, 15));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_logger_with_its_own_thread_survives_the_runtime_it_was_started_in() {
 fn a_runtime_without_timers_is_refused() {
     let runtime = runtime::Builder::new_current_thread().build().unwrap();
     let error = Logger::builder().sink("null", NullSink).start_on(runtime.handle()).unwrap_err();
-    assert_eq!(error.knob(), Some("start_on"));
+    assert_eq!(error.option(), Some("start_on"));
     assert!(error.to_string().contains("enable_time"), "{error}");
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::executor::block_on;
 use logweir::sink::NullSink;
-use logweir::{Backlog, DropReason, Event, Health, Level, Pipeline, error};
+use logweir::{WhenFull, DropReason, Event, State, Level, Pipeline, error};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
@@ -18,18 +18,18 @@ async fn shutdown_delivers_what_is_pending_and_closes_the_sink() {
     let probe = Probe::new();
     let logger = quiet().sink("probe", probe.clone()).start_on(&Handle::current()).unwrap();
     emit(&logger, 3000);
-    assert_eq!(logger.health(), Health::Running);
+    assert_eq!(logger.state(), State::Running);
     let report = logger.shutdown(SECOND).await;
     assert_eq!(probe.messages(), numbers(3000));
     assert_eq!(balanced(&report, &probe).delivered, 3000);
     assert_eq!((report.timed_out, probe.calls().closes), (false, 1));
-    assert!(matches!(logger.health(), Health::Gone { .. }));
+    assert!(matches!(logger.state(), State::Stopped { .. }));
     assert!(report.elapsed < LONG);
 }
 
 #[test]
 fn a_hundred_thousand_queued_events_are_delivered_at_shutdown() {
-    let builder = quiet().lanes(1).queue_capacity(1 << 17).memory(128 << 20);
+    let builder = quiet().lanes(1).queue_capacity(1 << 17).memory_limit(128 << 20);
     let logger = builder.sink("null", NullSink).start().unwrap();
     emit(&logger, 100_000);
     let report = logger.shutdown_blocking(LONG).unwrap();
@@ -41,7 +41,7 @@ fn a_hundred_thousand_queued_events_are_delivered_at_shutdown() {
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_everybody_waits_for_gets_all_of_a_full_queue_at_shutdown() {
     let probe = Probe::open_for(3);
-    let sink = Pipeline::to(probe.clone()).when_full(Backlog::Wait).backlog(64 << 10).timeout(LONG);
+    let sink = Pipeline::new(probe.clone()).when_full(WhenFull::Block).backlog_bytes(64 << 10).timeout(LONG);
     let builder = quiet().lanes(1).queue_capacity(4096).max_event_bytes(1024).batch_size(16).sink("probe", sink);
     let logger = builder.start_on(&Handle::current()).unwrap();
     emit(&logger, 4000);
@@ -75,7 +75,7 @@ fn what_is_emitted_after_the_shutdown_is_refused_and_counted_in_the_stats() {
 #[tokio::test(start_paused = true)]
 async fn an_urgent_event_wakes_the_flush_task_also_after_it_waited_for_a_sink() {
     let probe = Probe::open_for(0);
-    let sink = Pipeline::to(probe.clone()).when_full(Backlog::Wait).backlog(64 << 10).timeout(LONG);
+    let sink = Pipeline::new(probe.clone()).when_full(WhenFull::Block).backlog_bytes(64 << 10).timeout(LONG);
     let builder = quiet().lanes(1).max_event_bytes(1024).flush_at(Level::Error);
     let logger = builder.sink("probe", sink).start_on(&Handle::current()).unwrap();
     emit(&logger, 2000);

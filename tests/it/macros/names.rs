@@ -169,9 +169,9 @@ fn a_name_once_given_keeps_its_value() {
 #[test]
 fn an_event_may_bring_its_time() {
     let time = UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789);
-    assert_eq!(event!(Level::Info, "").at(time).timestamp(), time);
+    assert_eq!(event!(Level::Info, "").with_timestamp(time).timestamp(), time);
     assert_eq!(event!(Level::Info, "").timestamp(), UNIX_EPOCH);
-    assert_eq!(event!(Level::Info, "").at(UNIX_EPOCH - Duration::from_secs(1)).timestamp(), UNIX_EPOCH);
+    assert_eq!(event!(Level::Info, "").with_timestamp(UNIX_EPOCH - Duration::from_secs(1)).timestamp(), UNIX_EPOCH);
     let far = UNIX_EPOCH + Duration::from_secs(1 << 40);
-    assert_eq!(event!(Level::Info, "").at(far).timestamp(), UNIX_EPOCH + Duration::from_nanos(u64::MAX));
+    assert_eq!(event!(Level::Info, "").with_timestamp(far).timestamp(), UNIX_EPOCH + Duration::from_nanos(u64::MAX));
 }

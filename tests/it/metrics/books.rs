@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use logweir::sink::ErrorKind;
+use logweir::sink::SinkErrorKind;
 use logweir::sink::MemorySink;
 use logweir::{DropReason, Level, Pipeline, info, log};
 
@@ -17,7 +17,7 @@ fn a_scrape_agrees_with_the_books_after_every_kind_of_work() {
     let builder = quiet("work").on_error(|_| {}).prometheus(ANY_PORT).lanes(1).max_event_bytes(256);
     let logger = builder
         .sink("choosy", once(choosy.clone()).timeout(Duration::from_millis(50)))
-        .sink("warnings", Pipeline::to(memory.clone()).level(Level::Warn))
+        .sink("warnings", Pipeline::new(memory.clone()).level(Level::Warn))
         .start()
         .unwrap();
     for what in ["reject", "fail", "break", "panic", "hang", "fine"] {
@@ -35,12 +35,12 @@ fn a_scrape_agrees_with_the_books_after_every_kind_of_work() {
     stats.check().unwrap();
     assert_eq!((stats.accepted, stats.truncated, stats.sampled), (37, 1, 4));
     let sink = &stats.sinks[0];
-    assert_eq!((sink.delivered, sink.unconfirmed, sink.bytes), (7, 6, 70));
+    assert_eq!((sink.delivered, sink.unconfirmed, sink.written_bytes), (7, 6, 70));
     for reason in [DropReason::Rejected, DropReason::RetriesExhausted, DropReason::SinkFailed, DropReason::Panicked] {
         assert_eq!(sink.dropped.get(reason), 6, "{reason}");
     }
     // What is rejected, or panics, is searched by halves: all six, three, one, two, one, one; then it is clear.
-    for (kind, errors) in ErrorKind::ALL.into_iter().zip([1, 6, 1, 1, 6]) {
+    for (kind, errors) in SinkErrorKind::ALL.into_iter().zip([1, 6, 1, 1, 6]) {
         assert_eq!(sink.errors_of(kind), errors, "{kind}: {sink:?}");
     }
     assert_eq!((stats.sinks[1].delivered, stats.sinks[1].filtered), (18, 19));
@@ -82,9 +82,9 @@ fn two_loggers_of_one_process_are_both_scraped_each_on_its_port() {
 fn a_scrape_while_a_sink_hangs_shows_the_backlog() {
     let choosy = Choosy { memory: MemorySink::new(), bytes: 0 };
     let builder = quiet("stuck").prometheus(ANY_PORT).on_error(|_| {}).lanes(1).batch_size(1);
-    let logger = builder.sink("stuck", Pipeline::to(choosy.clone()).timeout(10 * LONG)).start().unwrap();
+    let logger = builder.sink("stuck", Pipeline::new(choosy.clone()).timeout(10 * LONG)).start().unwrap();
     (0..5).for_each(|_| info!(logger: logger, "hang"));
-    let pending = |sink: &logweir::stats::SinkFlush| sink.pending;
+    let pending = |sink: &logweir::stats::SinkFlushReport| sink.pending;
     while logger.flush_blocking(Duration::from_millis(10)).unwrap().sinks.iter().map(pending).sum::<u64>() < 5 {}
     while logger.stats().sinks[0].in_flight == 0 {
         std::thread::yield_now();

@@ -14,7 +14,7 @@ fn a_port_in_use_is_an_error_that_names_the_address() {
     let taken = TcpListener::bind(ANY_PORT).unwrap();
     let addr = taken.local_addr().unwrap();
     let error = quiet("late").prometheus(addr).sink("null", NullSink).start().unwrap_err();
-    assert_eq!(error.knob(), Some("prometheus"));
+    assert_eq!(error.option(), Some("prometheus"));
     assert!(error.to_string().contains(&addr.to_string()), "{error}");
     let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<io::Error>());
     assert_eq!(source.map(io::Error::kind), Some(io::ErrorKind::AddrInUse));
@@ -69,7 +69,7 @@ fn a_runtime_without_io_is_refused_for_the_listener() {
     let runtime = runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let builder = quiet("no io").prometheus(ANY_PORT).sink("null", NullSink);
     let error = builder.start_on(runtime.handle()).unwrap_err();
-    assert_eq!(error.knob(), Some("start_on"));
+    assert_eq!(error.option(), Some("start_on"));
     assert!(error.to_string().contains("enable_io"), "{error}");
     // Timers are enough for a logger without it.
     let logger = quiet("time").sink("null", NullSink).start_on(runtime.handle()).unwrap();

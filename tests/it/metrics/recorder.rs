@@ -33,7 +33,7 @@ fn the_label_logger_tells_two_loggers_on_one_recorder_of_the_users_apart() {
     let snapshotter = recorder.snapshotter();
     let loggers = ["left", "right"].map(|name| {
         let memory = MemorySink::new();
-        (name, quiet(name).metrics(&recorder).sink("memory", memory.clone()).start().unwrap(), memory)
+        (name, quiet(name).metrics_recorder(&recorder).sink("memory", memory.clone()).start().unwrap(), memory)
     });
     for (count, (_, logger, _)) in (1..).zip(&loggers) {
         (0..count).for_each(|_| info!(logger: logger, "x"));
@@ -109,7 +109,7 @@ impl metrics::Recorder for Loud {
 async fn what_a_recorder_logs_as_the_flush_task_brings_it_up_to_date_does_not_enter() {
     let memory = MemorySink::new();
     let loud = Loud(Arc::default());
-    let builder = Logger::builder().flush_interval(Duration::from_millis(100)).metrics(&loud);
+    let builder = Logger::builder().flush_interval(Duration::from_millis(100)).metrics_recorder(&loud);
     let logger = builder.sink("memory", memory.clone()).start_on(&runtime::Handle::current()).unwrap();
     assert!(loud.0.set(logger.clone()).is_ok());
     info!(logger: logger, "one");
@@ -126,6 +126,6 @@ async fn what_a_recorder_logs_as_the_flush_task_brings_it_up_to_date_does_not_en
 #[test]
 fn both_recorders_at_once_are_refused() {
     let recorder = DebuggingRecorder::new();
-    let error = quiet("two").prometheus(ANY_PORT).metrics(&recorder).sink("null", NullSink).start().unwrap_err();
-    assert_eq!(error.knob(), Some("metrics"));
+    let error = quiet("two").prometheus(ANY_PORT).metrics_recorder(&recorder).sink("null", NullSink).start().unwrap_err();
+    assert_eq!(error.option(), Some("metrics"));
 }

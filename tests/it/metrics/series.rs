@@ -10,7 +10,7 @@ use super::{ANY_PORT, LONG, end, expected, quiet, scrape};
 #[test]
 fn every_series_is_there_from_the_first_scrape_on_and_is_zero() {
     let builder = quiet("first").prometheus(ANY_PORT).sink("a", NullSink).sink("b", NullSink);
-    let logger = builder.memory(32 << 20).queue_capacity(1000).lanes(2).start().unwrap();
+    let logger = builder.memory_limit(32 << 20).queue_capacity(1000).lanes(2).start().unwrap();
     let page = scrape(&logger);
     let (series, histograms) = expected("first", &["a", "b"]);
     let plain = page.samples.keys().filter(|series| page.types[&page.family(series)] != "histogram");

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use logweir::{DropReason, Health, Level, Logger, Overflow, Pipeline, trace, warn};
+use logweir::{DropReason, State, Level, Logger, Overflow, Pipeline, trace, warn};
 
 use crate::support::{
     Answer, OrderSink, PATIENCE, ScriptedSink, balance, balance_stats, builder, emit_numbers, end, heavy, number, once,
@@ -54,7 +54,7 @@ async fn what_is_emitted_after_the_end_is_refused_and_counted() {
     let logger = start(builder().sink("sink", sink.clone())).await;
     emit_numbers(&logger, 0..3);
     let report = end(&logger, &[("sink", &sink)]).await;
-    assert!(matches!(logger.health(), Health::Gone { .. }));
+    assert!(matches!(logger.state(), State::Stopped { .. }));
     emit_numbers(&logger, 3..10);
     logger.emit(heavy(10, 1000));
     logger.with("a", 1).emit(number(11));
@@ -76,7 +76,7 @@ fn the_books_balance_at_every_moment_while_others_log() {
         .queue_capacity(64)
         .flush_interval(Duration::from_millis(1))
         .sink("sink", sink.clone())
-        .sink("important", Pipeline::to(logweir::sink::NullSink).level(Level::Warn))
+        .sink("important", Pipeline::new(logweir::sink::NullSink).level(Level::Warn))
         .start()
         .unwrap();
     let stop = AtomicBool::new(false);
@@ -114,7 +114,7 @@ fn the_report_of_an_end_at_once_balances_while_others_log() {
                 let logger = &logger;
                 scope.spawn(move || {
                     let mut n = 0;
-                    while logger.health() == Health::Running || n < 100 {
+                    while logger.state() == State::Running || n < 100 {
                         logger.emit(OrderSink::event(producer, n));
                         n += 1;
                     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use logweir::{Backlog, Event, Level, LevelFilter, Logger, Pipeline, info, warn};
+use logweir::{WhenFull, Event, Level, LevelFilter, Logger, Pipeline, info, warn};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, advance, timeout};
 
@@ -151,7 +151,7 @@ async fn a_shutdown_begins_while_others_keep_logging_events_with_times_of_their_
         async move {
             loop {
                 // Long past, so within every drain's cut.
-                (0..2).for_each(|n| logger.emit(number(n).at(std::time::UNIX_EPOCH + Duration::from_secs(1))));
+                (0..2).for_each(|n| logger.emit(number(n).with_timestamp(std::time::UNIX_EPOCH + Duration::from_secs(1))));
                 tokio::task::yield_now().await;
             }
         }
@@ -165,9 +165,9 @@ async fn a_shutdown_begins_while_others_keep_logging_events_with_times_of_their_
 #[tokio::test(start_paused = true)]
 async fn an_urgent_event_is_handed_out_at_once_also_after_a_sink_had_no_room() {
     let sink = ScriptedSink::always(Answer::Gate);
-    let pipeline = Pipeline::to(sink.clone()).when_full(Backlog::Wait).timeout(NEVER);
+    let pipeline = Pipeline::new(sink.clone()).when_full(WhenFull::Block).timeout(NEVER);
     let builder = builder().queue_capacity(8).batch_size(1).max_event_bytes(256).flush_at(Level::Error);
-    let logger = start(builder.sink("sink", pipeline.backlog(512))).await;
+    let logger = start(builder.sink("sink", pipeline.backlog_bytes(512))).await;
     for round in 0..3 {
         for n in 0..8 {
             logger.emit(Event::dynamic(Level::Error, "t", &n.to_string()));

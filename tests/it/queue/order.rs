@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use logweir::{Backlog, Level, Logger, Overflow, Pipeline};
+use logweir::{WhenFull, Level, Logger, Overflow, Pipeline};
 
 use crate::support::{
     OrderSink, PATIENCE, ScriptedSink, balance, balance_stats, builder, emit_numbers, end, number, start,
@@ -31,10 +31,10 @@ fn concurrent_producers_lose_and_repeat_nothing_and_keep_their_order() {
     let logger = Logger::builder()
         .lanes(4)
         .queue_capacity(1024)
-        .memory(4 << 20)
+        .memory_limit(4 << 20)
         .max_event_bytes(4096)
         .overflow(Overflow::Block(Duration::MAX))
-        .sink("sink", Pipeline::to(sink.clone()).when_full(Backlog::Wait).backlog(128 << 10))
+        .sink("sink", Pipeline::new(sink.clone()).when_full(WhenFull::Block).backlog_bytes(128 << 10))
         .start()
         .unwrap();
     thread::scope(|scope| {
@@ -90,7 +90,7 @@ fn often(sink: &OrderSink) -> Logger {
         .queue_capacity(64)
         .flush_interval(Duration::from_millis(1))
         .flush_at(Level::Info)
-        .sink("sink", Pipeline::to(sink.clone()).when_full(Backlog::Wait))
+        .sink("sink", Pipeline::new(sink.clone()).when_full(WhenFull::Block))
         .start()
         .unwrap()
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use logweir::error::TryEmitError;
-use logweir::{Backlog, DropReason, Overflow, Pipeline};
+use logweir::{WhenFull, DropReason, Overflow, Pipeline};
 use tokio::time::{Instant, timeout};
 
 use crate::support::{
@@ -76,10 +76,10 @@ async fn emit_wait_with_room_wakes_nobody() {
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_emit_wait_is_counted_nowhere() {
     let sink = ScriptedSink::always(Answer::Gate);
-    let pipeline = Pipeline::to(sink.clone()).when_full(Backlog::Wait).timeout(NEVER);
+    let pipeline = Pipeline::new(sink.clone()).when_full(WhenFull::Block).timeout(NEVER);
     // The account has room for one batch of one event at a time.
     let builder = builder().queue_capacity(2).batch_size(1).max_event_bytes(256);
-    let logger = start(builder.sink("sink", pipeline.backlog(512))).await;
+    let logger = start(builder.sink("sink", pipeline.backlog_bytes(512))).await;
     let mut accepted = Vec::new();
     let waiting = loop {
         let n = accepted.len() as u64;
@@ -103,9 +103,9 @@ async fn a_cancelled_emit_wait_is_counted_nowhere() {
 #[tokio::test(start_paused = true)]
 async fn emit_wait_ends_when_the_logger_is_closed() {
     let sink = ScriptedSink::always(Answer::Hang);
-    let pipeline = Pipeline::to(sink.clone()).when_full(Backlog::Wait).timeout(NEVER);
+    let pipeline = Pipeline::new(sink.clone()).when_full(WhenFull::Block).timeout(NEVER);
     let builder = builder().queue_capacity(1).batch_size(1).max_event_bytes(256);
-    let logger = start(builder.sink("sink", pipeline.backlog(512))).await;
+    let logger = start(builder.sink("sink", pipeline.backlog_bytes(512))).await;
     let mut n = 0;
     while timeout(Duration::from_millis(10), logger.emit_wait(number(n))).await.is_ok() {
         n += 1;
@@ -130,7 +130,7 @@ async fn emit_wait_ends_when_the_logger_is_closed() {
 async fn emit_wait_asks_for_bytes_as_it_asks_for_room() {
     let sink = ScriptedSink::new();
     // 64 KiB for the queue, of which the lane takes 16: heavy events fill the rest long before the lane is half full.
-    let builder = builder().queue_capacity(128).memory(128 << 10).max_event_bytes(31 << 10);
+    let builder = builder().queue_capacity(128).memory_limit(128 << 10).max_event_bytes(31 << 10);
     let logger = start(builder.sink("sink", sink.clone())).await;
     let before = Instant::now();
     for n in 0..20 {
@@ -148,7 +148,7 @@ async fn emit_wait_asks_for_bytes_as_it_asks_for_room() {
 #[tokio::test(start_paused = true)]
 async fn try_emit_asks_for_bytes_as_it_asks_for_room() {
     let sink = ScriptedSink::new();
-    let builder = builder().queue_capacity(128).memory(128 << 10).max_event_bytes(31 << 10);
+    let builder = builder().queue_capacity(128).memory_limit(128 << 10).max_event_bytes(31 << 10);
     let logger = start(builder.sink("sink", sink.clone())).await;
     logger.try_emit(heavy(0, 20 << 10)).unwrap();
     let back = logger.try_emit(heavy(1, 30 << 10)).unwrap_err();

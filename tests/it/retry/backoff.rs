@@ -12,8 +12,8 @@ use super::{DAY, MS, SECOND, ends, is_about, one_by_one, quick, stubborn};
 #[tokio::test(start_paused = true)]
 async fn temporary_errors_are_tried_again_after_jittered_waits_and_delivered_once_in_order() {
     let sink = ScriptedSink::new().writes([Answer::Temporary, Answer::Temporary, Answer::Temporary, Answer::Temporary]);
-    let retry = Retry::default().initial(100 * MS).cap(400 * MS).seed(7);
-    let pipeline = Pipeline::to(sink.clone()).retry(retry).breaker(Breaker::never());
+    let retry = Retry::default().initial_delay(100 * MS).max_delay(400 * MS).seed(7);
+    let pipeline = Pipeline::new(sink.clone()).retry(retry).breaker(Breaker::never());
     let logger = start(builder().batch_size(10).sink("sink", pipeline)).await;
     emit_numbers(&logger, 0..20);
     let report = end(&logger, &[("sink", &sink)]).await;
@@ -45,7 +45,7 @@ async fn a_batch_is_given_up_after_its_attempts_and_the_next_begins_anew() {
 #[tokio::test(start_paused = true)]
 async fn a_batch_is_given_up_at_its_maximum_age() {
     let sink = ScriptedSink::always(Answer::Temporary);
-    let retry = Retry::default().initial(SECOND).cap(SECOND).max_age(10 * SECOND).seed(1);
+    let retry = Retry::default().initial_delay(SECOND).max_delay(SECOND).max_elapsed(10 * SECOND).seed(1);
     let logger = start(one_by_one().sink("sink", stubborn(&sink).retry(retry))).await;
     emit_numbers(&logger, [0]);
     assert!(logger.flush(PATIENCE).await.complete);

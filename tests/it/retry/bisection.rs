@@ -1,6 +1,6 @@
 //! Rejections and panics: the batch is halved until the events at fault are found.
 
-use logweir::sink::ErrorKind;
+use logweir::sink::SinkErrorKind;
 use logweir::{Breaker, BreakerState, DropReason, Pipeline};
 
 use crate::support::{Answer, ScriptedSink, builder, emit_numbers, end, once, start};
@@ -11,7 +11,7 @@ use super::{Told, ends};
 async fn a_rejected_batch_is_halved_down_to_the_poison_and_the_rest_is_delivered_in_order() {
     let sink = ScriptedSink::always(Answer::Poison(&[3, 7, 8]));
     let told = Told::default();
-    let pipeline = Pipeline::to(sink.clone()).breaker(Breaker::default().failures(1)).on_breaker(told.callback());
+    let pipeline = Pipeline::new(sink.clone()).breaker(Breaker::default().failure_threshold(1)).on_breaker(told.callback());
     let logger = start(builder().batch_size(16).sink("sink", pipeline)).await;
     emit_numbers(&logger, 0..32);
     let report = end(&logger, &[("sink", &sink)]).await;
@@ -24,7 +24,7 @@ async fn a_rejected_batch_is_halved_down_to_the_poison_and_the_rest_is_delivered
 #[tokio::test(start_paused = true)]
 async fn the_poison_alone_is_offered_to_the_fallback() {
     let (sink, fallback) = (ScriptedSink::always(Answer::Poison(&[0, 5])), ScriptedSink::new());
-    let pipeline = Pipeline::to(sink.clone()).fallback(fallback.clone());
+    let pipeline = Pipeline::new(sink.clone()).fallback(fallback.clone());
     let logger = start(builder().batch_size(8).sink("sink", pipeline)).await;
     emit_numbers(&logger, 0..8);
     let report = end(&logger, &[("sink", &sink)]).await;
@@ -63,10 +63,10 @@ async fn a_panic_is_searched_for_like_a_rejection_and_the_task_goes_on() {
     let booked = &report.sinks[0];
     assert_eq!((booked.dropped.get(DropReason::Panicked), ends(booked)), (2, [22, 0, 2, 0]));
     assert_eq!(sink.numbers(), (0..24).filter(|n| ![2, 13].contains(n)).collect::<Vec<_>>());
-    assert_eq!((booked.errors_of(ErrorKind::Panic), booked.breaker), (8, BreakerState::Closed));
+    assert_eq!((booked.errors_of(SinkErrorKind::Panic), booked.breaker), (8, BreakerState::Closed));
 
     let sink = ScriptedSink::always(Answer::PanicAt(&[2]));
-    let logger = start(builder().sink("sink", Pipeline::to(sink.clone()).fallback(fallback.clone()))).await;
+    let logger = start(builder().sink("sink", Pipeline::new(sink.clone()).fallback(fallback.clone()))).await;
     emit_numbers(&logger, 0..8);
     let report = end(&logger, &[("sink", &sink)]).await;
     assert_eq!((ends(&report.sinks[0]), fallback.numbers()), ([7, 1, 0, 0], vec![2]));

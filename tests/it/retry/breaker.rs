@@ -31,8 +31,8 @@ async fn a_permanent_error_opens_the_breaker_until_a_probe_succeeds() {
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_was_unusable_and_then_fails_for_now_is_waited_for_again() {
     let sink = ScriptedSink::always(Answer::Temporary).writes([Answer::Permanent]);
-    let breaker = Breaker::default().failures(1).probe_after(SECOND).cap(SECOND);
-    let pipeline = Pipeline::to(sink.clone()).retry(quick()).breaker(breaker);
+    let breaker = Breaker::default().failure_threshold(1).probe_delay(SECOND).cap(SECOND);
+    let pipeline = Pipeline::new(sink.clone()).retry(quick()).breaker(breaker);
     let logger = start(one_by_one().sink("sink", pipeline)).await;
     emit_numbers(&logger, 0..1);
     assert!(logger.flush(PATIENCE).await.complete, "nothing waits for a sink that is unusable");
@@ -51,8 +51,8 @@ async fn a_sink_that_was_unusable_and_then_fails_for_now_is_waited_for_again() {
 async fn the_breaker_opens_after_five_failures_and_each_probe_that_fails_doubles_the_delay() {
     use BreakerState::{Closed, HalfOpen, Open};
     let (sink, told) = (ScriptedSink::always(Answer::Temporary), Told::default());
-    let breaker = Breaker::default().probe_after(SECOND).cap(4 * SECOND);
-    let pipeline = Pipeline::to(sink.clone()).retry(quick()).breaker(breaker).on_breaker(told.callback());
+    let breaker = Breaker::default().probe_delay(SECOND).cap(4 * SECOND);
+    let pipeline = Pipeline::new(sink.clone()).retry(quick()).breaker(breaker).on_breaker(told.callback());
     let logger = start(one_by_one().sink("sink", pipeline)).await;
     emit_numbers(&logger, 0..3);
     let mut flush = std::pin::pin!(logger.flush(1000 * SECOND));
@@ -73,8 +73,8 @@ async fn the_breaker_opens_after_five_failures_and_each_probe_that_fails_doubles
 async fn recovery_costs_at_most_one_probe_interval() {
     for offset in [0, 100, 399, 1000, 1234] {
         let sink = ScriptedSink::always(Answer::Temporary);
-        let breaker = Breaker::default().probe_after(400 * MS).cap(400 * MS);
-        let pipeline = Pipeline::to(sink.clone()).retry(quick()).breaker(breaker);
+        let breaker = Breaker::default().probe_delay(400 * MS).cap(400 * MS);
+        let pipeline = Pipeline::new(sink.clone()).retry(quick()).breaker(breaker);
         let logger = start(one_by_one().sink("sink", pipeline)).await;
         emit_numbers(&logger, 0..100);
         assert!(!logger.flush(10 * SECOND + offset * MS).await.complete);
@@ -89,8 +89,8 @@ async fn recovery_costs_at_most_one_probe_interval() {
 #[tokio::test(start_paused = true)]
 async fn a_reset_closes_the_breaker_and_what_waits_is_written_at_once() {
     let (sink, told) = (ScriptedSink::always(Answer::Temporary), Told::default());
-    let breaker = Breaker::default().probe_after(1000 * SECOND).cap(1000 * SECOND);
-    let pipeline = Pipeline::to(sink.clone()).retry(quick()).breaker(breaker).on_breaker(told.callback());
+    let breaker = Breaker::default().probe_delay(1000 * SECOND).cap(1000 * SECOND);
+    let pipeline = Pipeline::new(sink.clone()).retry(quick()).breaker(breaker).on_breaker(told.callback());
     let logger = start(one_by_one().sink("sink", pipeline)).await;
     emit_numbers(&logger, 0..3);
     assert!(!logger.flush(SECOND).await.complete);
@@ -120,7 +120,7 @@ async fn a_callback_that_panics_or_logs_disturbs_nothing() {
         move |diagnostic: &Diagnostic| said.lock().unwrap().push(diagnostic.to_string())
     };
     let sink = ScriptedSink::new().writes([Answer::Permanent]);
-    let pipeline = Pipeline::to(sink.clone()).on_breaker(callback);
+    let pipeline = Pipeline::new(sink.clone()).on_breaker(callback);
     let logger = start(one_by_one().flush_at(Level::Trace).on_error(handler).sink("sink", pipeline)).await;
     // The lock is poisoned by the first panic unless the guard is gone before it; it is.
     *slot.lock().unwrap() = Some(logger.clone());

@@ -14,8 +14,8 @@ async fn deliveries_are_counted_per_link_and_the_sink_has_its_events_again_when_
     let sink = ScriptedSink::new().writes([Answer::Temporary, Answer::Temporary]);
     let first = ScriptedSink::new().writes([Answer::Delivered(1), Answer::Ok]);
     let second = ScriptedSink::new();
-    let chain = Pipeline::to(first.clone()).fallback(second.clone());
-    let pipeline = Pipeline::to(sink.clone()).retry(Retry::never()).breaker(Breaker::default().failures(2));
+    let chain = Pipeline::new(first.clone()).fallback(second.clone());
+    let pipeline = Pipeline::new(sink.clone()).retry(Retry::never()).breaker(Breaker::default().failure_threshold(2));
     let logger = start(builder().batch_size(4).sink("sink", pipeline.fallback(chain))).await;
     emit_numbers(&logger, 0..12);
     assert!(logger.flush(PATIENCE).await.complete);
@@ -23,7 +23,7 @@ async fn deliveries_are_counted_per_link_and_the_sink_has_its_events_again_when_
     emit_numbers(&logger, 12..16);
     let report = end(&logger, &[("sink", &sink)]).await;
     let booked = &report.sinks[0];
-    let links: Vec<_> = booked.links.iter().map(|link| (&*link.name, link.delivered, link.errors)).collect();
+    let links: Vec<_> = booked.fallbacks.iter().map(|link| (&*link.name, link.delivered, link.errors)).collect();
     assert_eq!(links, [("sink/1", 9, 1), ("sink/2", 3, 0)]);
     assert_eq!((first.seen(), second.numbers()), (9, vec![1, 2, 3]));
     assert_eq!((ends(booked), sink.numbers()), ([4, 12, 0, 0], (12..16).collect()));
@@ -38,7 +38,7 @@ async fn when_every_link_fails_the_loss_is_counted_once() {
         (Answer::Panic, DropReason::Panicked),
     ] {
         let sink = ScriptedSink::always(answer);
-        let chain = Pipeline::to(ScriptedSink::always(Answer::Panic)).fallback(ScriptedSink::always(Answer::Rejected));
+        let chain = Pipeline::new(ScriptedSink::always(Answer::Panic)).fallback(ScriptedSink::always(Answer::Rejected));
         let logger = start(builder().sink("sink", once(sink.clone()).fallback(chain))).await;
         emit_numbers(&logger, 0..10);
         let report = end(&logger, &[("sink", &sink)]).await;
@@ -51,8 +51,8 @@ async fn the_last_fifth_of_a_shutdown_belongs_to_the_fallback() {
     for answer in [Answer::Hang, Answer::Temporary, Answer::RetryAfter(1000 * SECOND)] {
         let (sink, fallback) = (ScriptedSink::always(answer), ScriptedSink::new());
         // Waits longer than all the time there is.
-        let retry = Retry::default().initial(DAY).cap(DAY).max_age(2 * DAY).seed(3);
-        let pipeline = Pipeline::to(sink.clone()).timeout(1000 * SECOND).retry(retry).fallback(fallback.clone());
+        let retry = Retry::default().initial_delay(DAY).max_delay(DAY).max_elapsed(2 * DAY).seed(3);
+        let pipeline = Pipeline::new(sink.clone()).timeout(1000 * SECOND).retry(retry).fallback(fallback.clone());
         let logger = start(builder().batch_size(4).sink("sink", pipeline)).await;
         emit_numbers(&logger, 0..12);
         let before = Instant::now();
@@ -68,7 +68,7 @@ async fn the_last_fifth_of_a_shutdown_belongs_to_the_fallback() {
 async fn behind_a_flush_that_outlives_its_timeout_the_backlog_goes_to_the_fallback_too() {
     let sink = ScriptedSink::new().flushes([Answer::Gate]).outliving();
     let (fallback, told) = (ScriptedSink::new(), Told::default());
-    let pipeline = Pipeline::to(sink.clone()).timeout(SECOND).fallback(fallback.clone()).on_breaker(told.callback());
+    let pipeline = Pipeline::new(sink.clone()).timeout(SECOND).fallback(fallback.clone()).on_breaker(told.callback());
     let logger = start(one_by_one().flush_at(Level::Trace).sink("sink", pipeline)).await;
     emit_numbers(&logger, [0]);
     assert!(!logger.flush(2 * SECOND).await.complete);
@@ -90,7 +90,7 @@ async fn a_link_that_outlives_its_timeout_takes_no_second_write_before_it_has_an
     let sink = ScriptedSink::always(Answer::Temporary);
     let first = ScriptedSink::new().writes([Answer::Gate]).outliving();
     let second = ScriptedSink::new().writes([Answer::Rejected]);
-    let chain = Pipeline::to(first.clone()).timeout(SECOND).fallback(second.clone());
+    let chain = Pipeline::new(first.clone()).timeout(SECOND).fallback(second.clone());
     let logger = start(one_by_one().flush_at(Level::Trace).sink("sink", once(sink.clone()).fallback(chain))).await;
     emit_numbers(&logger, 0..4);
     tokio::time::sleep(100 * SECOND).await;
@@ -106,7 +106,7 @@ async fn a_link_that_outlives_its_timeout_takes_no_second_write_before_it_has_an
     settle().await;
     emit_numbers(&logger, [4]);
     let report = end(&logger, &[("sink", &sink)]).await;
-    let links: Vec<_> = report.sinks[0].links.iter().map(|link| (link.delivered, link.errors)).collect();
+    let links: Vec<_> = report.sinks[0].fallbacks.iter().map(|link| (link.delivered, link.errors)).collect();
     assert_eq!((ends(&report.sinks[0]), links), ([0, 5, 0, 0], vec![(2, 1), (3, 1)]));
     assert_eq!(first.numbers(), [0, 4]);
 }
@@ -116,7 +116,7 @@ async fn a_link_that_answers_late_that_it_failed_turns_the_unconfirmed_into_a_lo
     let sink = ScriptedSink::always(Answer::Permanent);
     let link = || ScriptedSink::new().writes([Answer::GateThenTemporary]).outliving();
     let (first, second) = (link(), link());
-    let chain = Pipeline::to(first.clone()).timeout(SECOND).fallback(Pipeline::to(second.clone()).timeout(SECOND));
+    let chain = Pipeline::new(first.clone()).timeout(SECOND).fallback(Pipeline::new(second.clone()).timeout(SECOND));
     let logger = start(builder().flush_at(Level::Trace).sink("sink", once(sink.clone()).fallback(chain))).await;
     emit_numbers(&logger, 0..3);
     tokio::time::sleep(10 * SECOND).await;
@@ -134,7 +134,7 @@ async fn a_link_that_answers_late_that_it_failed_turns_the_unconfirmed_into_a_lo
 async fn with_every_link_busy_the_backlog_waits_as_if_there_were_none() {
     let sink = ScriptedSink::always(Answer::Ok).writes([Answer::Gate]).outliving();
     let link = ScriptedSink::always(Answer::Ok).writes([Answer::Gate]).outliving();
-    let pipeline = Pipeline::to(sink.clone()).timeout(SECOND).fallback(Pipeline::to(link.clone()).timeout(SECOND));
+    let pipeline = Pipeline::new(sink.clone()).timeout(SECOND).fallback(Pipeline::new(link.clone()).timeout(SECOND));
     let logger = start(one_by_one().flush_at(Level::Trace).sink("sink", pipeline)).await;
     emit_numbers(&logger, 0..6);
     tokio::time::sleep(100 * SECOND).await;

@@ -1,6 +1,6 @@
 //! Writes that are given up after their timeout, and answers that come late.
 
-use logweir::sink::ErrorKind;
+use logweir::sink::SinkErrorKind;
 use logweir::{BreakerState, DropReason, Level, Pipeline};
 
 use crate::support::{Answer, ScriptedSink, balance, balance_stats, builder, emit_numbers, end, settle, start};
@@ -14,7 +14,7 @@ async fn a_write_given_up_is_made_again_and_counted_as_maybe_duplicated() {
     emit_numbers(&logger, 0..8);
     let report = end(&logger, &[("sink", &sink)]).await;
     let booked = &report.sinks[0];
-    assert_eq!((booked.maybe_duplicated, booked.retries, booked.errors_of(ErrorKind::Timeout)), (8, 2, 2));
+    assert_eq!((booked.maybe_duplicated, booked.retries, booked.errors_of(SinkErrorKind::Timeout)), (8, 2, 2));
     assert_eq!((ends(booked), sink.numbers()), ([8, 0, 0, 0], (0..8).collect()));
 }
 
@@ -54,7 +54,7 @@ async fn at_the_deadline_only_what_may_have_arrived_is_unconfirmed() {
 async fn behind_a_write_that_outlives_its_timeout_the_backlog_goes_to_the_fallback() {
     let sink = ScriptedSink::new().writes([Answer::Gate]).outliving();
     let (fallback, told) = (ScriptedSink::new(), Told::default());
-    let pipeline = Pipeline::to(sink.clone()).timeout(SECOND).fallback(fallback.clone()).on_breaker(told.callback());
+    let pipeline = Pipeline::new(sink.clone()).timeout(SECOND).fallback(fallback.clone()).on_breaker(told.callback());
     let logger = start(one_by_one().flush_at(Level::Trace).sink("sink", pipeline)).await;
     emit_numbers(&logger, 0..4);
     tokio::time::sleep(100 * SECOND).await;

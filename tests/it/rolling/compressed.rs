@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use logweir::error::Diagnostic;
-use logweir::sink::{ErrorKind, FileSink, Rolling};
-use logweir::{Backlog, Overflow, Pipeline, Sink, info};
+use logweir::sink::{SinkErrorKind, FileSink, Rolling};
+use logweir::{WhenFull, Overflow, Pipeline, Sink, info};
 
 use super::{Clock, DAY, MIDNIGHT, PATIENCE, all_lines, folder, names, open, text, write};
 use crate::children::Plain;
@@ -26,8 +26,8 @@ fn every_line_is_in_the_compressed_files_and_the_current_one_once_in_order() {
     const LINES: u64 = 200_000;
     let folder = folder("all");
     let file = FileSink::new(folder.join("app.log")).format(Plain);
-    let file = file.rolling(Rolling::daily().max_bytes(100_000).gzip().close_waits(PATIENCE));
-    let pipeline = Pipeline::to(file).when_full(Backlog::Wait).timeout(PATIENCE);
+    let file = file.rolling(Rolling::daily().max_bytes(100_000).gzip().close_timeout(PATIENCE));
+    let pipeline = Pipeline::new(file).when_full(WhenFull::Block).timeout(PATIENCE);
     let logger = builder().overflow(Overflow::Block(PATIENCE)).sink("file", pipeline).start().unwrap();
     (0..LINES).for_each(|number| info!(logger: logger, "line {number}", number));
     let report = logger.shutdown_blocking(PATIENCE).unwrap();
@@ -120,7 +120,7 @@ fn a_file_that_cannot_be_compressed_stays_the_others_are_and_it_is_counted_and_s
         let said = said.clone();
         move |trouble: &Diagnostic| said.lock().unwrap().push(trouble.to_string())
     };
-    let logger = builder().on_error(handler).sink("file", Pipeline::to(file).timeout(PATIENCE)).start().unwrap();
+    let logger = builder().on_error(handler).sink("file", Pipeline::new(file).timeout(PATIENCE)).start().unwrap();
     for day in 0..3 {
         clock.set(MIDNIGHT + day * DAY);
         emit_numbers(&logger, [day]);
@@ -130,7 +130,7 @@ fn a_file_that_cannot_be_compressed_stays_the_others_are_and_it_is_counted_and_s
     report.check().unwrap();
     let sink = &report.sinks[0];
     assert_eq!((sink.delivered, sink.dropped.total()), (3, 0));
-    assert!(sink.errors_of(ErrorKind::Temporary) > 0, "{report}");
+    assert!(sink.errors_of(SinkErrorKind::Temporary) > 0, "{report}");
     let said = said.lock().unwrap().join("\n");
     assert!(said.contains("sink `file`: the sink failed for now: cannot compress the log file"), "{said}");
     fs::remove_dir(folder.join("app.2026-11-24.0001.log.gz.partial")).unwrap();

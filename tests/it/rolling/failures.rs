@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use logweir::sink::{ErrorKind, FileSink, OpenError, Rolling, UpkeepError, UpkeepTask};
+use logweir::sink::{SinkErrorKind, FileSink, OpenError, Rolling, MaintenanceError, MaintenanceTask};
 use logweir::{Logger, Sink};
 
 use super::{Clock, DAY, MIDNIGHT, all_lines, batch, folder, names, open, write};
@@ -67,7 +67,7 @@ async fn a_folder_that_is_deleted_is_made_again_and_one_that_cannot_be_is_waited
     for _ in 0..2 {
         clock.advance(DAY);
         let error = sink.write(&batch(["three"])).await.unwrap_err();
-        assert_eq!((error.kind(), error.delivered_count()), (ErrorKind::Temporary, 0));
+        assert_eq!((error.kind(), error.delivered_count()), (SinkErrorKind::Temporary, 0));
         assert!(error.source().unwrap().is::<OpenError>(), "{error:?}");
     }
     fs::remove_file(&logs).unwrap();
@@ -104,15 +104,15 @@ async fn if_the_next_file_cannot_be_made_the_current_one_goes_on_and_it_is_said_
     clock.advance(DAY);
     write(&mut sink, ["two"]).await;
     let trouble = sink.trouble().unwrap();
-    let said = trouble.source().unwrap().downcast_ref::<UpkeepError>().unwrap();
-    assert_eq!((said.task, &said.path), (UpkeepTask::Roll, &folder.join("app.2026-11-24.0001.log")));
+    let said = trouble.source().unwrap().downcast_ref::<MaintenanceError>().unwrap();
+    assert_eq!((said.task, &said.path), (MaintenanceTask::Roll, &folder.join("app.2026-11-24.0001.log")));
     write(&mut sink, ["three"]).await;
     assert!(sink.trouble().is_none());
     // Another kind of trouble is said too, and neither makes the other news.
     fs::rename(folder.join("app.2026-11-24.0001.log"), folder.join("app.2026-11-24.0001.moved")).unwrap();
     write(&mut sink, ["moved"]).await;
     let trouble = sink.trouble().unwrap();
-    assert_eq!(trouble.source().unwrap().downcast_ref::<UpkeepError>().unwrap().task, UpkeepTask::Follow);
+    assert_eq!(trouble.source().unwrap().downcast_ref::<MaintenanceError>().unwrap().task, MaintenanceTask::Follow);
     write(&mut sink, ["still"]).await;
     assert!(sink.trouble().is_none());
     fs::rename(folder.join("app.2026-11-24.0001.moved"), folder.join("app.2026-11-24.0001.log")).unwrap();

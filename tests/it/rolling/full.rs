@@ -9,7 +9,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use logweir::sink::{ErrorKind, FileSink, Rolling};
+use logweir::sink::{SinkErrorKind, FileSink, Rolling};
 use logweir::{Breaker, DropReason, Logger, Overflow, Pipeline, Retry, ShutdownReport, info};
 
 use super::{PATIENCE, all_lines, folder, names};
@@ -37,7 +37,7 @@ impl Drop for SmallDisk {
 
 fn logger(path: &Path, rolling: Rolling, retry: Retry) -> Logger {
     let file = FileSink::new(path).format(Plain).rolling(rolling);
-    let pipeline = Pipeline::to(file).retry(retry).breaker(Breaker::never()).timeout(PATIENCE);
+    let pipeline = Pipeline::new(file).retry(retry).breaker(Breaker::never()).timeout(PATIENCE);
     let builder = builder().queue_capacity(1 << 15).overflow(Overflow::DropNewest).notice_interval(Duration::MAX);
     builder.batch_size(100).sink("file", pipeline).start().unwrap()
 }
@@ -71,7 +71,7 @@ fn check(report: &ShutdownReport, numbers: &[u64], lines: u64) {
 
 fn until_it_fails(logger: &Logger) {
     let since = Instant::now();
-    while logger.stats().sinks[0].errors_of(ErrorKind::Temporary) == 0 {
+    while logger.stats().sinks[0].errors_of(SinkErrorKind::Temporary) == 0 {
         assert!(since.elapsed() < PATIENCE, "the disk fills up: {:?}", logger.stats());
         // Hands out what waits in the queue, for which there is no room.
         assert!(!logger.flush_blocking(Duration::from_millis(1)).unwrap().complete);
@@ -83,7 +83,7 @@ fn a_disk_that_fills_up_and_is_freed_has_every_line_once() {
     let folder = folder("full-freed");
     let Some(_disk) = SmallDisk::mount(&folder) else { return println!("skipped: nothing may be mounted here") };
     fs::write(folder.join("filler"), vec![0; 700 << 10]).unwrap();
-    let retry = Retry::default().initial(Duration::from_millis(1)).cap(Duration::from_millis(20));
+    let retry = Retry::default().initial_delay(Duration::from_millis(1)).max_delay(Duration::from_millis(20));
     let logger = logger(&folder.join("app.log"), Rolling::daily().max_bytes(100 << 10), retry);
     // More than is left, and less than the disk has.
     emit(&logger, LINES / 2);
@@ -100,7 +100,7 @@ fn a_disk_that_fills_up_and_is_freed_has_every_line_once() {
 fn a_disk_that_stays_full_loses_exactly_what_is_counted() {
     let folder = folder("full");
     let Some(_disk) = SmallDisk::mount(&folder) else { return println!("skipped: nothing may be mounted here") };
-    let retry = Retry::default().initial(Duration::from_millis(1)).max_attempts(2);
+    let retry = Retry::default().initial_delay(Duration::from_millis(1)).max_attempts(2);
     let logger = logger(&folder.join("app.log"), Rolling::by_size(100 << 10), retry);
     emit(&logger, LINES);
     let report = logger.shutdown_blocking(LONG).unwrap();
@@ -116,8 +116,8 @@ fn retention_keeps_a_disk_from_filling_up_at_all() {
     let folder = folder("full-kept");
     let Some(_disk) = SmallDisk::mount(&folder) else { return println!("skipped: nothing may be mounted here") };
     // Old files go a moment after the next one was begun: a batch may come in between, and has room.
-    let rolling = Rolling::by_size(50 << 10).keep_bytes(300 << 10).close_waits(PATIENCE);
-    let retry = Retry::default().initial(Duration::from_millis(1)).cap(Duration::from_millis(20));
+    let rolling = Rolling::by_size(50 << 10).keep_bytes(300 << 10).close_timeout(PATIENCE);
+    let retry = Retry::default().initial_delay(Duration::from_millis(1)).max_delay(Duration::from_millis(20));
     let logger = logger(&folder.join("app.log"), rolling, retry);
     emit(&logger, LINES);
     let report = logger.shutdown_blocking(LONG).unwrap();
@@ -138,7 +138,7 @@ fn the_child() {
         Some(role) => panic!("no such role: {role}"),
     }
     let path = PathBuf::from(std::env::var_os(FILE).unwrap());
-    let retry = Retry::default().initial(Duration::from_millis(1)).max_attempts(2);
+    let retry = Retry::default().initial_delay(Duration::from_millis(1)).max_attempts(2);
     let logger = logger(&path, Rolling::daily(), retry);
     emit(&logger, LINES);
     let report = logger.shutdown_blocking(LONG).unwrap();

@@ -148,7 +148,7 @@ const OF_EACH: usize = 5000;
 #[tokio::test]
 async fn the_child() {
     let (Some(role), Some(path)) = (std::env::var(ROLE).ok(), std::env::var_os(FILE)) else { return };
-    let rolling = Rolling::by_size(SIZE).close_waits(PATIENCE);
+    let rolling = Rolling::by_size(SIZE).close_timeout(PATIENCE);
     #[cfg(feature = "gzip")]
     let rolling = rolling.gzip();
     let mut sink = FileSink::new(path).format(Plain).rolling(rolling);

@@ -68,7 +68,7 @@ async fn files_are_called_as_the_pattern_says() {
 
 #[tokio::test]
 async fn every_durability_rolls() {
-    for durability in [Durability::Buffered, Durability::Flushed, Durability::Synced] {
+    for durability in [Durability::Buffered, Durability::SyncOnFlush, Durability::SyncEveryBatch] {
         let folder = folder(&format!("durability-{durability:?}")).join("new/folder");
         let rolling = Clock::at(MIDNIGHT).rules(Rolling::by_size(4));
         let mut sink = FileSink::new(folder.join("app.log")).format(Plain).durability(durability).rolling(rolling);
@@ -86,14 +86,14 @@ async fn through_a_logger_every_line_is_there_once_in_order_and_the_books_say_so
     let folder = folder("logger");
     let rolling = Clock::at(MIDNIGHT).rules(Rolling::by_size(1000));
     let file = FileSink::new(folder.join("app.log")).format(Plain).rolling(rolling);
-    let logger = builder().queue_capacity(20_000).sink("file", Pipeline::to(file)).start().unwrap();
+    let logger = builder().queue_capacity(20_000).sink("file", Pipeline::new(file)).start().unwrap();
     emit_numbers(&logger, 0..10_000);
     let report = logger.shutdown(PATIENCE).await;
     report.check().unwrap();
     assert_eq!((report.sinks[0].delivered, report.sinks[0].errors), (10_000, 0));
     assert!(all_lines(&folder).into_iter().eq((0..10_000).map(|n: u64| n.to_string())));
     let bytes: u64 = names(&folder).iter().map(|name| fs::metadata(folder.join(name)).unwrap().len()).sum();
-    assert_eq!(report.sinks[0].bytes, bytes);
+    assert_eq!(report.sinks[0].written_bytes, bytes);
 }
 
 proptest! {

@@ -6,7 +6,7 @@ use std::thread;
 
 use logweir::Blocking;
 use logweir::sink::BlockingSink;
-use logweir::sink::ErrorKind;
+use logweir::sink::SinkErrorKind;
 use logweir::{Batch, Sink, SinkError};
 
 use super::{batch, drop_unanswered};
@@ -87,7 +87,7 @@ impl BlockingSink for Told {
             match record.message().to_string().as_str() {
                 "panic" => panic!("as told"),
                 "twice" => std::panic::panic_any(Twice),
-                "reject" => return Err(SinkError::rejected("as told").delivered(index)),
+                "reject" => return Err(SinkError::rejected("as told").with_delivered(index)),
                 name => assert_eq!(thread::current().name(), Some(name)),
             }
             self.0 += 1;
@@ -108,10 +108,10 @@ async fn a_blocking_sink_answers_from_its_own_thread() {
     sink.write(&batch(["mine"])).await.unwrap();
     assert_eq!(sink.written_bytes(), 8);
     let error = sink.write(&batch(["mine", "reject"])).await.unwrap_err();
-    assert_eq!((error.kind(), error.delivered_count()), (ErrorKind::Rejected, 1));
+    assert_eq!((error.kind(), error.delivered_count()), (SinkErrorKind::Rejected, 1));
     assert_eq!(sink.written_bytes(), 9);
     let error = sink.write(&batch(["panic"])).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Panic);
+    assert_eq!(error.kind(), SinkErrorKind::Panic);
     assert_eq!(error.source().unwrap().to_string(), "as told");
     sink.write(&batch(["mine"])).await.unwrap();
     sink.close().await.unwrap();
@@ -120,12 +120,12 @@ async fn a_blocking_sink_answers_from_its_own_thread() {
 #[tokio::test]
 async fn a_sink_whose_thread_is_gone_or_never_was_is_unusable() {
     let mut sink = Blocking::new(Told(0));
-    assert_eq!(sink.write(&batch(["logweir-sink"])).await.unwrap_err().kind(), ErrorKind::Permanent);
+    assert_eq!(sink.write(&batch(["logweir-sink"])).await.unwrap_err().kind(), SinkErrorKind::Permanent);
     sink.open().unwrap();
     sink.write(&batch(["logweir-sink"])).await.unwrap();
     for told in ["twice", "logweir-sink", "logweir-sink"] {
         let error = sink.write(&batch([told])).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Permanent);
+        assert_eq!(error.kind(), SinkErrorKind::Permanent);
         assert_eq!(error.source().unwrap().to_string(), "the sink's thread is gone");
     }
 }

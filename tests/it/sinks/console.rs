@@ -4,7 +4,7 @@ use std::io;
 use std::process::{Command, Output, Stdio};
 
 use logweir::sink::ConsoleSink;
-use logweir::sink::ErrorKind;
+use logweir::sink::SinkErrorKind;
 use logweir::{Event, Level, Sink};
 
 use super::{Plain, io_kind};
@@ -42,7 +42,7 @@ async fn the_child_of_the_console_tests() {
             sink.open().unwrap();
             for bytes in [13, 26] {
                 let error = sink.write(&events).await.unwrap_err();
-                assert_eq!((error.kind(), error.delivered_count()), (ErrorKind::Permanent, 1));
+                assert_eq!((error.kind(), error.delivered_count()), (SinkErrorKind::Permanent, 1));
                 assert_eq!(io_kind(&error), Some(io::ErrorKind::BrokenPipe));
                 assert_eq!(sink.written_bytes(), bytes);
             }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::thread;
 
 use logweir::Sink;
-use logweir::sink::ErrorKind;
+use logweir::sink::SinkErrorKind;
 use logweir::sink::{Durability, FileSink, OpenError};
 
 use super::{Plain, batch, drop_unanswered, folder, io_kind};
@@ -28,7 +28,7 @@ async fn a_file_is_appended_to_and_its_folders_are_created() {
 
 #[tokio::test]
 async fn every_durability_writes_flushes_and_closes() {
-    for durability in [Durability::Buffered, Durability::Flushed, Durability::Synced] {
+    for durability in [Durability::Buffered, Durability::SyncOnFlush, Durability::SyncEveryBatch] {
         let path = folder(&format!("{durability:?}")).join("new/app.log");
         let mut sink = FileSink::new(&path).format(Plain).durability(durability);
         sink.open().unwrap();
@@ -56,7 +56,7 @@ async fn a_line_torn_by_a_crash_is_ended_before_the_first_event() {
 async fn after_a_rename_reopen_goes_on_in_a_new_file_at_once_and_the_next_batch_by_itself() {
     let folder = folder("reopen");
     let path = folder.join("app.log");
-    let mut sink = FileSink::new(&path).format(Plain).durability(Durability::Flushed);
+    let mut sink = FileSink::new(&path).format(Plain).durability(Durability::SyncOnFlush);
     sink.open().unwrap();
     sink.write(&batch(["one"])).await.unwrap();
     fs::rename(&path, folder.join("app.log.1")).unwrap();
@@ -86,7 +86,7 @@ async fn a_file_that_was_moved_goes_on_where_it_is_if_there_can_be_no_other() {
     fs::rename(&path, &moved).unwrap();
     fs::create_dir(&path).unwrap();
     let error = sink.reopen().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Temporary);
+    assert_eq!(error.kind(), SinkErrorKind::Temporary);
     // Said once, however often it fails.
     sink.write(&batch(["one"])).await.unwrap();
     let trouble = sink.trouble().unwrap();
@@ -111,7 +111,7 @@ async fn nothing_is_written_to_a_file_that_was_deleted() {
     fs::write(folder.join("logs"), "").unwrap();
     for _ in 0..2 {
         let error = sink.write(&batch(["two"])).await.unwrap_err();
-        assert_eq!((error.kind(), error.delivered_count()), (ErrorKind::Temporary, 0));
+        assert_eq!((error.kind(), error.delivered_count()), (SinkErrorKind::Temporary, 0));
         assert_eq!(error.source().unwrap().downcast_ref::<OpenError>().unwrap().path, path);
     }
     fs::remove_file(folder.join("logs")).unwrap();
@@ -123,7 +123,7 @@ async fn nothing_is_written_to_a_file_that_was_deleted() {
 fn a_file_that_cannot_be_opened_names_path_and_cause() {
     let folder = folder("cannot_open");
     let error = FileSink::new(&folder).open().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Permanent);
+    assert_eq!(error.kind(), SinkErrorKind::Permanent);
     let source = error.source().and_then(|source| source.downcast_ref::<OpenError>()).unwrap();
     assert_eq!(source.path, folder);
     assert_eq!(source.to_string(), format!("cannot open log file `{}`", folder.display()));
@@ -133,11 +133,11 @@ fn a_file_that_cannot_be_opened_names_path_and_cause() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_full_disk_is_temporary() {
-    let mut sink = FileSink::new("/dev/full").format(Plain).durability(Durability::Synced);
+    let mut sink = FileSink::new("/dev/full").format(Plain).durability(Durability::SyncEveryBatch);
     sink.open().unwrap();
     for _ in 0..2 {
         let error = sink.write(&batch(["one"])).await.unwrap_err();
-        assert_eq!((error.kind(), error.delivered_count()), (ErrorKind::Temporary, 0));
+        assert_eq!((error.kind(), error.delivered_count()), (SinkErrorKind::Temporary, 0));
         assert_eq!(io_kind(&error), Some(io::ErrorKind::StorageFull));
     }
     sink.flush().await.unwrap();
@@ -158,7 +158,7 @@ fn fifo() -> (io::PipeReader, io::PipeWriter, PathBuf) {
 #[tokio::test]
 async fn a_fifo_whose_reader_left_is_permanent() {
     let (mut reader, writer, path) = fifo();
-    let mut sink = FileSink::new(path).format(Plain).durability(Durability::Flushed);
+    let mut sink = FileSink::new(path).format(Plain).durability(Durability::SyncOnFlush);
     sink.open().unwrap();
     drop(writer);
     sink.write(&batch(["one"])).await.unwrap();
@@ -170,7 +170,7 @@ async fn a_fifo_whose_reader_left_is_permanent() {
     drop(reader);
     for _ in 0..2 {
         let error = sink.write(&batch(["two"])).await.unwrap_err();
-        assert_eq!((error.kind(), error.delivered_count()), (ErrorKind::Permanent, 0));
+        assert_eq!((error.kind(), error.delivered_count()), (SinkErrorKind::Permanent, 0));
         assert_eq!(io_kind(&error), Some(io::ErrorKind::BrokenPipe));
     }
     sink.close().await.unwrap();
@@ -199,7 +199,7 @@ async fn a_panic_in_a_format_is_an_error_and_the_thread_goes_on() {
     let mut sink = FileSink::new(&path).format(Plain);
     sink.open().unwrap();
     let error = sink.write(&batch(["one", "poison", "three"])).await.unwrap_err();
-    assert_eq!((error.kind(), error.delivered_count()), (ErrorKind::Panic, 1));
+    assert_eq!((error.kind(), error.delivered_count()), (SinkErrorKind::Panic, 1));
     assert!(error.source().unwrap().to_string().contains("poison"), "{error:?}");
     sink.write(&batch(["three"])).await.unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "one\nthree\n");

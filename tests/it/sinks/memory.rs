@@ -36,7 +36,7 @@ async fn a_captured_event_tells_all_it_was_logged_with() {
     let mut memory = MemorySink::new();
     let event = Event::dynamic_at(Level::Warn, "shop", "paid", Some("shop::pay"), Some("pay.rs"), Some(7));
     let time = std::time::UNIX_EPOCH + Duration::from_secs(1);
-    memory.write(&[event.with("order", 12u64).at(time)].into_iter().collect()).await.unwrap();
+    memory.write(&[event.with("order", 12u64).with_timestamp(time)].into_iter().collect()).await.unwrap();
 
     let captured = &memory.events()[0];
     assert_eq!((captured.level(), captured.target(), captured.message()), (Level::Warn, "shop", "paid".to_owned()));

@@ -246,7 +246,7 @@ impl ScriptedSink {
             Answer::Temporary => (0, Err(SinkError::temporary("busy"))),
             Answer::Rejected => (0, Err(SinkError::rejected("poison"))),
             Answer::Permanent => (0, Err(SinkError::permanent("broken pipe"))),
-            Answer::Delivered(count) => (count, Err(SinkError::temporary("half way").delivered(count))),
+            Answer::Delivered(count) => (count, Err(SinkError::temporary("half way").with_delivered(count))),
             Answer::Hang => std::future::pending().await,
             Answer::Gate => {
                 self.pass_gate().await;
@@ -261,8 +261,8 @@ impl ScriptedSink {
                 (events, Ok(()))
             }
             Answer::Panic => panic!("scripted"),
-            Answer::RetryAfter(wait) => (0, Err(SinkError::temporary("busy").retry_after(wait))),
-            Answer::RejectedAfter(count) => (count, Err(SinkError::rejected("half way").delivered(count))),
+            Answer::RetryAfter(wait) => (0, Err(SinkError::temporary("busy").with_retry_after(wait))),
+            Answer::RejectedAfter(count) => (count, Err(SinkError::rejected("half way").with_delivered(count))),
             Answer::Poison(_) | Answer::PanicAt(_) => unreachable!("resolved by the events"),
         }
     }

@@ -78,7 +78,7 @@ async fn a_filter_for_a_time_reaches_call_sites_that_were_kept_out_and_leaves_th
     let guard = weir.listen();
     let log = |n: u64| info!("info {n}");
     log(1);
-    weir.logger.set_filter_for("info", Duration::from_secs(60)).unwrap();
+    weir.logger.set_temporary_filter("info", Duration::from_secs(60)).unwrap();
     log(2);
     tokio::time::sleep(Duration::from_secs(61)).await;
     log(3);

@@ -12,7 +12,7 @@ const KIB: usize = 1 << 10;
 
 /// The queue's half of the memory is 64 KiB.
 fn small() -> Builder<'static> {
-    builder().memory(128 * KIB).queue_capacity(64).max_event_bytes(16 * KIB)
+    builder().memory_limit(128 * KIB).queue_capacity(64).max_event_bytes(16 * KIB)
 }
 
 #[tokio::test(start_paused = true)]
@@ -49,7 +49,7 @@ async fn events_whose_context_finds_no_memory_are_refused_until_there_is_some() 
     spans.iter().for_each(|span| span.in_scope(|| info!("1")));
     info!("2");
     let stats = logger.stats();
-    assert_eq!((stats.accepted, stats.refused.get(DropReason::Bytes), stats.refused.total()), (3, 2, 2));
+    assert_eq!((stats.accepted, stats.refused.get(DropReason::Memory), stats.refused.total()), (3, 2, 2));
     assert!(logger.flush(PATIENCE).await.complete);
     let mut spans = spans.into_iter();
     drop(spans.next());

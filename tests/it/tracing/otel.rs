@@ -1,7 +1,7 @@
 //! The ids of OpenTelemetry on what the layer logs.
 
 use logweir::bridge::tracing::{SpanEvents, TracingLayer};
-use logweir::sink::Captured;
+use logweir::sink::CapturedEvent;
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState, TracerProvider};
 use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -13,7 +13,7 @@ use tracing_subscriber::registry;
 use super::Weir;
 
 /// Message, trace and span.
-fn ids(event: &Captured) -> (String, Option<String>, Option<String>) {
+fn ids(event: &CapturedEvent) -> (String, Option<String>, Option<String>) {
     let id = |name| event.field(name).map(|id| id.to_string());
     (event.message(), id("trace_id"), id("span_id"))
 }

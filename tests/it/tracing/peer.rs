@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use logweir::sink::Captured;
+use logweir::sink::CapturedEvent;
 use serde_json::Value;
 use tracing::field::Empty;
 use tracing::{Span, Subscriber, debug_span, info, info_span};
@@ -81,7 +81,7 @@ impl Program {
 /// The step, the message, the names of the spans and their fields.
 type Line = (u64, String, Vec<String>, BTreeMap<String, String>);
 
-fn ours(event: &Captured) -> Line {
+fn ours(event: &CapturedEvent) -> Line {
     let mut fields: BTreeMap<_, _> = event.fields().map(|(name, value)| (name.to_owned(), value.to_string())).collect();
     let leaf = fields.remove("span");
     let path = fields.remove("spans").or_else(|| leaf.clone());
