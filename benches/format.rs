@@ -19,7 +19,8 @@ const BATCH: u64 = 512;
 
 fn main() {
     let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    let events: Vec<Event> = (0..BATCH).map(|i| event(i).with_timestamp(start + Duration::from_micros(50 * i))).collect();
+    let events: Vec<Event> =
+        (0..BATCH).map(|i| event(i).with_timestamp(start + Duration::from_micros(50 * i))).collect();
 
     let mut formats: Vec<(&str, Box<dyn Format>)> = vec![
         ("json", Box::new(Json::new())),
@@ -65,7 +66,7 @@ fn round(format: &mut dyn Format, events: &[Event], out: &mut Vec<u8>) -> f64 {
     for _ in 0..BATCHES {
         out.clear();
         for event in events {
-            format.write(&Record::from(black_box(event)), out);
+            format.format(&Record::from(black_box(event)), out);
         }
         black_box(&out);
     }
@@ -74,6 +75,6 @@ fn round(format: &mut dyn Format, events: &[Event], out: &mut Vec<u8>) -> f64 {
 
 fn line_len(mut format: Box<dyn Format>, event: &Event) -> usize {
     let mut out = Vec::new();
-    format.write(&Record::from(event), &mut out);
+    format.format(&Record::from(event), &mut out);
     out.len()
 }

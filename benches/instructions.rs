@@ -70,7 +70,7 @@ fn json(events: u64) {
     let (mut format, mut line) = (Json::new(), Vec::with_capacity(1024));
     for _ in 0..events {
         line.clear();
-        format.write(&black_box(&event).into(), &mut line);
+        format.format(&black_box(&event).into(), &mut line);
         black_box(&line);
     }
 }
@@ -97,7 +97,8 @@ fn bare() -> Pipeline {
 /// On a runtime that runs only while it is waited for: the same steps in every run.
 fn logger(pipeline: impl Into<Pipeline>) -> (runtime::Runtime, Logger) {
     let runtime = runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    let builder = Logger::builder().lanes(1).queue_capacity(CAPACITY).memory_limit(64 << 20).overflow(Overflow::DropNewest);
+    let builder =
+        Logger::builder().lanes(1).queue_capacity(CAPACITY).memory_limit(64 << 20).overflow(Overflow::DropNewest);
     let logger =
         builder.flush_interval(NEVER).flush_at(LevelFilter::Off).sink("null", pipeline).start_on(runtime.handle());
     (runtime, logger.expect("starts"))

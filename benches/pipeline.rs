@@ -10,7 +10,7 @@
 use std::time::{Duration, Instant};
 
 use logweir::sink::NullSink;
-use logweir::{WhenFull, Breaker, Logger, Overflow, Pipeline, Retry, info};
+use logweir::{Breaker, Logger, Overflow, Pipeline, Retry, WhenFull, info};
 
 const EVENTS: u64 = 3_000_000;
 const ROUNDS: usize = 9;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use logweir::format::Json;
 use logweir::sink::{FileSink, Rolling};
-use logweir::{WhenFull, Logger, Overflow, Pipeline, info};
+use logweir::{Logger, Overflow, Pipeline, WhenFull, info};
 
 const EVENTS: usize = 2_000_000;
 const ROUNDS: usize = 5;

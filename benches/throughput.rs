@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use logweir::format::Json;
 use logweir::sink::{FileSink, NullSink};
-use logweir::{WhenFull, LevelFilter, Logger, Overflow, Pipeline, Sink, info};
+use logweir::{LevelFilter, Logger, Overflow, Pipeline, Sink, WhenFull, info};
 
 const EVENTS: u64 = 1_000_000;
 const THREADS: u64 = 2;

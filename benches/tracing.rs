@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use logweir::format::Json;
 use logweir::sink::FileSink;
-use logweir::{WhenFull, Logger, Overflow, Pipeline};
+use logweir::{Logger, Overflow, Pipeline, WhenFull};
 use tracing::dispatcher::{Dispatch, with_default};
 use tracing::{info, info_span};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};

@@ -28,7 +28,7 @@ use axum::routing::get;
 use logweir::bridge::tracing::TracingLayer;
 use logweir::format::Json;
 use logweir::sink::FileSink;
-use logweir::{WhenFull, Logger, Overflow, Pipeline};
+use logweir::{Logger, Overflow, Pipeline, WhenFull};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tower_http::trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer};

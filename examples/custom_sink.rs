@@ -93,7 +93,7 @@ impl Sink for Collector {
     async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
         self.buffer.clear();
         for record in batch.iter() {
-            self.format.write(&record, &mut self.buffer);
+            self.format.format(&record, &mut self.buffer);
         }
         self.buffer.push(b'\n');
         // Nothing of the batch counts as delivered without the receipt, and trying again may help.

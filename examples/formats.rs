@@ -33,7 +33,7 @@ fn events() -> [Event; 2] {
 fn show(name: &str, mut format: impl Format) {
     let mut out = Vec::new();
     for event in &events() {
-        format.write(&Record::from(event), &mut out);
+        format.format(&Record::from(event), &mut out);
     }
     println!("{name}\n{}", String::from_utf8_lossy(&out));
 }

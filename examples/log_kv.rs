@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use logweir::format::Json;
 use logweir::sink::FileSink;
-use logweir::{WhenFull, Logger, Overflow, Pipeline};
+use logweir::{Logger, Overflow, Pipeline, WhenFull};
 
 const THREADS: u64 = 4;
 const PATIENCE: Duration = Duration::from_secs(60);

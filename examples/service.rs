@@ -38,7 +38,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use logweir::format::Json;
 use logweir::sink::{ConsoleSink, FileSink};
-use logweir::{WhenFull, Level, Logger, Overflow, Pipeline, ShutdownReport, debug, err, event};
+use logweir::{Level, Logger, Overflow, Pipeline, ShutdownReport, WhenFull, debug, err, event};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -90,7 +90,9 @@ async fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
         // Requests begin at `Info`; the service's own lines are `Debug`, so the file is the request log and no more.
         .sink(
             "file",
-            Pipeline::new(FileSink::new(&options.file).format(Json::new())).level(Level::Info).when_full(WhenFull::Block),
+            Pipeline::new(FileSink::new(&options.file).format(Json::new()))
+                .level(Level::Info)
+                .when_full(WhenFull::Block),
         )
         .cancel_on(stop.clone())
         .prometheus(options.metrics)

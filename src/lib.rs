@@ -195,9 +195,9 @@ pub use event::{Batch, Event, Level, LevelFilter, Sensitive, Value, err};
 pub use format::Format;
 pub use lifecycle::{PanicHook, ShutdownGuard, panic_hook};
 pub use logger::Logger;
-pub use pipeline::{WhenFull, Breaker, BreakerState, Pipeline, Retry};
+pub use pipeline::{Breaker, BreakerState, Pipeline, Retry, WhenFull};
 pub use queue::Overflow;
-pub use runtime::{State, Pressure};
+pub use runtime::{Pressure, State};
 pub use sink::{Blocking, Sink, SinkError};
 pub use stats::{DropReason, FlushReport, ShutdownReport, Stats};
 

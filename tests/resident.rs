@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use logweir::sink::NullSink;
-use logweir::{WhenFull, Batch, DropReason, Logger, Overflow, Pipeline, Sink, SinkError, async_trait, info};
+use logweir::{Batch, DropReason, Logger, Overflow, Pipeline, Sink, SinkError, WhenFull, async_trait, info};
 
 const ROLE: &str = "LOGWEIR_TEST_RESIDENT";
 const BUDGET: usize = 64 << 20;

@@ -38,7 +38,7 @@ pub struct Builder<'r> {
     filter: Result<Filter, FilterError>,
     queue_capacity: usize,
     lanes: usize,
-    memory: usize,
+    memory_limit: usize,
     max_event_bytes: usize,
     batch_size: usize,
     flush_interval: Duration,
@@ -53,7 +53,7 @@ pub struct Builder<'r> {
     redacted: Result<Vec<Pattern>, String>,
     sinks: Vec<(String, Pipeline)>,
     cancel: Option<CancellationToken>,
-    grace: Duration,
+    grace_period: Duration,
     shutdown_timeout: Duration,
     recorder: Option<&'r dyn Recorder>,
     #[cfg(feature = "prometheus")]
@@ -67,7 +67,7 @@ impl<'r> Builder<'r> {
             filter: Ok(Filter::from(Level::Info)),
             queue_capacity: 8192,
             lanes: thread::available_parallelism().map_or(DEFAULT_LANES, |cores| cores.get().min(DEFAULT_LANES)),
-            memory: 64 << 20,
+            memory_limit: 64 << 20,
             max_event_bytes: 256 << 10,
             batch_size: 512,
             flush_interval: Duration::from_millis(100),
@@ -82,7 +82,7 @@ impl<'r> Builder<'r> {
             redacted: Ok(Vec::new()),
             sinks: Vec::new(),
             cancel: None,
-            grace: Duration::from_secs(10),
+            grace_period: Duration::from_secs(10),
             shutdown_timeout: Duration::from_secs(5),
             recorder: None,
             #[cfg(feature = "prometheus")]
@@ -144,7 +144,7 @@ impl<'r> Builder<'r> {
     /// Half is the queue's: the lanes, then spilled bytes and contexts. The other half is the sinks' backlogs', in
     /// equal shares or as [`Pipeline::backlog`] says. Shares are never lent.
     pub fn memory_limit(mut self, bytes: usize) -> Self {
-        self.memory = bytes;
+        self.memory_limit = bytes;
         self
     }
 
@@ -308,7 +308,7 @@ impl<'r> Builder<'r> {
 
     /// How long the logger waits for [`Logger::shutdown`] after the cancellation. Default: 10 s.
     pub fn grace_period(mut self, grace: Duration) -> Self {
-        self.grace = grace;
+        self.grace_period = grace;
         self
     }
 

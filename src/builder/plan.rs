@@ -37,7 +37,7 @@ pub(super) struct SinkPlan {
 
 impl Plan {
     pub(super) fn check(builder: &Builder<'_>) -> Result<Plan, BuildError> {
-        let Builder { queue_capacity, lanes, memory, max_event_bytes, .. } = *builder;
+        let Builder { queue_capacity, lanes, memory_limit: memory, max_event_bytes, .. } = *builder;
         let filter = builder.filter.clone().map_err(|error| BuildError(error.into()))?;
         within("lanes", lanes, 1, MAX_LANES)?;
         within("queue_capacity", queue_capacity, 1, MAX_CAPACITY)?;
@@ -132,11 +132,11 @@ fn check_pipeline(name: &str, pipeline: &Pipeline) -> Result<(), BuildError> {
     if retry.max_attempts == Some(0) {
         return wrong("retry", "0 attempts".into(), "1 attempt or more");
     }
-    if breaker.failures == 0 {
+    if breaker.failure_threshold == 0 {
         return wrong("breaker", "0 failures".into(), "1 failure or more");
     }
-    if breaker.probe_after.is_zero() || breaker.cap < breaker.probe_after {
-        let value = format!("a probe after {:?} with a cap of {:?}", breaker.probe_after, breaker.cap);
+    if breaker.probe_delay.is_zero() || breaker.max_probe_delay < breaker.probe_delay {
+        let value = format!("a probe after {:?} with a cap of {:?}", breaker.probe_delay, breaker.max_probe_delay);
         return wrong("breaker", value, "a delay of more than zero, and a cap that is not below it");
     }
     fallback.as_ref().map_or(Ok(()), |link| check_pipeline(&format!("{name}: fallback"), link))

@@ -90,7 +90,7 @@ impl Builder<'_> {
         self.open_sinks()?;
 
         let names: Vec<String> = self.sinks.iter().map(|(name, _)| name.clone()).collect();
-        let limits = Limits { queue_capacity: self.queue_capacity * self.lanes, memory_bytes: self.memory };
+        let limits = Limits { queue_capacity: self.queue_capacity * self.lanes, memory_bytes: self.memory_limit };
         let register = |recorder: &dyn Recorder| LoggerMetrics::register(recorder, &name, &limits, &names);
         #[cfg(feature = "prometheus")]
         let own = exporter.as_ref().map(|exporter| exporter.recorder() as &dyn Recorder);
@@ -163,7 +163,7 @@ impl Builder<'_> {
         let background_tasks = server.map(|server| serve_metrics(server, Arc::downgrade(&core))).into_iter().collect();
         #[cfg(not(feature = "prometheus"))]
         let background_tasks = Vec::new();
-        let cancel = self.cancel.map(|token| Cancellation { token, grace: self.grace });
+        let cancel = self.cancel.map(|token| Cancellation { token, grace: self.grace_period });
         let parts = FlushTaskParts {
             lines,
             flush_interval: self.flush_interval,

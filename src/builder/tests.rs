@@ -19,7 +19,7 @@ fn the_example_of_a_configuration_shows_the_builders_defaults() {
         filter,
         queue_capacity,
         lanes,
-        memory,
+        memory_limit,
         max_event_bytes,
         batch_size,
         flush_interval,
@@ -34,7 +34,7 @@ fn the_example_of_a_configuration_shows_the_builders_defaults() {
         redacted: _,
         sinks: _,
         cancel: _,
-        grace,
+        grace_period,
         shutdown_timeout,
         recorder: _,
         #[cfg(feature = "prometheus")]
@@ -44,11 +44,11 @@ fn the_example_of_a_configuration_shows_the_builders_defaults() {
     assert_eq!(filter.ok(), default.filter.ok());
     assert_eq!(queue_capacity, default.queue_capacity);
     assert_eq!(lanes, DEFAULT_LANES, "where there are so many cores");
-    assert_eq!((memory, max_event_bytes), (default.memory, default.max_event_bytes));
+    assert_eq!((memory_limit, max_event_bytes), (default.memory_limit, default.max_event_bytes));
     assert_eq!((batch_size, flush_interval), (default.batch_size, default.flush_interval));
     assert_eq!((flush_at, notice_interval), (default.flush_at, default.notice_interval));
     assert_eq!(overflow, default.overflow);
-    assert_eq!((grace, shutdown_timeout), (default.grace, default.shutdown_timeout));
+    assert_eq!((grace_period, shutdown_timeout), (default.grace_period, default.shutdown_timeout));
 }
 
 #[test]
@@ -61,7 +61,10 @@ fn the_example_of_a_configuration_shows_the_pipelines_defaults() {
     assert_eq!(filter.as_ref().ok(), default.filter.as_ref().ok());
     assert_eq!((*timeout, *when_full), (default.timeout, default.when_full));
     let Retry { initial_delay, max_delay, max_elapsed, max_attempts: _, seed: _ } = retry;
-    assert_eq!((*initial_delay, *max_delay, *max_elapsed), (default.retry.initial_delay, default.retry.max_delay, default.retry.max_elapsed));
+    assert_eq!(
+        (*initial_delay, *max_delay, *max_elapsed),
+        (default.retry.initial_delay, default.retry.max_delay, default.retry.max_elapsed)
+    );
     assert_eq!(*breaker, default.breaker);
     assert_eq!(fallback.as_ref().map(|link| link.timeout), Some(Pipeline::new(ConsoleSink::stderr()).timeout));
 }
@@ -101,22 +104,30 @@ fn every_key_of_a_configuration_reaches_its_own_knob() {
     let (seconds, millis) = (Duration::from_secs, Duration::from_millis);
     assert_eq!((builder.name.as_deref(), builder.filter.ok()), (Some("shop"), "debug".parse().ok()));
     assert_eq!((builder.queue_capacity, builder.lanes), (1001, 3));
-    assert_eq!((builder.memory, builder.max_event_bytes, builder.batch_size), (33 << 20, 3 << 10, 17));
+    assert_eq!((builder.memory_limit, builder.max_event_bytes, builder.batch_size), (33 << 20, 3 << 10, 17));
     assert_eq!((builder.flush_interval, builder.notice_interval), (millis(23), seconds(29)));
     assert_eq!((builder.flush_at, builder.overflow), (LevelFilter::Off, Overflow::Block(millis(31))));
     assert_eq!((builder.reserve.level, builder.reserve.percent), (LevelFilter::Error, 37));
     let enrichment = builder.enrichment.unwrap();
     assert_eq!(enrichment.field("shard"), Some(41.to_value()));
     assert_eq!(builder.redacted.map(|patterns| patterns.len()), Ok(2));
-    assert_eq!((builder.grace, builder.shutdown_timeout), (seconds(43), seconds(47)));
+    assert_eq!((builder.grace_period, builder.shutdown_timeout), (seconds(43), seconds(47)));
 
     let (name, pipeline) = &builder.sinks[0];
     assert_eq!((name.as_str(), pipeline.filter.clone()), ("mine", "shop=warn".parse()));
     assert_eq!((pipeline.timeout, pipeline.backlog_bytes), (seconds(53), Some(4 << 20)));
     assert_eq!(pipeline.when_full, crate::pipeline::WhenFull::Block);
-    let retry = Retry::default().initial_delay(millis(59)).max_delay(seconds(61)).max_elapsed(seconds(67)).max_attempts(71).seed(73);
+    let retry = Retry::default()
+        .initial_delay(millis(59))
+        .max_delay(seconds(61))
+        .max_elapsed(seconds(67))
+        .max_attempts(71)
+        .seed(73);
     assert_eq!(pipeline.retry, retry);
-    assert_eq!(pipeline.breaker, Breaker::default().failure_threshold(79).probe_delay(millis(83)).cap(seconds(89)));
+    assert_eq!(
+        pipeline.breaker,
+        Breaker::default().failure_threshold(79).probe_delay(millis(83)).max_probe_delay(seconds(89))
+    );
     let link = pipeline.fallback.as_ref().unwrap();
     let last = link.fallback.as_ref().unwrap();
     assert_eq!((link.timeout, last.timeout, last.fallback.is_none()), (seconds(97), seconds(101), true));
@@ -135,7 +146,8 @@ fn policies_that_are_switched_off_are_switched_off() {
 
 #[test]
 fn a_key_that_is_absent_leaves_what_a_builder_or_a_registered_sink_has() {
-    let registered = || Pipeline::new(NullSink).timeout(Duration::from_secs(7)).retry(Retry::never()).level(Level::Warn);
+    let registered =
+        || Pipeline::new(NullSink).timeout(Duration::from_secs(7)).retry(Retry::never()).level(Level::Warn);
     let sinks = SinkRegistry::new().register("mine", move |(): ()| Ok::<_, std::io::Error>(registered()));
     let config = Config::from_toml("sinks.mine = { type = 'mine', breaker = 'never' }").unwrap();
     let builder: Builder<'_> = config.builder(&sinks).unwrap();

@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use super::choice::OrNever;
 use super::quantity::{HumanDuration, HumanSize, LevelName};
 use super::set;
-use crate::pipeline::{WhenFull, Breaker, Pipeline, Retry};
+use crate::pipeline::{Breaker, Pipeline, Retry, WhenFull};
 
 /// The keys that every sink has.
 #[derive(Clone, Debug, Deserialize)]
@@ -17,7 +17,7 @@ pub(super) struct Delivery {
     pub(super) level: Option<LevelName>,
     pub(super) filter: Option<String>,
     timeout: Option<HumanDuration>,
-    backlog: Option<HumanSize>,
+    backlog_bytes: Option<HumanSize>,
     when_full: Option<WhenFullWord>,
     retry: Option<OrNever<RetryKeys>>,
     breaker: Option<OrNever<BreakerKeys>>,
@@ -48,9 +48,9 @@ enum WhenFullWord {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RetryKeys {
-    initial: Option<HumanDuration>,
-    cap: Option<HumanDuration>,
-    max_age: Option<HumanDuration>,
+    initial_delay: Option<HumanDuration>,
+    max_delay: Option<HumanDuration>,
+    max_elapsed: Option<HumanDuration>,
     max_attempts: Option<u32>,
     seed: Option<u64>,
 }
@@ -58,9 +58,9 @@ struct RetryKeys {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BreakerKeys {
-    failures: Option<u32>,
-    probe_after: Option<HumanDuration>,
-    cap: Option<HumanDuration>,
+    failure_threshold: Option<u32>,
+    probe_delay: Option<HumanDuration>,
+    max_probe_delay: Option<HumanDuration>,
 }
 
 impl Delivery {
@@ -68,7 +68,7 @@ impl Delivery {
         let pipeline = set(pipeline, self.level, |pipeline, LevelName(level)| pipeline.level(level));
         let pipeline = set(pipeline, self.filter.as_deref(), Pipeline::filter);
         let pipeline = set(pipeline, self.timeout, |pipeline, HumanDuration(timeout)| pipeline.timeout(timeout));
-        let pipeline = set(pipeline, self.backlog, |pipeline, bytes| pipeline.backlog_bytes(bytes.in_memory()));
+        let pipeline = set(pipeline, self.backlog_bytes, |pipeline, bytes| pipeline.backlog_bytes(bytes.in_memory()));
         let pipeline = set(pipeline, self.when_full, |pipeline, policy| pipeline.when_full(policy.into()));
         let pipeline = set(pipeline, self.retry.as_ref(), |pipeline, policy| pipeline.retry(policy.into()));
         set(pipeline, self.breaker.as_ref(), |pipeline, policy| pipeline.breaker(policy.into()))
@@ -93,10 +93,11 @@ impl From<WhenFullWord> for WhenFull {
 
 impl From<&OrNever<RetryKeys>> for Retry {
     fn from(keys: &OrNever<RetryKeys>) -> Self {
-        let OrNever::Set(RetryKeys { initial, cap, max_age, max_attempts, seed }) = keys else { return Retry::never() };
-        let retry = set(Retry::default(), *initial, |retry, HumanDuration(wait)| retry.initial_delay(wait));
-        let retry = set(retry, *cap, |retry, HumanDuration(wait)| retry.max_delay(wait));
-        let retry = set(retry, *max_age, |retry, HumanDuration(age)| retry.max_elapsed(age));
+        let OrNever::Set(keys) = keys else { return Retry::never() };
+        let RetryKeys { initial_delay, max_delay, max_elapsed, max_attempts, seed } = keys;
+        let retry = set(Retry::default(), *initial_delay, |retry, HumanDuration(delay)| retry.initial_delay(delay));
+        let retry = set(retry, *max_delay, |retry, HumanDuration(delay)| retry.max_delay(delay));
+        let retry = set(retry, *max_elapsed, |retry, HumanDuration(time)| retry.max_elapsed(time));
         let retry = set(retry, *max_attempts, Retry::max_attempts);
         set(retry, *seed, Retry::seed)
     }
@@ -104,9 +105,10 @@ impl From<&OrNever<RetryKeys>> for Retry {
 
 impl From<&OrNever<BreakerKeys>> for Breaker {
     fn from(keys: &OrNever<BreakerKeys>) -> Self {
-        let OrNever::Set(BreakerKeys { failures, probe_after, cap }) = keys else { return Breaker::never() };
-        let breaker = set(Breaker::default(), *failures, Breaker::failure_threshold);
-        let breaker = set(breaker, *probe_after, |breaker, HumanDuration(delay)| breaker.probe_delay(delay));
-        set(breaker, *cap, |breaker, HumanDuration(delay)| breaker.cap(delay))
+        let OrNever::Set(keys) = keys else { return Breaker::never() };
+        let BreakerKeys { failure_threshold, probe_delay, max_probe_delay } = keys;
+        let breaker = set(Breaker::default(), *failure_threshold, Breaker::failure_threshold);
+        let breaker = set(breaker, *probe_delay, |breaker, HumanDuration(delay)| breaker.probe_delay(delay));
+        set(breaker, *max_probe_delay, |breaker, HumanDuration(delay)| breaker.max_probe_delay(delay))
     }
 }

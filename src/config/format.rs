@@ -202,7 +202,7 @@ pub(super) mod tests {
             .with("note", "x".repeat(60))
             .with("more", "y".repeat(30));
         let mut out = Vec::new();
-        options.build().write(&Record::from(&event), &mut out);
+        options.build().format(&Record::from(&event), &mut out);
         String::from_utf8(out).expect("formats write UTF-8")
     }
 

@@ -22,7 +22,7 @@ struct RollingKeys {
     keep_bytes: Option<HumanSize>,
     gzip: Option<Gzip>,
     file_name: Option<String>,
-    close_waits: Option<HumanDuration>,
+    close_timeout: Option<HumanDuration>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -52,7 +52,7 @@ impl From<&RollingPolicy> for Rolling {
         let rolling = set(rolling, keys.keep_bytes, |rolling, HumanSize(bytes)| rolling.keep_bytes(bytes));
         let rolling = set(rolling, keys.gzip, Gzip::apply);
         let rolling = set(rolling, keys.file_name.as_deref(), Rolling::file_name);
-        set(rolling, keys.close_waits, |rolling, HumanDuration(time)| rolling.close_timeout(time))
+        set(rolling, keys.close_timeout, |rolling, HumanDuration(time)| rolling.close_timeout(time))
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn every_key_reaches_its_own_rule() {
         let json = r#"{ "every": "hour", "max_bytes": "3KiB", "keep_files": 5, "keep_age": "7s", "keep_bytes": 11000,
-                        "file_name": "a.{date}.{seq}", "close_waits": "13s", "gzip": false }"#;
+                        "file_name": "a.{date}.{seq}", "close_timeout": "13s", "gzip": false }"#;
         let rolling =
             Rolling::hourly().max_bytes(3 << 10).keep_files(5).keep_age(Duration::from_secs(7)).keep_bytes(11_000);
         let rolling = rolling.file_name("a.{date}.{seq}").close_timeout(Duration::from_secs(13));

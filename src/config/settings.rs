@@ -34,7 +34,7 @@ struct BuilderKeys {
     filter_from_env: Option<bool>,
     queue_capacity: Option<usize>,
     lanes: Option<usize>,
-    memory: Option<HumanSize>,
+    memory_limit: Option<HumanSize>,
     max_event_bytes: Option<HumanSize>,
     batch_size: Option<usize>,
     flush_interval: Option<HumanDuration>,
@@ -44,7 +44,7 @@ struct BuilderKeys {
     notice_interval: Option<Interval>,
     enrich: Option<EnrichFields>,
     redact: Option<Vec<String>>,
-    grace: Option<HumanDuration>,
+    grace_period: Option<HumanDuration>,
     shutdown_timeout: Option<HumanDuration>,
     prometheus: Option<Listen>,
     /// Tables, which are read as sinks.
@@ -133,7 +133,7 @@ impl BuilderKeys {
     fn queue<'r>(&self, builder: Builder<'r>) -> Builder<'r> {
         let builder = set(builder, self.queue_capacity, Builder::queue_capacity);
         let builder = set(builder, self.lanes, Builder::lanes);
-        let builder = set(builder, self.memory, |builder, bytes| builder.memory_limit(bytes.in_memory()));
+        let builder = set(builder, self.memory_limit, |builder, bytes| builder.memory_limit(bytes.in_memory()));
         let builder = set(builder, self.max_event_bytes, |builder, bytes| builder.max_event_bytes(bytes.in_memory()));
         let builder = set(builder, self.overflow, |builder, OverflowPolicy(policy)| builder.overflow(policy));
         set(builder, self.reserve.as_ref(), |builder, ReserveKeys { level, percent }| {
@@ -152,7 +152,7 @@ impl BuilderKeys {
     }
 
     fn ends<'r>(&self, builder: Builder<'r>) -> Builder<'r> {
-        let builder = set(builder, self.grace, |builder, HumanDuration(time)| builder.grace_period(time));
+        let builder = set(builder, self.grace_period, |builder, HumanDuration(time)| builder.grace_period(time));
         let builder =
             set(builder, self.shutdown_timeout, |builder, HumanDuration(time)| builder.shutdown_timeout(time));
         #[cfg(not(feature = "prometheus"))]

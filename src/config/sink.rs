@@ -85,8 +85,8 @@ enum ColorsWord {
 #[serde(rename_all = "snake_case")]
 enum DurabilityWord {
     Buffered,
-    Flushed,
-    Synced,
+    SyncOnFlush,
+    SyncEveryBatch,
 }
 
 /// A sink whose type the program knows: its options are read when a builder is made.
@@ -224,8 +224,8 @@ impl From<DurabilityWord> for Durability {
     fn from(word: DurabilityWord) -> Self {
         match word {
             DurabilityWord::Buffered => Durability::Buffered,
-            DurabilityWord::Flushed => Durability::SyncOnFlush,
-            DurabilityWord::Synced => Durability::SyncEveryBatch,
+            DurabilityWord::SyncOnFlush => Durability::SyncOnFlush,
+            DurabilityWord::SyncEveryBatch => Durability::SyncEveryBatch,
         }
     }
 }
@@ -268,7 +268,7 @@ pub(super) mod tests {
         for word in [ColorsWord::Auto, ColorsWord::Always, ColorsWord::Never] {
             assert_eq!(format!("{:?}", Colors::from(word)), format!("{word:?}"));
         }
-        for word in [DurabilityWord::Buffered, DurabilityWord::Flushed, DurabilityWord::Synced] {
+        for word in [DurabilityWord::Buffered, DurabilityWord::SyncOnFlush, DurabilityWord::SyncEveryBatch] {
             assert_eq!(format!("{:?}", Durability::from(word)), format!("{word:?}"));
         }
     }

@@ -80,7 +80,7 @@ impl Default for Logfmt {
 }
 
 impl Format for Logfmt {
-    fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+    fn format(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"ts=");
         self.timestamp.write(record.timestamp_nanos(), out);
         out.extend_from_slice(b" level=");

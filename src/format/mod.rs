@@ -21,7 +21,7 @@
 //! struct Piped;
 //!
 //! impl Format for Piped {
-//!     fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+//!     fn format(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
 //!         let mut line = format!("{}|{}|{}", record.level().as_upper_str(), record.target(), record.message());
 //!         for (name, value) in record.fields_beside_message() {
 //!             line += &format!("|{name}={value}");
@@ -65,13 +65,13 @@ use crate::event::Record;
 /// A format belongs to one sink and may keep state between calls (a timestamp's prefix, say).
 pub trait Format: Send + 'static {
     /// Appends the record to `out`.
-    fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>);
+    fn format(&mut self, record: &Record<'_>, out: &mut Vec<u8>);
 }
 
 /// A format that is chosen at run time.
 impl Format for Box<dyn Format> {
-    fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
-        (**self).write(record, out);
+    fn format(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+        (**self).format(record, out);
     }
 }
 
@@ -82,9 +82,9 @@ mod tests {
     use crate::event::{Batch, Callsite, Event, Level, Piece, SharedFields, Template, Value, parse};
     use std::sync::Arc;
 
-    fn write(format: &mut dyn Format, record: &Record<'_>) -> String {
+    fn format(format: &mut dyn Format, record: &Record<'_>) -> String {
         let mut out = Vec::new();
-        format.write(record, &mut out);
+        format.format(record, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -103,14 +103,14 @@ mod tests {
         let batch = Batch::new(Arc::new([event]), Some(enrichment));
         let record = batch.get(0).unwrap();
 
-        let json = write(&mut Json::new(), &record);
+        let json = format(&mut Json::new(), &record);
         let fields = r#","a":"event","level__":"event","b":"context","c":"logger","level_":"logger"}"#;
         assert!(json.ends_with(&format!("{fields}\n")), "{json}");
-        let text = write(&mut Text::new(), &record);
+        let text = format(&mut Text::new(), &record);
         assert!(text.ends_with(" a=event level=event b=context c=logger level_=logger\n"), "{text}");
-        let logfmt = write(&mut Logfmt::new(), &record);
+        let logfmt = format(&mut Logfmt::new(), &record);
         assert!(logfmt.ends_with(" a=event level__=event b=context c=logger level_=logger\n"), "{logfmt}");
-        let clef = write(&mut Clef::new(), &record);
+        let clef = format(&mut Clef::new(), &record);
         let fields = r#","a":"event","level":"event","b":"context","c":"logger","level_":"logger"}"#;
         assert!(clef.ends_with(&format!("{fields}\n")), "{clef}");
     }
@@ -131,9 +131,9 @@ mod tests {
     #[test]
     fn text_does_not_repeat_what_the_message_shows_and_json_has_every_field() {
         let event = served("ada");
-        let text = write(&mut Text::new(), &Record::from(&event));
+        let text = format(&mut Text::new(), &Record::from(&event));
         assert_eq!(text, "1970-01-01T00:00:00.000Z  INFO shop: ada took 2.0 ms ip=null\n");
-        let json = write(&mut Json::new(), &Record::from(&event));
+        let json = format(&mut Json::new(), &Record::from(&event));
         let rest = r#""message":"ada took 2.0 ms","user":"ada","ms":2.0,"ip":null}"#;
         assert!(json.ends_with(&format!("{rest}\n")), "{json}");
     }
@@ -141,9 +141,9 @@ mod tests {
     #[test]
     fn a_value_in_a_message_is_escaped_as_the_message_is() {
         let event = served("a\n\"\u{1b}b");
-        let text = write(&mut Text::new(), &Record::from(&event));
+        let text = format(&mut Text::new(), &Record::from(&event));
         assert!(text.contains(r#": a\n"\u{1b}b took 2.0 ms"#), "{text}");
-        let json = write(&mut Json::new(), &Record::from(&event));
+        let json = format(&mut Json::new(), &Record::from(&event));
         assert!(json.contains(r#""message":"a\n\"\u001bb took 2.0 ms""#), "{json}");
     }
 
@@ -153,9 +153,9 @@ mod tests {
         // The others went, as numbers go that alone are over the limit.
         event.push(Value::Str("ada"));
         event.set_context(Some(context(&[("service", "shop")])));
-        let json = write(&mut Json::new(), &Record::from(&event));
+        let json = format(&mut Json::new(), &Record::from(&event));
         assert!(json.ends_with("\"user\":\"ada\",\"service\":\"shop\"}\n"), "{json}");
-        let text = write(&mut Text::new(), &Record::from(&event));
+        let text = format(&mut Text::new(), &Record::from(&event));
         assert!(text.ends_with(" service=shop\n"), "{text}");
     }
 
@@ -164,25 +164,25 @@ mod tests {
         let mut event = Event::dynamic(Level::Info, "t", "m").with("k", "x".repeat(1000)).with("truncated", "mine");
         assert!(event.limit(200));
         let record = Record::from(&event);
-        let text = write(&mut Text::new(), &record);
+        let text = format(&mut Text::new(), &record);
         assert!(text.ends_with("x truncated=mine …[truncated]\n"), "{text}");
-        let json = write(&mut Json::new(), &record);
+        let json = format(&mut Json::new(), &record);
         assert!(json.contains(r#""message":"m","truncated":true,"k":"x"#), "{json}");
         assert!(json.ends_with("x\",\"truncated_\":\"mine\"}\n"), "{json}");
-        let logfmt = write(&mut Logfmt::new(), &record);
+        let logfmt = format(&mut Logfmt::new(), &record);
         assert!(logfmt.contains(" msg=m truncated=true k=x"), "{logfmt}");
         assert!(logfmt.ends_with("x truncated_=mine\n"), "{logfmt}");
-        let clef = write(&mut Clef::new(), &record);
+        let clef = format(&mut Clef::new(), &record);
         assert!(clef.contains(r#","SourceContext":"t","truncated":true,"k":"x"#), "{clef}");
         assert!(clef.ends_with("x\",\"truncated_\":\"mine\"}\n"), "{clef}");
-        let renamed = write(&mut Json::new().key(Key::Truncated, "cut"), &record);
+        let renamed = format(&mut Json::new().key(Key::Truncated, "cut"), &record);
         assert!(renamed.contains(r#""message":"m","cut":true,"k":"x"#), "{renamed}");
         assert!(renamed.ends_with("x\",\"truncated\":\"mine\"}\n"), "{renamed}");
-        let without = write(&mut Json::new().without(Key::Truncated), &record);
+        let without = format(&mut Json::new().without(Key::Truncated), &record);
         assert!(without.contains(r#""message":"m","k":"x"#), "{without}");
         #[cfg(feature = "pretty")]
         {
-            let pretty = write(&mut Pretty::new(), &record);
+            let pretty = format(&mut Pretty::new(), &record);
             assert!(pretty.ends_with("\n  │ truncated=mine\n  │ …[truncated]\n"), "{pretty}");
         }
     }
@@ -191,7 +191,7 @@ mod tests {
     fn an_event_that_lost_the_value_of_a_hole_has_what_the_message_shows() {
         let mut event = Event::__new(&SITE, Level::Info);
         event.push(Value::Str("ada"));
-        let clef = write(&mut Clef::new(), &Record::from(&event));
+        let clef = format(&mut Clef::new(), &Record::from(&event));
         assert!(clef.contains(r#""@r":["null"]"#), "{clef}");
         assert!(clef.ends_with("\"user\":\"ada\"}\n"), "{clef}");
     }

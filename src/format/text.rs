@@ -65,7 +65,7 @@ impl Default for Text {
 }
 
 impl Format for Text {
-    fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+    fn format(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
         self.head.write(record, out);
         out.push(b' ');
         let message = out.len();

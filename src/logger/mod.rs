@@ -24,7 +24,7 @@ pub(crate) use weak::WeakLogger;
 #[cfg(doc)]
 use crate::Builder;
 use crate::event::{FieldSet, Level, SharedFields, ToValue};
-use crate::runtime::{State, Host, LoggerCore};
+use crate::runtime::{Host, LoggerCore, State};
 use crate::stats::Stats;
 
 /// A handle to a logger: clones are cheap and log to the same queue.

@@ -46,14 +46,14 @@ pub enum Diagnostic {
     },
     /// One of the logger's tasks ended before the logger was shut down: its runtime was dropped, or the task panicked.
     /// The logger has ended with it.
-    WorkerGone {
+    TaskFailed {
         /// Accepted events that were lost for it, summed over the sinks.
         lost: u64,
     },
     /// The flush task was not polled for this long: something blocks its runtime, a sink in `poll` perhaps.
     Stalled {
         /// How long so far.
-        since: Duration,
+        elapsed: Duration,
     },
     /// A guard was dropped on the current-thread runtime its logger runs on: waiting there would stop the very task it
     /// waits for, so what had not been delivered was given up.
@@ -71,7 +71,7 @@ pub enum Diagnostic {
     /// More was reported than could be passed on.
     Suppressed {
         /// How many reports are missing.
-        missing: u64,
+        count: u64,
     },
 }
 
@@ -80,16 +80,16 @@ impl fmt::Display for Diagnostic {
         match self {
             Diagnostic::SinkFailed { sink, error } => write!(f, "sink `{sink}`: {}", DisplayChain(&**error)),
             Diagnostic::HookFailed { error } => write!(f, "a shutdown hook failed: {}", DisplayChain(&**error)),
-            Diagnostic::WorkerGone { lost } => write!(
+            Diagnostic::TaskFailed { lost } => write!(
                 f,
                 "a task of the logger is gone before the logger was shut down (its runtime was dropped, or it panicked); \
                  {lost} deliveries are lost and further events are refused"
             ),
-            Diagnostic::Stalled { since } => write!(
+            Diagnostic::Stalled { elapsed } => write!(
                 f,
                 "the flush task was not polled for {:.1} s: something blocks its runtime (a sink that blocks in `poll` \
                  belongs in `Blocking::new`)",
-                since.as_secs_f64()
+                elapsed.as_secs_f64()
             ),
             Diagnostic::GuardCannotWait => f.write_str(
                 "a shutdown guard was dropped on the current-thread runtime its logger runs on, where it cannot wait; \
@@ -97,7 +97,7 @@ impl fmt::Display for Diagnostic {
             ),
             Diagnostic::ShutdownIncomplete { report } => write!(f, "{report}"),
             Diagnostic::CallbackPanicked { callback } => write!(f, "the callback `{callback}` panicked"),
-            Diagnostic::Suppressed { missing } => write!(f, "{missing} more reports are not shown"),
+            Diagnostic::Suppressed { count } => write!(f, "{count} more reports are not shown"),
         }
     }
 }
@@ -144,7 +144,7 @@ pub(crate) struct Diagnostics {
 #[derive(Default)]
 struct PendingReports {
     reports: VecDeque<Diagnostic>,
-    missing: u64,
+    count: u64,
     /// The handler is being called.
     handling: bool,
     /// Nobody runs the handler any more: standard error takes over.
@@ -182,7 +182,7 @@ impl Diagnostics {
         if pending.reports.len() < MAX_PENDING {
             pending.reports.push_back(diagnostic);
         } else {
-            pending.missing += 1;
+            pending.count += 1;
         }
         drop(pending);
         self.arrived.notify_one();
@@ -226,7 +226,7 @@ impl Diagnostics {
     /// thread that runs the handler.
     pub(crate) fn wait_written(&self) {
         let is_waiting =
-            |pending: &mut PendingReports| pending.handling || pending.missing > 0 || !pending.reports.is_empty();
+            |pending: &mut PendingReports| pending.handling || pending.count > 0 || !pending.reports.is_empty();
         let waited = self.handled.wait_timeout_while(self.pending(), DROP_WAIT, is_waiting);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
         self.drain_to_stderr();
@@ -250,8 +250,8 @@ impl Diagnostics {
 
 impl PendingReports {
     fn take(&mut self) -> Option<Diagnostic> {
-        let missing = std::mem::take(&mut self.missing);
-        if missing > 0 { Some(Diagnostic::Suppressed { missing }) } else { self.reports.pop_front() }
+        let missing = std::mem::take(&mut self.count);
+        if missing > 0 { Some(Diagnostic::Suppressed { count: missing }) } else { self.reports.pop_front() }
     }
 }
 

@@ -73,7 +73,9 @@ impl BacklogQueue {
         let mut dropped = 0;
         match self.policy {
             // With the batch being written alone it would not fit: dropping those that wait would not help.
-            WhenFull::DropOldest if !self.fits(self.pinned - self.waiting, entry.charge) => return entry.batch.len() as u64,
+            WhenFull::DropOldest if !self.fits(self.pinned - self.waiting, entry.charge) => {
+                return entry.batch.len() as u64;
+            }
             WhenFull::DropOldest => {
                 while !self.fits(self.pinned, entry.charge)
                     && let Some(oldest) = self.pop()

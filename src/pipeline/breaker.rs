@@ -15,16 +15,16 @@ use crate::stats::labels::BreakerState;
 #[derive(Clone, Debug, PartialEq)]
 #[must_use = "a policy does nothing until a pipeline has it"]
 pub struct Breaker {
-    pub(crate) failures: u32,
-    pub(crate) probe_after: Duration,
-    pub(crate) cap: Duration,
+    pub(crate) failure_threshold: u32,
+    pub(crate) probe_delay: Duration,
+    pub(crate) max_probe_delay: Duration,
 }
 
 const NEVER: u32 = u32::MAX;
 
 impl Default for Breaker {
     fn default() -> Self {
-        Breaker { failures: 5, probe_after: Duration::from_secs(1), cap: Duration::from_secs(30) }
+        Breaker { failure_threshold: 5, probe_delay: Duration::from_secs(1), max_probe_delay: Duration::from_secs(30) }
     }
 }
 
@@ -36,19 +36,19 @@ impl Breaker {
 
     /// How many failures in a row open it. Default: 5; 1 or more.
     pub fn failure_threshold(mut self, failures: u32) -> Self {
-        self.failures = failures;
+        self.failure_threshold = failures;
         self
     }
 
     /// How long it stays open before the first probe. Default: 1 s; more than zero.
     pub fn probe_delay(mut self, delay: Duration) -> Self {
-        self.probe_after = delay;
+        self.probe_delay = delay;
         self
     }
 
     /// The longest it stays open between probes. Default: 30 s; at least `probe_after`.
-    pub fn cap(mut self, delay: Duration) -> Self {
-        self.cap = delay;
+    pub fn max_probe_delay(mut self, delay: Duration) -> Self {
+        self.max_probe_delay = delay;
         self
     }
 }
@@ -60,7 +60,7 @@ pub(super) struct Circuit {
     policy: Breaker,
     state: BreakerState,
     /// In a row.
-    failures: u32,
+    failure_threshold: u32,
     delay: Duration,
     probe_at: Option<Instant>,
     opened: u64,
@@ -68,8 +68,8 @@ pub(super) struct Circuit {
 
 impl Circuit {
     pub(super) fn new(policy: Breaker) -> Self {
-        let delay = policy.probe_after;
-        Circuit { policy, state: BreakerState::Closed, failures: 0, delay, probe_at: None, opened: 0 }
+        let delay = policy.probe_delay;
+        Circuit { policy, state: BreakerState::Closed, failure_threshold: 0, delay, probe_at: None, opened: 0 }
     }
 
     pub(super) fn state(&self) -> BreakerState {
@@ -82,7 +82,7 @@ impl Circuit {
 
     /// Whether the latest writes failed.
     pub(super) fn is_failing(&self) -> bool {
-        self.failures > 0 || self.state != BreakerState::Closed
+        self.failure_threshold > 0 || self.state != BreakerState::Closed
     }
 
     /// How often it opened.
@@ -111,12 +111,16 @@ impl Circuit {
 
     /// A write failed. Returns whether that opened it.
     pub(super) fn fail(&mut self, now: Instant) -> bool {
-        self.failures = self.failures.saturating_add(1);
+        self.failure_threshold = self.failure_threshold.saturating_add(1);
         match self.state {
-            BreakerState::Closed if self.failures < self.policy.failures || self.policy.failures == NEVER => false,
-            BreakerState::Closed => self.open(now, self.policy.probe_after),
+            BreakerState::Closed
+                if self.failure_threshold < self.policy.failure_threshold || self.policy.failure_threshold == NEVER =>
+            {
+                false
+            }
+            BreakerState::Closed => self.open(now, self.policy.probe_delay),
             BreakerState::HalfOpen => {
-                self.open(now, self.delay.saturating_mul(2).min(self.policy.cap));
+                self.open(now, self.delay.saturating_mul(2).min(self.policy.max_probe_delay));
                 false
             }
             BreakerState::Open => false,
@@ -126,8 +130,8 @@ impl Circuit {
     /// Opens it whatever the count. Returns whether it was closed.
     pub(super) fn trip(&mut self, now: Instant) -> bool {
         match self.state {
-            BreakerState::Closed if self.policy.failures == NEVER => false,
-            BreakerState::Closed => self.open(now, self.policy.probe_after),
+            BreakerState::Closed if self.policy.failure_threshold == NEVER => false,
+            BreakerState::Closed => self.open(now, self.policy.probe_delay),
             _ => self.fail(now),
         }
     }

@@ -22,7 +22,7 @@ use super::retry::{Backoff, Retry};
 use super::station::Station;
 use crate::context::suppress::suppress;
 use crate::event::Batch;
-use crate::sink::{SinkErrorKind, Sink, SinkError};
+use crate::sink::{Sink, SinkError, SinkErrorKind};
 use crate::stats::DropReason;
 
 /// What a sink task owns.
@@ -136,7 +136,7 @@ impl Courier<'_> {
             return self.again_or_around(load, None).await;
         };
         let len = load.first().map_or(0, |piece| piece.batch.len());
-        let delivered = answer.as_ref().map_or_else(|error| error.delivered_count().min(len), |()| len);
+        let delivered = answer.as_ref().map_or_else(|error| error.delivered().min(len), |()| len);
         load.delivered(delivered);
         self.station.settle(delivered, Fate::Delivered, load.doubtful());
         if delivered > 0 {
@@ -191,7 +191,7 @@ impl Courier<'_> {
             }
             SinkErrorKind::Temporary | SinkErrorKind::Timeout => {
                 self.station.circuit(|circuit, now| circuit.fail(now));
-                self.again_or_around(load, error.retry_after_hint()).await;
+                self.again_or_around(load, error.retry_after()).await;
             }
         }
     }
@@ -213,7 +213,7 @@ impl Courier<'_> {
         if matches!(answer, Some(Ok(()))) && self.station.circuit(|circuit, _| circuit.is_open()) {
             self.answered();
         }
-        answer.is_some_and(|answer| answer.map_or_else(|error| error.delivered_count() >= len, |()| true))
+        answer.is_some_and(|answer| answer.map_or_else(|error| error.delivered() >= len, |()| true))
     }
 
     /// Halves what the sink does not accept, down to the event it is about.
@@ -286,7 +286,7 @@ impl Courier<'_> {
 
     /// What the sink has to say beside its answers.
     fn hear_trouble(&mut self) {
-        if let Some(trouble) = self.sink.trouble() {
+        if let Some(trouble) = self.sink.take_error() {
             self.station.troubled(&Arc::new(trouble));
         }
     }

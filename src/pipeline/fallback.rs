@@ -73,7 +73,7 @@ impl Link {
 
     /// What the sink has to say beside its answers, unless it is busy.
     fn trouble(&self) -> Option<Arc<SinkError>> {
-        self.sink.try_lock().ok()?.trouble().map(Arc::new)
+        self.sink.try_lock().ok()?.take_error().map(Arc::new)
     }
 }
 
@@ -122,7 +122,7 @@ impl<'a> Chain<'a> {
             let answer = answer.map_err(Arc::new);
             self.station.link_answered(index, &answer);
             self.station.link_troubled(index, link.trouble());
-            let delivered = answer.map_or_else(|error| error.delivered_count().min(len), |()| len);
+            let delivered = answer.map_or_else(|error| error.delivered().min(len), |()| len);
             batch = batch.skip(delivered);
             let uncertain = if doubts > 0 { batch.len() as u64 } else { 0 };
             self.station.settle(delivered, Fate::Fallback(index), others + uncertain);
@@ -236,7 +236,7 @@ impl Chain<'_> {
         // Without a claim another link has them all.
         let Some(at) = self.claims.iter().position(|claim| claim.links.contains(&index)) else { return };
         let claim = &mut self.claims[at];
-        let delivered = answer.map_or_else(|error| error.delivered_count().min(len), |()| len);
+        let delivered = answer.map_or_else(|error| error.delivered().min(len), |()| len);
         // Another link may have delivered the first of them.
         let delivered = delivered.saturating_sub(len - claim.events);
         self.station.settle_late(delivered, Fate::Fallback(index));

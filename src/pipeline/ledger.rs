@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use super::backlog::BacklogQueue;
 use super::breaker::Circuit;
 use super::notice::Recovery;
-use crate::sink::{SinkErrorKind, SinkError};
-use crate::stats::{DropReason, DropCounts, LastError, FallbackStats, SinkStats};
+use crate::sink::{SinkError, SinkErrorKind};
+use crate::stats::{DropCounts, DropReason, FallbackStats, LastError, SinkStats};
 
 /// The accounts of one sink, less the backlog's, which counts itself.
 pub(super) struct Ledger {

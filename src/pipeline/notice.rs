@@ -280,9 +280,12 @@ mod tests {
         // Each failure doubles the time to the next.
         for (attempt, wait) in [0, 2, 4].into_iter().enumerate() {
             let too_soon = now + wait * SECOND - SECOND / 2;
-            assert!(wait == 0 || notices.take(Audience::Sink, DropCounts::default(), too_soon, false, &WRITER).is_none());
+            assert!(
+                wait == 0 || notices.take(Audience::Sink, DropCounts::default(), too_soon, false, &WRITER).is_none()
+            );
             now += wait * SECOND;
-            let notice = notices.take(Audience::Sink, DropCounts::default(), now, false, &WRITER).expect("there is news");
+            let notice =
+                notices.take(Audience::Sink, DropCounts::default(), now, false, &WRITER).expect("there is news");
             notices.told(&notice, attempt == 2, now);
             assert_eq!(messages(Some(notice)), said);
         }

@@ -100,7 +100,8 @@ impl Backoff {
         if self.policy.max_attempts.is_some_and(|most| self.failures >= most) {
             return None;
         }
-        let bound = self.policy.initial_delay.saturating_mul(1 << (self.failures - 1).min(31)).min(self.policy.max_delay);
+        let bound =
+            self.policy.initial_delay.saturating_mul(1 << (self.failures - 1).min(31)).min(self.policy.max_delay);
         let wait = bound.mul_f64(self.random.f64()).max(hint.unwrap_or_default());
         let next = now.checked_add(wait)?;
         // An attempt that would come too late is not waited for.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::backlog::{WhenFull, BacklogQueue, Entry};
+use super::backlog::{BacklogQueue, Entry, WhenFull};
 use super::breaker::{Breaker, BreakerCallback, Circuit};
 use super::ledger::{Ledger, Moment};
 use super::notice::Notices;
@@ -20,7 +20,7 @@ use crate::filter::Filter;
 use crate::observe::diagnostics::Diagnostics;
 use crate::observe::metrics::SinkHistograms;
 use crate::stats::labels::BreakerState;
-use crate::stats::{DropReason, DropCounts, LastError, SinkFlushReport, SinkStats};
+use crate::stats::{DropCounts, DropReason, LastError, SinkFlushReport, SinkStats};
 
 /// A sink that wants less than this part of a batch gets copies: a view would pin all the rest.
 const COPY_BELOW: usize = 4;

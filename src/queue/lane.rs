@@ -21,7 +21,7 @@ use tokio::task::coop::unconstrained;
 
 use super::freed::Freed;
 use crate::event::{Event, Level};
-use crate::stats::{DropReason, DropCounts};
+use crate::stats::{DropCounts, DropReason};
 
 /// How many events a drain takes under one lock: permits come back to the callers only when the poll returns.
 const CHUNK: usize = 64;

@@ -81,8 +81,8 @@ pub(crate) struct Queue {
     truncated: AtomicU64,
     suppressed: AtomicU64,
     sampled: AtomicU64,
-    /// Refusals say `worker_gone` instead of `closed`.
-    worker_gone: AtomicBool,
+    /// Refusals say `task_failed` instead of `closed`.
+    task_failed: AtomicBool,
 }
 
 /// The intake book at one moment.
@@ -110,7 +110,7 @@ impl Queue {
             truncated: AtomicU64::new(0),
             suppressed: AtomicU64::new(0),
             sampled: AtomicU64::new(0),
-            worker_gone: AtomicBool::new(false),
+            task_failed: AtomicBool::new(false),
         }
     }
 }
@@ -142,14 +142,14 @@ impl Queue {
     }
 
     /// Closes, and says why in every later refusal.
-    pub(crate) fn close_worker_gone(&self) {
-        self.worker_gone.store(true, Ordering::Relaxed);
+    pub(crate) fn close_task_failed(&self) {
+        self.task_failed.store(true, Ordering::Relaxed);
         self.close();
     }
 
     /// Whether it was closed because something of ours is gone.
-    pub(crate) fn is_worker_gone(&self) -> bool {
-        self.worker_gone.load(Ordering::Relaxed)
+    pub(crate) fn is_task_failed(&self) -> bool {
+        self.task_failed.load(Ordering::Relaxed)
     }
 
     /// What each lane has accepted so far: where a flush must come to.

@@ -375,7 +375,7 @@ impl Queue {
     pub(super) fn closed_or(&self, lane: &Lane, reason: DropReason) -> DropReason {
         if !lane.tx.is_closed() {
             reason
-        } else if self.worker_gone.load(Ordering::Relaxed) {
+        } else if self.task_failed.load(Ordering::Relaxed) {
             DropReason::TaskFailed
         } else {
             DropReason::Closed

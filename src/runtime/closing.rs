@@ -50,6 +50,6 @@ pub(super) async fn start_fallback_phase(core: &LoggerCore) -> StopReason {
 
 /// A sink's task is gone: nothing is accepted that would not arrive everywhere. The other sinks get what there is.
 pub(super) fn stop_after_task_failure(core: &LoggerCore) {
-    core.queue.close_worker_gone();
+    core.queue.close_task_failed();
     core.shutdown.request(core.shutdown_timeout);
 }

@@ -31,12 +31,12 @@ impl LoggerCore {
         };
         match reason {
             StopReason::Completed | StopReason::DeadlineExceeded => self.queue.close(),
-            StopReason::RuntimeGone | StopReason::Panicked => self.queue.close_worker_gone(),
+            StopReason::RuntimeGone | StopReason::Panicked => self.queue.close_task_failed(),
         }
         self.discard_queued(&mut dispatcher, reason_of_loss);
         self.sinks.iter().for_each(|sink| sink.seal(reason_of_loss));
         let (stats, intake) = self.snapshot(&mut dispatcher);
-        let elapsed = self.shutdown.requested().map_or(Duration::ZERO, |request| request.since.elapsed());
+        let elapsed = self.shutdown.requested().map_or(Duration::ZERO, |request| request.at.elapsed());
         let timed_out = reason == StopReason::DeadlineExceeded;
         let report = Arc::new(ShutdownReport::new(stats.clone(), self.hooks.failed(), timed_out, elapsed));
         dispatcher.end = Some((report.clone(), reason_of_loss));
@@ -66,8 +66,8 @@ impl LoggerCore {
         let lost = |sink: &SinkStats| sink.dropped.get(reason_of_loss) + sink.unconfirmed;
         let lost: u64 = report.sinks.iter().map(lost).sum();
         // Also at a deadline: a task was found to be gone before.
-        if self.queue.is_worker_gone() {
-            self.diagnostics.report(Diagnostic::WorkerGone { lost });
+        if self.queue.is_task_failed() {
+            self.diagnostics.report(Diagnostic::TaskFailed { lost });
             if matches!(reason, StopReason::RuntimeGone | StopReason::Panicked) {
                 // Where the logger runs, or ran: nobody else calls the handler any more.
                 self.diagnostics.close();

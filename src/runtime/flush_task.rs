@@ -180,7 +180,7 @@ impl FlushTask<'_> {
             while let Some(ended) = pipelines.join_next().await {
                 // With all of its events settled it had only itself left to drop.
                 if ended.is_err() && core.has_pending_events() {
-                    core.queue.close_worker_gone();
+                    core.queue.close_task_failed();
                 }
             }
         };
@@ -190,7 +190,7 @@ impl FlushTask<'_> {
             () = self.run_timers() => {}
         }
         self.check_pressure();
-        if core.queue.is_worker_gone() { StopReason::Panicked } else { StopReason::Completed }
+        if core.queue.is_task_failed() { StopReason::Panicked } else { StopReason::Completed }
     }
 
     async fn run_until(&mut self, done: impl Future<Output = ()>) {

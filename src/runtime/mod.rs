@@ -125,7 +125,7 @@ impl LoggerCore {
 
     pub(crate) fn state(&self) -> State {
         match self.stopped_at.get() {
-            Some(&since) => State::Stopped { since },
+            Some(&at) => State::Stopped { at },
             None if self.shutdown.requested().is_some() => State::ShuttingDown,
             None => State::Running,
         }

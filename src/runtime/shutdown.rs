@@ -21,7 +21,7 @@ pub enum State {
     /// It has ended: shut down, or one of its tasks is gone.
     Stopped {
         /// When.
-        since: std::time::SystemTime,
+        at: std::time::SystemTime,
     },
 }
 
@@ -41,7 +41,7 @@ pub(crate) enum StopReason {
 /// A shutdown that was asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
-    pub(crate) since: Instant,
+    pub(crate) at: Instant,
     /// The earliest of those asked for; `None` is never.
     pub(crate) deadline: Option<Instant>,
 }
@@ -67,7 +67,7 @@ impl ShutdownState {
         let since = Instant::now();
         let deadline = since.checked_add(timeout);
         self.state.send_modify(|state| {
-            let request = state.request.get_or_insert(Request { since, deadline });
+            let request = state.request.get_or_insert(Request { at: since, deadline });
             request.deadline = match (request.deadline, deadline) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),

@@ -34,7 +34,7 @@ pub(crate) fn start_watchdog(core: &Arc<LoggerCore>) -> io::Result<()> {
         seen = turns;
         // Asked to take a turn one period ago, it has not.
         if periods == 1 {
-            core.diagnostics.report(Diagnostic::Stalled { since: WATCHDOG_PERIOD });
+            core.diagnostics.report(Diagnostic::Stalled { elapsed: WATCHDOG_PERIOD });
         }
         // It still has not: a handler that would be called where it runs hears nothing either.
         if periods == 2 {

@@ -74,12 +74,12 @@ impl SinkError {
     }
 
     /// How many events of the batch, from its start, were delivered.
-    pub fn delivered_count(&self) -> usize {
+    pub fn delivered(&self) -> usize {
         self.delivered
     }
 
     /// How long the far side asked to be left alone.
-    pub fn retry_after_hint(&self) -> Option<Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 }

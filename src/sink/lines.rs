@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{SinkErrorKind, SinkError};
+use super::{SinkError, SinkErrorKind};
 use crate::event::Batch;
 use crate::format::Format;
 
@@ -115,7 +115,7 @@ impl<W: LineTarget> LineWriter<W> {
         let formatted = catch_unwind(AssertUnwindSafe(|| {
             for index in range {
                 let record = batch.get(index).expect("the range is within the batch");
-                format.write(&record, &mut self.buffer);
+                format.format(&record, &mut self.buffer);
                 self.ends.push(self.buffer.len());
                 if self.buffer.len() >= WRITE_CHUNK {
                     return;
@@ -254,7 +254,7 @@ mod tests {
     struct Plain;
 
     impl Format for Plain {
-        fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+        fn format(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
             let message = record.message().to_string();
             out.extend_from_slice(message.as_bytes());
             assert_ne!(message, "poison");
@@ -316,7 +316,7 @@ mod tests {
             assert_eq!(error.kind(), SinkErrorKind::Temporary, "at {stop}");
             assert_eq!(writer.written(), stop as u64);
 
-            write(&mut writer, &batch.skip(error.delivered_count())).unwrap();
+            write(&mut writer, &batch.skip(error.delivered())).unwrap();
             let lines: Vec<_> =
                 text(&writer).lines().filter(|line| ["one", "", "three", "four"].contains(line)).collect();
             assert_eq!(lines, ["one", "", "three", "four"], "at {stop}: {:?}", text(&writer));
@@ -329,20 +329,20 @@ mod tests {
         let batch = batch(["aa", "bb", "cc"]);
         for (sent, delivered) in [(1, 0), (2, 1), (3, 1), (4, 1), (5, 2), (6, 2), (7, 2), (8, 3)] {
             let error = write(&mut writer([Ok(sent), FULL]), &batch).unwrap_err();
-            assert_eq!(error.delivered_count(), delivered, "after {sent} bytes");
+            assert_eq!(error.delivered(), delivered, "after {sent} bytes");
         }
     }
 
     #[test]
     fn a_torn_line_is_ended_before_the_next_event() {
         let mut writer = writer([Ok(5), FULL, FULL]);
-        assert_eq!(write(&mut writer, &batch(["first", "second"])).unwrap_err().delivered_count(), 1);
-        assert_eq!(write(&mut writer, &batch(["second"])).unwrap_err().delivered_count(), 0);
+        assert_eq!(write(&mut writer, &batch(["first", "second"])).unwrap_err().delivered(), 1);
+        assert_eq!(write(&mut writer, &batch(["second"])).unwrap_err().delivered(), 0);
         write(&mut writer, &batch(["second"])).unwrap();
         assert_eq!(text(&writer), "first\nsecond\n");
 
         let mut writer = self::writer([Ok(8), FULL]);
-        assert_eq!(write(&mut writer, &batch(["first", "second"])).unwrap_err().delivered_count(), 1);
+        assert_eq!(write(&mut writer, &batch(["first", "second"])).unwrap_err().delivered(), 1);
         writer.flush().unwrap();
         writer.flush().unwrap();
         assert_eq!(text(&writer), "first\nse\n");
@@ -358,7 +358,7 @@ mod tests {
     #[test]
     fn a_write_that_moves_nothing_is_a_temporary_error() {
         let error = write(&mut writer([Ok(0)]), &batch(["one"])).unwrap_err();
-        assert_eq!((error.kind(), error.delivered_count()), (SinkErrorKind::Temporary, 0));
+        assert_eq!((error.kind(), error.delivered()), (SinkErrorKind::Temporary, 0));
     }
 
     #[test]
@@ -366,9 +366,9 @@ mod tests {
         let mut writer = writer([Ok(4), Err(io::ErrorKind::BrokenPipe)]);
         let batch = batch(["one", "two"]);
         let error = write(&mut writer, &batch).unwrap_err();
-        assert_eq!((error.kind(), error.delivered_count()), (SinkErrorKind::Permanent, 1));
+        assert_eq!((error.kind(), error.delivered()), (SinkErrorKind::Permanent, 1));
         let error = write(&mut writer, &batch).unwrap_err();
-        assert_eq!((error.kind(), error.delivered_count()), (SinkErrorKind::Permanent, 0));
+        assert_eq!((error.kind(), error.delivered()), (SinkErrorKind::Permanent, 0));
         assert_eq!(text(&writer), "one\n");
 
         writer.out = Scripted::default();
@@ -383,7 +383,7 @@ mod tests {
         let mut writer = writer([]);
         let batch = batch(["one", "poison", "three"]);
         let error = write(&mut writer, &batch).unwrap_err();
-        assert_eq!((error.kind(), error.delivered_count()), (SinkErrorKind::Panic, 1));
+        assert_eq!((error.kind(), error.delivered()), (SinkErrorKind::Panic, 1));
         write(&mut writer, &batch.skip(2)).unwrap();
         assert_eq!(text(&writer), "one\nthree\n");
     }
@@ -394,7 +394,7 @@ mod tests {
         let batch = batch([long.as_str(); 5]);
         // Two events are a piece; the third piece fails.
         let mut writer = writer([Ok(usize::MAX), Ok(usize::MAX), FULL]);
-        assert_eq!(write(&mut writer, &batch).unwrap_err().delivered_count(), 4);
+        assert_eq!(write(&mut writer, &batch).unwrap_err().delivered(), 4);
         assert_eq!(writer.out.largest, WRITE_CHUNK);
         write(&mut writer, &batch.skip(4)).unwrap();
         assert_eq!(text(&writer).lines().count(), 5);

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 
 pub use console::{Colors, ConsoleSink};
 pub use error::SinkError;
-pub use file::{Durability, FileSink, OpenError, Rolling, RollingError, MaintenanceError, MaintenanceTask};
+pub use file::{Durability, FileSink, MaintenanceError, MaintenanceTask, OpenError, Rolling, RollingError};
 pub use memory::{CapturedEvent, MemorySink, Selection, WaitError};
 pub use null::NullSink;
 pub use thread::{Blocking, BlockingSink};
@@ -83,7 +83,7 @@ pub trait Sink: Send + 'static {
 
     /// Trouble that cost no event, since this was asked last: asked after each call, counted and reported as an error of
     /// the sink's, and nothing else comes of it.
-    fn trouble(&mut self) -> Option<SinkError> {
+    fn take_error(&mut self) -> Option<SinkError> {
         None
     }
 

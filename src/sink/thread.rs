@@ -89,7 +89,7 @@ pub trait BlockingSink: Send + 'static {
     }
 
     /// Trouble that cost no event, since this was asked last; asked after each call, as [`Sink::trouble`].
-    fn trouble(&mut self) -> Option<SinkError> {
+    fn take_error(&mut self) -> Option<SinkError> {
         None
     }
 }
@@ -131,12 +131,12 @@ struct SharedStatus {
 impl SharedStatus {
     fn update(&self, sink: &mut impl BlockingSink) {
         self.written.store(sink.written_bytes(), Ordering::Relaxed);
-        if let Some(trouble) = sink.trouble() {
-            *self.trouble() = Some(trouble);
+        if let Some(trouble) = sink.take_error() {
+            *self.take_error() = Some(trouble);
         }
     }
 
-    fn trouble(&self) -> MutexGuard<'_, Option<SinkError>> {
+    fn take_error(&self) -> MutexGuard<'_, Option<SinkError>> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -198,8 +198,8 @@ impl<S: BlockingSink> Blocking<S> {
         self.status.written.load(Ordering::Relaxed)
     }
 
-    pub(super) fn trouble(&self) -> Option<SinkError> {
-        self.status.trouble().take()
+    pub(super) fn take_error(&self) -> Option<SinkError> {
+        self.status.take_error().take()
     }
 }
 
@@ -238,8 +238,8 @@ impl<S: BlockingSink> Sink for Blocking<S> {
         self.written()
     }
 
-    fn trouble(&mut self) -> Option<SinkError> {
-        Blocking::trouble(self)
+    fn take_error(&mut self) -> Option<SinkError> {
+        Blocking::take_error(self)
     }
 
     fn outlives_timeout(&self) -> bool {
@@ -276,8 +276,8 @@ macro_rules! sink_on_its_thread {
                 self.thread.written()
             }
 
-            fn trouble(&mut self) -> Option<$crate::sink::SinkError> {
-                self.thread.trouble()
+            fn take_error(&mut self) -> Option<$crate::sink::SinkError> {
+                self.thread.take_error()
             }
 
             fn default_timeout(&self) -> ::std::time::Duration {

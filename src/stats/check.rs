@@ -37,8 +37,12 @@ impl SinkStats {
     fn check(&self, dispatched: u64) -> Result<(), ImbalanceError> {
         let name = &self.name;
         equal(&format!("{name}: dispatched = filtered + routed"), dispatched, self.filtered + self.routed)?;
-        let settled =
-            self.delivered + self.delivered_by_fallback + self.dropped.total() + self.backlog + self.in_flight + self.unconfirmed;
+        let settled = self.delivered
+            + self.delivered_by_fallback
+            + self.dropped.total()
+            + self.backlog
+            + self.in_flight
+            + self.unconfirmed;
         equal(&format!("{name}: routed = delivered + … + unconfirmed"), self.routed, settled)
     }
 }

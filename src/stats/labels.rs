@@ -122,8 +122,13 @@ pub enum SinkErrorKind {
 
 impl SinkErrorKind {
     /// Every kind.
-    pub const ALL: [SinkErrorKind; 5] =
-        [SinkErrorKind::Temporary, SinkErrorKind::Rejected, SinkErrorKind::Permanent, SinkErrorKind::Timeout, SinkErrorKind::Panic];
+    pub const ALL: [SinkErrorKind; 5] = [
+        SinkErrorKind::Temporary,
+        SinkErrorKind::Rejected,
+        SinkErrorKind::Permanent,
+        SinkErrorKind::Timeout,
+        SinkErrorKind::Panic,
+    ];
 
     /// The snake-case name.
     pub const fn as_str(self) -> &'static str {

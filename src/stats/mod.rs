@@ -11,7 +11,7 @@ pub use check::ImbalanceError;
 pub use drops::DropCounts;
 pub use labels::DropReason;
 pub use reports::{FlushReport, ShutdownReport, SinkFlushReport};
-pub use sink::{LastError, FallbackStats, SinkStats};
+pub use sink::{FallbackStats, LastError, SinkStats};
 
 /// The two books of a logger at one moment; see [`Logger::stats`](crate::Logger::stats).
 ///

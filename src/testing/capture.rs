@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::builder::Builder;
 use crate::event::Level;
 use crate::logger::Logger;
-use crate::pipeline::{WhenFull, Pipeline};
+use crate::pipeline::{Pipeline, WhenFull};
 use crate::queue::Overflow;
 use crate::sink::{CapturedEvent, MemorySink, Selection, WaitError};
 

@@ -34,7 +34,7 @@ const BATCH: usize = 16;
 pub(crate) struct Plain;
 
 impl Format for Plain {
-    fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+    fn format(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
         writeln!(out, "{}", record.message()).unwrap();
     }
 }

@@ -12,7 +12,7 @@ use std::ops::Deref;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use logweir::{WhenFull, Breaker, Builder, DropReason, Logger, Overflow, Pipeline, Retry, ShutdownReport};
+use logweir::{Breaker, Builder, DropReason, Logger, Overflow, Pipeline, Retry, ShutdownReport, WhenFull};
 use tokio::runtime::{self, Handle, Runtime};
 use tokio::sync::oneshot;
 
@@ -156,7 +156,10 @@ impl Fault {
     /// Without a fallback, to the last write.
     fn check(&self, report: &ShutdownReport, sink: &ScriptedSink) {
         let booked = &report.sinks[0];
-        assert_eq!((booked.delivered, booked.delivered_by_fallback, booked.unconfirmed), (self.delivered, 0, self.unconfirmed));
+        assert_eq!(
+            (booked.delivered, booked.delivered_by_fallback, booked.unconfirmed),
+            (self.delivered, 0, self.unconfirmed)
+        );
         assert_eq!(booked.dropped.iter().collect::<Losses>(), self.dropped.iter().copied().collect::<Losses>());
         assert_eq!((booked.maybe_duplicated, sink.batch_sizes().len()), (self.maybe_duplicated, self.writes));
         assert!(sink.numbers().is_sorted(), "{:?}", sink.numbers());

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use logweir::filter::{EnvFilterError, Filter};
 use logweir::sink::{MemorySink, NullSink};
-use logweir::{WhenFull, Event, Level, Logger, Pipeline, info, warn};
+use logweir::{Event, Level, Logger, Pipeline, WhenFull, info, warn};
 use tokio::time::sleep;
 
 use crate::children::{ROLE, Running, child_of};
@@ -162,7 +162,8 @@ async fn a_time_without_end_has_none_and_a_wrong_directive_changes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_filter_for_a_time_ends_also_while_the_queue_waits_for_a_sink_that_hangs() {
     let sink = ScriptedSink::always(Answer::Hang);
-    let pipeline = Pipeline::new(sink.clone()).timeout(Duration::from_secs(3600)).when_full(WhenFull::Block).backlog_bytes(1024);
+    let pipeline =
+        Pipeline::new(sink.clone()).timeout(Duration::from_secs(3600)).when_full(WhenFull::Block).backlog_bytes(1024);
     let builder = builder().memory_limit(1 << 20).queue_capacity(64).max_event_bytes(256);
     let logger = start(builder.filter("info").sink("hung", pipeline)).await;
     (0..64).for_each(|n| logger.emit(number(n)));

@@ -28,7 +28,7 @@ fn event(message: &str) -> Event {
 
 fn write(format: &mut impl Format, event: &Event) -> String {
     let mut out = Vec::new();
-    format.write(&Record::from(event), &mut out);
+    format.format(&Record::from(event), &mut out);
     String::from_utf8(out).expect("formats write UTF-8")
 }
 

@@ -124,7 +124,9 @@ fn objection(path: &Path, name: &str) -> Option<String> {
         Some(_) => Some(format!("{path} imports `{name}`, which is not in a row below `{from}`")),
         // The macros' own names: `$crate::Level`, `$crate::__private`.
         None if from == "macros" => None,
-        None => Some(format!("{path} imports `crate::{name}`, which is in no room: import it from where it is defined")),
+        None => {
+            Some(format!("{path} imports `crate::{name}`, which is in no room: import it from where it is defined"))
+        }
     }
 }
 
@@ -146,10 +148,19 @@ fn an_upward_import_is_found_wherever_it_is_written() {
     assert_eq!(names("use crate::{\n    event::{Event, Level},\n    logger,\n};\n"), ["event", "logger"]);
     assert_eq!(names("fn f() { crate::runtime::run() } // crate::docs\n"), ["runtime"]);
     assert_eq!(names("#[cfg(doc)]\nuse crate::{\n    Logger,\n};\nuse crate::time::clock;\n"), ["time"]);
-    assert_eq!(names("/// [`Builder`](crate::Builder)\n#[cfg(test)]\nmod tests {\n    use crate::config::Config;\n}"), [""; 0]);
+    assert_eq!(
+        names("/// [`Builder`](crate::Builder)\n#[cfg(test)]\nmod tests {\n    use crate::config::Config;\n}"),
+        [""; 0]
+    );
     let objects = |path: &str, name: &str| objection(Path::new(path), name).is_some();
-    assert!(objects("sink/file/mod.rs", "pipeline") && objects("sink/mod.rs", "queue") && objects("queue/lane.rs", "Logger"));
-    assert!(!objects("sink/file/mod.rs", "sink") && !objects("builder/start.rs", "queue") && !objects("lib.rs", "logger"));
+    assert!(
+        objects("sink/file/mod.rs", "pipeline")
+            && objects("sink/mod.rs", "queue")
+            && objects("queue/lane.rs", "Logger")
+    );
+    assert!(
+        !objects("sink/file/mod.rs", "sink") && !objects("builder/start.rs", "queue") && !objects("lib.rs", "logger")
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use logweir::{WhenFull, Builder, DropReason, Event, Level, Overflow, Pipeline};
+use logweir::{Builder, DropReason, Event, Level, Overflow, Pipeline, WhenFull};
 use tokio::time::timeout;
 
 use crate::support::{
@@ -297,8 +297,9 @@ async fn a_batch_counts_as_queued_until_every_waiting_sink_has_room() {
     let (first, second) = (ScriptedSink::always(Answer::Gate), ScriptedSink::always(Answer::Gate));
     let other = ScriptedSink::new();
     // Room for one batch of four at each.
-    let wait =
-        |sink: &ScriptedSink| Pipeline::new(sink.clone()).when_full(WhenFull::Block).timeout(NEVER).backlog_bytes(4 * 128);
+    let wait = |sink: &ScriptedSink| {
+        Pipeline::new(sink.clone()).when_full(WhenFull::Block).timeout(NEVER).backlog_bytes(4 * 128)
+    };
     let logger = start(
         eager()
             .max_event_bytes(256)
@@ -346,7 +347,8 @@ async fn a_large_context_does_not_stop_a_chain_with_wait() {
 #[tokio::test(start_paused = true)]
 async fn a_large_context_is_not_dropped_by_an_idle_sink_with_a_small_account() {
     let sink = ScriptedSink::new();
-    let logger = start(small().max_event_bytes(KIB).sink("sink", Pipeline::new(sink.clone()).backlog_bytes(4 * KIB))).await;
+    let logger =
+        start(small().max_event_bytes(KIB).sink("sink", Pipeline::new(sink.clone()).backlog_bytes(4 * KIB))).await;
     let child = logger.with("large", "x".repeat(8 * KIB));
     emit_numbers(&child, 0..3);
     assert!(logger.flush(PATIENCE).await.complete);

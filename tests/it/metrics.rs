@@ -12,8 +12,8 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use logweir::sink::SinkErrorKind;
 use logweir::sink::MemorySink;
+use logweir::sink::SinkErrorKind;
 use logweir::{
     Batch, Builder, DropReason, Level, LevelFilter, Logger, ShutdownReport, Sink, SinkError, Stats, async_trait,
 };

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use logweir::error::Diagnostic;
-use logweir::{WhenFull, Builder, Logger, Overflow, Pipeline, Pressure};
+use logweir::{Builder, Logger, Overflow, Pipeline, Pressure, WhenFull};
 
 use crate::support::{Answer, PATIENCE, ScriptedSink, builder, emit_numbers, end, heavy, number, settle, start};
 

@@ -26,8 +26,8 @@ async fn end_of(logger: &Logger) {
 fn written(memory: &MemorySink) -> String {
     let mut out = Vec::new();
     for captured in memory.events() {
-        Json::new().write(&captured.record(), &mut out);
-        Text::new().write(&captured.record(), &mut out);
+        Json::new().format(&captured.record(), &mut out);
+        Text::new().format(&captured.record(), &mut out);
         out.extend(format!("{captured:?} {}", captured.message()).into_bytes());
     }
     String::from_utf8(out).unwrap()

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use logweir::error::TryEmitError;
-use logweir::{WhenFull, Builder, DropReason, Event, Level, Logger, Overflow, Pipeline};
+use logweir::{Builder, DropReason, Event, Level, Logger, Overflow, Pipeline, WhenFull};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
@@ -226,7 +226,10 @@ fn block_sheds_lesser_events_at_once_also_on_a_thread_that_may_wait() {
 #[test]
 fn a_reserve_beyond_ninety_percent_is_refused_by_name() {
     let error = Logger::builder().sink("sink", ScriptedSink::new()).reserve(Level::Warn, 91).start().unwrap_err();
-    assert_eq!((error.option(), error.to_string()), (Some("reserve"), "`reserve` is 91; allowed is 0 to 90".to_owned()));
+    assert_eq!(
+        (error.option(), error.to_string()),
+        (Some("reserve"), "`reserve` is 91; allowed is 0 to 90".to_owned())
+    );
     for percent in [0, 90] {
         let logger = Logger::builder().sink("sink", ScriptedSink::new()).reserve(Level::Warn, percent).start().unwrap();
         Arc::new(logger.shutdown_blocking(PATIENCE).unwrap()).check().unwrap();

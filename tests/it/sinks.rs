@@ -22,7 +22,7 @@ use logweir::{Batch, Event, Format, Level, SinkError};
 struct Plain;
 
 impl Format for Plain {
-    fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+    fn format(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
         let message = record.message().to_string();
         assert_ne!(message, "poison");
         out.extend_from_slice(message.as_bytes());

@@ -41,7 +41,12 @@ async fn a_wrong_knob_is_named_with_its_value_and_what_is_allowed() {
         (good().sink("", sink()), "sink", "``", "not empty"),
         (with().name(""), "name", "empty", "not empty"),
         (good().sink("s", Pipeline::new(sink()).timeout(Duration::ZERO)), "timeout", "0 (sink `s`)", "more than zero"),
-        (good().sink("s", Pipeline::new(sink()).backlog_bytes((32 << 20) + 1)), "backlog", "33554433", "at most 33554432"),
+        (
+            good().sink("s", Pipeline::new(sink()).backlog_bytes((32 << 20) + 1)),
+            "backlog",
+            "33554433",
+            "at most 33554432",
+        ),
         (with().sink("s", Pipeline::new(sink()).backlog_bytes(usize::MAX)), "backlog", "", "at most"),
         (good().sink("s", Pipeline::new(sink()).backlog_bytes(0)), "backlog", "0 (sink `s`)", "at least 512"),
         // All of the sinks' half is asked for: nothing is left for the other sink.

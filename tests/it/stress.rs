@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use futures::executor::block_on;
 use logweir::{
-    WhenFull, Batch, DropReason, Event, Level, Logger, Overflow, Pipeline, ShutdownReport, Sink, SinkError, Value,
+    Batch, DropReason, Event, Level, Logger, Overflow, Pipeline, ShutdownReport, Sink, SinkError, Value, WhenFull,
     async_trait, event,
 };
 

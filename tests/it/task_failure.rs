@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use logweir::error::{Diagnostic, TryEmitError};
-use logweir::{WhenFull, Builder, DropReason, State, Logger, Pipeline};
+use logweir::{Builder, DropReason, Logger, Pipeline, State, WhenFull};
 use metrics::{Counter, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use tokio::time::timeout;
 

@@ -114,7 +114,7 @@ impl Default for Clef {
 }
 
 impl Format for Clef {
-    fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+    fn format(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"@t\":\"");
         self.timestamp.write(record.timestamp_nanos(), out);
         out.push(b'"');

@@ -147,7 +147,7 @@ impl Default for Json {
 }
 
 impl Format for Json {
-    fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+    fn format(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
         let (start, keys) = (out.len(), &self.keys);
         out.extend_from_slice(&keys.opening);
         if keys.has_timestamp {

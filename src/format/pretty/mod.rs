@@ -113,7 +113,7 @@ impl Default for Pretty {
 }
 
 impl Format for Pretty {
-    fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+    fn format(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
         self.head.write(record, out);
         self.text.clear();
         record.message().write_to(&mut self.text).expect("memory takes every byte, and values were formatted before");

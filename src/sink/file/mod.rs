@@ -17,7 +17,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use error::{OpenError, RollingError, MaintenanceError, MaintenanceTask};
+pub use error::{MaintenanceError, MaintenanceTask, OpenError, RollingError};
 pub use rolling::Rolling;
 
 use self::folder::Folder;
@@ -173,7 +173,7 @@ impl BlockingSink for FileWriter {
         let changed = lines.out_mut().look().map_err(SinkError::temporary)?;
         lines.changed(changed);
         let written = lines.write(batch, 0..batch.len(), &mut *self.format);
-        let nothing = written.as_ref().is_err_and(|error| error.delivered_count() == 0);
+        let nothing = written.as_ref().is_err_and(|error| error.delivered() == 0);
         if self.durability == Durability::SyncEveryBatch && !nothing {
             // Its error takes the place of the write's, for nothing is delivered then.
             self.sync()?;
@@ -215,7 +215,7 @@ impl BlockingSink for FileWriter {
         self.lines.as_ref().map_or(0, LineWriter::written)
     }
 
-    fn trouble(&mut self) -> Option<SinkError> {
+    fn take_error(&mut self) -> Option<SinkError> {
         self.trouble.take()
     }
 }

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Durability;
-use super::error::{OpenError, MaintenanceError, MaintenanceTask};
+use super::error::{MaintenanceError, MaintenanceTask, OpenError};
 use super::folder::{Folder, Found};
 use super::names::{Place, State};
 use super::open::{Opened, claim, share, stands_at};
@@ -131,8 +131,8 @@ impl Roller {
 
     /// Waits for what is to be done with the others, as long as the policy says.
     pub(super) fn close(&self) {
-        if !self.policy.close_waits.is_zero() {
-            self.upkeep.wait(self.policy.close_waits);
+        if !self.policy.close_timeout.is_zero() {
+            self.upkeep.wait(self.policy.close_timeout);
         }
     }
 

@@ -77,7 +77,7 @@ pub struct Rolling {
     #[cfg(feature = "gzip")]
     pub(super) gzip: bool,
     pub(super) file_name: Option<String>,
-    pub(super) close_waits: Duration,
+    pub(super) close_timeout: Duration,
     pub(super) clock: Clock,
 }
 
@@ -111,7 +111,7 @@ impl Rolling {
             #[cfg(feature = "gzip")]
             gzip: false,
             file_name: None,
-            close_waits: Duration::ZERO,
+            close_timeout: Duration::ZERO,
             clock: Clock(None),
         }
     }
@@ -175,7 +175,7 @@ impl Rolling {
     /// start goes on with it. For programs that leave complete files behind; the pipeline's
     /// [`timeout`](crate::Pipeline::timeout) and the shutdown's should be longer.
     pub fn close_timeout(mut self, time: Duration) -> Self {
-        self.close_waits = time;
+        self.close_timeout = time;
         self
     }
 
@@ -195,7 +195,8 @@ impl Rolling {
 
     /// Whether the knobs fit together; the names they come to.
     pub(super) fn check(&self, path: &Path) -> Result<Names, RollingError> {
-        let wrong = |knob, value: String, allowed: &str| Err(RollingError { option: knob, value, allowed: allowed.to_owned() });
+        let wrong =
+            |knob, value: String, allowed: &str| Err(RollingError { option: knob, value, allowed: allowed.to_owned() });
         let Retention { files, age, .. } = self.retention;
         if self.max_bytes == Some(0) {
             return wrong("max_bytes", "0".into(), "1 or more");
@@ -263,13 +264,13 @@ impl Rolling {
 
 impl fmt::Debug for Rolling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Rolling { every, max_bytes, retention, file_name, close_waits, .. } = self;
+        let Rolling { every, max_bytes, retention, file_name, close_timeout, .. } = self;
         f.debug_struct("Rolling")
             .field("every", every)
             .field("max_bytes", max_bytes)
             .field("retention", retention)
             .field("file_name", file_name)
-            .field("close_waits", close_waits)
+            .field("close_timeout", close_timeout)
             .finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Durability;
-use super::error::{OpenError, MaintenanceError, MaintenanceTask};
+use super::error::{MaintenanceError, MaintenanceTask, OpenError};
 use super::open::{Identity, Opened, has_a_name};
 use super::roller::Roller;
 use super::upkeep::Trouble;

@@ -194,9 +194,9 @@ impl Sink for MemorySink {
         // Only those that stay are copied.
         let newest = batch.len().saturating_sub(store.capacity);
         let captured = batch.iter().skip(newest);
-        store
-            .events
-            .extend(captured.map(|record| CapturedEvent { event: record.event().clone(), enrichment: enrichment.cloned() }));
+        store.events.extend(
+            captured.map(|record| CapturedEvent { event: record.event().clone(), enrichment: enrichment.cloned() }),
+        );
         store.total += batch.len() as u64;
         store.trim();
         drop(store);

@@ -242,7 +242,8 @@ fn a_long_value_is_cut_and_what_drives_a_terminal_is_not_shown() {
 
 #[test]
 fn what_the_builder_refuses_is_named_with_the_place_where_it_is_written() {
-    let refused = |text: &str| Config::from_toml(text).unwrap().builder(&SinkRegistry::new()).map(drop).expect_err(text);
+    let refused =
+        |text: &str| Config::from_toml(text).unwrap().builder(&SinkRegistry::new()).map(drop).expect_err(text);
     let sink = "\nsinks.a = { type = 'null' }";
     for (text, key, said) in [
         ("lanes = 0", "lanes", "text:1: `lanes` is 0; allowed is 1 to 64"),
@@ -271,7 +272,8 @@ fn what_the_builder_refuses_is_named_with_the_place_where_it_is_written() {
 #[test]
 fn knobs_that_are_not_written_are_left_to_the_builder() {
     let small = Config::from_toml("memory = '1MiB'\nsinks.a.type = 'null'").unwrap();
-    let error: BuildError = small.builder(&SinkRegistry::new()).unwrap().start().expect_err("lanes of the default size");
+    let error: BuildError =
+        small.builder(&SinkRegistry::new()).unwrap().start().expect_err("lanes of the default size");
     assert_eq!(error.option(), Some("queue_capacity"));
     assert!(small.builder(&SinkRegistry::new()).unwrap().queue_capacity(100).max_event_bytes(1024).start().is_ok());
     let empty = Config::default().builder(&SinkRegistry::new()).unwrap().start().expect_err("no sink");

@@ -245,7 +245,9 @@ fn a_sink_that_cannot_be_made_is_named_and_its_error_kept() {
 #[test]
 fn a_name_is_registered_once_and_none_that_is_built_in() {
     let make = |(): ()| Ok::<_, io::Error>(NullSink);
-    for sinks in [SinkRegistry::new().register("file", make), SinkRegistry::new().register("a", make).register("a", make)] {
+    for sinks in
+        [SinkRegistry::new().register("file", make), SinkRegistry::new().register("a", make).register("a", make)]
+    {
         let error = unbuilt(&Config::default(), &sinks).to_string();
         assert!(error.starts_with("a sink cannot be registered as `"), "{error}");
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use logweir::event::{Record, Value};
-use logweir::{Batch, State, Level, Logger, Sink, SinkError, async_trait};
+use logweir::{Batch, Level, Logger, Sink, SinkError, State, async_trait};
 
 use super::program::{Answer, Delay, LinkPlan, Outcome, ms};
 

@@ -52,7 +52,8 @@ pub(super) struct RetryPlan {
 
 impl RetryPlan {
     pub(super) fn policy(&self) -> Retry {
-        let retry = Retry::default().initial_delay(ms(self.initial)).max_delay(ms(self.cap)).max_elapsed(ms(self.max_age));
+        let retry =
+            Retry::default().initial_delay(ms(self.initial)).max_delay(ms(self.cap)).max_elapsed(ms(self.max_age));
         let retry = retry.seed(self.seed);
         self.max_attempts.map_or(retry.clone(), |most| retry.max_attempts(most))
     }
@@ -68,7 +69,8 @@ pub(super) struct BreakerPlan {
 
 impl BreakerPlan {
     pub(super) fn policy(&self) -> Breaker {
-        let breaker = self.failures.map_or_else(Breaker::never, |failures| Breaker::default().failure_threshold(failures));
+        let breaker =
+            self.failures.map_or_else(Breaker::never, |failures| Breaker::default().failure_threshold(failures));
         breaker.probe_delay(ms(self.probe_after)).cap(ms(self.cap))
     }
 }

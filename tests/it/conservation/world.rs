@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use logweir::error::TryEmitError;
-use logweir::{WhenFull, Builder, Event, Level, LevelFilter, Logger, Pipeline, ShutdownReport};
+use logweir::{Builder, Event, Level, LevelFilter, Logger, Pipeline, ShutdownReport, WhenFull};
 use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -302,7 +302,8 @@ impl<'a> World<'a> {
         let after = self.logger.stats();
         ensure!(!report.complete || report.queued == 0, "a complete flush with events queued: {report:?}");
         for (flushed, sink) in report.sinks.iter().zip(&after.sinks) {
-            let settled = sink.filtered + sink.delivered + sink.delivered_by_fallback + sink.dropped.total() + sink.unconfirmed;
+            let settled =
+                sink.filtered + sink.delivered + sink.delivered_by_fallback + sink.dropped.total() + sink.unconfirmed;
             let due = before.accepted - after.evicted.total().min(before.accepted);
             ensure!(!report.complete || settled >= due, "a complete flush: {settled} of {due} are settled: {sink:?}");
             ensure!(!flushed.flushed || flushed.pending == 0, "flushed with something pending: {flushed:?}");

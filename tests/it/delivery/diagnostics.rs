@@ -86,7 +86,9 @@ async fn latency_percentiles_are_right_to_a_percent_and_can_be_reset() {
         assert!((millis * 0.99..=(millis + 1.0) * 1.01).contains(&got), "{got} is not {millis}");
     };
     let stats = logger.stats();
-    [stats.sinks[0].write_p50, stats.sinks[0].write_p95, stats.sinks[0].write_p99].into_iter().for_each(|got| is(got, 10.0));
+    [stats.sinks[0].write_p50, stats.sinks[0].write_p95, stats.sinks[0].write_p99]
+        .into_iter()
+        .for_each(|got| is(got, 10.0));
 
     let sink = sink.writes([slow(500), slow(500), slow(500), slow(500), slow(500)]);
     emit_numbers(&logger, 95..100);

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use logweir::event::Record;
-use logweir::sink::{ConsoleSink, SinkErrorKind, FileSink};
+use logweir::sink::{ConsoleSink, FileSink, SinkErrorKind};
 use logweir::{DropReason, Format, Pipeline, ShutdownReport};
 
 use super::{BATCH, EVENTS, Home};
@@ -19,7 +19,7 @@ const HOMES: [Home; 3] = [Home::Own, Home::Single, Home::Workers];
 struct Fragile;
 
 impl Format for Fragile {
-    fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+    fn format(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
         let message = record.message().to_string();
         write!(out, "{message}").unwrap();
         assert!(!POISON.contains(&message.parse().unwrap()), "scripted");
@@ -71,7 +71,10 @@ fn a_format_that_panics_costs_a_file_the_poison_alone() {
             balance(&report, &[("sink", lines.len() as u64)]);
             check(&report);
             let poison = if has_fallback { POISON.to_vec() } else { Vec::new() };
-            assert_eq!((fallback.numbers(), report.sinks[0].delivered_by_fallback), (poison.clone(), poison.len() as u64));
+            assert_eq!(
+                (fallback.numbers(), report.sinks[0].delivered_by_fallback),
+                (poison.clone(), poison.len() as u64)
+            );
             let lost = 2 - poison.len() as u64;
             let dropped = &report.sinks[0].dropped;
             assert_eq!((dropped.get(DropReason::Panicked), dropped.total()), (lost, lost));

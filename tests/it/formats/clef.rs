@@ -26,7 +26,8 @@ fn read(format: &mut impl Format, event: &Event) -> (Map<String, serde_json::Val
 
 #[test]
 fn the_line_of_the_documentation_is_written_as_shown() {
-    let event = event!(Level::Info, target: "shop", "user {user} paid", user = "ada").with_timestamp(event("").timestamp());
+    let event =
+        event!(Level::Info, target: "shop", "user {user} paid", user = "ada").with_timestamp(event("").timestamp());
     let expected = r#"{"@t":"2026-11-21T21:19:00.123456789Z","@mt":"user {user} paid","@i":"90fe565f","SourceContext":"shop","user":"ada"}"#;
     assert_eq!(line(&event), expected);
 }

@@ -132,7 +132,7 @@ fn write(folder: &Path, name: &str, mut format: impl Format, events: &[Event]) {
     let mut out = Vec::new();
     // Twice: the second time call sites are known.
     for event in events.iter().chain(events) {
-        format.write(&Record::from(event), &mut out);
+        format.format(&Record::from(event), &mut out);
     }
     fs::write(folder.join(name), out).expect("the folder takes files");
 }

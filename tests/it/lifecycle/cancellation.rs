@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use futures::executor::block_on;
-use logweir::{State, Logger, Pipeline};
+use logweir::{Logger, Pipeline, State};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -48,7 +48,8 @@ async fn after_its_grace_the_logger_has_the_shutdown_timeout() {
     let probe = Probe::open_for(0);
     let token = CancellationToken::new();
     let builder = quiet().cancel_on(token.clone()).grace_period(10 * SECOND).shutdown_timeout(4 * SECOND);
-    let logger = builder.sink("stuck", Pipeline::new(probe.clone()).timeout(LONG)).start_on(&Handle::current()).unwrap();
+    let logger =
+        builder.sink("stuck", Pipeline::new(probe.clone()).timeout(LONG)).start_on(&Handle::current()).unwrap();
     emit(&logger, 3);
     token.cancel();
     probe.until(|calls| calls.writes == 1).await;
@@ -80,7 +81,8 @@ fn under_load_a_cancelled_logger_still_flushes_at_every_interval() {
     drop(probe.memory.clone().capacity(0));
     let token = CancellationToken::new();
     let builder = Logger::builder().lanes(2).queue_capacity(64).flush_interval(Duration::from_millis(5));
-    let logger = builder.cancel_on(token.clone()).grace_period(10 * LONG).sink("slow", Slow(probe.clone())).start().unwrap();
+    let logger =
+        builder.cancel_on(token.clone()).grace_period(10 * LONG).sink("slow", Slow(probe.clone())).start().unwrap();
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..2 {

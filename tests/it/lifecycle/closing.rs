@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::executor::block_on;
-use logweir::{WhenFull, DropReason, Event, State, Level, Logger, Overflow, Pipeline};
+use logweir::{DropReason, Event, Level, Logger, Overflow, Pipeline, State, WhenFull};
 use tokio::runtime::Handle;
 
 use crate::support::Probe;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::executor::block_on;
-use logweir::{Batch, DropReason, State, Pipeline, Sink, SinkError, async_trait};
+use logweir::{Batch, DropReason, Pipeline, Sink, SinkError, State, async_trait};
 use tokio::runtime::{self, Handle};
 
 use crate::support::Probe;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use futures::executor::block_on;
 use logweir::sink::SinkErrorKind;
-use logweir::{Batch, State, Logger, Pipeline, Sink, SinkError, async_trait};
+use logweir::{Batch, Logger, Pipeline, Sink, SinkError, State, async_trait};
 use tokio::runtime::{Handle, Runtime};
 
 use crate::support::{Probe, Slow};
@@ -237,7 +237,8 @@ fn a_flush_ends_while_events_come_faster_than_the_sink_takes_them() {
 #[tokio::test(start_paused = true)]
 async fn a_dropped_flush_harms_nothing() {
     let probe = Probe::open_for(0);
-    let logger = quiet().sink("stuck", Pipeline::new(probe.clone()).timeout(LONG)).start_on(&Handle::current()).unwrap();
+    let logger =
+        quiet().sink("stuck", Pipeline::new(probe.clone()).timeout(LONG)).start_on(&Handle::current()).unwrap();
     emit(&logger, 1);
     for _ in 0..300 {
         assert!(logger.flush(LONG).now_or_never().is_none());
@@ -264,7 +265,8 @@ async fn a_flush_after_the_shutdown_returns_at_once_and_has_nothing_pending() {
 #[tokio::test(start_paused = true)]
 async fn a_flush_begun_before_the_shutdown_is_answered_by_it() {
     let probe = Probe::open_for(0);
-    let logger = quiet().sink("probe", Pipeline::new(probe.clone()).timeout(LONG)).start_on(&Handle::current()).unwrap();
+    let logger =
+        quiet().sink("probe", Pipeline::new(probe.clone()).timeout(LONG)).start_on(&Handle::current()).unwrap();
     emit(&logger, 5);
     let mut flush = pin!(logger.flush(LONG));
     assert!(poll_once(flush.as_mut()).is_pending());

@@ -28,7 +28,8 @@ fn the_last_handle_dropped_ends_the_logger_in_the_background_and_it_delivers() {
 async fn the_last_handle_dropped_gives_a_hung_sink_the_shutdown_timeout() {
     let probe = Probe::open_for(0);
     let builder = quiet().shutdown_timeout(3 * SECOND);
-    let logger = builder.sink("stuck", Pipeline::new(probe.clone()).timeout(LONG)).start_on(&Handle::current()).unwrap();
+    let logger =
+        builder.sink("stuck", Pipeline::new(probe.clone()).timeout(LONG)).start_on(&Handle::current()).unwrap();
     emit(&logger, 1);
     drop(logger);
     let writes = probe.writes.clone();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use logweir::error::Diagnostic;
 use logweir::sink::NullSink;
-use logweir::{Builder, DropReason, State, Logger, ShutdownReport};
+use logweir::{Builder, DropReason, Logger, ShutdownReport, State};
 use tokio::runtime::{self, Runtime};
 
 use crate::support::Probe;

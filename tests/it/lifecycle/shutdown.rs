@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::executor::block_on;
 use logweir::sink::NullSink;
-use logweir::{WhenFull, DropReason, Event, State, Level, Pipeline, error};
+use logweir::{DropReason, Event, Level, Pipeline, State, WhenFull, error};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use logweir::sink::SinkErrorKind;
 use logweir::sink::MemorySink;
+use logweir::sink::SinkErrorKind;
 use logweir::{DropReason, Level, Pipeline, info, log};
 
 use crate::support::once;

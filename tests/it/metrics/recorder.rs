@@ -126,6 +126,7 @@ async fn what_a_recorder_logs_as_the_flush_task_brings_it_up_to_date_does_not_en
 #[test]
 fn both_recorders_at_once_are_refused() {
     let recorder = DebuggingRecorder::new();
-    let error = quiet("two").prometheus(ANY_PORT).metrics_recorder(&recorder).sink("null", NullSink).start().unwrap_err();
+    let error =
+        quiet("two").prometheus(ANY_PORT).metrics_recorder(&recorder).sink("null", NullSink).start().unwrap_err();
     assert_eq!(error.option(), Some("metrics"));
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use logweir::{DropReason, State, Level, Logger, Overflow, Pipeline, trace, warn};
+use logweir::{DropReason, Level, Logger, Overflow, Pipeline, State, trace, warn};
 
 use crate::support::{
     Answer, OrderSink, PATIENCE, ScriptedSink, balance, balance_stats, builder, emit_numbers, end, heavy, number, once,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use logweir::{WhenFull, Event, Level, LevelFilter, Logger, Pipeline, info, warn};
+use logweir::{Event, Level, LevelFilter, Logger, Pipeline, WhenFull, info, warn};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, advance, timeout};
 
@@ -151,7 +151,9 @@ async fn a_shutdown_begins_while_others_keep_logging_events_with_times_of_their_
         async move {
             loop {
                 // Long past, so within every drain's cut.
-                (0..2).for_each(|n| logger.emit(number(n).with_timestamp(std::time::UNIX_EPOCH + Duration::from_secs(1))));
+                (0..2).for_each(|n| {
+                    logger.emit(number(n).with_timestamp(std::time::UNIX_EPOCH + Duration::from_secs(1)))
+                });
                 tokio::task::yield_now().await;
             }
         }

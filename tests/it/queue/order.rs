@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use logweir::{WhenFull, Level, Logger, Overflow, Pipeline};
+use logweir::{Level, Logger, Overflow, Pipeline, WhenFull};
 
 use crate::support::{
     OrderSink, PATIENCE, ScriptedSink, balance, balance_stats, builder, emit_numbers, end, number, start,

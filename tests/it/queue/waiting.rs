@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use logweir::error::TryEmitError;
-use logweir::{WhenFull, DropReason, Overflow, Pipeline};
+use logweir::{DropReason, Overflow, Pipeline, WhenFull};
 use tokio::time::{Instant, timeout};
 
 use crate::support::{

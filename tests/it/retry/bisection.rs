@@ -11,7 +11,8 @@ use super::{Told, ends};
 async fn a_rejected_batch_is_halved_down_to_the_poison_and_the_rest_is_delivered_in_order() {
     let sink = ScriptedSink::always(Answer::Poison(&[3, 7, 8]));
     let told = Told::default();
-    let pipeline = Pipeline::new(sink.clone()).breaker(Breaker::default().failure_threshold(1)).on_breaker(told.callback());
+    let pipeline =
+        Pipeline::new(sink.clone()).breaker(Breaker::default().failure_threshold(1)).on_breaker(told.callback());
     let logger = start(builder().batch_size(16).sink("sink", pipeline)).await;
     emit_numbers(&logger, 0..32);
     let report = end(&logger, &[("sink", &sink)]).await;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use logweir::error::Diagnostic;
-use logweir::sink::{SinkErrorKind, FileSink, Rolling};
-use logweir::{WhenFull, Overflow, Pipeline, Sink, info};
+use logweir::sink::{FileSink, Rolling, SinkErrorKind};
+use logweir::{Overflow, Pipeline, Sink, WhenFull, info};
 
 use super::{Clock, DAY, MIDNIGHT, PATIENCE, all_lines, folder, names, open, text, write};
 use crate::children::Plain;

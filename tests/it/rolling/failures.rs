@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use logweir::sink::{SinkErrorKind, FileSink, OpenError, Rolling, MaintenanceError, MaintenanceTask};
+use logweir::sink::{FileSink, MaintenanceError, MaintenanceTask, OpenError, Rolling, SinkErrorKind};
 use logweir::{Logger, Sink};
 
 use super::{Clock, DAY, MIDNIGHT, all_lines, batch, folder, names, open, write};

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use logweir::sink::{SinkErrorKind, FileSink, Rolling};
+use logweir::sink::{FileSink, Rolling, SinkErrorKind};
 use logweir::{Breaker, DropReason, Logger, Overflow, Pipeline, Retry, ShutdownReport, info};
 
 use super::{PATIENCE, all_lines, folder, names};

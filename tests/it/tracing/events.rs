@@ -297,7 +297,7 @@ async fn every_format_shows_the_message_and_the_fields_of_each_event() {
         async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
             let (mut json, mut text) = (Json::new(), Text::new());
             let write =
-                |format: &mut dyn Format, record: &Record<'_>| format.write(record, &mut self.0.lock().unwrap());
+                |format: &mut dyn Format, record: &Record<'_>| format.format(record, &mut self.0.lock().unwrap());
             for record in batch.iter() {
                 write(&mut json, &record);
                 write(&mut text, &record);
