@@ -27,7 +27,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use logweir::sink::NullSink;
-use logweir::{Builder, Event, Level, Logger, Overflow, event, info};
+use logweir::{Builder, Event, Level, Logger, Overflow, info, new_event};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::coop::unconstrained;
@@ -84,7 +84,7 @@ fn emit_full(logger: &Logger, number: u64) {
 
 #[inline(never)]
 fn emit_bare(events: &mpsc::Sender<Event>, number: u64) -> bool {
-    let event = event!(
+    let event = new_event!(
         Level::Info,
         "request served",
         user_id = black_box(number),

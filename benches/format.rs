@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use logweir::event::Record;
 use logweir::format::{Clef, DottedKeys, Json, Logfmt, Text};
-use logweir::{Event, Format, Level, event};
+use logweir::{Event, Format, Level, new_event};
 
 const ROUNDS: usize = 41;
 const BATCHES: usize = 40;
@@ -49,7 +49,7 @@ fn main() {
 }
 
 fn event(i: u64) -> Event {
-    event!(
+    new_event!(
         Level::Info,
         target: "checkout::api",
         "request served",

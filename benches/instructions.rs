@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use logweir::format::Json;
 use logweir::sink::NullSink;
-use logweir::{Breaker, Event, Format, Level, LevelFilter, Logger, Overflow, Pipeline, Retry, debug, event, info};
+use logweir::{Breaker, Event, Format, Level, LevelFilter, Logger, Overflow, Pipeline, Retry, debug, info, new_event};
 use tokio::runtime;
 
 const CAPACITY: usize = 1 << 16;
@@ -59,7 +59,7 @@ fn emit(events: u64) {
 
 /// One line of JSON.
 fn json(events: u64) {
-    let event: Event = event!(
+    let event: Event = new_event!(
         Level::Info,
         "request served",
         user_id = 7_u64,

@@ -7,7 +7,7 @@ use std::io;
 
 use logweir::event::Record;
 use logweir::format::{Clef, DottedKeys, Json, Key, Logfmt, Text};
-use logweir::{Event, Format, Level, err, event};
+use logweir::{Event, Format, Level, err, new_event};
 
 fn main() {
     show("Text", Text::new());
@@ -25,8 +25,8 @@ fn main() {
 fn events() -> [Event; 2] {
     let error = io::Error::other(Refused(io::Error::from(io::ErrorKind::ConnectionReset)));
     [
-        event!(Level::Info, target: "shop", "user {user} paid {amount:.2}", user = "ada", amount = 9.5, http.status = 200),
-        event!(Level::Error, target: "shop", "order not stored", sql = "INSERT\nINTO orders", error = err(&error)),
+        new_event!(Level::Info, target: "shop", "user {user} paid {amount:.2}", user = "ada", amount = 9.5, http.status = 200),
+        new_event!(Level::Error, target: "shop", "order not stored", sql = "INSERT\nINTO orders", error = err(&error)),
     ]
 }
 

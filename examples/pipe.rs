@@ -331,7 +331,7 @@ impl Pump {
             // A character that was cut in two is no fault of the input.
             Err(error) => (String::from_utf8_lossy(&self.line), self.skipped > 0 && error.error_len().is_none()),
         };
-        let event = Event::dynamic(Level::Info, TARGET, &text).with("line", self.lines + 1);
+        let event = Event::new(Level::Info, TARGET, &text).with("line", self.lines + 1);
         self.logger.emit_wait(event).await?;
 
         self.lines += 1;

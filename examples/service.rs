@@ -38,7 +38,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use logweir::format::Json;
 use logweir::sink::{ConsoleSink, FileSink};
-use logweir::{Level, Logger, Overflow, Pipeline, ShutdownReport, WhenFull, debug, err, event};
+use logweir::{Level, Logger, Overflow, Pipeline, ShutdownReport, WhenFull, debug, err, new_event};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -188,7 +188,7 @@ impl Service {
             400..500 => Level::Warn,
             _ => Level::Error,
         };
-        let mut line = event!(
+        let mut line = new_event!(
             level,
             "{method} {path} {status}",
             method = request.method().as_str(),

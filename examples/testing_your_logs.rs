@@ -66,7 +66,7 @@ mod tests {
     use std::sync::LazyLock;
 
     use logweir::testing::{Capture, capture};
-    use logweir::{Level, correlation_id, in_scope};
+    use logweir::{CorrelationId, Level, in_scope};
 
     use super::*;
 
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_an_error_with_its_cause() {
-        let test = correlation_id();
+        let test = CorrelationId::new();
         let logs = &*GLOBAL;
         in_scope(fields![test], || assert_eq!(load("/does/not/exist"), None));
         let error = logs.select().field("test", test).exactly_one();
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_there_logs_nothing() {
-        let test = correlation_id();
+        let test = CorrelationId::new();
         let logs = &*GLOBAL;
         in_scope(fields![test], || assert!(load("Cargo.toml").is_some()));
         logs.select().field("test", test).assert_none();

@@ -81,10 +81,10 @@
 //! the same for `?` out of `main`, [`Logger::shutdown_on_signal`] for a program that SIGINT or SIGTERM ends.
 //!
 //! # What happens when something panics?
-//! In a thread or task of yours: nothing, unless [`panic_hook`] is installed, which logs it as `Fatal` and waits for a
+//! In a thread or task of yours: nothing, unless [`Logger::install_panic_hook`] is called, which logs it as `Fatal` and waits for a
 //! moment until that is delivered. In a sink, a format or a callback: it is caught, counted and reported. If a task of the
 //! logger's own ends (by a bug here, or in a [`metrics`](Builder::metrics) recorder), the logger does: further events are
-//! refused (`worker_gone`), the other sinks get what there is, [`Logger::health`] and one report say so.
+//! refused (`task_failed`), the other sinks get what there is, [`Logger::health`] and one report say so.
 //!
 //! # What becomes of files that grow?
 //! [`sink::Rolling`] begins others by time and size, deletes old ones and compresses the rest, on a thread of its own. A file
@@ -114,12 +114,12 @@
 //! yours. Console and file block threads that they own and that never keep the process alive.
 //!
 //! # Macros
-//! [`trace!`], [`debug!`], [`info!`], [`warn!`], [`error!`], [`fatal!`] and [`log!`] emit, [`event!`] gives the event to
+//! [`trace!`], [`debug!`], [`info!`], [`warn!`], [`error!`], [`fatal!`] and [`log!`] emit, [`new_event!`] gives the event to
 //! you. A template that does not parse, or a hole without its field, does not compile.
 //!
 //! # What belongs together?
 //! [`scope`](scope()) gives its fields to everything that a task logs, [`Logger::with`] to what goes through a handle,
-//! [`Builder::enrich`] and [`Builder::enrich_with`] to everything. [`correlation_id`] names a request.
+//! [`Builder::enrich`] and [`Builder::enrich_with`] to everything. [`CorrelationId`] names a request.
 //!
 //! # What must not be in a log?
 //! [`Builder::redact`] hides fields by name, [`Sensitive`] values by type, both before the queue.
@@ -188,12 +188,12 @@ pub mod docs;
 
 pub use async_trait::async_trait;
 pub use builder::{BuildError, Builder};
-pub use context::correlation_id::{CorrelationId, correlation_id};
+pub use context::correlation_id::CorrelationId;
 pub use context::scope::{Scope, current_scope, in_scope, scope};
 pub use context::suppress::suppress;
 pub use event::{Batch, Event, Level, LevelFilter, Sensitive, Value, err};
 pub use format::Format;
-pub use lifecycle::{PanicHook, ShutdownGuard, panic_hook};
+pub use lifecycle::{PanicHook, ShutdownGuard};
 pub use logger::Logger;
 pub use pipeline::{Breaker, BreakerState, Pipeline, Retry, WhenFull};
 pub use queue::Overflow;

@@ -224,8 +224,8 @@ impl<'r> Builder<'r> {
     /// they are in no book but [`SinkStats::notices`](crate::stats::SinkReport::notices). One that cannot be written is
     /// made up for by the next, after twice the time, and again twice, up to 1024 times. The last one comes as the sink
     /// closes. A sink is told nothing while its breaker is open, nor in the last fifth of a shutdown if it has a fallback.
-    pub fn notice_interval(mut self, interval: Duration) -> Self {
-        self.notice_interval = interval;
+    pub fn notice_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.notice_interval = interval.into().unwrap_or(Duration::MAX);
         self
     }
 

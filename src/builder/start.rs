@@ -67,7 +67,7 @@ impl Builder<'_> {
     /// Starts the logger on a runtime of yours, for a test with a paused clock, or to have no extra thread. The runtime
     /// needs its timers (`enable_time`), and with [`Builder::prometheus`] its I/O (`enable_io`).
     ///
-    /// If the runtime is dropped before the logger is shut down, what is pending is lost (`runtime_gone`) and said so
+    /// If the runtime is dropped before the logger is shut down, what is pending is lost (`runtime_dropped`) and said so
     /// once. On a current-thread runtime the logger moves on only while that runtime does.
     ///
     /// # Errors

@@ -196,7 +196,8 @@ pub(super) mod tests {
     use crate::event::{Event, Level, Record};
 
     fn written(options: &FormatOptions) -> String {
-        let event = Event::dynamic_at(Level::Warn, "shop", "paid", Some("shop::till"), Some("shop.rs"), Some(7))
+        let event = Event::new(Level::Warn, "shop", "paid")
+            .with_source(Some("shop::till"), Some("shop.rs"), Some(7))
             .with("cents", 950)
             .with("http.status", 200)
             .with("note", "x".repeat(60))

@@ -30,7 +30,7 @@ thread_local! {
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use logweir::{Logger, correlation_id, fields, info, scope};
+/// use logweir::{Logger, CorrelationId, fields, info, scope};
 /// # let memory = logweir::sink::MemorySink::new();
 /// # let logger = Logger::builder().sink("memory", memory.clone()).start()?;
 ///
@@ -38,7 +38,7 @@ thread_local! {
 ///     info!(logger: logger, "charged {amount}", amount = 12); // carries `request_id`, knows nothing of it
 /// }
 ///
-/// scope(fields![request_id = correlation_id(), route = "/pay"], async {
+/// scope(fields![request_id = CorrelationId::new(), route = "/pay"], async {
 ///     charge(&logger).await;
 /// })
 /// .await;
@@ -62,7 +62,7 @@ thread_local! {
 /// # Cost
 /// The fields are encoded once, here. The first event of each logger (and of each handle with fields of its own) makes
 /// the context, which is charged to that logger's memory as that of `Logger::with` is; if there is no room, its events are
-/// refused (`bytes`) until there is. Every other event takes a reference count. Who is in no scope pays nothing.
+/// refused (`memory`) until there is. Every other event takes a reference count. Who is in no scope pays nothing.
 ///
 /// # Cancel safety
 /// As the future's own.

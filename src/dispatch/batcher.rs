@@ -128,7 +128,7 @@ mod tests {
     const ANY: usize = usize::MAX;
 
     fn event(nanos: u64) -> Event {
-        Event::dynamic(Level::Info, "t", "m").with_timestamp(UNIX_EPOCH + Duration::from_nanos(nanos))
+        Event::new(Level::Info, "t", "m").with_timestamp(UNIX_EPOCH + Duration::from_nanos(nanos))
     }
 
     /// Lanes as lists of times; taken from the front.

@@ -18,7 +18,7 @@ impl Event {
         self.fields.push_format(kind, write);
     }
 
-    /// As [`Event::with`].
+    /// Adds a field, unless the event has one of that name.
     pub(crate) fn add(&mut self, name: &str, value: Value<'_>) {
         if !self.layer().has(name) {
             self.fields.push_named(name, value);

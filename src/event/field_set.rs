@@ -37,7 +37,7 @@ impl FieldSet {
         FieldSet(event)
     }
 
-    /// Adds a field. A name that is there keeps the value it has.
+    /// Adds a field, or sets the value of the field of that name: the last value wins.
     pub fn with(self, name: &str, value: impl ToValue) -> Self {
         FieldSet(self.0.with(name, value))
     }

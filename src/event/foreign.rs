@@ -46,7 +46,7 @@ impl Event {
         is_new
     }
 
-    /// As [`Event::dynamic_at`], without a message made before: it is written straight into the event.
+    /// Like [`Event::new`] and [`Event::with_source`], but writes the message straight into the event.
     #[cfg(feature = "log")]
     pub(crate) fn dynamic_format(
         level: Level,
@@ -57,7 +57,7 @@ impl Event {
         line: Option<u32>,
     ) -> Self {
         if let Some(message) = message.as_str() {
-            return Event::dynamic_at(level, target, message, module, file, line);
+            return Event::new(level, target, message).with_source(module, file, line);
         }
         let mut fields = Encoded::new(level as u8 | DYNAMIC);
         fields.push(target.to_value());

@@ -58,9 +58,10 @@ static DYNAMIC_SITE: Callsite = Callsite::new("", "", "", 0, Template::new("", &
 
 /// One thing that happened: a level, a time, a message template and typed fields.
 ///
-/// Made by the macros ([`event!`](crate::event!) gives it to you, the others emit it), or by [`Event::dynamic`] where
+/// Made by the macros ([`new_event!`](crate::new_event!) gives it to you, the others emit it), or by [`Event::new`] where
 /// nothing is known when the program compiles. It is 128 bytes by value; fields beyond about 94 bytes move to the heap.
 #[derive(Clone)]
+#[must_use = "an event does nothing until a logger emits it"]
 pub struct Event {
     callsite: &'static Callsite,
     /// Nanoseconds since the Unix epoch, 0 until emitted.
@@ -79,37 +80,46 @@ impl Event {
     }
 
     #[doc(hidden)]
-    pub fn __left_out(&mut self, events: u64) {
+    pub fn __sampled_out(&mut self, events: u64) {
         if events > 0 && !self.layer().has(SAMPLED_OUT) {
             self.fields.push_named(SAMPLED_OUT, Value::U64(events));
         }
     }
 
-    /// An event whose target and message are not known when the program compiles. The message is text, not a template.
-    pub fn dynamic(level: Level, target: &str, message: &str) -> Self {
-        Event::dynamic_at(level, target, message, None, None, None)
-    }
-
-    /// As [`Event::dynamic`], with the place in the source it came from.
-    pub fn dynamic_at(
-        level: Level,
-        target: &str,
-        message: &str,
-        module: Option<&str>,
-        file: Option<&str>,
-        line: Option<u32>,
-    ) -> Self {
+    /// Creates an event whose target and message are not known when the program compiles. The message is text, not a
+    /// template.
+    pub fn new(level: Level, target: &str, message: &str) -> Self {
         let mut fields = Encoded::new(level as u8 | DYNAMIC);
-        for value in [target.to_value(), message.to_value(), module.to_value(), file.to_value(), line.to_value()] {
-            fields.push(value);
+        fields.push(target.to_value());
+        fields.push(message.to_value());
+        // Module, file and line.
+        for _ in 2..DYNAMIC_HEADER {
+            fields.push(Value::Null);
         }
         Event { callsite: &DYNAMIC_SITE, timestamp: 0, context: None, fields }
     }
 
-    /// Adds a field. A name the event already has keeps the value it has.
+    /// Sets the place in the source it came from. An event that a macro created keeps the place of its call.
+    #[must_use = "returns the event with the source"]
+    pub fn with_source(mut self, module: Option<&str>, file: Option<&str>, line: Option<u32>) -> Self {
+        if self.is_dynamic() {
+            let source = [module.to_value(), file.to_value(), line.to_value()];
+            self.fields = self.fields.with_values(2, source, DYNAMIC_HEADER);
+        }
+        self
+    }
+
+    /// Adds a field, or sets the value of the field of that name: the last value wins.
     #[must_use = "returns the event with the field"]
     pub fn with(mut self, name: &str, value: impl ToValue) -> Self {
-        self.add(name, value.to_value());
+        let value = value.to_value();
+        match self.layer().position(|(own, _)| own == name) {
+            None => self.fields.push_named(name, value),
+            Some(field) => {
+                let header = self.header_len();
+                self.fields = self.fields.with_values(header + field, [value], header + self.callsite.names.len());
+            }
+        }
         self
     }
 
@@ -159,7 +169,7 @@ impl Event {
         }
     }
 
-    /// The message template, as written in the call; none for an [`Event::dynamic`] and where a library's call site
+    /// The message template, as written in the call; none for an [`Event::new`] and where a library's call site
     /// gives only the finished message.
     pub fn template(&self) -> Option<&'static str> {
         (self.header_len() == 0).then_some(self.callsite.template.text)

@@ -46,7 +46,7 @@ use crate::event::{Callsite, Message, Record, Value};
 /// use logweir::format::Logfmt;
 /// use logweir::{Event, Format, Level};
 ///
-/// let event = Event::dynamic(Level::Warn, "shop", "late").with("user name", "ada \"l\"").with("ts", 1);
+/// let event = Event::new(Level::Warn, "shop", "late").with("user name", "ada \"l\"").with("ts", 1);
 /// let mut out = Vec::new();
 /// Logfmt::new().write(&Record::from(&event), &mut out);
 /// assert_eq!(

@@ -32,7 +32,7 @@
 //!     }
 //! }
 //!
-//! let event = Event::dynamic(Level::Info, "shop", "order\npaid").with("cents", 950);
+//! let event = Event::new(Level::Info, "shop", "order\npaid").with("cents", 950);
 //! let mut out = Vec::new();
 //! Piped.write(&Record::from(&event), &mut out);
 //! assert_eq!(out, b"INFO|shop|order\\npaid|cents=950\n");
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_name_is_written_once_with_the_event_before_the_context_before_the_enrichment() {
-        let mut event = Event::dynamic(Level::Info, "t", "m").with("a", "event").with("level", "event");
+        let mut event = Event::new(Level::Info, "t", "m").with("a", "event").with("level", "event");
         event.set_context(Some(context(&[("a", "context"), ("b", "context"), ("level", "context")])));
         let enrichment = context(&[("a", "logger"), ("b", "logger"), ("c", "logger"), ("level_", "logger")]);
         let batch = Batch::new(Arc::new([event]), Some(enrichment));
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn an_event_that_was_cut_says_so() {
-        let mut event = Event::dynamic(Level::Info, "t", "m").with("k", "x".repeat(1000)).with("truncated", "mine");
+        let mut event = Event::new(Level::Info, "t", "m").with("k", "x".repeat(1000)).with("truncated", "mine");
         assert!(event.limit(200));
         let record = Record::from(&event);
         let text = format(&mut Text::new(), &record);

@@ -6,4 +6,4 @@ mod panic_hook;
 mod signal;
 
 pub use guard::ShutdownGuard;
-pub use panic_hook::{PanicHook, panic_hook};
+pub use panic_hook::PanicHook;

@@ -22,20 +22,22 @@ use crate::runtime::Host;
 const WAIT_INTERVAL: Duration = Duration::from_secs(1);
 const TARGET: &str = "panic";
 
-/// Logs every panic of the process as `Fatal`: [`PanicHook::new`] with its defaults, installed.
-///
-/// ```no_run
-/// # fn main() -> Result<(), logweir::BuildError> {
-/// let logger = logweir::Logger::builder().sink("console", logweir::sink::ConsoleSink::stdout()).start()?;
-/// logweir::panic_hook(&logger);
-/// # Ok(())
-/// # }
-/// ```
-///
-/// # Panics
-/// On a thread that is panicking, as [`std::panic::set_hook`] does.
-pub fn panic_hook(logger: &Logger) {
-    PanicHook::new(logger).install();
+impl Logger {
+    /// Logs every panic of the process as `Fatal`: installs a [`PanicHook`] with its defaults.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), logweir::BuildError> {
+    /// let logger = logweir::Logger::builder().sink("console", logweir::sink::ConsoleSink::stdout()).start()?;
+    /// logger.install_panic_hook();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// On a thread that is panicking, as [`std::panic::set_hook`] does.
+    pub fn install_panic_hook(&self) {
+        PanicHook::new(self).install();
+    }
 }
 
 /// How panics are logged; see [`PanicHook::install`].
@@ -182,7 +184,7 @@ fn event(info: &PanicHookInfo<'_>, backtrace: bool) -> Event {
     let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let message = text.unwrap_or("a payload that is not text");
     let (file, line) = info.location().map(|at| (at.file(), at.line())).unzip();
-    let event = Event::dynamic_at(Level::Fatal, TARGET, &format!("panicked: {message}"), None, file, line);
+    let event = Event::new(Level::Fatal, TARGET, &format!("panicked: {message}")).with_source(None, file, line);
     let current = thread::current();
     let event = event.with("thread", current.name().unwrap_or("unnamed"));
     let event = event.with("location", info.location().map(ToString::to_string));

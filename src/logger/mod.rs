@@ -45,7 +45,7 @@ impl Logger {
     /// A logger whose events carry one more field, and all of this one's.
     ///
     /// The fields are encoded once, here. A name that is there already gets the new value. If the memory for contexts
-    /// (at most half of the queue's byte account) is used up, events of the new logger are refused (`bytes`).
+    /// (at most half of the queue's byte account) is used up, events of the new logger are refused (`memory`).
     pub fn with(&self, key: &str, value: impl ToValue) -> Logger {
         self.in_context(SharedFields::extend(self.context.as_deref(), key, value.to_value()))
     }

@@ -15,7 +15,7 @@ use tokio::task::yield_now;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn event() -> Event {
-    Event::dynamic(Level::Info, "t", "late")
+    Event::new(Level::Info, "t", "late")
 }
 
 fn assert_delivered(report: &ShutdownReport, memory: &MemorySink) {

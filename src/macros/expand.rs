@@ -13,13 +13,13 @@
 macro_rules! __logweir {
     // Prefixes.
     ({event $level:tt $logger:tt $target:tt $sample:tt} logger: $($rest:tt)*) => {
-        ::core::compile_error!("`event!` emits nothing, so it takes no `logger:`")
+        ::core::compile_error!("`new_event!` emits nothing, so it takes no `logger:`")
     };
     ({event $level:tt $logger:tt $target:tt $sample:tt} every: $($rest:tt)*) => {
-        ::core::compile_error!("`event!` emits nothing, so it takes no `every:`")
+        ::core::compile_error!("`new_event!` emits nothing, so it takes no `every:`")
     };
     ({event $level:tt $logger:tt $target:tt $sample:tt} at_most: $($rest:tt)*) => {
-        ::core::compile_error!("`event!` emits nothing, so it takes no `at_most:`")
+        ::core::compile_error!("`new_event!` emits nothing, so it takes no `at_most:`")
     };
     ({$what:ident $level:tt [] $target:tt $sample:tt} logger: $logger:expr, $($rest:tt)*) => {
         $crate::__logweir!({$what $level [$logger] $target $sample} $($rest)*)
@@ -183,7 +183,7 @@ macro_rules! __logweir {
                 let mut __logweir_event = $crate::Event::__new(&__LOGWEIR_SITE, __logweir_level);
                 let __logweir_to = &mut __logweir_event;
                 $($crate::__private::$how(__logweir_to, &$($value)+);)*
-                __logweir_event.__left_out(__logweir_left_out);
+                __logweir_event.__sampled_out(__logweir_left_out);
                 $logger.__emit(__logweir_event);
             }
         }

@@ -8,10 +8,10 @@ pub use value::*;
 /// Makes an [`Event`](crate::Event) without emitting it: the level, the template, the fields.
 ///
 /// ```
-/// use logweir::{Level, Value, event};
+/// use logweir::{Level, Value, new_event};
 ///
 /// let user = "ada";
-/// let event = event!(Level::Info, "{user} paid {amount:.2}", user, amount = 12.5, http.status = 200);
+/// let event = new_event!(Level::Info, "{user} paid {amount:.2}", user, amount = 12.5, http.status = 200);
 /// assert_eq!(event.message().to_string(), "ada paid 12.50");
 /// assert_eq!(event.fields().count(), 3);
 /// assert_eq!(event.fields().last(), Some(("http.status", Value::I64(200))));
@@ -24,8 +24,8 @@ pub use value::*;
 /// Before the template, in any order:
 ///
 /// * `target: "payments",` what filters go by: a constant, by default the path of the module.
-/// * `logger: expr,` where the event goes; not for `event!`, which emits nothing.
-/// * `every: n,` or `at_most: n, per: time,` thin out what is logged here; not for `event!`. See
+/// * `logger: expr,` where the event goes; not for `new_event!`, which emits nothing.
+/// * `every: n,` or `at_most: n, per: time,` thin out what is logged here; not for `new_event!`. See
 ///   [`info!`](crate::info#sampling).
 ///
 /// # Templates
@@ -39,8 +39,8 @@ pub use value::*;
 ///   A value the format does not suit is written plain. `{name,10:.2}` has both.
 ///
 /// ```
-/// # use logweir::{Level, event};
-/// let event = event!(Level::Info, "[{name,-6}|{n,6:x}] {{{ratio:.1}}}", name = "weir", n = 255, ratio = 0.25);
+/// # use logweir::{Level, new_event};
+/// let event = new_event!(Level::Info, "[{name,-6}|{n,6:x}] {{{ratio:.1}}}", name = "weir", n = 255, ratio = 0.25);
 /// assert_eq!(event.message().to_string(), "[weir  |    ff] {0.2}");
 /// ```
 ///
@@ -61,12 +61,12 @@ pub use value::*;
 /// expression's value), raw (`r#type` is the field `type`) or quoted (`"content-type" = "text/html"`).
 ///
 /// ```
-/// # use logweir::{Level, Value, event};
+/// # use logweir::{Level, Value, new_event};
 /// struct Request { path: String, r#type: u8 }
 ///
 /// let request = Request { path: "/".into(), r#type: 7 };
 /// let addr = std::net::Ipv4Addr::LOCALHOST;
-/// let event = event!(Level::Debug, "served", request.path, request.r#type, %addr, "x-y" = ?Some(1), none = None::<u8>);
+/// let event = new_event!(Level::Debug, "served", request.path, request.r#type, %addr, "x-y" = ?Some(1), none = None::<u8>);
 /// let fields: Vec<_> = event.fields().collect();
 /// assert_eq!(fields, [
 ///     ("request.path", Value::Str("/")),
@@ -79,7 +79,7 @@ pub use value::*;
 ///
 /// A `Display` or `Debug` that fails leaves what it wrote and a mark. One that panics panics here.
 #[macro_export]
-macro_rules! event {
+macro_rules! new_event {
     ($($call:tt)*) => { $crate::__logweir!({event [] [] [] []} $($call)*) };
 }
 
@@ -116,7 +116,7 @@ macro_rules! debug {
 ///
 /// Without a global logger, and without `logger:`, it does nothing. The fields are evaluated only when the event passes
 /// the logger's filter. `logger:` takes a [`Logger`](crate::Logger) or anything that dereferences to one, and does not
-/// move it. Templates, fields and `target:` are described at [`event!`](macro@crate::event).
+/// move it. Templates, fields and `target:` are described at [`new_event!`](macro@crate::new_event).
 ///
 /// ```no_run
 /// use logweir::{Logger, err, error, info};
@@ -172,7 +172,7 @@ macro_rules! fatal {
     ($($call:tt)*) => { $crate::__logweir!({emit [$crate::Level::Fatal] [] [] []} $($call)*) };
 }
 
-/// Named values, in the grammar of a log call's [fields](macro@crate::event#fields), for a [`scope`](crate::scope()) or
+/// Named values, in the grammar of a log call's [fields](macro@crate::new_event#fields), for a [`scope`](crate::scope()) or
 /// [`Logger::with_fields`](crate::Logger::with_fields): a [`FieldSet`](crate::event::FieldSet).
 ///
 /// ```

@@ -49,10 +49,10 @@ fn describe(recorder: &dyn Recorder) {
         ("logweir_events_suppressed_total", "Events logged by the logger's own tasks and sinks, which never enter."),
         ("logweir_events_sampled_total", "Events that `every:` or `at_most:` of their call left out."),
         ("logweir_notices_total", "Notices of losses, and of a sink's recovery, written in band."),
-        ("logweir_sink_delivered_events_total", "Events the sink said it has."),
-        ("logweir_sink_dropped_events_total", "Events lost on the way to the sink."),
-        ("logweir_sink_fallback_events_total", "Events the fallback delivered instead."),
-        ("logweir_sink_written_bytes_total", "Bytes written, as the sink counts them."),
+        ("logweir_sink_events_delivered_total", "Events the sink said it has."),
+        ("logweir_sink_events_dropped_total", "Events lost on the way to the sink."),
+        ("logweir_sink_events_fallback_total", "Events the fallback delivered instead."),
+        ("logweir_sink_bytes_written_total", "Bytes written, as the sink counts them."),
         ("logweir_sink_errors_total", "Failed calls of the sink."),
         ("logweir_sink_retries_total", "Writes tried again."),
     ];
@@ -64,7 +64,7 @@ fn describe(recorder: &dyn Recorder) {
         ("logweir_queue_capacity", "Events the queue holds at the most."),
         ("logweir_queue_bytes", "Heap bytes of queued events and living contexts."),
         ("logweir_memory_limit_bytes", "The memory budget."),
-        ("logweir_sink_unconfirmed_events", "Events whose write was given up without an answer."),
+        ("logweir_sink_events_unconfirmed", "Events whose write was given up without an answer."),
         ("logweir_sink_backlog_events", "Events waiting for the sink."),
         ("logweir_sink_backlog_bytes", "Memory pinned by events waiting for the sink or being written."),
         ("logweir_sink_breaker_state", "The sink's circuit breaker: 0 closed, 1 half-open, 2 open."),
@@ -191,13 +191,13 @@ impl LoggerMetrics {
 impl SinkMetrics {
     fn register(on: &Registrar<'_>, sink: &str) -> Self {
         SinkMetrics {
-            delivered: on.counter("logweir_sink_delivered_events_total", &[("sink", sink)]),
+            delivered: on.counter("logweir_sink_events_delivered_total", &[("sink", sink)]),
             dropped: DropReason::PER_SINK.map(|reason| {
-                on.counter("logweir_sink_dropped_events_total", &[("sink", sink), ("reason", reason.as_str())])
+                on.counter("logweir_sink_events_dropped_total", &[("sink", sink), ("reason", reason.as_str())])
             }),
-            fallback: on.counter("logweir_sink_fallback_events_total", &[("sink", sink)]),
-            unconfirmed: on.gauge("logweir_sink_unconfirmed_events", &[("sink", sink)]),
-            bytes: on.counter("logweir_sink_written_bytes_total", &[("sink", sink)]),
+            fallback: on.counter("logweir_sink_events_fallback_total", &[("sink", sink)]),
+            unconfirmed: on.gauge("logweir_sink_events_unconfirmed", &[("sink", sink)]),
+            bytes: on.counter("logweir_sink_bytes_written_total", &[("sink", sink)]),
             errors: SinkErrorKind::ALL
                 .map(|kind| on.counter("logweir_sink_errors_total", &[("sink", sink), ("kind", kind.as_str())])),
             retries: on.counter("logweir_sink_retries_total", &[("sink", sink)]),

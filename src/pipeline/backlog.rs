@@ -137,7 +137,7 @@ mod tests {
     use crate::event::{Event, Level};
 
     fn entry(events: usize, charge: usize) -> Entry {
-        let batch = (0..events).map(|_| Event::dynamic(Level::Info, "t", "m")).collect();
+        let batch = (0..events).map(|_| Event::new(Level::Info, "t", "m")).collect();
         Entry { batch, charge, upto: 0 }
     }
 

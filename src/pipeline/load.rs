@@ -113,7 +113,7 @@ mod tests {
     use crate::event::{Event, Level};
 
     fn load(events: usize) -> Load {
-        Load::new((0..events).map(|n| Event::dynamic(Level::Info, "t", &n.to_string())).collect())
+        Load::new((0..events).map(|n| Event::new(Level::Info, "t", &n.to_string())).collect())
     }
 
     fn first(load: &mut Load) -> Vec<String> {

@@ -188,9 +188,9 @@ impl Writer<'_> {
             return None;
         }
         let notice = match sink {
-            None => crate::event!(Level::Warn, target: TARGET, "{lost} events lost in the queue", lost),
+            None => crate::new_event!(Level::Warn, target: TARGET, "{lost} events lost in the queue", lost),
             Some(sink) => {
-                crate::event!(Level::Warn, target: TARGET, "{lost} events lost on the way to sink {sink}", lost, sink)
+                crate::new_event!(Level::Warn, target: TARGET, "{lost} events lost on the way to sink {sink}", lost, sink)
             }
         };
         let counted = drops.iter().fold(notice, |notice, (reason, count)| notice.with(reason.as_str(), count));
@@ -206,7 +206,7 @@ impl Writer<'_> {
             seconds => Value::U64(seconds),
         };
         stamped(if has_fallback {
-            crate::event!(
+            crate::new_event!(
                 Level::Warn,
                 target: TARGET,
                 "sink {sink} was unavailable for {seconds} s: {fallback} events to the fallback, {dropped} lost",
@@ -216,7 +216,7 @@ impl Writer<'_> {
                 dropped
             )
         } else {
-            crate::event!(
+            crate::new_event!(
                 Level::Warn,
                 target: TARGET,
                 "sink {sink} was unavailable for {seconds} s: {dropped} events lost",

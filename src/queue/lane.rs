@@ -253,7 +253,7 @@ mod tests {
     use std::task::Wake;
 
     fn event() -> Event {
-        Event::dynamic(Level::Info, "t", "m")
+        Event::new(Level::Info, "t", "m")
     }
 
     #[derive(Default)]

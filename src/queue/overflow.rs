@@ -12,7 +12,7 @@ pub enum Overflow {
     DropOldest,
     /// The new event is refused. Lost: `overflow_newest`.
     DropNewest,
-    /// The caller's thread waits this long for room, then the event is refused (`overflow_newest`, or `bytes` if it
+    /// The caller's thread waits this long for room, then the event is refused (`overflow_newest`, or `memory` if it
     /// was memory that was short).
     ///
     /// # Blocking

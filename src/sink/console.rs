@@ -362,7 +362,7 @@ mod tests {
     #[test]
     fn a_stream_that_is_not_ready_is_waited_for() {
         let mut lines = LineWriter::new(RetryWouldBlock(Box::new(Busy(0))), false);
-        let batch: Batch = [Event::dynamic(Level::Info, "t", "m")].into_iter().collect();
+        let batch: Batch = [Event::new(Level::Info, "t", "m")].into_iter().collect();
         lines.write(&batch, 0..1, &mut Text::new()).unwrap();
         assert!(lines.written() > 1);
     }
@@ -382,7 +382,7 @@ mod tests {
     fn a_batch_splits_into_runs_of_events_that_go_one_way() {
         use Level::{Error, Info, Warn};
         let batch: Batch =
-            [Info, Info, Warn, Error, Info].map(|level| Event::dynamic(level, "t", "m")).into_iter().collect();
+            [Info, Info, Warn, Error, Info].map(|level| Event::new(level, "t", "m")).into_iter().collect();
         let runs = |route: Route| {
             let mut start = 0;
             std::iter::from_fn(|| {

@@ -290,7 +290,7 @@ mod tests {
     }
 
     fn batch<const N: usize>(messages: [&str; N]) -> Batch {
-        messages.into_iter().map(|message| Event::dynamic(Level::Info, "t", message)).collect()
+        messages.into_iter().map(|message| Event::new(Level::Info, "t", message)).collect()
     }
 
     fn write(writer: &mut LineWriter<Scripted>, batch: &Batch) -> Result<(), SinkError> {

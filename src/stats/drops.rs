@@ -50,7 +50,7 @@ impl fmt::Debug for DropCounts {
     }
 }
 
-/// `none`, or `overflow_oldest 3, bytes 1`.
+/// `none`, or `overflow_oldest 3, memory 1`.
 impl fmt::Display for DropCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";

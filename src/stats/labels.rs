@@ -81,10 +81,10 @@ impl DropReason {
         match self {
             DropReason::OverflowNewest => "overflow_newest",
             DropReason::OverflowOldest => "overflow_oldest",
-            DropReason::Memory => "bytes",
+            DropReason::Memory => "memory",
             DropReason::Shed => "shed",
             DropReason::Closed => "closed",
-            DropReason::TaskFailed => "worker_gone",
+            DropReason::TaskFailed => "task_failed",
             DropReason::BacklogFull => "backlog_full",
             DropReason::Rejected => "rejected",
             DropReason::SinkFailed => "sink_failed",
@@ -92,7 +92,7 @@ impl DropReason {
             DropReason::BreakerOpen => "breaker_open",
             DropReason::Panicked => "panicked",
             DropReason::Deadline => "deadline",
-            DropReason::RuntimeDropped => "runtime_gone",
+            DropReason::RuntimeDropped => "runtime_dropped",
         }
     }
 }

@@ -44,7 +44,7 @@ pub struct SinkStats {
     /// Failed calls of the sink.
     pub errors: u64,
     /// Failed calls by [`SinkErrorKind`], in the order of [`SinkErrorKind::ALL`].
-    pub errors_by_kind: [u64; SinkErrorKind::ALL.len()],
+    pub(crate) errors_by_kind: [u64; SinkErrorKind::ALL.len()],
     /// The latest failure.
     pub last_error: Option<LastError>,
     /// Where the circuit breaker stands.

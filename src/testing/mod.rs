@@ -80,7 +80,7 @@ async fn cancels<S: Sink>(mut course: SinkScenario<S>) {
 }
 
 fn batch(events: usize) -> Batch {
-    (0..events).map(|n| Event::dynamic(Level::Info, "conformance", &format!("event {n}")).with("n", n as u64)).collect()
+    (0..events).map(|n| Event::new(Level::Info, "conformance", &format!("event {n}")).with("n", n as u64)).collect()
 }
 
 /// One sink's life.

@@ -119,12 +119,12 @@ complaints=$(promtool check metrics <"$work/page" 2>&1) || fail "promtool check 
 check "complaints of promtool check metrics" "${complaints:-none}" none
 
 until_true "Prometheus has $REQUESTS deliveries to the file" \
-    query_is 'logweir_sink_delivered_events_total{sink="file"}' "$REQUESTS"
+    query_is 'logweir_sink_events_delivered_total{sink="file"}' "$REQUESTS"
 check "deliveries to the file, asked of Prometheus" \
-    "$(query 'logweir_sink_delivered_events_total{sink="file"}')" "$REQUESTS"
+    "$(query 'logweir_sink_events_delivered_total{sink="file"}')" "$REQUESTS"
 check "events lost, asked of Prometheus" \
-    "$(query 'sum(logweir_events_refused_total) + sum(logweir_events_evicted_total) + sum(logweir_sink_dropped_events_total)')" 0
-bytes=$(query 'logweir_sink_written_bytes_total{sink="file"}')
+    "$(query 'sum(logweir_events_refused_total) + sum(logweir_events_evicted_total) + sum(logweir_sink_events_dropped_total)')" 0
+bytes=$(query 'logweir_sink_bytes_written_total{sink="file"}')
 
 kill -TERM "$service"
 status=0

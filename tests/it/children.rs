@@ -259,7 +259,7 @@ fn stalled(handler: &str) -> i32 {
     let builder =
         if handler.is_empty() { builder } else { builder.on_error(|trouble| eprintln!("handled: {trouble}")) };
     let logger = builder.start().unwrap();
-    logger.emit(Event::dynamic(Level::Info, "t", "x"));
+    logger.emit(Event::new(Level::Info, "t", "x"));
     // It does not come back.
     assert!(!logger.flush_blocking(LONG).unwrap().complete);
     0

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use logweir::event::ToValue;
-use logweir::{Event, Level, Value, err, event};
+use logweir::{Event, Level, Value, err, new_event};
 use proptest::prelude::*;
 
 /// The inline buffer holds 94 bytes; a few more, so that the spill is passed in every way.
@@ -162,8 +162,8 @@ fn every_kind_and_length_returns_from_every_fill() {
         for sample in samples() {
             let (filler, expected) = (filler(fill), [("v", &sample), ("after", &after), ("later", &later)]);
             let event = match &filler {
-                None => event!(Level::Info, "", v = sample, after),
-                Some(filler) => event!(Level::Info, "", filler, v = sample, after),
+                None => new_event!(Level::Info, "", v = sample, after),
+                Some(filler) => new_event!(Level::Info, "", filler, v = sample, after),
             };
             let filled = filler.as_ref().map(|filler| ("filler", filler));
             let expected: Vec<_> = filled.into_iter().chain(expected).collect();
@@ -205,9 +205,9 @@ fn every_formatting_returns_from_every_fill_whatever_pieces_it_comes_in() {
             let (display, debug) = (Sample::Str(text.clone()), Sample::Debug(text.clone()));
             for piece in [1, 7, 300] {
                 let pieces = Pieces(&text, piece);
-                let event = event!(Level::Info, "", filler, v = %pieces, after);
+                let event = new_event!(Level::Info, "", filler, v = %pieces, after);
                 assert_fields(&event, &[("filler", &filler), ("v", &display), ("after", &after)]);
-                let event = event!(Level::Info, "", filler, v = ?pieces, after);
+                let event = new_event!(Level::Info, "", filler, v = ?pieces, after);
                 assert_fields(&event, &[("filler", &filler), ("v", &debug), ("after", &after)]);
             }
         }
@@ -219,7 +219,7 @@ fn names_of_every_length_return_from_every_fill() {
     for fill in FILLS {
         for len in LENGTHS {
             let (name, message) = (text(len), text(fill));
-            let event = Event::dynamic(Level::Warn, "t", &message).with(&name, 7_u64).with("last-of-all", ());
+            let event = Event::new(Level::Warn, "t", &message).with(&name, 7_u64).with("last-of-all", ());
             assert_eq!(event.message().to_string(), message);
             assert_fields(&event, &[(&name, &Sample::U64(7)), ("last-of-all", &Sample::Null)]);
         }
@@ -229,7 +229,7 @@ fn names_of_every_length_return_from_every_fill() {
 #[test]
 fn a_text_of_megabytes_returns() {
     let long = Sample::Str(text(5 << 20));
-    let event = event!(Level::Info, "{b}", a = long, b = 1_u64);
+    let event = new_event!(Level::Info, "{b}", a = long, b = 1_u64);
     assert_fields(&event, &[("a", &long), ("b", &Sample::U64(1))]);
     assert_eq!(event.message().to_string(), "1");
 }
@@ -264,7 +264,7 @@ proptest! {
         line in any::<Option<u32>>(),
         fields in prop::collection::vec(("[a-f]{1,2}|.{0,300}", any_sample()), 0..24),
     ) {
-        let mut event = Event::dynamic_at(Level::Info, &target, &message, None, file.as_deref(), line);
+        let mut event = Event::new(Level::Info, &target, &message).with_source(None, file.as_deref(), line);
         let mut expected: Vec<(&str, &Sample)> = Vec::new();
         for (name, sample) in &fields {
             event = event.with(name, sample);
@@ -281,7 +281,7 @@ proptest! {
 
     #[test]
     fn any_values_of_a_call_site_return(a in any_sample(), b in any_sample(), c in any_sample(), d in any_sample()) {
-        let event = event!(Level::Debug, "{d}", a, b, text = %b.to_value(), c, d);
+        let event = new_event!(Level::Debug, "{d}", a, b, text = %b.to_value(), c, d);
         let text = Sample::Str(b.to_value().to_string());
         assert_fields(&event, &[("a", &a), ("b", &b), ("text", &text), ("c", &c), ("d", &d)]);
         prop_assert_eq!(event.message().to_string(), d.to_value().to_string());

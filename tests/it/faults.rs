@@ -145,7 +145,8 @@ impl Fault {
 
     fn pipeline(&self, sink: &ScriptedSink) -> Pipeline {
         let retry = Retry::default().initial_delay(MS).max_delay(MS).max_attempts(3);
-        let breaker = Breaker::default().failure_threshold(3).probe_delay(self.probe_after).cap(self.probe_after);
+        let breaker =
+            Breaker::default().failure_threshold(3).probe_delay(self.probe_after).max_probe_delay(self.probe_after);
         Pipeline::new(sink.clone()).timeout(10 * MS).retry(retry).breaker(breaker)
     }
 

@@ -224,8 +224,8 @@ async fn a_sink_gets_what_its_filter_passes_whatever_the_call_site_and_the_rest_
     let logger = start(builder().sink("all", all.clone()).sink("some", filtered)).await;
     from_many_call_sites(&logger);
     // No call site of its own: its target is its own.
-    logger.emit(Event::dynamic(Level::Info, "app::db::pool", "4"));
-    logger.emit(Event::dynamic(Level::Info, "other", "5"));
+    logger.emit(Event::new(Level::Info, "app::db::pool", "4"));
+    logger.emit(Event::new(Level::Info, "other", "5"));
     let report = end(&logger, &[("all", &all), ("some", &some)]).await;
     assert_eq!(all.seen(), 302);
     let expected: Vec<_> =
@@ -238,7 +238,7 @@ async fn a_sink_gets_what_its_filter_passes_whatever_the_call_site_and_the_rest_
 async fn a_sinks_filter_is_replaced_while_it_runs_for_all_that_is_not_handed_out() {
     let sink = ScriptedSink::new();
     let logger = start(builder().sink("file", Pipeline::new(sink.clone()).level(Level::Error))).await;
-    let emit = |message: &str| logger.emit(Event::dynamic(Level::Info, "app", message));
+    let emit = |message: &str| logger.emit(Event::new(Level::Info, "app", message));
     emit("0");
     assert!(logger.flush(PATIENCE).await.complete);
     emit("1");
@@ -281,8 +281,8 @@ fn what_is_wrong_with_a_sinks_filter_is_said_with_the_sink_the_directive_and_its
 async fn what_is_dropped_at_the_end_is_filtered_by_the_sinks_filter_first() {
     let sink = ScriptedSink::new();
     let logger = start(builder().sink("file", Pipeline::new(sink.clone()).filter("off,app=info"))).await;
-    logger.emit(Event::dynamic(Level::Info, "app", "0"));
-    logger.emit(Event::dynamic(Level::Info, "other", "1"));
+    logger.emit(Event::new(Level::Info, "app", "0"));
+    logger.emit(Event::new(Level::Info, "other", "1"));
     // Ended at once: nothing was handed out, and the books are closed by this call.
     let report = logger.shutdown(Duration::ZERO).await;
     report.check().unwrap();

@@ -22,7 +22,7 @@ use logweir::{Event, Format, Level, Value};
 use proptest::prelude::*;
 
 fn event(message: &str) -> Event {
-    Event::dynamic(Level::Info, "shop", message)
+    Event::new(Level::Info, "shop", message)
         .with_timestamp(SystemTime::UNIX_EPOCH + Duration::from_nanos(1_795_295_940_123_456_789))
 }
 
@@ -190,7 +190,7 @@ fn any_value() -> impl Strategy<Value = Any> {
 }
 
 fn any_event(target: &str, message: &str, fields: &[(String, Any)]) -> Event {
-    fields.iter().fold(Event::dynamic(Level::Warn, target, message), |event, (name, value)| match value {
+    fields.iter().fold(Event::new(Level::Warn, target, message), |event, (name, value)| match value {
         Any::Text(v) => event.with(name, v),
         Any::Debug(v) => event.with(name, Value::Debug(v)),
         Any::Json(v) => event.with(name, Value::Json(v)),

@@ -252,7 +252,7 @@ async fn a_sink_that_wants_under_a_quarter_of_a_batch_gets_copies() {
         let logger = start(eager().sink("all", Pipeline::new(all.clone()).timeout(NEVER)).sink("some", pipeline)).await;
         for n in 0..16 {
             let level = if n < wanted { Level::Warn } else { Level::Info };
-            logger.emit(Event::dynamic(level, "t", &n.to_string()));
+            logger.emit(Event::new(level, "t", &n.to_string()));
         }
         settle().await;
         let stats = logger.stats();

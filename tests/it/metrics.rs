@@ -105,10 +105,10 @@ fn expected(logger: &str, sinks: &[&str]) -> (BTreeSet<String>, BTreeSet<String>
     for level in ["trace", "debug", "info", "warn", "error", "fatal"] {
         add("events_accepted_total", format!(",level=\"{level}\""));
     }
-    for reason in ["overflow_newest", "bytes", "shed", "closed", "worker_gone"] {
+    for reason in ["overflow_newest", "memory", "shed", "closed", "task_failed"] {
         add("events_refused_total", format!(",reason=\"{reason}\""));
     }
-    for reason in ["overflow_oldest", "bytes"] {
+    for reason in ["overflow_oldest", "memory"] {
         add("events_evicted_total", format!(",reason=\"{reason}\""));
     }
     for sink in sinks {
@@ -118,7 +118,8 @@ fn expected(logger: &str, sinks: &[&str]) -> (BTreeSet<String>, BTreeSet<String>
         for name in ["unconfirmed_events", "backlog_events", "backlog_bytes", "breaker_state"] {
             add(&format!("sink_{name}"), format!(",sink=\"{sink}\""));
         }
-        let reasons = "backlog_full rejected sink_failed retries_exhausted breaker_open panicked deadline runtime_gone";
+        let reasons =
+            "backlog_full rejected sink_failed retries_exhausted breaker_open panicked deadline runtime_dropped";
         for reason in reasons.split(' ') {
             add("sink_dropped_events_total", format!(",sink=\"{sink}\",reason=\"{reason}\""));
         }
@@ -166,7 +167,7 @@ fn agree(page: &Page, name: &str, stats: &Stats) {
             assert_eq!(of(&format!("logweir_sink_{metric}{{{labels}}}")), booked, "{metric} of {labels}");
         }
         for reason in DropReason::PER_SINK {
-            let series = format!("logweir_sink_dropped_events_total{{{labels},reason=\"{reason}\"}}");
+            let series = format!("logweir_sink_events_dropped_total{{{labels},reason=\"{reason}\"}}");
             assert_eq!(of(&series), sink.dropped.get(reason), "{series}");
         }
         for kind in SinkErrorKind::ALL {

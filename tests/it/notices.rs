@@ -113,7 +113,7 @@ async fn a_notice_that_cannot_be_written_gives_its_counts_to_the_next() {
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_is_back_says_how_long_it_was_unavailable_and_what_became_of_its_events() {
     let (sink, fallback) = (ScriptedSink::always(Answer::Temporary), ScriptedSink::new());
-    let breaker = Breaker::default().failure_threshold(1).probe_delay(SECOND).cap(SECOND);
+    let breaker = Breaker::default().failure_threshold(1).probe_delay(SECOND).max_probe_delay(SECOND);
     let pipeline = Pipeline::new(sink.clone()).retry(Retry::never()).breaker(breaker).fallback(fallback.clone());
     let logger = start(one_by_one().sink("http", pipeline)).await;
     // One event every 500 ms for 42 s, to the fallback; the first and the probes fail.

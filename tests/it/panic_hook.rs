@@ -178,7 +178,7 @@ fn dropped() -> i32 {
         closed.store(true, Ordering::Release);
         Box::pin(async { Ok(()) })
     });
-    logweir::panic_hook(&logger);
+    logger.install_panic_hook();
     emit(&logger, 3);
     drop(logger);
     while !closes.load(Ordering::Acquire) {

@@ -142,7 +142,7 @@ fn routed(filters: &[Vec<Directive>], events: &[(Level, &'static str)], at_run_t
         texts.iter().enumerate().for_each(|(index, text)| logger.set_sink_filter(&index.to_string(), text).unwrap());
     }
     for (index, (level, target)) in events.iter().enumerate() {
-        logger.emit(Event::dynamic(*level, target, &index.to_string()));
+        logger.emit(Event::new(*level, target, &index.to_string()));
     }
     let report = runtime.block_on(logger.shutdown(PATIENCE));
     report.check().unwrap();

@@ -6,7 +6,7 @@ use logweir::error::TryEmitError;
 use logweir::event::FieldSet;
 use logweir::format::{Json, Text};
 use logweir::sink::MemorySink;
-use logweir::{Builder, Event, Format, Level, Logger, Overflow, Sensitive, event, fields, in_scope, info};
+use logweir::{Builder, Event, Format, Level, Logger, Overflow, Sensitive, fields, in_scope, info, new_event};
 
 use crate::support::{PATIENCE, ScriptedSink, builder, end, start};
 
@@ -41,8 +41,8 @@ async fn a_hidden_name_is_masked_wherever_it_comes_from_and_its_value_is_nowhere
     let handle = logger.with("Authorization", SECRET).with_fields(fields![c_token = SECRET, user = "ada"]);
     in_scope(fields![d_token = SECRET, request = 7].with("e_token", SECRET), || {
         info!(logger: handle, "in with {password}", password = SECRET, http.authorization = %SECRET, path = "/");
-        logger.emit(Event::dynamic(Level::Info, "t", "m").with("f_token", SECRET).with("kept", "x"));
-        handle.emit(event!(Level::Info, "{g_token:x}", g_token = ?SECRET).with("PASSWORD", SECRET));
+        logger.emit(Event::new(Level::Info, "t", "m").with("f_token", SECRET).with("kept", "x"));
+        handle.emit(new_event!(Level::Info, "{g_token:x}", g_token = ?SECRET).with("PASSWORD", SECRET));
     });
     end_of(&logger).await;
     assert_eq!(memory.select().messages(), ["in with ***", "m", "***"]);
@@ -65,7 +65,7 @@ async fn without_a_pattern_that_fits_an_event_is_what_it_was() {
         [start(builder().sink("sink", plain.clone())).await, start(redacting().sink("sink", hiding.clone())).await];
     for logger in &loggers {
         info!(logger: logger, "{user}", user = "ada", passwords = 1, token = "x", text = "y".repeat(500));
-        logger.emit(Event::dynamic(Level::Warn, "t", "password=hunter2").with("json", r#"{"password":"x"}"#));
+        logger.emit(Event::new(Level::Warn, "t", "password=hunter2").with("json", r#"{"password":"x"}"#));
     }
     end(&loggers[0], &[("sink", &plain)]).await;
     end(&loggers[1], &[("sink", &hiding)]).await;
@@ -131,7 +131,7 @@ async fn what_is_handed_back_shows_what_it_showed() {
     let sink = ScriptedSink::new();
     let full = redacting().queue_capacity(1).overflow(Overflow::DropNewest);
     let logger = start(full.sink("sink", sink.clone())).await;
-    let event = || event!(Level::Info, "{password}", password = SECRET);
+    let event = || new_event!(Level::Info, "{password}", password = SECRET);
     logger.try_emit(event()).unwrap();
     let Err(TryEmitError::Full(handed_back)) = logger.try_emit(event()) else { panic!("there is one place") };
     assert_eq!(handed_back.message().to_string(), SECRET);
@@ -161,7 +161,7 @@ struct Login {
 fn a_sensitive_value_is_masked_whatever_the_sigil_and_inside_what_holds_it() {
     let login = Login { user: "ada", password: Sensitive::from(SECRET.to_owned()) };
     let password = &login.password;
-    let event = event!(Level::Info, "{a} {b} {c}", a = password, b = %password, c = ?password, d = ?login)
+    let event = new_event!(Level::Info, "{a} {b} {c}", a = password, b = %password, c = ?password, d = ?login)
         .with("e", password)
         .with("f", Some(Sensitive::new(7)));
     assert_eq!(event.message().to_string(), "*** *** ***");
@@ -177,7 +177,7 @@ fn a_sensitive_value_is_masked_whatever_the_sigil_and_inside_what_holds_it() {
 #[test]
 fn a_sensitive_value_is_masked_in_json_and_read_from_it() {
     let login = Login { user: "ada", password: Sensitive::new(SECRET.to_owned()) };
-    let event = event!(Level::Info, "{login}", @login, password = @login.password);
+    let event = new_event!(Level::Info, "{login}", @login, password = @login.password);
     assert_eq!(event.message().to_string(), r#"{"user":"ada","password":"***"}"#);
     assert_eq!(event.fields().last().unwrap().1.to_string(), r#""***""#);
     let read: Sensitive<String> = serde_json::from_str(r#""hunter2""#).unwrap();

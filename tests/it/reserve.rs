@@ -26,7 +26,7 @@ fn polled<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
 const POLICIES: [Overflow; 3] = [Overflow::DropOldest, Overflow::DropNewest, Overflow::Block(PATIENCE)];
 
 fn important(number: u64) -> Event {
-    Event::dynamic(Level::Warn, "t", &number.to_string())
+    Event::new(Level::Warn, "t", &number.to_string())
 }
 
 /// Ten places, of which three are for `Warn` and above.

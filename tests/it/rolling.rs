@@ -80,7 +80,7 @@ fn open(folder: &Path, rolling: Rolling) -> FileSink {
 }
 
 fn batch<T: ToString>(messages: impl IntoIterator<Item = T>) -> Batch {
-    messages.into_iter().map(|message| Event::dynamic(Level::Info, "t", &message.to_string())).collect()
+    messages.into_iter().map(|message| Event::new(Level::Info, "t", &message.to_string())).collect()
 }
 
 async fn write<T: ToString>(sink: &mut FileSink, messages: impl IntoIterator<Item = T>) {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use logweir::event::FieldSet;
-use logweir::{DropReason, Logger, Overflow, correlation_id, current_scope, event, fields, in_scope, info, scope};
+use logweir::{CorrelationId, DropReason, Logger, Overflow, current_scope, fields, in_scope, info, new_event, scope};
 use tokio::task::yield_now;
 
 use crate::support::{ScriptedSink, Seen, builder, end, number, start};
@@ -133,14 +133,14 @@ async fn a_spawned_task_is_in_no_scope_a_wrapped_one_within_the_spawners_and_a_c
     });
     // Made outside, a scope is within none, whatever it runs in.
     let apart = logweir::Scope::new(fields![apart = true]);
-    in_scope(fields![request = 3], || apart.in_scope(|| logger.emit(event!(logweir::Level::Info, "apart"))));
+    in_scope(fields![request = 3], || apart.in_scope(|| logger.emit(new_event!(logweir::Level::Info, "apart"))));
     in_scope(fields![request = 4], || {
         thread::scope(|threads| {
             threads.spawn(|| assert!(current_scope().field("request").is_none()));
         });
         let nowhere = thread::spawn(current_scope).join().unwrap();
-        nowhere.in_scope(|| logger.emit(event!(logweir::Level::Info, "nowhere")));
-        logger.emit(event!(logweir::Level::Info, "again"));
+        nowhere.in_scope(|| logger.emit(new_event!(logweir::Level::Info, "nowhere")));
+        logger.emit(new_event!(logweir::Level::Info, "again"));
     });
     yield_now().await;
     yield_now().await;
@@ -304,7 +304,7 @@ async fn a_scope_is_send_and_waits_as_its_future_does() {
 
 #[test]
 fn correlation_ids_are_unique_and_sort_in_the_order_they_were_made_in() {
-    let make = || (0..20_000).map(|_| correlation_id()).collect::<Vec<_>>();
+    let make = || (0..20_000).map(|_| CorrelationId::new()).collect::<Vec<_>>();
     let lists: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()

@@ -31,7 +31,7 @@ impl Format for Plain {
 }
 
 fn batch<const N: usize>(messages: [&str; N]) -> Batch {
-    messages.into_iter().map(|message| Event::dynamic(Level::Info, "t", message)).collect()
+    messages.into_iter().map(|message| Event::new(Level::Info, "t", message)).collect()
 }
 
 /// An empty folder of the test's own.

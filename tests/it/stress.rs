@@ -16,7 +16,7 @@ use futures::FutureExt;
 use futures::executor::block_on;
 use logweir::{
     Batch, DropReason, Event, Level, Logger, Overflow, Pipeline, ShutdownReport, Sink, SinkError, Value, WhenFull,
-    async_trait, event,
+    async_trait, new_event,
 };
 
 use crate::support::{PATIENCE, balance, balance_stats, is_notice};
@@ -279,8 +279,8 @@ impl Round {
 /// Mostly short, some long, few urgent.
 fn numbered(producer: usize, number: u64, random: &mut Random) -> Event {
     let event = match random.below(20) {
-        0 => event!(Level::Error, "numbered", producer, number),
-        _ => event!(Level::Info, "numbered", producer, number),
+        0 => new_event!(Level::Error, "numbered", producer, number),
+        _ => new_event!(Level::Info, "numbered", producer, number),
     };
     if random.below(10) == 0 { event.with("text", "x".repeat(100 + random.below(1500) as usize)) } else { event }
 }

@@ -36,7 +36,7 @@ pub(crate) fn once(sink: impl Into<Pipeline>) -> Pipeline {
 
 /// An event whose message is a number.
 pub(crate) fn number(number: u64) -> Event {
-    Event::dynamic(Level::Info, "t", &number.to_string())
+    Event::new(Level::Info, "t", &number.to_string())
 }
 
 /// An event with so many bytes of text, which leave the event for the heap.

@@ -65,7 +65,7 @@ fn saying(builder: Builder<'_>) -> (Builder<'_>, Arc<Mutex<Vec<u64>>>) {
     let said = Arc::new(Mutex::new(Vec::new()));
     let says = said.clone();
     let builder = builder.on_error(move |trouble| {
-        if let Diagnostic::WorkerGone { lost } = trouble {
+        if let Diagnostic::TaskFailed { lost } = trouble {
             says.lock().unwrap().push(*lost);
         }
     });

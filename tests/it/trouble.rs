@@ -20,7 +20,7 @@ impl Sink for Grumbling {
         self.0.write(batch).await
     }
 
-    fn trouble(&mut self) -> Option<SinkError> {
+    fn take_error(&mut self) -> Option<SinkError> {
         Some(SinkError::temporary(io::Error::other("cannot tidy up")))
     }
 }

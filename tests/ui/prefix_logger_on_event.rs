@@ -1,3 +1,3 @@
 fn main() {
-    let _ = logweir::event!(logweir::Level::Info, logger: 1, "user");
+    let _ = logweir::new_event!(logweir::Level::Info, logger: 1, "user");
 }

@@ -1,3 +1,3 @@
 fn main() {
-    let _ = logweir::event!(logweir::Level::Info, every: 5, "user");
+    let _ = logweir::new_event!(logweir::Level::Info, every: 5, "user");
 }

@@ -57,7 +57,7 @@
 //! Fields are encoded once, when the span is opened or `record`ed, and put together once for all events in a span; after
 //! a `record` in the same tree of spans, once more. An event has the fields of the moment it was emitted: what is recorded
 //! later does not change it. That memory is the [context](Logger::with)'s: it counts in the queue's account, and if that
-//! is used up the events are refused (`bytes`).
+//! is used up the events are refused (`memory`).
 //!
 //! # Traces of OpenTelemetry
 //! With the feature `opentelemetry`, an event carries `trace_id` and `span_id` (hexadecimal text) of the OpenTelemetry span

@@ -89,7 +89,7 @@ fn names_are_not_cut_but_lost_with_their_values_and_cost_the_others_nothing() {
 #[test]
 fn an_event_over_the_limit_is_flagged_and_readable() {
     let message = "m".repeat(1000);
-    let mut event = Event::dynamic(Level::Error, "target", &message).with("a", 1);
+    let mut event = Event::new(Level::Error, "target", &message).with("a", 1);
     assert!(!event.limit(2000));
     assert!(!event.is_truncated());
     assert!(event.limit(200));

@@ -44,6 +44,22 @@ impl Encoded {
         }
     }
 
+    /// The same with other values from value number `first` on. `names` is the number of static names.
+    pub(in super::super) fn with_values<const N: usize>(
+        &self,
+        first: usize,
+        new: [Value<'_>; N],
+        names: usize,
+    ) -> Self {
+        let (bytes, mut fields) = (self.bytes(), Encoded::new(self.flags));
+        let start = values(bytes, names).nth(first).map_or(bytes.len(), |span| span.start);
+        let end = values(bytes, names).nth(first + N - 1).map_or(bytes.len(), |span| span.end);
+        fields.append(&bytes[..start]);
+        new.into_iter().for_each(|value| fields.push(value));
+        fields.append(&bytes[end..]);
+        fields
+    }
+
     /// The same without pairs whose name is longer: a name is whole or it is another one, and to make room for such a one
     /// every text would go.
     fn without_names_over(&self, longest: usize, names: usize) -> Self {

@@ -46,9 +46,9 @@ use event_id::event_id;
 /// ```
 /// use logweir::event::Record;
 /// use logweir::format::{Clef, ClefMessage};
-/// use logweir::{Format, Level, event};
+/// use logweir::{Format, Level, new_event};
 ///
-/// let event = event!(Level::Warn, target: "shop", "paid {cents:.2}", cents = 9.5);
+/// let event = new_event!(Level::Warn, target: "shop", "paid {cents:.2}", cents = 9.5);
 /// let mut out = Vec::new();
 /// Clef::new().write(&Record::from(&event), &mut out);
 /// Clef::new().message(ClefMessage::Rendered).write(&Record::from(&event), &mut out);

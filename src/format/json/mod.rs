@@ -57,7 +57,7 @@ pub(super) use value::{InString, not_finite, write_name, write_string, write_val
 ///     .without(Key::Target)
 ///     .dotted(Dotted::Nested);
 ///
-/// let event = Event::dynamic_at(Level::Info, "shop", "served", None, Some("shop.rs"), None)
+/// let event = Event::new(Level::Info, "shop", "served").with_source(None, Some("shop.rs"), None)
 ///     .with("http.status", 200)
 ///     .with("http.method", "GET");
 /// let mut out = Vec::new();

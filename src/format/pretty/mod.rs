@@ -51,7 +51,7 @@ pub(crate) const COLUMNS: usize = 100;
 /// use logweir::format::Pretty;
 /// use logweir::{Event, Format, Level};
 ///
-/// let event = Event::dynamic(Level::Warn, "shop", "late").with("order", 17).with("sql", "SELECT *\nFROM orders");
+/// let event = Event::new(Level::Warn, "shop", "late").with("order", 17).with("sql", "SELECT *\nFROM orders");
 /// let mut out = Vec::new();
 /// Pretty::new().width(80).write(&Record::from(&event), &mut out);
 /// assert_eq!(

@@ -39,7 +39,7 @@ impl CapturedEvent {
         self.event.line()
     }
 
-    /// The message template, as written in the call; none for an [`Event::dynamic`].
+    /// The message template, as written in the call; none for an [`Event::new`].
     pub fn template(&self) -> Option<&'static str> {
         self.event.template()
     }

@@ -35,7 +35,7 @@ use crate::event::Batch;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let memory = MemorySink::new();
 /// let mut sink = memory.clone();
-/// sink.write(&Batch::from_iter([Event::dynamic(Level::Info, "shop", "order paid").with("order", 7)])).await?;
+/// sink.write(&Batch::from_iter([Event::new(Level::Info, "shop", "order paid").with("order", 7)])).await?;
 ///
 /// let events = memory.wait_for(1, Duration::from_secs(5)).await?;
 /// assert_eq!(events[0].message(), "order paid");
@@ -245,7 +245,7 @@ mod tests {
     #[tokio::test]
     async fn a_captured_event_keeps_the_loggers_enrichment() {
         let enrichment = Arc::new(SharedFields::extend(None, "service", Value::Str("checkout")));
-        let event = Event::dynamic(Level::Info, "t", "m").with("user", "ann");
+        let event = Event::new(Level::Info, "t", "m").with("user", "ann");
         let mut memory = MemorySink::new();
         memory.write(&Batch::new(Arc::new([event]), Some(enrichment))).await.unwrap();
         let captured = &memory.events()[0];

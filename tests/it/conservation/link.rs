@@ -181,6 +181,6 @@ impl Sink for ScriptedLink {
 
 /// The event of this number.
 pub(super) fn event(id: u64, level: Level, text: usize) -> logweir::Event {
-    let event = logweir::Event::dynamic(level, "t", &id.to_string());
+    let event = logweir::Event::new(level, "t", &id.to_string());
     if text == 0 { event } else { event.with("text", "x".repeat(text)) }
 }

@@ -71,7 +71,7 @@ impl BreakerPlan {
     pub(super) fn policy(&self) -> Breaker {
         let breaker =
             self.failures.map_or_else(Breaker::never, |failures| Breaker::default().failure_threshold(failures));
-        breaker.probe_delay(ms(self.probe_after)).cap(ms(self.cap))
+        breaker.probe_delay(ms(self.probe_after)).max_probe_delay(ms(self.cap))
     }
 }
 

@@ -152,7 +152,7 @@ async fn a_sink_gets_its_level_and_what_it_does_not_get_is_filtered() {
     let logger = start(builder).await;
     for round in 0..10 {
         for level in Level::ALL {
-            logger.emit(Event::dynamic(level, "t", &(round * 10 + level as u64).to_string()));
+            logger.emit(Event::new(level, "t", &(round * 10 + level as u64).to_string()));
         }
     }
     let seen: Vec<_> = sinks.iter().map(|(level, sink)| (level.as_str(), sink)).collect();

@@ -1,7 +1,7 @@
 //! CLEF: what Serilog's readers expect, and nothing that an event carries changes what they see.
 
 use logweir::format::{Clef, ClefMessage};
-use logweir::{Event, Format, Level, Value, err, event};
+use logweir::{Event, Format, Level, Value, err, new_event};
 use proptest::prelude::*;
 use serde_json::{Map, json};
 
@@ -27,14 +27,14 @@ fn read(format: &mut impl Format, event: &Event) -> (Map<String, serde_json::Val
 #[test]
 fn the_line_of_the_documentation_is_written_as_shown() {
     let event =
-        event!(Level::Info, target: "shop", "user {user} paid", user = "ada").with_timestamp(event("").timestamp());
+        new_event!(Level::Info, target: "shop", "user {user} paid", user = "ada").with_timestamp(event("").timestamp());
     let expected = r#"{"@t":"2026-11-21T21:19:00.123456789Z","@mt":"user {user} paid","@i":"90fe565f","SourceContext":"shop","user":"ada"}"#;
     assert_eq!(line(&event), expected);
 }
 
 #[test]
 fn a_message_is_its_template_or_what_it_says_or_both() {
-    let templated = || event!(Level::Info, "{{a}} {b}", b = "x");
+    let templated = || new_event!(Level::Info, "{{a}} {b}", b = "x");
     let shown = |message, event: &Event| {
         let (own, _) = read(&mut Clef::new().message(message), event);
         (own.get("@mt").cloned(), own.get("@m").cloned(), own.get("@i").cloned())
@@ -53,7 +53,7 @@ fn a_message_is_its_template_or_what_it_says_or_both() {
 #[test]
 fn a_format_that_is_changed_forgets_what_it_knew_of_its_call_sites() {
     // One call site.
-    let paid = || event!(Level::Info, "paid {cents}", cents = 950);
+    let paid = || new_event!(Level::Info, "paid {cents}", cents = 950);
     let mut format = Clef::new();
     assert!(read(&mut format, &paid()).0.contains_key("@mt"));
     let mut format = format.message(ClefMessage::Rendered);
@@ -64,18 +64,18 @@ fn a_format_that_is_changed_forgets_what_it_knew_of_its_call_sites() {
 fn every_level_has_the_name_that_serilog_gives_it_and_info_none() {
     let names = [Some("Verbose"), Some("Debug"), None, Some("Warning"), Some("Error"), Some("Fatal")];
     for (level, name) in Level::ALL.into_iter().zip(names) {
-        let (own, _) = read(&mut Clef::new(), &Event::dynamic(level, "t", "m"));
+        let (own, _) = read(&mut Clef::new(), &Event::new(level, "t", "m"));
         assert_eq!(own.get("@l").and_then(|name| name.as_str()), name);
     }
 }
 
 #[test]
 fn what_a_message_shows_in_holes_with_a_format_is_there_in_their_order() {
-    let event = event!(Level::Info, "{a:.2} {b} {c:x} {a,8:.0} {d,5}", a = 1.5, b = "b", c = 255, d = "\n");
+    let event = new_event!(Level::Info, "{a:.2} {b} {c:x} {a,8:.0} {d,5}", a = 1.5, b = "b", c = 255, d = "\n");
     // A reader pairs them with the holes that have a format: one more, for an alignment, would shift the others.
     assert_eq!(read(&mut Clef::new(), &event).0["@r"], json!(["1.50", "ff", "       2"]));
     assert_eq!(read(&mut Clef::new().message(ClefMessage::Rendered), &event).0.get("@r"), None);
-    let plain = event!(Level::Info, "{d,5}", d = 1);
+    let plain = new_event!(Level::Info, "{d,5}", d = 1);
     assert_eq!(read(&mut Clef::new(), &plain).0.get("@r"), None);
 }
 
@@ -83,10 +83,10 @@ fn what_a_message_shows_in_holes_with_a_format_is_there_in_their_order() {
 #[test]
 fn a_template_with_a_hole_that_readers_do_not_see_is_written_as_what_it_says() {
     for event in [
-        event!(Level::Info, "{http.ms:.1} {n:x}", http.ms = 1.5, n = 255),
-        event!(Level::Info, "{x-y:.1} {n:x}", "x-y" = 1.5, n = 255),
-        event!(Level::Info, "{truncated:.1} {n:x}", truncated = 1.5, n = 255),
-        event!(Level::Info, "{SourceContext:.1} {n:x}", SourceContext = 1.5, n = 255),
+        new_event!(Level::Info, "{http.ms:.1} {n:x}", http.ms = 1.5, n = 255),
+        new_event!(Level::Info, "{x-y:.1} {n:x}", "x-y" = 1.5, n = 255),
+        new_event!(Level::Info, "{truncated:.1} {n:x}", truncated = 1.5, n = 255),
+        new_event!(Level::Info, "{SourceContext:.1} {n:x}", SourceContext = 1.5, n = 255),
     ] {
         for form in [ClefMessage::Template, ClefMessage::Both] {
             let (own, _) = read(&mut Clef::new().message(form), &event);
@@ -98,7 +98,7 @@ fn a_template_with_a_hole_that_readers_do_not_see_is_written_as_what_it_says() {
         }
     }
     // A field that no hole shows is no matter.
-    let (own, _) = read(&mut Clef::new(), &event!(Level::Info, "{größe} {n:x}", größe = 1, n = 255, http.ms = 1.5));
+    let (own, _) = read(&mut Clef::new(), &new_event!(Level::Info, "{größe} {n:x}", größe = 1, n = 255, http.ms = 1.5));
     assert_eq!((&own["@mt"], &own["@r"]), (&json!("{größe} {n:x}"), &json!(["ff"])));
 }
 
@@ -124,7 +124,7 @@ fn ids_are_where_readers_look_for_them_and_what_is_none_stays_a_field() {
     assert_eq!((&fields["trace_id"], &fields["span_id"]), (&json!(span), &json!(7)));
     let upper = trace.to_uppercase();
     assert_eq!(read(&mut Clef::new(), &event("m").with("trace_id", &upper)).1["trace_id"], *upper);
-    let (own, fields) = read(&mut Clef::new(), &event!(Level::Info, "in {trace_id}", trace_id = trace));
+    let (own, fields) = read(&mut Clef::new(), &new_event!(Level::Info, "in {trace_id}", trace_id = trace));
     assert_eq!((&own["@tr"], &fields["trace_id"]), (&json!(trace), &json!(trace)));
 }
 
@@ -145,7 +145,7 @@ fn a_field_is_never_taken_for_a_part_of_the_format() {
         json!({"@t": 1, "@@t": 2, "@": 3, "@x": 4, "a@b": 5, "SourceContext": "shop", "SourceContext_": 6, "truncated_": 7})
     );
     // Names that the call site has are written once and kept.
-    let (_, fields) = read(&mut Clef::new(), &event!(Level::Info, "m", "@l" = 1, "truncated" = 2));
+    let (_, fields) = read(&mut Clef::new(), &new_event!(Level::Info, "m", "@l" = 1, "truncated" = 2));
     assert_eq!((&fields["@l"], &fields["truncated_"]), (&json!(1), &json!(2)));
 }
 
@@ -153,8 +153,7 @@ fn a_field_is_never_taken_for_a_part_of_the_format() {
 fn nothing_an_event_carries_forges_anything() {
     for evil in corpus() {
         let error = Failed(evil.clone(), Some(Box::new(Failed(evil.clone(), None))));
-        let event =
-            Event::dynamic(Level::Error, &evil, &evil).with("a", &evil).with(&evil, "v").with("error", err(&error));
+        let event = Event::new(Level::Error, &evil, &evil).with("a", &evil).with(&evil, "v").with("error", err(&error));
         let (own, fields) = read(&mut Clef::new(), &event);
         assert_eq!(own.len(), 4);
         assert_eq!(own["@m"], evil);
@@ -162,7 +161,7 @@ fn nothing_an_event_carries_forges_anything() {
         assert_eq!(fields["SourceContext"], evil);
         assert_eq!(fields[&evil], "v");
         assert_eq!(fields.len(), 4);
-        let shown = event!(Level::Info, "{evil:x}", evil);
+        let shown = new_event!(Level::Info, "{evil:x}", evil);
         assert_eq!(read(&mut Clef::new(), &shown).0["@r"], json!([evil]));
     }
 }

@@ -18,7 +18,7 @@ fn no_message_forges_a_line_or_drives_a_terminal() {
 #[test]
 fn no_target_name_or_value_forges_a_field() {
     for evil in corpus() {
-        let event = Event::dynamic(Level::Info, &evil, "m").with("a", &evil).with(&evil, "v").with("z", 1);
+        let event = Event::new(Level::Info, &evil, "m").with("a", &evil).with(&evil, "v").with("z", 1);
 
         let line = text(&event);
         let mut rest = line.strip_prefix("1970-01-01T00:00:00.000Z  INFO ").unwrap();

@@ -1,7 +1,7 @@
 //! JSON as it is configured: whatever the keys and the dots, no key is there twice and no field is lost.
 
 use logweir::format::{DottedKeys, Json, Key};
-use logweir::{Event, Level, event};
+use logweir::{Event, Level, new_event};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -27,7 +27,7 @@ fn nested_fields(event: &Event) -> String {
 
 #[test]
 fn keys_are_the_ones_that_are_asked_for_and_a_call_site_keeps_those_of_its_format() {
-    let event = || event!(Level::Warn, target: "shop", "paid {cents}", cents = 950, msg = "field");
+    let event = || new_event!(Level::Warn, target: "shop", "paid {cents}", cents = 950, msg = "field");
     let mut renamed =
         Json::new().key(Key::Timestamp, "@timestamp").key(Key::Level, "severity").key(Key::Message, "msg");
     let expected = r#"{"@timestamp":"1970-01-01T00:00:00.000000000Z","severity":"WARN","target":"shop","msg":"paid 950","cents":950,"msg_":"field"}"#;
@@ -44,7 +44,7 @@ fn keys_are_the_ones_that_are_asked_for_and_a_call_site_keeps_those_of_its_forma
 fn the_place_in_the_source_is_there_if_it_is_asked_for_and_known() {
     let mut format = Json::new().key(Key::Module, "module").key(Key::File, "file").key(Key::Line, "line");
     let line_number = line!() + 1;
-    let parsed_line = parsed(&line(&mut format, &event!(Level::Info, "m", file = "a field")));
+    let parsed_line = parsed(&line(&mut format, &new_event!(Level::Info, "m", file = "a field")));
     assert_eq!(parsed_line["module"], module_path!());
     assert_eq!(parsed_line["file"], file!());
     assert_eq!(parsed_line["line"], line_number);
@@ -69,13 +69,13 @@ fn whatever_is_left_out_the_line_is_an_object_with_the_rest() {
         let mut format = KEYS.into_iter().fold(Json::new(), |format, key| {
             if is_out(key) { format.without(key) } else { format.key(key, format!("{key:?}")) }
         });
-        let whole = || Event::dynamic_at(Level::Info, "t", "m", Some("module"), Some("file"), Some(1));
+        let whole = || Event::new(Level::Info, "t", "m").with_source(Some("module"), Some("file"), Some(1));
         let expected = KEYS.into_iter().filter(|&key| key != Key::Truncated && !is_out(key)).count();
         for (fields, event) in [(0, whole()), (2, whole().with("Level", 1).with("b", 2))] {
             let parsed = parsed(&line(&mut format, &event));
             assert_eq!(parsed.as_object().expect("an object").len(), expected + fields, "{left_out:b} {parsed}");
         }
-        let site = parsed(&line(&mut format, &event!(Level::Info, "m {a}", a = 1)));
+        let site = parsed(&line(&mut format, &new_event!(Level::Info, "m {a}", a = 1)));
         assert_eq!(site.as_object().expect("an object").len(), expected + 1, "{left_out:b} {site}");
     }
 }

@@ -18,7 +18,7 @@ fn the_line_of_the_documentation_is_written_as_shown() {
 #[test]
 fn every_level_has_its_name_and_text_keeps_its_columns() {
     for (level, column) in Level::ALL.into_iter().zip(["TRACE", "DEBUG", " INFO", " WARN", "ERROR", "FATAL"]) {
-        let event = Event::dynamic(level, "t", "m");
+        let event = Event::new(level, "t", "m");
         assert_eq!(text(&event), format!("1970-01-01T00:00:00.000Z {column} t: m"));
         assert_eq!(json(&event)["level"], column.trim());
     }

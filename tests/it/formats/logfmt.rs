@@ -1,7 +1,7 @@
 //! logfmt: a strict reader reads every line, and reads what the event was.
 
 use logweir::format::Logfmt;
-use logweir::{Event, Level, Value, err, event};
+use logweir::{Event, Level, Value, err, new_event};
 use proptest::prelude::*;
 
 use super::{Failed, any_event, any_text, any_value, clean_line, corpus, event, write};
@@ -74,7 +74,7 @@ fn the_line_of_the_documentation_is_written_as_shown() {
 #[test]
 fn every_level_has_its_name_in_small_letters() {
     for level in Level::ALL {
-        assert!(line(&Event::dynamic(level, "t", "m")).contains(&format!(" level={} ", level.as_str())));
+        assert!(line(&Event::new(level, "t", "m")).contains(&format!(" level={} ", level.as_str())));
     }
 }
 
@@ -102,7 +102,7 @@ fn quotes_are_where_a_reader_needs_them_and_nowhere_else() {
 #[test]
 fn every_kind_of_value_is_written_as_the_table_says() {
     let error = Failed("outer".into(), Some(Box::new(Failed("inner".into(), None))));
-    let event = event!(
+    let event = new_event!(
         Level::Info,
         "",
         null = (),
@@ -146,8 +146,8 @@ fn a_name_that_is_no_key_is_written_so_that_no_other_is_written_the_same() {
 fn a_call_site_writes_what_an_event_without_one_writes() {
     let at = event("").timestamp();
     for _ in 0..2 {
-        let site = event!(Level::Info, target: "a b", "x {ts}", ts = 1, "b c" = "").with_timestamp(at);
-        let dynamic = Event::dynamic(Level::Info, "a b", "x 1").with("ts", 1).with("b c", "").with_timestamp(at);
+        let site = new_event!(Level::Info, target: "a b", "x {ts}", ts = 1, "b c" = "").with_timestamp(at);
+        let dynamic = Event::new(Level::Info, "a b", "x 1").with("ts", 1).with("b c", "").with_timestamp(at);
         assert_eq!(line(&site), line(&dynamic));
     }
 }
@@ -156,7 +156,7 @@ fn a_call_site_writes_what_an_event_without_one_writes() {
 fn nothing_an_event_carries_forges_a_pair() {
     for evil in corpus() {
         let error = Failed(evil.clone(), Some(Box::new(Failed(evil.clone(), None))));
-        let event = Event::dynamic(Level::Error, &evil, &evil)
+        let event = Event::new(Level::Error, &evil, &evil)
             .with("a", &evil)
             .with(&evil, "v")
             .with("debug", Value::Debug(&evil))

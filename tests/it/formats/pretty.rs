@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use logweir::format::{Pretty, Text, UtcOffset};
 use logweir::sink::ConsoleSink;
-use logweir::{Event, Level, Logger, Value, err, event};
+use logweir::{Event, Level, Logger, Value, err, new_event};
 use proptest::prelude::*;
 use unicode_width::UnicodeWidthStr;
 
@@ -32,12 +32,12 @@ fn assert_lines(found: &str, expected: &[&str]) {
 
 #[test]
 fn an_event_is_a_head_and_its_fields_behind_a_guide() {
-    let event = event!(Level::Warn, target: "shop", "user {user} paid", user = "ada", cents = 950, note = "a b", bytes = [1, 2]);
+    let event = new_event!(Level::Warn, target: "shop", "user {user} paid", user = "ada", cents = 950, note = "a b", bytes = [1, 2]);
     assert_lines(
         &pretty(&event),
         &["1970-01-01T00:00:00.000Z  WARN shop: user ada paid", r#"  │ cents=950  note="a b"  bytes=0102"#],
     );
-    assert_lines(&pretty(&Event::dynamic(Level::Info, "t", "")), &["1970-01-01T00:00:00.000Z  INFO t:"]);
+    assert_lines(&pretty(&Event::new(Level::Info, "t", "")), &["1970-01-01T00:00:00.000Z  INFO t:"]);
     let mut east = Pretty::new().utc_offset(UtcOffset::hours_minutes(5, 45).expect("an offset"));
     assert!(write(&mut east, &super::event("m")).starts_with("2026-11-22T03:04:00.123+05:45  INFO shop: m\n"));
 }
@@ -45,7 +45,7 @@ fn an_event_is_a_head_and_its_fields_behind_a_guide() {
 #[test]
 fn an_event_without_fields_of_its_own_lines_begins_as_text_does() {
     for evil in corpus().into_iter().filter(|evil| !evil.contains('\n')) {
-        let event = Event::dynamic(Level::Error, &evil, &evil);
+        let event = Event::new(Level::Error, &evil, &evil);
         for on in [false, true] {
             let text = write(&mut Text::new().colors(on), &event);
             let expected = if evil.is_empty() { text.replace(": \n", ":\n") } else { text };
@@ -91,7 +91,7 @@ fn text_of_several_lines_stands_below_its_name() {
             "  │ b=2",
         ],
     );
-    let debug = event!(Level::Info, target: "t", "m", v = ?Some(1));
+    let debug = new_event!(Level::Info, target: "t", "m", v = ?Some(1));
     assert!(pretty(&debug).ends_with("\n  │ v=Some(1)\n"));
 }
 

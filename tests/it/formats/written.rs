@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use logweir::event::Record;
 use logweir::format::{Clef, ClefMessage, DottedKeys, Json, Key, Logfmt, Text};
-use logweir::{Event, Format, Level, Value, err, event};
+use logweir::{Event, Format, Level, Value, err, new_event};
 use serde_json::json;
 
 use super::{Failed, corpus, event};
@@ -19,7 +19,7 @@ const FOLDER: &str = "LOGWEIR_TEST_FORMATS";
 fn texts() -> impl Iterator<Item = Event> {
     corpus().into_iter().zip(Level::ALL.into_iter().cycle()).map(|(evil, level)| {
         let error = Failed(evil.clone(), Some(Box::new(Failed(evil.clone(), None))));
-        Event::dynamic(level, &evil, &evil)
+        Event::new(level, &evil, &evil)
             .with("value", &evil)
             .with(&evil, "name")
             .with("debug", Value::Debug(&evil))
@@ -93,10 +93,10 @@ fn names() -> impl Iterator<Item = Event> {
 fn sites() -> [Event; 4] {
     let (trace_id, span_id) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
     [
-        event!(Level::Info, target: "shop", "user {user} paid {cents:.2}, {{}} {n:x} {n,8}", user = "a\"b", cents = 9.5, n = 255),
-        event!(Level::Fatal, target: "shop", "nothing in it", "@t" = "mine", level = 1, trace_id, span_id),
-        event!(Level::Debug, target: "", "{trace_id}", trace_id = "no id", span_id = 7),
-        event!(Level::Trace, target: "é", "{e:e} {x:X}", e = 1234.5, x = [0xAB_u8]),
+        new_event!(Level::Info, target: "shop", "user {user} paid {cents:.2}, {{}} {n:x} {n,8}", user = "a\"b", cents = 9.5, n = 255),
+        new_event!(Level::Fatal, target: "shop", "nothing in it", "@t" = "mine", level = 1, trace_id, span_id),
+        new_event!(Level::Debug, target: "", "{trace_id}", trace_id = "no id", span_id = 7),
+        new_event!(Level::Trace, target: "é", "{e:e} {x:X}", e = 1234.5, x = [0xAB_u8]),
     ]
 }
 

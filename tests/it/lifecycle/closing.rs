@@ -69,7 +69,7 @@ async fn those_who_wait_for_room_when_the_logger_closes_are_refused_at_once() {
     let sink = Pipeline::new(probe.clone()).timeout(10 * LONG).when_full(WhenFull::Block).backlog_bytes(64 << 10);
     let builder = quiet().lanes(1).queue_capacity(8).batch_size(4).max_event_bytes(1024);
     let logger = builder.sink("stuck", sink).start_on(&Handle::current()).unwrap();
-    let event = || Event::dynamic(Level::Info, "t", "fill");
+    let event = || Event::new(Level::Info, "t", "fill");
     loop {
         // Every task goes on until it has to wait.
         tokio::time::sleep(SECOND).await;

@@ -41,7 +41,7 @@ fn what_hooks_log_is_delivered_on_the_loggers_own_thread_too() {
     hook(&logger, move || async move {
         info!(logger: handle, "0");
         assert!(handle.flush(LONG).await.complete, "a flush works in a hook");
-        handle.emit_wait(Event::dynamic(Level::Info, "t", "1")).await?;
+        handle.emit_wait(Event::new(Level::Info, "t", "1")).await?;
         Ok(())
     });
     let report = logger.shutdown_blocking(LONG).unwrap();

@@ -129,8 +129,8 @@ fn a_logger_that_is_not_polled_for_a_second_says_so() {
         release.lock().unwrap().recv().unwrap_or_default();
     });
     let builder = builder.on_error(move |trouble| {
-        if let Diagnostic::Stalled { since } = trouble {
-            said.send(*since).unwrap_or_default();
+        if let Diagnostic::Stalled { elapsed } = trouble {
+            said.send(*elapsed).unwrap_or_default();
         }
     });
     let logger = builder.sink("probe", probe.clone()).start_on(runtime.handle()).unwrap();

@@ -61,7 +61,7 @@ fn what_is_emitted_after_the_shutdown_is_refused_and_counted_in_the_stats() {
     emit(&logger, 2);
     let report = logger.shutdown_blocking(LONG).unwrap();
     emit(&logger, 3);
-    let event = || Event::dynamic(Level::Info, "t", "late");
+    let event = || Event::new(Level::Info, "t", "late");
     assert!(matches!(logger.try_emit(event()), Err(logweir::error::TryEmitError::Closed(_))));
     let refused = block_on(logger.emit_wait(event())).unwrap_err();
     assert_eq!(refused.reason(), DropReason::Closed);

@@ -1,13 +1,13 @@
 //! Nothing of the caller's is captured.
 
-use logweir::{Level, event, info, log};
+use logweir::{Level, info, log, new_event};
 
 use super::message;
 
 /// Everything a `macro_rules` could stumble over by name.
 #[allow(dead_code, unused_macros, non_camel_case_types, non_upper_case_globals, non_snake_case)]
 mod lookalikes {
-    use ::logweir::event as make;
+    use ::logweir::new_event as make;
 
     mod core {}
     mod std {}
@@ -145,7 +145,7 @@ mod lookalikes {
     pub(super) mod bare {
         pub(in super::super) fn event() -> ::logweir::Event {
             ::logweir::info!("{n}", n = 1, a.b = %2);
-            ::logweir::event!(::logweir::Level::Info, "{n} {a.b}", n = 1, a.b = %2, c = ?3)
+            ::logweir::new_event!(::logweir::Level::Info, "{n} {a.b}", n = 1, a.b = %2, c = ?3)
         }
     }
 }
@@ -168,8 +168,8 @@ fn a_log_call_warns_of_nothing() {
     info!("none");
     info!("{text}", text, %owned, ?number, a.b = number, "q" = &owned, unit = ());
     log!(Level::Info, target: "t", "{text}", text);
-    let event = event!(Level::Info, "none");
+    let event = new_event!(Level::Info, "none");
     assert_eq!(event.fields().count(), 0);
-    let event = event!(Level::Info, "{text}", text, %owned, ?number, c = &text, d = &&number);
+    let event = new_event!(Level::Info, "{text}", text, %owned, ?number, c = &text, d = &&number);
     assert_eq!(event.fields().count(), 5);
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 
 use logweir::event::ToValue;
-use logweir::{Event, Level, event, info, log};
+use logweir::{Event, Level, info, log, new_event};
 
 use super::{message, shown};
 
@@ -15,7 +15,7 @@ fn values_are_evaluated_once_and_in_order() {
         calls.set(calls.get() + 1);
         calls.get()
     };
-    let event = event!(Level::Info, "{c} {a} {a} {b}", a = next(), b = %next(), c = ?next(), "d" = next());
+    let event = new_event!(Level::Info, "{c} {a} {a} {b}", a = next(), b = %next(), c = ?next(), "d" = next());
     assert_eq!(shown(&event), r#"{"a": I64(1), "b": Str("2"), "c": Debug("3"), "d": I64(4)}"#);
     assert_eq!(message(&event), "3 1 1 2");
     assert_eq!(calls.get(), 4);
@@ -24,7 +24,7 @@ fn values_are_evaluated_once_and_in_order() {
 #[test]
 fn a_value_may_leave_the_function() {
     fn parse(text: &str) -> Result<Event, std::num::ParseIntError> {
-        Ok(event!(Level::Info, "{n}", n = text.parse::<u8>()?))
+        Ok(new_event!(Level::Info, "{n}", n = text.parse::<u8>()?))
     }
     assert_eq!(message(&parse("7").unwrap()), "7");
     assert!(parse("x").is_err());
@@ -32,11 +32,11 @@ fn a_value_may_leave_the_function() {
 
 #[test]
 fn events_nest_in_each_others_fields() {
-    let event = event!(
+    let event = new_event!(
         Level::Info,
         "outer {n} {inner}",
         n = 1,
-        inner = %event!(Level::Info, "inner {n}", n = { info!("{n}", n = 3); 2 }).message(),
+        inner = %new_event!(Level::Info, "inner {n}", n = { info!("{n}", n = 3); 2 }).message(),
     );
     assert_eq!(message(&event), "outer 1 inner 2");
 }
@@ -45,7 +45,7 @@ fn events_nest_in_each_others_fields() {
 fn a_log_call_stands_wherever_an_expression_does() {
     fn generic<T: fmt::Debug + ToValue, const N: usize>(value: T) -> Event {
         info!("{value} {n}", value, n = N);
-        event!(Level::Info, "{value} {n} {d}", value, n = N, d = ?value)
+        new_event!(Level::Info, "{value} {n} {d}", value, n = N, d = ?value)
     }
     assert_eq!(message(&generic::<_, 3>("x")), "x 3 \"x\"");
     assert_eq!(message(&generic::<_, 4>(5_u8)), "5 4 5");
@@ -78,7 +78,7 @@ fn a_future_that_logs_may_move_between_threads() {
     }
     let future = send(async {
         info!("{v}", v = value().await, w = %value().await);
-        event!(Level::Info, "{v} {w}", v = value().await, w = ?value().await)
+        new_event!(Level::Info, "{v} {w}", v = value().await, w = ?value().await)
     });
     let event = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future);
     assert_eq!(message(&event), "later \"later\"");

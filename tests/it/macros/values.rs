@@ -6,13 +6,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use logweir::event::ToValue;
-use logweir::{Level, Value, err, event};
+use logweir::{Level, Value, err, new_event};
 
 use super::{message, shown};
 
 #[test]
 fn integers_keep_their_sign_and_width() {
-    let event = event!(
+    let event = new_event!(
         Level::Info,
         "",
         a = i8::MIN,
@@ -47,7 +47,7 @@ fn integers_keep_their_sign_and_width() {
 
 #[test]
 fn truth_floats_and_nothing_keep_their_types() {
-    let event = event!(
+    let event = new_event!(
         Level::Info,
         "",
         yes = true,
@@ -70,7 +70,7 @@ fn truth_floats_and_nothing_keep_their_types() {
 #[test]
 fn texts_and_bytes_are_taken_from_whatever_holds_them() {
     let name = String::from("ada");
-    let event = event!(
+    let event = new_event!(
         Level::Info,
         "",
         a = "str",
@@ -98,7 +98,7 @@ fn texts_and_bytes_are_taken_from_whatever_holds_them() {
 fn a_sigil_chooses_how_a_value_is_written() {
     let text = "a\"b";
     let pair = (1, "x");
-    let event = event!(Level::Info, "", a = %text, b = ?text, %text, ?pair, c = %1 + 1, d = ?&pair.1,);
+    let event = new_event!(Level::Info, "", a = %text, b = ?text, %text, ?pair, c = %1 + 1, d = ?&pair.1,);
     assert_eq!(
         shown(&event),
         r#"{"a": Str("a\"b"), "b": Debug("\"a\\\"b\""), "text": Str("a\"b"), "pair": Debug("(1, \"x\")"), "c": Str("2"), "d": Debug("\"x\"")}"#
@@ -119,7 +119,7 @@ mod json {
     #[test]
     fn what_serializes_becomes_json() {
         let order = Order { id: 7, items: vec!["a\n", "ü"], note: None };
-        let event = event!(Level::Info, "{order}", @order, all = @[1.5, 2.0], "q" = @order.items, @order.note);
+        let event = new_event!(Level::Info, "{order}", @order, all = @[1.5, 2.0], "q" = @order.items, @order.note);
         assert_eq!(
             shown(&event),
             r#"{"order": Json("{\"id\":7,\"items\":[\"a\\n\",\"ü\"],\"note\":null}"), "all": Json("[1.5,2.0]"), "q": Json("[\"a\\n\",\"ü\"]"), "order.note": Json("null")}"#
@@ -130,7 +130,7 @@ mod json {
     #[test]
     fn long_json_is_whole() {
         let long = vec!["x".repeat(1000); 100];
-        let event = event!(Level::Info, "", @long);
+        let event = new_event!(Level::Info, "", @long);
         let Some(("long", Value::Json(json))) = event.fields().next() else { panic!("{event:?}") };
         assert_eq!(serde_json::from_str::<Vec<String>>(json).unwrap(), long);
     }
@@ -143,7 +143,7 @@ mod json {
                 Err(serde::ser::Error::custom("no"))
             }
         }
-        let event = event!(Level::Info, "", a = @(1, Fails), b = 2);
+        let event = new_event!(Level::Info, "", a = @(1, Fails), b = 2);
         assert_eq!(shown(&event), r#"{"a": Str("[1,…(formatting failed)"), "b": I64(2)}"#);
     }
 }
@@ -166,7 +166,7 @@ impl std::error::Error for Outer {
 #[test]
 fn an_error_keeps_the_chain_of_its_sources() {
     let error = Outer("x".parse::<u16>().unwrap_err());
-    let event = event!(Level::Error, "failed: {error}", error = err(&error), plain = %error);
+    let event = new_event!(Level::Error, "failed: {error}", error = err(&error), plain = %error);
     assert_eq!(message(&event), "failed: no port: invalid digit found in string");
     let Some((_, Value::Error(chain))) = event.fields().next() else { panic!("{event:?}") };
     assert_eq!(chain.messages().collect::<Vec<_>>(), ["no port", "invalid digit found in string"]);
@@ -174,7 +174,7 @@ fn an_error_keeps_the_chain_of_its_sources() {
     assert_eq!(event.fields().next().map(|(_, value)| value), Some(err(&error)), "live and encoded are equal");
 
     let boxed: Box<dyn std::error::Error + Send + Sync> = Box::new(error);
-    let again = event!(Level::Error, "", error = err(&*boxed)).with("copy", event.fields().next().unwrap().1);
+    let again = new_event!(Level::Error, "", error = err(&*boxed)).with("copy", event.fields().next().unwrap().1);
     assert_eq!(
         shown(&again),
         r#"{"error": Error(["no port", "invalid digit found in string"]), "copy": Error(["no port", "invalid digit found in string"])}"#
@@ -195,7 +195,7 @@ fn a_chain_of_errors_that_never_ends_is_cut() {
             Some(&Circle)
         }
     }
-    let event = event!(Level::Error, "", error = err(&Circle), last = 1);
+    let event = new_event!(Level::Error, "", error = err(&Circle), last = 1);
     let Some((_, Value::Error(chain))) = event.fields().next() else { panic!() };
     assert_eq!(chain.messages().count(), 128);
     assert_eq!(event.fields().last(), Some(("last", Value::I64(1))));
@@ -209,7 +209,7 @@ fn a_type_of_ones_own_may_have_a_typed_value() {
             self.0.to_value()
         }
     }
-    assert_eq!(shown(&event!(Level::Info, "", port = Port(80))), r#"{"port": U64(80)}"#);
+    assert_eq!(shown(&new_event!(Level::Info, "", port = Port(80))), r#"{"port": U64(80)}"#);
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn two_loggers_of_one_process_are_both_scraped_each_on_its_port() {
         let page = scrape(logger);
         agree(&page, name, &logger.stats());
         let delivered =
-            page.value(&format!("logweir_sink_delivered_events_total{{logger=\"{name}\",sink=\"memory\"}}"));
+            page.value(&format!("logweir_sink_events_delivered_total{{logger=\"{name}\",sink=\"memory\"}}"));
         assert_eq!(delivered, f64::from(count * 10));
         let ours = format!("logger=\"{name}\"");
         assert!(page.samples.keys().all(|series| series.contains(&ours)), "nothing of the other one");
@@ -123,7 +123,7 @@ fn stats_and_reports_are_the_same_numbers_as_json() {
     let sink = &json["sinks"][0];
     assert_eq!(sink["dropped"], serde_json::json!({ "rejected": 1 }));
     assert_eq!(
-        (sink["delivered"].as_u64(), sink["bytes"].as_u64(), sink["errors"].as_u64()),
+        (sink["delivered"].as_u64(), sink["written_bytes"].as_u64(), sink["errors"].as_u64()),
         (Some(1), Some(10), Some(1))
     );
     assert_eq!((&sink["last_error"]["kind"], sink["name"].as_str()), (&serde_json::json!("rejected"), Some("choosy")));

@@ -82,7 +82,7 @@ async fn an_urgent_event_is_handed_out_at_once_with_all_before_it() {
         emit_numbers(&logger, [1, 2]);
         settle().await;
         assert_eq!(sink.seen(), round * 3);
-        logger.emit(Event::dynamic(Level::Warn, "t", "3"));
+        logger.emit(Event::new(Level::Warn, "t", "3"));
         settle().await;
         assert_eq!(sink.numbers()[round as usize * 3..], [1, 2, 3]);
     }
@@ -172,7 +172,7 @@ async fn an_urgent_event_is_handed_out_at_once_also_after_a_sink_had_no_room() {
     let logger = start(builder.sink("sink", pipeline.backlog_bytes(512))).await;
     for round in 0..3 {
         for n in 0..8 {
-            logger.emit(Event::dynamic(Level::Error, "t", &n.to_string()));
+            logger.emit(Event::new(Level::Error, "t", &n.to_string()));
             settle().await;
         }
         sink.release(8);
@@ -180,7 +180,7 @@ async fn an_urgent_event_is_handed_out_at_once_also_after_a_sink_had_no_room() {
         settle().await;
         assert_eq!(logger.stats().queued, 0);
         sink.release(1);
-        logger.emit(Event::dynamic(Level::Error, "t", "8"));
+        logger.emit(Event::new(Level::Error, "t", "8"));
         let before = Instant::now();
         timeout(NEVER * 2, async {
             while (sink.seen() as usize) < round * 9 + 9 {
@@ -223,7 +223,7 @@ async fn loggers_of_one_process_do_not_mix() {
     }
     // An event handed back by one goes to the other as it was made.
     end(&first, &[("sink", &one)]).await;
-    let back = first.with("first", true).try_emit(Event::dynamic(Level::Warn, "t", "back")).unwrap_err().into_event();
+    let back = first.with("first", true).try_emit(Event::new(Level::Warn, "t", "back")).unwrap_err().into_event();
     second.emit(back);
     end(&second, &[("sink", &two)]).await;
     assert_eq!(

@@ -16,9 +16,9 @@ async fn the_filter_decides_by_level_and_longest_target_and_changes_at_run_time(
         warn!(logger: logger, target: "noisy", "{round} noisy", round);
         trace!(logger: logger, target: "noisy::part::x", "{round} part", round);
         // The same by `emit`.
-        logger.emit(Event::dynamic(Level::Warn, "noisy::other", round));
-        logger.emit(Event::dynamic(Level::Debug, "noisy::part", &format!("{round} dynamic")));
-        logger.emit(logweir::event!(Level::Debug, "{round} event", round));
+        logger.emit(Event::new(Level::Warn, "noisy::other", round));
+        logger.emit(Event::new(Level::Debug, "noisy::part", &format!("{round} dynamic")));
+        logger.emit(logweir::new_event!(Level::Debug, "{round} event", round));
     };
     say("1");
     assert!(logger.enabled(Level::Trace, "noisy::part") && !logger.enabled(Level::Warn, "noisy"));

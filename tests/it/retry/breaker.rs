@@ -31,7 +31,7 @@ async fn a_permanent_error_opens_the_breaker_until_a_probe_succeeds() {
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_was_unusable_and_then_fails_for_now_is_waited_for_again() {
     let sink = ScriptedSink::always(Answer::Temporary).writes([Answer::Permanent]);
-    let breaker = Breaker::default().failure_threshold(1).probe_delay(SECOND).cap(SECOND);
+    let breaker = Breaker::default().failure_threshold(1).probe_delay(SECOND).max_probe_delay(SECOND);
     let pipeline = Pipeline::new(sink.clone()).retry(quick()).breaker(breaker);
     let logger = start(one_by_one().sink("sink", pipeline)).await;
     emit_numbers(&logger, 0..1);
@@ -51,7 +51,7 @@ async fn a_sink_that_was_unusable_and_then_fails_for_now_is_waited_for_again() {
 async fn the_breaker_opens_after_five_failures_and_each_probe_that_fails_doubles_the_delay() {
     use BreakerState::{Closed, HalfOpen, Open};
     let (sink, told) = (ScriptedSink::always(Answer::Temporary), Told::default());
-    let breaker = Breaker::default().probe_delay(SECOND).cap(4 * SECOND);
+    let breaker = Breaker::default().probe_delay(SECOND).max_probe_delay(4 * SECOND);
     let pipeline = Pipeline::new(sink.clone()).retry(quick()).breaker(breaker).on_breaker(told.callback());
     let logger = start(one_by_one().sink("sink", pipeline)).await;
     emit_numbers(&logger, 0..3);
@@ -73,7 +73,7 @@ async fn the_breaker_opens_after_five_failures_and_each_probe_that_fails_doubles
 async fn recovery_costs_at_most_one_probe_interval() {
     for offset in [0, 100, 399, 1000, 1234] {
         let sink = ScriptedSink::always(Answer::Temporary);
-        let breaker = Breaker::default().probe_delay(400 * MS).cap(400 * MS);
+        let breaker = Breaker::default().probe_delay(400 * MS).max_probe_delay(400 * MS);
         let pipeline = Pipeline::new(sink.clone()).retry(quick()).breaker(breaker);
         let logger = start(one_by_one().sink("sink", pipeline)).await;
         emit_numbers(&logger, 0..100);
@@ -89,7 +89,7 @@ async fn recovery_costs_at_most_one_probe_interval() {
 #[tokio::test(start_paused = true)]
 async fn a_reset_closes_the_breaker_and_what_waits_is_written_at_once() {
     let (sink, told) = (ScriptedSink::always(Answer::Temporary), Told::default());
-    let breaker = Breaker::default().probe_delay(1000 * SECOND).cap(1000 * SECOND);
+    let breaker = Breaker::default().probe_delay(1000 * SECOND).max_probe_delay(1000 * SECOND);
     let pipeline = Pipeline::new(sink.clone()).retry(quick()).breaker(breaker).on_breaker(told.callback());
     let logger = start(one_by_one().sink("sink", pipeline)).await;
     emit_numbers(&logger, 0..3);

@@ -141,11 +141,11 @@ async fn what_else_stands_at_the_path_is_left_alone() {
     let mut sink = open(&folder, clock.rules(Rolling::daily()));
     write(&mut sink, ["one"]).await;
     assert_eq!(fs::read_to_string(folder.join("app.log")).unwrap(), "from before\n");
-    let trouble = sink.trouble().unwrap();
+    let trouble = sink.take_error().unwrap();
     assert!(trouble.source().unwrap().to_string().contains("app.log` a link to the current log file"), "{trouble:?}");
     clock.advance(DAY);
     write(&mut sink, ["tomorrow"]).await;
-    assert!(sink.trouble().is_none(), "it is said once");
+    assert!(sink.take_error().is_none(), "it is said once");
     clock.set(MIDNIGHT + DAY);
     sink.close().await.unwrap();
 

@@ -67,7 +67,7 @@ async fn a_folder_that_is_deleted_is_made_again_and_one_that_cannot_be_is_waited
     for _ in 0..2 {
         clock.advance(DAY);
         let error = sink.write(&batch(["three"])).await.unwrap_err();
-        assert_eq!((error.kind(), error.delivered_count()), (SinkErrorKind::Temporary, 0));
+        assert_eq!((error.kind(), error.delivered()), (SinkErrorKind::Temporary, 0));
         assert!(error.source().unwrap().is::<OpenError>(), "{error:?}");
     }
     fs::remove_file(&logs).unwrap();
@@ -103,18 +103,18 @@ async fn if_the_next_file_cannot_be_made_the_current_one_goes_on_and_it_is_said_
     fs::create_dir(&next).unwrap();
     clock.advance(DAY);
     write(&mut sink, ["two"]).await;
-    let trouble = sink.trouble().unwrap();
+    let trouble = sink.take_error().unwrap();
     let said = trouble.source().unwrap().downcast_ref::<MaintenanceError>().unwrap();
     assert_eq!((said.task, &said.path), (MaintenanceTask::Roll, &folder.join("app.2026-11-24.0001.log")));
     write(&mut sink, ["three"]).await;
-    assert!(sink.trouble().is_none());
+    assert!(sink.take_error().is_none());
     // Another kind of trouble is said too, and neither makes the other news.
     fs::rename(folder.join("app.2026-11-24.0001.log"), folder.join("app.2026-11-24.0001.moved")).unwrap();
     write(&mut sink, ["moved"]).await;
-    let trouble = sink.trouble().unwrap();
+    let trouble = sink.take_error().unwrap();
     assert_eq!(trouble.source().unwrap().downcast_ref::<MaintenanceError>().unwrap().task, MaintenanceTask::Follow);
     write(&mut sink, ["still"]).await;
-    assert!(sink.trouble().is_none());
+    assert!(sink.take_error().is_none());
     fs::rename(folder.join("app.2026-11-24.0001.moved"), folder.join("app.2026-11-24.0001.log")).unwrap();
     fs::remove_dir(&next).unwrap();
     write(&mut sink, ["four"]).await;

@@ -108,7 +108,7 @@ async fn a_blocking_sink_answers_from_its_own_thread() {
     sink.write(&batch(["mine"])).await.unwrap();
     assert_eq!(sink.written_bytes(), 8);
     let error = sink.write(&batch(["mine", "reject"])).await.unwrap_err();
-    assert_eq!((error.kind(), error.delivered_count()), (SinkErrorKind::Rejected, 1));
+    assert_eq!((error.kind(), error.delivered()), (SinkErrorKind::Rejected, 1));
     assert_eq!(sink.written_bytes(), 9);
     let error = sink.write(&batch(["panic"])).await.unwrap_err();
     assert_eq!(error.kind(), SinkErrorKind::Panic);

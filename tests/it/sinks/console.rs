@@ -20,7 +20,7 @@ fn console(role: &str, stderr: impl Into<Stdio>) -> Output {
 #[tokio::test]
 async fn the_child_of_the_console_tests() {
     let events = [Level::Info, Level::Warn, Level::Debug, Level::Error]
-        .map(|level| Event::dynamic(level, "t", &format!("console {level}")))
+        .map(|level| Event::new(level, "t", &format!("console {level}")))
         .into_iter()
         .collect();
     match std::env::var(CHILD).ok().as_deref() {
@@ -42,7 +42,7 @@ async fn the_child_of_the_console_tests() {
             sink.open().unwrap();
             for bytes in [13, 26] {
                 let error = sink.write(&events).await.unwrap_err();
-                assert_eq!((error.kind(), error.delivered_count()), (SinkErrorKind::Permanent, 1));
+                assert_eq!((error.kind(), error.delivered()), (SinkErrorKind::Permanent, 1));
                 assert_eq!(io_kind(&error), Some(io::ErrorKind::BrokenPipe));
                 assert_eq!(sink.written_bytes(), bytes);
             }

@@ -89,10 +89,10 @@ async fn a_file_that_was_moved_goes_on_where_it_is_if_there_can_be_no_other() {
     assert_eq!(error.kind(), SinkErrorKind::Temporary);
     // Said once, however often it fails.
     sink.write(&batch(["one"])).await.unwrap();
-    let trouble = sink.trouble().unwrap();
+    let trouble = sink.take_error().unwrap();
     assert!(trouble.source().unwrap().to_string().contains("from which the file was moved away"), "{trouble:?}");
     sink.write(&batch(["two"])).await.unwrap();
-    assert!(sink.trouble().is_none());
+    assert!(sink.take_error().is_none());
     assert_eq!(fs::read_to_string(&moved).unwrap(), "one\ntwo\n");
     fs::remove_dir(&path).unwrap();
     sink.write(&batch(["three"])).await.unwrap();
@@ -111,7 +111,7 @@ async fn nothing_is_written_to_a_file_that_was_deleted() {
     fs::write(folder.join("logs"), "").unwrap();
     for _ in 0..2 {
         let error = sink.write(&batch(["two"])).await.unwrap_err();
-        assert_eq!((error.kind(), error.delivered_count()), (SinkErrorKind::Temporary, 0));
+        assert_eq!((error.kind(), error.delivered()), (SinkErrorKind::Temporary, 0));
         assert_eq!(error.source().unwrap().downcast_ref::<OpenError>().unwrap().path, path);
     }
     fs::remove_file(folder.join("logs")).unwrap();
@@ -137,7 +137,7 @@ async fn a_full_disk_is_temporary() {
     sink.open().unwrap();
     for _ in 0..2 {
         let error = sink.write(&batch(["one"])).await.unwrap_err();
-        assert_eq!((error.kind(), error.delivered_count()), (SinkErrorKind::Temporary, 0));
+        assert_eq!((error.kind(), error.delivered()), (SinkErrorKind::Temporary, 0));
         assert_eq!(io_kind(&error), Some(io::ErrorKind::StorageFull));
     }
     sink.flush().await.unwrap();
@@ -170,7 +170,7 @@ async fn a_fifo_whose_reader_left_is_permanent() {
     drop(reader);
     for _ in 0..2 {
         let error = sink.write(&batch(["two"])).await.unwrap_err();
-        assert_eq!((error.kind(), error.delivered_count()), (SinkErrorKind::Permanent, 0));
+        assert_eq!((error.kind(), error.delivered()), (SinkErrorKind::Permanent, 0));
         assert_eq!(io_kind(&error), Some(io::ErrorKind::BrokenPipe));
     }
     sink.close().await.unwrap();
@@ -199,7 +199,7 @@ async fn a_panic_in_a_format_is_an_error_and_the_thread_goes_on() {
     let mut sink = FileSink::new(&path).format(Plain);
     sink.open().unwrap();
     let error = sink.write(&batch(["one", "poison", "three"])).await.unwrap_err();
-    assert_eq!((error.kind(), error.delivered_count()), (SinkErrorKind::Panic, 1));
+    assert_eq!((error.kind(), error.delivered()), (SinkErrorKind::Panic, 1));
     assert!(error.source().unwrap().to_string().contains("poison"), "{error:?}");
     sink.write(&batch(["three"])).await.unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "one\nthree\n");

@@ -34,7 +34,7 @@ async fn memory_keeps_the_newest_events_and_counts_all() {
 #[tokio::test]
 async fn a_captured_event_tells_all_it_was_logged_with() {
     let mut memory = MemorySink::new();
-    let event = Event::dynamic_at(Level::Warn, "shop", "paid", Some("shop::pay"), Some("pay.rs"), Some(7));
+    let event = Event::new(Level::Warn, "shop", "paid").with_source(Some("shop::pay"), Some("pay.rs"), Some(7));
     let time = std::time::UNIX_EPOCH + Duration::from_secs(1);
     memory.write(&[event.with("order", 12u64).with_timestamp(time)].into_iter().collect()).await.unwrap();
 

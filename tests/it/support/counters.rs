@@ -67,7 +67,7 @@ struct Orders {
 
 impl OrderSink {
     pub(crate) fn event(producer: usize, number: u64) -> Event {
-        logweir::event!(Level::Info, "numbered", producer, number)
+        logweir::new_event!(Level::Info, "numbered", producer, number)
     }
 
     pub(crate) fn seen(&self) -> u64 {

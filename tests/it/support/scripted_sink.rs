@@ -280,7 +280,7 @@ impl ScriptedSink {
     fn make_noise(&self) {
         let noise = self.state().noise.clone();
         if let Some(logger) = noise {
-            logger.emit(Event::dynamic(Level::Error, "sink", "noise"));
+            logger.emit(Event::new(Level::Error, "sink", "noise"));
         }
     }
 }
