@@ -9,7 +9,7 @@
 //! app | pipe --config logweir.toml        # everything that a configuration can say; --example-config prints one
 //! ```
 //!
-//! The chain is lossless from end to end: the file's pipeline waits (`Backlog::Wait`), so the queue fills, so
+//! The chain is lossless from end to end: the file's pipeline waits (`WhenFull::Block`), so the queue fills, so
 //! `emit_wait` waits, so standard input is not read, so the program before the pipe waits. It ends with the report, and
 //! fails unless every line that was read was delivered; of a single file with a line for each the lines are counted, too.
 //! SIGHUP opens the file again, for logrotate.

@@ -46,7 +46,7 @@
 //! fields fit about 94 bytes. `cargo bench --bench caller` prints the figures for your machine.
 //!
 //! # How is it told to log more, or less?
-//! [`Logger::set_filter`] replaces the filter while it runs, [`Logger::set_filter_for`] for a time,
+//! [`Logger::set_filter`] replaces the filter while it runs, [`Logger::set_temporary_filter`] for a time,
 //! [`Logger::set_sink_filter`] for one sink; [`Builder::filter_from_env`] takes it from the environment.
 //!
 //! # How is it configured from a file?
@@ -71,7 +71,7 @@
 //! timeout is given up, and unless an attempt or the fallback delivers its events they are *unconfirmed*: nobody can know
 //! whether they arrived. A panic in a sink is caught and counted. [`Pipeline`] says it in full.
 //!
-//! With [`WhenFull::Wait`] you give isolation up on purpose: the flush task then waits for that sink, the queue fills, and
+//! With [`WhenFull::Block`] you give isolation up on purpose: the flush task then waits for that sink, the queue fills, and
 //! with `Block` or `emit_wait` the chain is lossless from the sink back to the caller.
 //!
 //! # What does shutdown promise?
@@ -83,8 +83,8 @@
 //! # What happens when something panics?
 //! In a thread or task of yours: nothing, unless [`Logger::install_panic_hook`] is called, which logs it as `Fatal` and waits for a
 //! moment until that is delivered. In a sink, a format or a callback: it is caught, counted and reported. If a task of the
-//! logger's own ends (by a bug here, or in a [`metrics`](Builder::metrics) recorder), the logger does: further events are
-//! refused (`task_failed`), the other sinks get what there is, [`Logger::health`] and one report say so.
+//! logger's own ends (by a bug here, or in a [`metrics`](Builder::metrics_recorder) recorder), the logger does: further events are
+//! refused (`task_failed`), the other sinks get what there is, [`Logger::state`] and one report say so.
 //!
 //! # What becomes of files that grow?
 //! [`sink::Rolling`] begins others by time and size, deletes old ones and compresses the rest, on a thread of its own. A file

@@ -31,7 +31,7 @@ impl Logger {
     /// the event and count in the memory accounts; a record takes one allocation more than a call of our own macros.
     ///
     /// [`log::max_level`] is the least important level that the filter lets pass for any target, from now on and whenever
-    /// the filter changes ([`Logger::set_filter`], [`Logger::set_filter_for`]); what you set it to yourself holds until
+    /// the filter changes ([`Logger::set_filter`], [`Logger::set_temporary_filter`]); what you set it to yourself holds until
     /// then. `log` has no `Fatal`: a filter that passes nothing below turns it off.
     ///
     /// The handle that `log` gets is never dropped, as with [`Logger::set_global`]: such a logger ends only by

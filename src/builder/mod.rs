@@ -142,7 +142,7 @@ impl<'r> Builder<'r> {
     /// The memory budget in bytes. Default: 64 MiB.
     ///
     /// Half is the queue's: the lanes, then spilled bytes and contexts. The other half is the sinks' backlogs', in
-    /// equal shares or as [`Pipeline::backlog`] says. Shares are never lent.
+    /// equal shares or as [`Pipeline::backlog_bytes`] says. Shares are never lent.
     pub fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory_limit = bytes;
         self
@@ -221,7 +221,7 @@ impl<'r> Builder<'r> {
     /// events the queue lost since the last one and why, and how many were lost on the way to this sink. A sink's own
     /// losses are announced to its fallback too, and both are told when a sink is available again whose circuit breaker
     /// had opened. Notices are made in the pipeline: no filter or level keeps them out, the queue cannot lose them, and
-    /// they are in no book but [`SinkStats::notices`](crate::stats::SinkReport::notices). One that cannot be written is
+    /// they are in no book but [`SinkStats::notices`](crate::stats::SinkStats::notices). One that cannot be written is
     /// made up for by the next, after twice the time, and again twice, up to 1024 times. The last one comes as the sink
     /// closes. A sink is told nothing while its breaker is open, nor in the last fifth of a shutdown if it has a fallback.
     pub fn notice_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
@@ -300,7 +300,7 @@ impl<'r> Builder<'r> {
 
     /// Follows a service's cancellation: the tasks of the service write their last lines then, so the logger goes on
     /// accepting, flushes its sinks at once and at every interval, and shuts down when [`Logger::shutdown`] is called
-    /// or [`Builder::grace`] is over.
+    /// or [`Builder::grace_period`] is over.
     pub fn cancel_on(mut self, token: CancellationToken) -> Self {
         self.cancel = Some(token);
         self

@@ -23,7 +23,7 @@ use crate::sink::ConsoleSink;
 /// in [`Config::example`](super::Config::example).
 ///
 /// ```
-/// use logweir::config::{Config, FormatOptions, Sinks};
+/// use logweir::config::{Config, FormatOptions, SinkRegistry};
 /// # use logweir::{Batch, Format, Sink, SinkError, async_trait};
 /// # struct Lines(Box<dyn Format>);
 /// # #[async_trait]
@@ -32,7 +32,7 @@ use crate::sink::ConsoleSink;
 /// #[derive(serde::Deserialize)]
 /// struct LinesOptions { format: FormatOptions }
 ///
-/// let sinks = Sinks::new().register("lines", |options: LinesOptions| Ok::<_, SinkError>(Lines(options.format.make())));
+/// let sinks = SinkRegistry::new().register("lines", |options: LinesOptions| Ok::<_, SinkError>(Lines(options.format.build())));
 /// let config = Config::from_toml("sinks.lines = { type = 'lines', format = 'json' }")?;
 /// # let _builder =
 /// config.builder(&sinks)?;

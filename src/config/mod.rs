@@ -38,11 +38,11 @@ use crate::builder::{BuildError, Builder};
 /// What a logger is told by a file and by the environment: everything of a [`Builder`] that is no code.
 ///
 /// ```no_run
-/// use logweir::config::{Config, Sinks};
+/// use logweir::config::{Config, SinkRegistry};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let config = Config::from_file("logweir.toml")?.with_env()?;
-/// let logger = config.builder(&Sinks::new())?
+/// let logger = config.builder(&SinkRegistry::new())?
 ///     .on_error(|diagnostic| eprintln!("{diagnostic}"))
 ///     .start()?;
 /// # Ok(())
@@ -52,7 +52,7 @@ use crate::builder::{BuildError, Builder};
 /// The keys are the methods of the builder, of [`Pipeline`](crate::Pipeline), [`Retry`](crate::Retry) and so on, with their
 /// meaning, bounds and defaults: a key that is absent calls no method. [`Config::example`] has all of them. What is code
 /// stays code: callbacks, [`cancel_on`](Builder::cancel_on), [`enrich_with`](Builder::enrich_with) and a
-/// [`metrics`](Builder::metrics) recorder are set on the builder, and a sink of your own is [registered](Sinks::register).
+/// [`metrics`](Builder::metrics_recorder) recorder are set on the builder, and a sink of your own is [registered](SinkRegistry::register).
 ///
 /// # What is written how
 /// * **Durations** have their unit: `100ms`, `5s`, `1m 30s`. **Sizes** are a number of bytes or have a unit: `64MiB`,

@@ -15,13 +15,13 @@ type MakeSink = Box<dyn Fn(&Registered) -> Result<Pipeline, ConfigError> + Send 
 /// The sinks of your own that a configuration may name as a `type`, beside `console`, `file` and `null`.
 ///
 /// ```
-/// use logweir::config::{Config, HumanDuration, Sinks};
+/// use logweir::config::{Config, HumanDuration, SinkRegistry};
 /// use logweir::sink::MemorySink;
 ///
 /// #[derive(serde::Deserialize)]
 /// struct Queue { topic: String, linger: Option<HumanDuration> }
 ///
-/// let sinks = Sinks::new().register("queue", |options: Queue| {
+/// let sinks = SinkRegistry::new().register("queue", |options: Queue| {
 ///     // Connect to `options.topic` here.
 ///     Ok::<_, std::io::Error>(MemorySink::new())
 /// });

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `tracing_appender::non_blocking(writer)` | a [sink](crate::sink): each has its own queue, thread and memory |
 //! | `NonBlockingBuilder::lossy(true)`, `.buffered_lines_limit(n)` | [`Overflow::DropNewest`](crate::Overflow::DropNewest), [`Builder::queue_capacity`](crate::Builder::queue_capacity) |
-//! | `NonBlockingBuilder::lossy(false)` | [`Overflow::Block`](crate::Overflow::Block) with [`WhenFull::Wait`](crate::Backlog::Wait) |
+//! | `NonBlockingBuilder::lossy(false)` | [`Overflow::Block`](crate::Overflow::Block) with [`WhenFull::Wait`](crate::WhenFull::Block) |
 //! | `WorkerGuard` | [`Logger::shutdown_guard`](crate::Logger::shutdown_guard), or [`Logger::shutdown`](crate::Logger::shutdown) for the numbers |
 //! | `ErrorCounter::dropped_lines` | [`Logger::stats`](crate::Logger::stats), the metrics, and a line in the log |
 //! | `RUST_LOG=info,hyper=warn` | [`Builder::filter_from_env`](crate::Builder::filter_from_env), in the same words |
@@ -127,7 +127,7 @@
 //! let logger = Logger::builder()
 //!     .filter("info,hyper=warn")
 //!     .sink("file", FileSink::new("logs/app.log").format(Json::new()))
-//!     .sink("stderr", Pipeline::to(ConsoleSink::stderr()).level(Level::Warn))
+//!     .sink("stderr", Pipeline::new(ConsoleSink::stderr()).level(Level::Warn))
 //!     .start()?;
 //! let _guard = logger.shutdown_guard(Duration::from_secs(5));
 //! logger.install_log()?;

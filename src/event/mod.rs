@@ -138,7 +138,7 @@ impl Event {
         Level::from_bits(self.fields.flags)
     }
 
-    /// When it was emitted (or what [`Event::at`] said). Before that: the Unix epoch.
+    /// When it was emitted (or what [`Event::with_timestamp`] said). Before that: the Unix epoch.
     pub fn timestamp(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_nanos(self.timestamp)
     }

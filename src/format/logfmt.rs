@@ -48,7 +48,7 @@ use crate::event::{Callsite, Message, Record, Value};
 ///
 /// let event = Event::new(Level::Warn, "shop", "late").with("user name", "ada \"l\"").with("ts", 1);
 /// let mut out = Vec::new();
-/// Logfmt::new().write(&Record::from(&event), &mut out);
+/// Logfmt::new().format(&Record::from(&event), &mut out);
 /// assert_eq!(
 ///     String::from_utf8_lossy(&out),
 ///     concat!(

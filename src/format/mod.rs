@@ -34,7 +34,7 @@
 //!
 //! let event = Event::new(Level::Info, "shop", "order\npaid").with("cents", 950);
 //! let mut out = Vec::new();
-//! Piped.write(&Record::from(&event), &mut out);
+//! Piped.format(&Record::from(&event), &mut out);
 //! assert_eq!(out, b"INFO|shop|order\\npaid|cents=950\n");
 //! ```
 

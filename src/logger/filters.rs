@@ -18,7 +18,7 @@ impl Logger {
     /// Replaces the filter, for every handle, from the next call on. The grammar is [`Filter`]'s.
     ///
     /// Each call on another thread is decided by the old filter or the new one, never by a mixture. It ends what
-    /// [`Logger::set_filter_for`] began.
+    /// [`Logger::set_temporary_filter`] began.
     ///
     /// # Errors
     /// Names the directive that is wrong and its column; the old filter stays.

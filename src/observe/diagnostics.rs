@@ -32,7 +32,7 @@ const DROP_WAIT: Duration = Duration::from_millis(100);
 #[non_exhaustive]
 pub enum Diagnostic {
     /// A sink began to fail, or failed in a new way. Said once until it succeeds again. Also
-    /// [trouble](crate::Sink::trouble) that cost no event, each time a sink has some.
+    /// [trouble](crate::Sink::take_error) that cost no event, each time a sink has some.
     SinkFailed {
         /// The sink's name.
         sink: String,

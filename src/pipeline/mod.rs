@@ -111,7 +111,7 @@ impl Pipeline {
     }
 
     /// The sink's memory account, in bytes: an event counts 128 and what it has on the heap. Default: what the sinks'
-    /// half of [`Builder::memory`](crate::Builder::memory) leaves, divided equally.
+    /// half of [`Builder::memory_limit`](crate::Builder::memory_limit) leaves, divided equally.
     pub fn backlog_bytes(mut self, bytes: usize) -> Self {
         self.backlog_bytes = Some(bytes);
         self

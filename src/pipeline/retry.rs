@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// The wait before the attempt after the `n`th failure is random between zero and `initial · 2ⁿ⁻¹`, at most `cap`: "full
 /// jitter", which spreads the clients of a service that comes back
 /// (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>). A sink that asks for patience
-/// ([`SinkError::retry_after`](crate::SinkError::retry_after)) gets at least that.
+/// ([`SinkError::with_retry_after`](crate::SinkError::with_retry_after)) gets at least that.
 ///
 /// Only a temporary error is tried again, and a timed-out write of a sink that does not outlive timeouts; such a retry
 /// may deliver twice, and is counted as `maybe_duplicated`.

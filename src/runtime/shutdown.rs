@@ -10,7 +10,7 @@ use crate::time::timer;
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type Hook = Box<dyn FnOnce() -> BoxFuture<'static, Result<(), BoxError>> + Send>;
 
-/// Whether a logger runs; see [`Logger::health`](crate::Logger::health).
+/// Whether a logger runs; see [`Logger::state`](crate::Logger::state).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {

@@ -35,7 +35,7 @@ use crate::event::Batch;
 /// impl<W: Write + Send + 'static> BlockingSink for Lines<W> {
 ///     fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
 ///         for (index, record) in batch.iter().enumerate() {
-///             writeln!(self.0, "{}", record.message()).map_err(|e| SinkError::temporary(e).delivered(index))?;
+///             writeln!(self.0, "{}", record.message()).map_err(|e| SinkError::temporary(e).with_delivered(index))?;
 ///         }
 ///         Ok(())
 ///     }
@@ -88,7 +88,7 @@ pub trait BlockingSink: Send + 'static {
         0
     }
 
-    /// Trouble that cost no event, since this was asked last; asked after each call, as [`Sink::trouble`].
+    /// Trouble that cost no event, since this was asked last; asked after each call, as [`Sink::take_error`].
     fn take_error(&mut self) -> Option<SinkError> {
         None
     }
@@ -100,7 +100,7 @@ pub trait BlockingSink: Send + 'static {
 /// process ever waits for it, however long the sink blocks. Each call costs one hand-over to the thread and one back,
 /// whatever the size of the batch.
 ///
-/// A panic in the sink is an error of kind [`Panic`](super::ErrorKind::Panic), and the thread goes on. Log calls made
+/// A panic in the sink is an error of kind [`Panic`](super::SinkErrorKind::Panic), and the thread goes on. Log calls made
 /// on the thread are suppressed, so a sink whose own libraries log cannot feed itself.
 ///
 /// Dropped without [`close`](Sink::close), the sink is dropped on its thread as soon as the call it is in returns.

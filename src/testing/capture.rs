@@ -39,7 +39,7 @@ const MAX_POLL: Duration = Duration::from_millis(128);
 /// assert!(logs.events().is_empty());
 ///
 /// assert_eq!(withdraw(logs.logger(), 10, 11), None);
-/// let warning = logs.select().level(Level::Warn).one();
+/// let warning = logs.select().level(Level::Warn).exactly_one();
 /// assert_eq!(warning.message(), "cannot withdraw 11");
 /// assert_eq!(warning.field("balance").unwrap(), 10_u32);
 /// ```

@@ -83,7 +83,7 @@
 //!
 //! # What do sinks log?
 //! Nothing that comes back: what is logged through the layer while a sink works is suppressed and counted, as it is with
-//! every other way in. See [`suppress`](crate::context::suppress()).
+//! every other way in. See [`suppress`](crate::suppress()).
 
 mod filter;
 mod layer;

@@ -50,8 +50,8 @@ use event_id::event_id;
 ///
 /// let event = new_event!(Level::Warn, target: "shop", "paid {cents:.2}", cents = 9.5);
 /// let mut out = Vec::new();
-/// Clef::new().write(&Record::from(&event), &mut out);
-/// Clef::new().message(ClefMessage::Rendered).write(&Record::from(&event), &mut out);
+/// Clef::new().format(&Record::from(&event), &mut out);
+/// Clef::new().message(ClefMessage::Rendered).format(&Record::from(&event), &mut out);
 /// assert_eq!(
 ///     String::from_utf8_lossy(&out),
 ///     concat!(

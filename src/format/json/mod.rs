@@ -47,7 +47,7 @@ pub(super) use value::{InString, not_finite, write_name, write_string, write_val
 /// Other keys, the place in the source, no target, and dotted names as objects:
 /// ```
 /// use logweir::event::Record;
-/// use logweir::format::{Dotted, Json, Key};
+/// use logweir::format::{DottedKeys, Json, Key};
 /// use logweir::{Event, Format, Level};
 ///
 /// let mut format = Json::new()
@@ -55,13 +55,13 @@ pub(super) use value::{InString, not_finite, write_name, write_string, write_val
 ///     .key(Key::Message, "msg")
 ///     .key(Key::File, "file")
 ///     .without(Key::Target)
-///     .dotted(Dotted::Nested);
+///     .dotted(DottedKeys::Nested);
 ///
 /// let event = Event::new(Level::Info, "shop", "served").with_source(None, Some("shop.rs"), None)
 ///     .with("http.status", 200)
 ///     .with("http.method", "GET");
 /// let mut out = Vec::new();
-/// format.write(&Record::from(&event), &mut out);
+/// format.format(&Record::from(&event), &mut out);
 /// assert_eq!(
 ///     String::from_utf8_lossy(&out),
 ///     concat!(

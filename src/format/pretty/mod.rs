@@ -53,7 +53,7 @@ pub(crate) const COLUMNS: usize = 100;
 ///
 /// let event = Event::new(Level::Warn, "shop", "late").with("order", 17).with("sql", "SELECT *\nFROM orders");
 /// let mut out = Vec::new();
-/// Pretty::new().width(80).write(&Record::from(&event), &mut out);
+/// Pretty::new().width(80).format(&Record::from(&event), &mut out);
 /// assert_eq!(
 ///     String::from_utf8_lossy(&out),
 ///     "\

@@ -53,7 +53,7 @@ use crate::format::{Format, Text};
 /// file server, the error is permanent, and so is every later one until `reopen`.
 ///
 /// An error counts exactly the events whose lines are in the file, so a retry repeats none of them. The one exception
-/// is a failed synchronisation with [`Durability::Synced`].
+/// is a failed synchronisation with [`Durability::SyncEveryBatch`].
 ///
 /// # Blocking
 /// The file is opened on the thread that calls `start()`; opening a FIFO waits there for a reader. All other I/O is on
@@ -63,7 +63,7 @@ use crate::format::{Format, Text};
 /// ```
 /// use logweir::sink::{Durability, FileSink};
 ///
-/// let sink = FileSink::new("logs/audit.log").durability(Durability::Flushed);
+/// let sink = FileSink::new("logs/audit.log").durability(Durability::SyncOnFlush);
 /// ```
 #[must_use = "a sink does nothing until a logger has it"]
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::event::{Event, Fields, Level, Record, SharedFields, Value};
 
-/// An event that a [`MemorySink`] keeps, with its context and the logger's enrichment.
+/// An event that a [`MemorySink`](super::MemorySink) keeps, with its context and the logger's enrichment.
 #[derive(Clone)]
 pub struct CapturedEvent {
     pub(super) event: Event,
@@ -54,7 +54,7 @@ impl CapturedEvent {
         self.record().field(name)
     }
 
-    /// Every field once, in the order of [`field`](Captured::field)'s search.
+    /// Every field once, in the order of [`field`](CapturedEvent::field)'s search.
     pub fn fields(&self) -> Fields<'_> {
         self.record().fields()
     }

@@ -9,7 +9,7 @@ use crate::event::{Level, ToValue};
 /// Events of a [`MemorySink`](super::MemorySink), oldest first: each method leaves those that fit.
 ///
 /// It is a slice of [`CapturedEvent`], and its `Debug` shows each event on a line of its own, so that `assert_eq!` and
-/// [`one`](Selection::one) say what was there instead.
+/// [`exactly_one`](Selection::exactly_one) say what was there instead.
 ///
 /// ```
 /// # use logweir::{Level, Logger, info, warn, sink::MemorySink};
@@ -19,7 +19,7 @@ use crate::event::{Level, ToValue};
 /// warn!(logger: logger, "user {user} is locked", user = "bob", attempts = 3);
 /// # logger.shutdown_blocking(std::time::Duration::from_secs(5))?;
 ///
-/// let locked = memory.select().level(Level::Warn).message("is locked").one();
+/// let locked = memory.select().level(Level::Warn).message("is locked").exactly_one();
 /// assert_eq!(locked.field("attempts").unwrap(), 3);
 /// assert_eq!(memory.select().field("user", "ada").len(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -32,7 +32,7 @@ pub(super) struct Config {
 #[derive(Clone, Debug)]
 pub(super) struct SinkPlan {
     pub(super) level: Level,
-    /// `Backlog::Wait`.
+    /// `WhenFull::Block`.
     pub(super) waits: bool,
     pub(super) backlog: Option<usize>,
     pub(super) retry: RetryPlan,
