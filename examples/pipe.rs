@@ -90,7 +90,7 @@ struct Arguments {
     durability: DurabilityName,
 
     /// Take everything from a TOML or JSON file, and from variables that begin with LOGWEIR__. Nothing is lost if that says so:
-    /// lanes = 1, overflow = "drop_newest", and when_full = "wait" for each sink
+    /// lanes = 1, overflow = "drop_newest", and when_full = "block" for each sink
     #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "format", "rolling", "durability"])]
     config: Option<PathBuf>,
 
@@ -160,9 +160,9 @@ impl Arguments {
         set("durability", word(self.durability));
         // A close waits for the compression of what is complete.
         set("timeout", "10m".into());
-        set("when_full", "wait".into());
+        set("when_full", "block".into());
         // A full disk is waited for, however long that takes.
-        set("retry", json!({ "max_age": "3650d" }));
+        set("retry", json!({ "max_elapsed": "3650d" }));
         if self.is_rolled() {
             set("rolling", self.rolling());
         }

@@ -55,7 +55,7 @@ impl Plan {
         }
         #[cfg(feature = "prometheus")]
         if builder.recorder.is_some() && builder.prometheus.is_some() {
-            return Err(option("metrics", "set beside `prometheus`", "one of the two: each is a recorder"));
+            return Err(option("metrics_recorder", "set beside `prometheus`", "one of the two: each is a recorder"));
         }
         if let Err(pattern) = &builder.redacted {
             let allowed = "a name, with `*` at its beginning, its end or both: `password`, `auth*`, `*_token`";
@@ -102,14 +102,14 @@ fn sinks(sinks: &[(String, Pipeline)], half: usize) -> Result<Vec<SinkPlan>, Bui
     let unasked = sinks.iter().filter(|(_, pipeline)| pipeline.backlog_bytes.is_none()).count();
     if asked > half {
         let allowed = format!("at most {half} for all sinks together: half of `memory`");
-        return Err(option("backlog", asked, allowed));
+        return Err(option("backlog_bytes", asked, allowed));
     }
     let share = (half - asked).checked_div(unasked).unwrap_or(0);
     let plan = |(name, pipeline): &(String, Pipeline)| {
         let account = pipeline.backlog_bytes.unwrap_or(share);
         if account < MIN_ACCOUNT {
             let allowed = format!("at least {MIN_ACCOUNT} for each sink, of half of `memory`, which is {half}");
-            return Err(option("backlog", format!("{account} (sink `{name}`)"), allowed));
+            return Err(option("backlog_bytes", format!("{account} (sink `{name}`)"), allowed));
         }
         Ok(SinkPlan { filter: filter(name, pipeline)?, account })
     };

@@ -75,7 +75,7 @@ const EVERY_KEY: &str = "
     filter = 'debug'
     queue_capacity = 1001
     lanes = 3
-    memory = '33MiB'
+    memory_limit = '33MiB'
     max_event_bytes = '3KiB'
     batch_size = 17
     flush_interval = '23ms'
@@ -85,16 +85,16 @@ const EVERY_KEY: &str = "
     reserve = { level = 'error', percent = '37%' }
     enrich.shard = 41
     redact = ['password', '*_token']
-    grace = '43s'
+    grace_period = '43s'
     shutdown_timeout = '47s'
     [sinks.mine]
     type = 'null'
     filter = 'shop=warn'
     timeout = '53s'
-    backlog = '4MiB'
-    when_full = 'wait'
-    retry = { initial = '59ms', cap = '61s', max_age = '67s', max_attempts = 71, seed = 73 }
-    breaker = { failures = 79, probe_after = '83ms', cap = '89s' }
+    backlog_bytes = '4MiB'
+    when_full = 'block'
+    retry = { initial_delay = '59ms', max_delay = '61s', max_elapsed = '67s', max_attempts = 71, seed = 73 }
+    breaker = { failure_threshold = 79, probe_delay = '83ms', max_probe_delay = '89s' }
     fallback = { type = 'null', timeout = '97s', fallback = { type = 'null', timeout = '101s' } }
 ";
 

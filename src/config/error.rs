@@ -120,7 +120,7 @@ impl ConfigError {
         self
     }
 
-    /// The key that is wrong with the tables it is in, as `sinks.file.retry.cap`; none if the file as a whole is, or the
+    /// The key that is wrong with the tables it is in, as `sinks.file.retry.max_delay`; none if the file as a whole is, or the
     /// name of a variable.
     pub fn key(&self) -> Option<String> {
         (!self.0.key.is_empty()).then(|| join(&self.0.key))

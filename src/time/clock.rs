@@ -18,5 +18,6 @@ pub(crate) fn now_nanos() -> u64 {
 #[cfg(not(all(unix, target_pointer_width = "64", not(target_os = "redox"))))]
 #[inline]
 pub(crate) fn now_nanos() -> u64 {
-    crate::event::nanos(std::time::SystemTime::now())
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    since.as_secs().wrapping_mul(1_000_000_000).wrapping_add(since.subsec_nanos().into())
 }

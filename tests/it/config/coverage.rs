@@ -51,7 +51,7 @@ fn assert_covered(source: &str, keys: &[String], code: &[&str]) {
 fn every_method_of_the_builder_is_a_key_or_code() {
     let keys = keys("zzz = 1");
     // `sinks` is what `sink` adds to.
-    let code = ["on_pressure", "on_error", "enrich_with", "sink", "cancel_on", "metrics"];
+    let code = ["on_pressure", "on_error", "enrich_with", "sink", "cancel_on", "metrics_recorder"];
     assert_covered(include_str!("../../../src/builder/mod.rs"), &keys, &code);
     assert!(keys.contains(&"sinks".to_owned()));
 }
@@ -93,7 +93,11 @@ fn every_variant_of_what_is_chosen_is_a_word() {
     assert_eq!(key, keys(json));
     for (source, name, toml) in [
         (include_str!("../../../src/queue/overflow.rs"), "Overflow", "overflow = 'zzz'"),
-        (include_str!("../../../src/pipeline/backlog.rs"), "Backlog", "sinks.a = { type = 'null', when_full = 'zzz' }"),
+        (
+            include_str!("../../../src/pipeline/backlog.rs"),
+            "WhenFull",
+            "sinks.a = { type = 'null', when_full = 'zzz' }",
+        ),
         (include_str!("../../../src/sink/console.rs"), "Colors", "sinks.a = { type = 'console', colors = 'zzz' }"),
         (
             include_str!("../../../src/sink/file/mod.rs"),
@@ -102,7 +106,7 @@ fn every_variant_of_what_is_chosen_is_a_word() {
         ),
         (
             include_str!("../../../src/format/json/mod.rs"),
-            "Dotted",
+            "DottedKeys",
             "sinks.a = { type = 'console', format = { type = 'json', dotted = 'zzz' } }",
         ),
         (

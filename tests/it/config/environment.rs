@@ -9,7 +9,7 @@ use crate::support::PATIENCE;
 
 const FILE: &str = "
     filter = 'warn'
-    grace = '1s'
+    grace_period = '1s'
     [sinks.access-log]
     type = 'memory'
     format = { type = 'text', colors = true }
@@ -70,7 +70,7 @@ fn a_filter_takes_the_place_of_a_level_and_a_level_that_of_a_filter() {
 #[test]
 fn a_blank_variable_is_not_set_and_empty_text_is_in_quotes() {
     assert_eq!(
-        passes(&[("LOGWEIR__FILTER", ""), ("LOGWEIR__GRACE", "  "), ("LOGWEIR__NOSUCH", "")]),
+        passes(&[("LOGWEIR__FILTER", ""), ("LOGWEIR__GRACE_PERIOD", "  "), ("LOGWEIR__NOSUCH", "")]),
         Some(Level::Warn)
     );
     assert!(refused("LOGWEIR__FILTER", "\"\"").contains("no filter directive"));
@@ -101,10 +101,10 @@ fn a_value_is_read_as_toml_or_else_as_text() {
     for (name, value) in [
         ("LOGWEIR__LANES", "2"),
         ("LOGWEIR__LANES", " 2 "),
-        ("LOGWEIR__MEMORY", "32MiB"),
-        ("LOGWEIR__MEMORY", "33554432"),
-        ("LOGWEIR__GRACE", "1m 30s"),
-        ("LOGWEIR__GRACE", "\"5s\""),
+        ("LOGWEIR__MEMORY_LIMIT", "32MiB"),
+        ("LOGWEIR__MEMORY_LIMIT", "33554432"),
+        ("LOGWEIR__GRACE_PERIOD", "1m 30s"),
+        ("LOGWEIR__GRACE_PERIOD", "\"5s\""),
         ("LOGWEIR__OVERFLOW", "drop_newest"),
         ("LOGWEIR__OVERFLOW", "{ block = \"50ms\" }"),
         ("LOGWEIR__OVERFLOW__BLOCK", "50ms"),
@@ -121,8 +121,8 @@ fn a_value_is_read_as_toml_or_else_as_text() {
     ] {
         drop(overridden(&[(name, value)]).unwrap_or_else(|error| panic!("{name}={value}: {error}")));
     }
-    assert!(refused("LOGWEIR__GRACE", "5").ends_with(
-        "`LOGWEIR__GRACE`: `grace` is 5; allowed is a duration with its unit, such as `100ms`, `5s` or `1m 30s`"
+    assert!(refused("LOGWEIR__GRACE_PERIOD", "5").ends_with(
+        "`LOGWEIR__GRACE_PERIOD`: `grace_period` is 5; allowed is a duration with its unit, such as `100ms`, `5s` or `1m 30s`"
     ));
     assert!(refused("LOGWEIR__REDACT", "password").ends_with("`redact` is \"password\"; allowed is a list"));
     assert!(refused("LOGWEIR__LANES", "two").ends_with("`lanes` is \"two\"; allowed is a whole number, not below 0"));
@@ -153,7 +153,7 @@ fn an_unknown_key_is_an_error_that_names_the_variable() {
                   `flush_interval`?); allowed there:";
     assert!(said.starts_with(begins), "{said}");
     assert!(refused("LOGWEIR__SINKS__SHORT__RETRY__CAPS", "5s").contains("unknown key `sinks.short.retry.caps`"));
-    assert!(refused("LOGWEIR__GRACE__MAX", "5s").contains("`grace` is a table; allowed is a duration"));
+    assert!(refused("LOGWEIR__GRACE_PERIOD__MAX", "5s").contains("`grace_period` is a table; allowed is a duration"));
     for name in ["LOGWEIR__", "LOGWEIR__SINKS____LEVEL", "LOGWEIR__FILTER__"] {
         assert!(refused(name, "info").contains(": names no key; between its parts stand two underscores"), "{name}");
     }
@@ -195,9 +195,9 @@ fn two_variables_for_one_key_are_an_error() {
     let marks = [("LOGWEIR__SINKS__ACCESS-LOG__LEVEL", "warn"), ("LOGWEIR__SINKS__ACCESS_LOG__LEVEL", "info")];
     let said = overridden(&marks).expect_err("two").to_string();
     assert!(said.contains("_LOG__LEVEL`: is for the key of `LOGWEIR__SINKS__ACCESS-LOG__LEVEL`; "), "{said}");
-    let error =
-        overridden(&[("logweir__grace", "1s"), ("LOGWEIR__NAME", "a"), ("LOGWEIR__GRACE", "2s")]).expect_err("two");
-    let said = "environment variable `logweir__grace`: is for the key of `LOGWEIR__GRACE`; which of them counts nobody can say";
+    let error = overridden(&[("logweir__grace_period", "1s"), ("LOGWEIR__NAME", "a"), ("LOGWEIR__GRACE_PERIOD", "2s")])
+        .expect_err("two");
+    let said = "environment variable `logweir__grace_period`: is for the key of `LOGWEIR__GRACE_PERIOD`; which of them counts nobody can say";
     assert_eq!(error.to_string(), said);
 }
 

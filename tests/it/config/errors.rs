@@ -17,16 +17,16 @@ const SECOND: &str = "a duration with its unit, such as `100ms`, `5s` or `1m 30s
 #[test]
 fn a_wrong_value_is_named_with_its_line_its_key_and_what_is_allowed() {
     for (text, said) in [
-        ("grace = 5", format!("text:1: `grace` is 5; allowed is {SECOND}")),
-        ("grace = '5'", format!("text:1: `grace` is '5'; allowed is {SECOND}")),
-        ("\n\ngrace = \"5 parsecs\"", format!("text:3: `grace` is \"5 parsecs\"; allowed is {SECOND}")),
+        ("grace_period = 5", format!("text:1: `grace_period` is 5; allowed is {SECOND}")),
+        ("grace_period = '5'", format!("text:1: `grace_period` is '5'; allowed is {SECOND}")),
+        ("\n\ngrace_period = \"5 parsecs\"", format!("text:3: `grace_period` is \"5 parsecs\"; allowed is {SECOND}")),
         ("lanes = -1", "text:1: `lanes` is -1; allowed is a whole number, not below 0".into()),
         ("lanes = 1.5", "text:1: `lanes` is 1.5; allowed is a whole number, not below 0".into()),
         ("name = 0x10", "text:1: `name` is 0x10; allowed is text".into()),
         ("filter_from_env = 'yes'", "text:1: `filter_from_env` is 'yes'; allowed is `true` or `false`".into()),
         (
-            "memory = '64 megs'",
-            "text:1: `memory` is '64 megs'; allowed is a size, such as `64MiB`, `64 MB` or a whole number of bytes".into(),
+            "memory_limit = '64 megs'",
+            "text:1: `memory_limit` is '64 megs'; allowed is a size, such as `64MiB`, `64 MB` or a whole number of bytes".into(),
         ),
         (
             "flush_at = 'loud'",
@@ -71,19 +71,19 @@ fn a_wrong_value_is_named_with_its_line_its_key_and_what_is_allowed() {
 #[test]
 fn policies_of_a_sink_say_what_they_are_made_of() {
     for (key, value, said) in [
-        ("retry.initial", "5", format!("text:2: `sinks.a.retry.initial` is 5; allowed is {SECOND}")),
+        ("retry.initial_delay", "5", format!("text:2: `sinks.a.retry.initial_delay` is 5; allowed is {SECOND}")),
         ("retry.max_attempts", "-1", "text:2: `sinks.a.retry.max_attempts` is -1; allowed is a whole number from 0 to 4294967295".into()),
         (
             "retry",
             "'no'",
-            "text:2: `sinks.a.retry` is 'no'; allowed is `never`, or a table of `initial`, `cap`, `max_age`, \
+            "text:2: `sinks.a.retry` is 'no'; allowed is `never`, or a table of `initial_delay`, `max_delay`, `max_elapsed`, \
              `max_attempts` and `seed`"
                 .into(),
         ),
         (
             "breaker",
             "false",
-            "text:2: `sinks.a.breaker` is false; allowed is `never`, or a table of `failures`, `probe_after` and `cap`".into(),
+            "text:2: `sinks.a.breaker` is false; allowed is `never`, or a table of `failure_threshold`, `probe_delay` and `max_probe_delay`".into(),
         ),
         ("when_full", "'block'", "text:2: `sinks.a.when_full` is 'block'; allowed is `drop_oldest` or `wait`".into()),
         (
@@ -122,9 +122,9 @@ fn an_unknown_key_is_named_with_the_one_that_was_probably_meant_and_all_that_are
         )
     );
     assert!(root.ends_with("`prometheus` and `sinks`"), "{root}");
-    let nested = refused("[sinks.a]\ntype = 'null'\n[sinks.a.breaker]\nfailure = 3");
-    let said = "text:4: unknown key `sinks.a.breaker.failure` (did you mean `failures`?); allowed there: `failures`, \
-                `probe_after` and `cap`";
+    let nested = refused("[sinks.a]\ntype = 'null'\n[sinks.a.breaker]\nfailure_treshold = 3");
+    let said = "text:4: unknown key `sinks.a.breaker.failure_treshold` (did you mean `failure_threshold`?); allowed there: `failure_threshold`, \
+                `probe_delay` and `max_probe_delay`";
     assert_eq!(nested, said);
     // The keys of its type, and those that every sink has.
     let sink = refused("[sinks.a]\ntype = 'console'\nstrem = 'stderr'");
@@ -141,7 +141,7 @@ fn an_unknown_key_is_named_with_the_one_that_was_probably_meant_and_all_that_are
 fn a_fallback_takes_no_key_that_would_do_nothing() {
     let fallback = |key: &str| format!("[sinks.a]\ntype = 'null'\n[sinks.a.fallback]\ntype = 'null'\n{key}");
     assert!(Config::from_toml(&fallback("timeout = '1s'")).is_ok());
-    for key in ["level = 'info'", "retry = 'never'", "backlog = 1024", "when_full = 'wait'"] {
+    for key in ["level = 'info'", "retry = 'never'", "backlog_bytes = 1024", "when_full = 'block'"] {
         let error = refused(&fallback(key));
         assert!(error.starts_with("text:5: unknown key `sinks.a.fallback."), "{error}");
         assert!(error.ends_with("; allowed there: `type`, `timeout` and `fallback`"), "{error}");
@@ -221,9 +221,9 @@ fn a_file_that_cannot_be_read_or_is_of_another_kind_is_named() {
     );
 
     let path = folder.join("Logweir.TOML");
-    fs::write(&path, "# comment\r\ngrace = 5\r\n").unwrap();
+    fs::write(&path, "# comment\r\ngrace_period = 5\r\n").unwrap();
     let value = Config::from_file(&path).expect_err("no unit");
-    assert_eq!(value.to_string(), format!("{}:2: `grace` is 5; allowed is {SECOND}", path.display()));
+    assert_eq!(value.to_string(), format!("{}:2: `grace_period` is 5; allowed is {SECOND}", path.display()));
 }
 
 #[test]
@@ -234,9 +234,9 @@ fn a_byte_order_mark_at_the_beginning_is_passed_over() {
 
 #[test]
 fn a_long_value_is_cut_and_what_drives_a_terminal_is_not_shown() {
-    let long = refused(&format!("grace = \"{}\"", "x".repeat(1000)));
+    let long = refused(&format!("grace_period = \"{}\"", "x".repeat(1000)));
     assert!(long.len() < 250 && long.contains("xxx…; allowed"), "{long}");
-    let escape = from_json(&json!({ "grace": "\u{1b}[2J\n" })).expect_err("no duration").to_string();
+    let escape = from_json(&json!({ "grace_period": "\u{1b}[2J\n" })).expect_err("no duration").to_string();
     assert!(!escape.contains(char::is_control), "{escape:?}");
 }
 
@@ -271,7 +271,7 @@ fn what_the_builder_refuses_is_named_with_the_place_where_it_is_written() {
 /// What is not written in it stays the builder's affair.
 #[test]
 fn knobs_that_are_not_written_are_left_to_the_builder() {
-    let small = Config::from_toml("memory = '1MiB'\nsinks.a.type = 'null'").unwrap();
+    let small = Config::from_toml("memory_limit = '1MiB'\nsinks.a.type = 'null'").unwrap();
     let error: BuildError =
         small.builder(&SinkRegistry::new()).unwrap().start().expect_err("lanes of the default size");
     assert_eq!(error.option(), Some("queue_capacity"));
@@ -364,7 +364,7 @@ proptest! {
     fn no_text_makes_it_panic(text in ".{0,200}") {
         drop((Config::from_toml(&text), Config::from_json(&text)));
         let as_value = serde_json::to_string(&text).unwrap();
-        for key in ["name", "grace", "memory", "filter", "flush_at", "overflow", "notice_interval"] {
+        for key in ["name", "grace_period", "memory_limit", "filter", "flush_at", "overflow", "notice_interval"] {
             if let Err(error) = Config::from_json(&format!("{{\"{key}\": {as_value}}}")) {
                 prop_assert_eq!(error.key(), Some(key.to_owned()), "{}", error);
                 prop_assert!(!error.to_string().contains(char::is_control));

@@ -49,7 +49,7 @@ fn a_file_on_disk_becomes_lines_in_a_file() {
          [sinks.file]
          type = 'file'
          path = {log:?}
-         durability = 'flushed'
+         durability = 'sync_on_flush'
          format = 'json'
          [sinks.errors]
          type = 'file'
@@ -98,7 +98,7 @@ fn options_of_formats_and_rules_of_rolling_reach_the_file() {
          type = 'file'
          path = {:?}
          format = {{ type = 'json', dotted = 'nested', keys = {{ timestamp = false, message = 'msg', module = 'module' }} }}
-         rolling = {{ max_bytes = 1, keep_files = 2, file_name = 'part-{{seq}}-of-{{date}}.json', close_waits = '20s' }}
+         rolling = {{ max_bytes = 1, keep_files = 2, file_name = 'part-{{seq}}-of-{{date}}.json', close_timeout = '20s' }}
          [sinks.clef]
          type = 'file'
          path = {:?}
@@ -131,7 +131,7 @@ fn files_are_compressed_where_that_is_switched_on() {
     let names = |gzip: bool| {
         let folder = folder(&format!("gzip-{gzip}"));
         let path = folder.join("app.log");
-        let rolling = format!("{{ max_bytes = 1, gzip = {gzip}, close_waits = '20s' }}");
+        let rolling = format!("{{ max_bytes = 1, gzip = {gzip}, close_timeout = '20s' }}");
         let text = format!("sinks.a = {{ type = 'file', path = {path:?}, rolling = {rolling} }}");
         let logger = Config::from_toml(&text).unwrap().builder(&SinkRegistry::new()).unwrap().start().unwrap();
         (0..2).for_each(|n| info!(logger: logger, "number {n}", n));
@@ -164,7 +164,7 @@ fn a_fallback_takes_what_the_sink_does_not() {
 #[test]
 fn policies_of_a_file_reach_the_pipeline() {
     let text = "
-        sinks.queue = { type = 'queue', retry = { initial = '1ms', cap = '1ms', max_attempts = 3 }, breaker = 'never' }
+        sinks.queue = { type = 'queue', retry = { initial_delay = '1ms', max_delay = '1ms', max_attempts = 3 }, breaker = 'never' }
     ";
     let failing = ScriptedSink::always(Answer::Temporary);
     let script = failing.clone();
