@@ -65,7 +65,7 @@ impl Plan {
         let lanes_bytes = lanes * queue_capacity * EVENT_BYTES;
         if lanes_bytes > half / 2 {
             let allowed = format!(
-                "at most {} with `memory` {memory} and `lanes` {lanes}: at {EVENT_BYTES} bytes an event the lanes may \
+                "at most {} with `memory_limit` {memory} and `lanes` {lanes}: at {EVENT_BYTES} bytes an event the lanes may \
                  take a quarter of the memory",
                 half / 2 / lanes / EVENT_BYTES
             );
@@ -78,7 +78,7 @@ impl Plan {
         let most = heap_bytes.saturating_sub(size_of::<Vec<u8>>()).min(smallest / 2);
         if max_event_bytes < MIN_EVENT_BYTES || max_event_bytes > most {
             let allowed = format!(
-                "{MIN_EVENT_BYTES} to {most} with `memory` {memory}: the queue has {heap_bytes} bytes beside its lanes, the \
+                "{MIN_EVENT_BYTES} to {most} with `memory_limit` {memory}: the queue has {heap_bytes} bytes beside its lanes, the \
                  smallest sink's account {smallest}, of which an event may take half"
             );
             return Err(option("max_event_bytes", max_event_bytes, allowed));
@@ -101,14 +101,14 @@ fn sinks(sinks: &[(String, Pipeline)], half: usize) -> Result<Vec<SinkPlan>, Bui
     let asked = sinks.iter().filter_map(|(_, pipeline)| pipeline.backlog_bytes).fold(0, usize::saturating_add);
     let unasked = sinks.iter().filter(|(_, pipeline)| pipeline.backlog_bytes.is_none()).count();
     if asked > half {
-        let allowed = format!("at most {half} for all sinks together: half of `memory`");
+        let allowed = format!("at most {half} for all sinks together: half of `memory_limit`");
         return Err(option("backlog_bytes", asked, allowed));
     }
     let share = (half - asked).checked_div(unasked).unwrap_or(0);
     let plan = |(name, pipeline): &(String, Pipeline)| {
         let account = pipeline.backlog_bytes.unwrap_or(share);
         if account < MIN_ACCOUNT {
-            let allowed = format!("at least {MIN_ACCOUNT} for each sink, of half of `memory`, which is {half}");
+            let allowed = format!("at least {MIN_ACCOUNT} for each sink, of half of `memory_limit`, which is {half}");
             return Err(option("backlog_bytes", format!("{account} (sink `{name}`)"), allowed));
         }
         Ok(SinkPlan { filter: filter(name, pipeline)?, account })

@@ -268,8 +268,9 @@ proptest! {
         let mut expected: Vec<(&str, &Sample)> = Vec::new();
         for (name, sample) in &fields {
             event = event.with(name, sample);
-            if !expected.iter().any(|(other, _)| other == name) {
-                expected.push((name, sample));
+            match expected.iter_mut().find(|(other, _)| other == name) {
+                Some(field) => field.1 = sample,
+                None => expected.push((name, sample)),
             }
         }
         assert_fields(&event, &expected);

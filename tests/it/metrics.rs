@@ -112,16 +112,16 @@ fn expected(logger: &str, sinks: &[&str]) -> (BTreeSet<String>, BTreeSet<String>
         add("events_evicted_total", format!(",reason=\"{reason}\""));
     }
     for sink in sinks {
-        for name in ["delivered_events", "fallback_events", "written_bytes", "retries"] {
+        for name in ["events_delivered", "events_fallback", "bytes_written", "retries"] {
             add(&format!("sink_{name}_total"), format!(",sink=\"{sink}\""));
         }
-        for name in ["unconfirmed_events", "backlog_events", "backlog_bytes", "breaker_state"] {
+        for name in ["events_unconfirmed", "backlog_events", "backlog_bytes", "breaker_state"] {
             add(&format!("sink_{name}"), format!(",sink=\"{sink}\""));
         }
         let reasons =
             "backlog_full rejected sink_failed retries_exhausted breaker_open panicked deadline runtime_dropped";
         for reason in reasons.split(' ') {
-            add("sink_dropped_events_total", format!(",sink=\"{sink}\",reason=\"{reason}\""));
+            add("sink_events_dropped_total", format!(",sink=\"{sink}\",reason=\"{reason}\""));
         }
         for kind in ["temporary", "rejected", "permanent", "timeout", "panic"] {
             add("sink_errors_total", format!(",sink=\"{sink}\",kind=\"{kind}\""));
@@ -157,10 +157,10 @@ fn agree(page: &Page, name: &str, stats: &Stats) {
     for sink in &stats.sinks {
         let labels = format!("logger=\"{name}\",sink=\"{}\"", sink.name);
         for (metric, booked) in [
-            ("delivered_events_total", sink.delivered),
-            ("fallback_events_total", sink.delivered_by_fallback),
-            ("unconfirmed_events", sink.unconfirmed),
-            ("written_bytes_total", sink.written_bytes),
+            ("events_delivered_total", sink.delivered),
+            ("events_fallback_total", sink.delivered_by_fallback),
+            ("events_unconfirmed", sink.unconfirmed),
+            ("bytes_written_total", sink.written_bytes),
             ("backlog_events", sink.backlog),
             ("backlog_bytes", sink.backlog_bytes),
         ] {

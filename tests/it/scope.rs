@@ -281,8 +281,8 @@ fn fields_of_names_known_late_and_none_at_all_make_a_scope_too() {
     in_scope(set, || {
         in_scope(fields![], || {
             let here = current_scope();
-            assert_eq!((here.field("a").unwrap(), here.field("b").unwrap()), (1.into(), "x".into()));
-            assert_eq!(format!("{here:?}"), r#"Scope(Some({"a": I64(1), "b": Str("x")}))"#);
+            assert_eq!((here.field("a").unwrap(), here.field("b").unwrap()), (2.into(), "x".into()));
+            assert_eq!(format!("{here:?}"), r#"Scope(Some({"a": I64(2), "b": Str("x")}))"#);
         });
     });
     assert_eq!(format!("{:?}", current_scope()), "Scope(None)");

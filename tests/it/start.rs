@@ -43,14 +43,14 @@ async fn a_wrong_knob_is_named_with_its_value_and_what_is_allowed() {
         (good().sink("s", Pipeline::new(sink()).timeout(Duration::ZERO)), "timeout", "0 (sink `s`)", "more than zero"),
         (
             good().sink("s", Pipeline::new(sink()).backlog_bytes((32 << 20) + 1)),
-            "backlog",
+            "backlog_bytes",
             "33554433",
             "at most 33554432",
         ),
-        (with().sink("s", Pipeline::new(sink()).backlog_bytes(usize::MAX)), "backlog", "", "at most"),
-        (good().sink("s", Pipeline::new(sink()).backlog_bytes(0)), "backlog", "0 (sink `s`)", "at least 512"),
+        (with().sink("s", Pipeline::new(sink()).backlog_bytes(usize::MAX)), "backlog_bytes", "", "at most"),
+        (good().sink("s", Pipeline::new(sink()).backlog_bytes(0)), "backlog_bytes", "0 (sink `s`)", "at least 512"),
         // All of the sinks' half is asked for: nothing is left for the other sink.
-        (with().sink("s", Pipeline::new(sink()).backlog_bytes(32 << 20)), "backlog", "0 (sink `sink`)", "at least 512"),
+        (with().sink("s", Pipeline::new(sink()).backlog_bytes(32 << 20)), "backlog_bytes", "0 (sink `sink`)", "at least 512"),
         (with().filter("info,app=loud"), "filter", "app=loud", "trace, debug"),
         (with().filter(""), "filter", "", "[target][=level]"),
     ];
@@ -66,7 +66,7 @@ async fn a_wrong_knob_is_named_with_its_value_and_what_is_allowed() {
 async fn two_backlogs_that_overflow_a_sum_are_refused_too() {
     let huge = || Pipeline::new(ScriptedSink::new()).backlog_bytes(usize::MAX);
     let error = Logger::builder().sink("a", huge()).sink("b", huge()).start_on(&Handle::current()).unwrap_err();
-    assert_eq!(error.option(), Some("backlog"));
+    assert_eq!(error.option(), Some("backlog_bytes"));
 }
 
 #[tokio::test]

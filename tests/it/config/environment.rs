@@ -112,7 +112,7 @@ fn a_value_is_read_as_toml_or_else_as_text() {
         ("LOGWEIR__REDACT", "['password', '*_token']"),
         ("LOGWEIR__FILTER_FROM_ENV", "true"),
         ("LOGWEIR__ENRICH__SHARD", "7"),
-        ("LOGWEIR__SINKS__SHORT__RETRY__CAP", "5s"),
+        ("LOGWEIR__SINKS__SHORT__RETRY__MAX_DELAY", "5s"),
         ("LOGWEIR__SINKS__SHORT__RETRY", "never"),
         // Text is wanted there, so it is the text that was given.
         ("LOGWEIR__NAME", "7"),

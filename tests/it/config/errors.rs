@@ -85,7 +85,7 @@ fn policies_of_a_sink_say_what_they_are_made_of() {
             "false",
             "text:2: `sinks.a.breaker` is false; allowed is `never`, or a table of `failure_threshold`, `probe_delay` and `max_probe_delay`".into(),
         ),
-        ("when_full", "'block'", "text:2: `sinks.a.when_full` is 'block'; allowed is `drop_oldest` or `wait`".into()),
+        ("when_full", "'wait'", "text:2: `sinks.a.when_full` is 'wait'; allowed is `drop_oldest`, `drop_newest` or `block`".into()),
         (
             "colors",
             "'allways'",

@@ -128,5 +128,5 @@ fn both_recorders_at_once_are_refused() {
     let recorder = DebuggingRecorder::new();
     let error =
         quiet("two").prometheus(ANY_PORT).metrics_recorder(&recorder).sink("null", NullSink).start().unwrap_err();
-    assert_eq!(error.option(), Some("metrics"));
+    assert_eq!(error.option(), Some("metrics_recorder"));
 }
