@@ -116,10 +116,11 @@ enum Unit {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
 enum DurabilityName {
     Buffered,
-    Flushed,
-    Synced,
+    SyncOnFlush,
+    SyncEveryBatch,
 }
 
 fn main() -> ExitCode {
@@ -179,7 +180,7 @@ impl Arguments {
             "keep_bytes": self.keep_bytes,
             "gzip": self.gzip,
             "file_name": self.file_name,
-            "close_waits": "5m",
+            "close_timeout": "5m",
         })
     }
 

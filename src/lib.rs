@@ -155,6 +155,7 @@
 //! * A sink that blocks inside `poll` stops every sink of its logger: wrap it in [`Blocking::new`].
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod macros;
 #[cfg(any(feature = "log", feature = "tracing"))]

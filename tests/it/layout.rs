@@ -231,3 +231,44 @@ fn no_file_is_longer_than_400_lines_without_its_tests() {
         assert!(lines <= most, "{} has {lines} lines, of at most {most}", path.display());
     }
 }
+
+/// The types that a file's code defines, by name.
+fn types(code: &str) -> Vec<&str> {
+    let defines = |line: &'_ str| -> Option<usize> {
+        let rest = line.trim_start_matches("pub").trim_start();
+        let rest = rest.strip_prefix('(').and_then(|rest| rest.split_once(") ")).map_or(rest, |(_, rest)| rest);
+        let (word, name) = rest.split_once(' ')?;
+        ["struct", "enum", "trait", "type"].contains(&word).then(|| line.len() - name.len())
+    };
+    // A type of a block or a trait's own is indented.
+    let lines = code.lines().filter(|line| !line.starts_with(' '));
+    let names = lines.filter_map(|line| defines(line).map(|start| &line[start..]));
+    names.map(|name| name.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap()).collect()
+}
+
+/// Rooms that keep their names until they are rebuilt are in `.ci/exceptions.txt` (`names PATH 1`).
+#[test]
+fn no_name_is_that_of_two_types() {
+    let exceptions = exceptions("names");
+    let mut files: BTreeMap<String, BTreeSet<PathBuf>> = BTreeMap::new();
+    for (path, source) in sources() {
+        if is_test(&path) || exceptions.keys().any(|room| Path::new("src").join(&path).starts_with(room)) {
+            continue;
+        }
+        for name in types(&code(&source)) {
+            files.entry(name.to_owned()).or_default().insert(path.clone());
+        }
+    }
+    assert!(files.len() > 200, "the types are found: {}", files.len());
+    let twice: Vec<_> = files.iter().filter(|(_, paths)| paths.len() > 1).collect();
+    assert!(twice.is_empty(), "{twice:#?}");
+    for room in exceptions.keys() {
+        assert!(root().join(room).exists(), "an exception for a room that does not exist: {}", room.display());
+    }
+}
+
+#[test]
+fn a_type_is_found_whatever_its_visibility() {
+    let source = "pub struct A(u8);\npub(crate) enum B<T> {}\npub(in crate::x) trait C {\n    type Item;\n}\ntype D = u8;\nfn e() {}\n";
+    assert_eq!(types(source), ["A", "B", "C", "D"]);
+}

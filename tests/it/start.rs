@@ -50,7 +50,12 @@ async fn a_wrong_knob_is_named_with_its_value_and_what_is_allowed() {
         (with().sink("s", Pipeline::new(sink()).backlog_bytes(usize::MAX)), "backlog_bytes", "", "at most"),
         (good().sink("s", Pipeline::new(sink()).backlog_bytes(0)), "backlog_bytes", "0 (sink `s`)", "at least 512"),
         // All of the sinks' half is asked for: nothing is left for the other sink.
-        (with().sink("s", Pipeline::new(sink()).backlog_bytes(32 << 20)), "backlog_bytes", "0 (sink `sink`)", "at least 512"),
+        (
+            with().sink("s", Pipeline::new(sink()).backlog_bytes(32 << 20)),
+            "backlog_bytes",
+            "0 (sink `sink`)",
+            "at least 512",
+        ),
         (with().filter("info,app=loud"), "filter", "app=loud", "trace, debug"),
         (with().filter(""), "filter", "", "[target][=level]"),
     ];

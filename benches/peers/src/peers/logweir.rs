@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use logweir::format::Json;
 use logweir::sink::FileSink;
-use logweir::{Backlog, Logger, Overflow, Pipeline, info};
+use logweir::{Logger, Overflow, Pipeline, WhenFull, info};
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::registry;
 
@@ -24,7 +24,7 @@ impl Peer for Lossless {
         name: "logweir",
         crates: &["logweir"],
         format: Format::Json,
-        setting: "Overflow::Block and Backlog::Wait make it lossless; the capacity is divided among its lanes, and the rest is its default",
+        setting: "Overflow::Block and WhenFull::Block make it lossless; the capacity is divided among its lanes, and the rest is its default",
         queue: Queue::Set,
         pipe: true,
         role: Role::Ours,
@@ -102,7 +102,7 @@ fn lossless(setup: &Setup) -> Result<Logger, Error> {
         ONE_LANE.. => 1,
         _ => thread::available_parallelism().map_or(MOST_LANES, |cores| cores.get().min(MOST_LANES)),
     };
-    let file = Pipeline::to(FileSink::new(&setup.path).format(Json::new())).when_full(Backlog::Wait);
+    let file = Pipeline::new(FileSink::new(&setup.path).format(Json::new())).when_full(WhenFull::Block);
     let builder = Logger::builder().lanes(lanes).overflow(Overflow::Block(PATIENCE));
     let builder = if setup.no_more {
         // What the queue is drained into counts, too.
@@ -113,7 +113,7 @@ fn lossless(setup: &Setup) -> Result<Logger, Error> {
     } else {
         // Half of half the budget is what the empty lanes may take.
         let memory = (64 << 20).max(setup.capacity * EVENT * 4);
-        builder.queue_capacity(setup.capacity / lanes).memory(memory).sink("file", file)
+        builder.queue_capacity(setup.capacity / lanes).memory_limit(memory).sink("file", file)
     };
     Ok(builder.start()?)
 }
