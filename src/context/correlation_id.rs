@@ -1,4 +1,4 @@
-//! Anywhere: names for what several log lines belong to.
+//! Any thread: ids for events that belong together.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -11,15 +11,15 @@ use crate::time::clock;
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const LEN: usize = 26;
 
-/// An id for what belongs together: a request, a job, a message. As a field's value it is text.
+/// An id for events that belong together: those of a request, a job, a message. As a field's value it is text.
 ///
-/// Its form is that of a [ULID](https://github.com/ulid/spec), 26 characters from `0-9A-Z`, so it fits a header and sorts
-/// as text by time. Of its 128 bits the first 48 are milliseconds since 1970, the next 32 a counter of this process, the
-/// last 48 are drawn when the process creates its first id. Within a process no two ids are equal, and ids of one
-/// millisecond sort in the order in which they were created. Two processes create the same id only if they draw the same
-/// 48 bits and then agree in time and counter. A child after `fork` has the bits of its parent.
+/// Its form is that of a [ULID](https://github.com/ulid/spec), 26 characters from `0-9A-Z`, so it fits a header and
+/// sorts as text by time. Of its 128 bits the first 48 are milliseconds since 1970, the next 32 a counter of this
+/// process, the last 48 are drawn when the process creates its first id. Within a process no two ids are equal, and ids
+/// of one millisecond sort in the order in which they were created. Two processes create the same id only if they draw
+/// the same 48 bits and then agree in time and counter. A child after `fork` has the bits of its parent.
 ///
-/// It tells when it was created and can be guessed: it names things and is not a secret.
+/// It tells when it was created, and it can be guessed: it is a name, not a secret.
 ///
 /// ```
 /// use logweir::{CorrelationId, current_scope, fields, in_scope};
@@ -39,7 +39,7 @@ impl CorrelationId {
     #[expect(clippy::new_without_default, reason = "no two are equal, so none is the default")]
     pub fn new() -> Self {
         static PROCESS: LazyLock<u64> = LazyLock::new(|| fastrand::Rng::new().u64(..) & 0xFFFF_FFFF_FFFF);
-        // Starts anywhere: a counter from zero would tell how many requests there were.
+        // Starts at a random number: a counter from zero would tell how many requests there were.
         static COUNTER: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(fastrand::Rng::new().u32(..1 << 31)));
 
         let millis = clock::now_nanos() / 1_000_000;
@@ -52,7 +52,7 @@ impl CorrelationId {
         CorrelationId(std::array::from_fn(digit))
     }
 
-    /// The 26 characters.
+    /// Returns the 26 characters.
     #[expect(clippy::missing_panics_doc, reason = "the alphabet is ASCII")]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("the alphabet is ASCII")

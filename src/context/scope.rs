@@ -1,9 +1,9 @@
 //! The caller's thread: fields of everything that a task logs while it is in a scope.
 //!
 //! Invariants:
-//! * What a thread has entered is left in the opposite order: every entry is a guard that lives within one poll, one call
-//!   or one drop.
-//! * The flag [`SCOPED`] is up exactly while the innermost entry has fields.
+//! * A thread leaves its scopes in the opposite order of entering: every entry is a guard that lives within one poll,
+//!   one call or one drop.
+//! * The flag [`SCOPED`] is set exactly while the innermost entry has fields.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -15,17 +15,18 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use crate::context::thread_flags::{self, SCOPED};
 use crate::event::{FieldSet, SharedFields, Value};
 
-/// Contexts a scope keeps for handles and loggers besides the first that logged in it.
+/// Contexts that a scope caches, besides that of the first handle and logger that logged in it.
 const MAX_CACHED_CONTEXTS: usize = 8;
 
 thread_local! {
     static ENTERED: RefCell<Vec<Scope>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Runs a future in which every event carries these fields, whatever logger it goes to.
+/// Runs a future in which every event carries these fields, for every logger.
 ///
-/// The scope follows the future: across its awaits, and to any thread it is polled on. It is left while other tasks run
-/// in between. What the future's destructor logs, when it is cancelled, is in the scope too.
+/// The scope follows the future: across its awaits, and to any thread it is polled on. While other tasks run in
+/// between, the thread is not in it. Events that the future's destructor logs, when it is cancelled, are in the scope
+/// too.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -49,28 +50,29 @@ thread_local! {
 /// ```
 ///
 /// # Which field wins
-/// Of one name the nearest: the event's own, then that of the handle it was logged with ([`Logger::with`](crate::Logger::with):
-/// somebody chose that handle for this call), then the innermost scope's, then the outer ones', then the logger's
-/// enrichment.
+/// The nearest of one name: the event's own, then that of the handle it was logged with
+/// ([`Logger::with`](crate::Logger::with): the caller chose that handle for this call), then the innermost scope's,
+/// then the outer ones', then the logger's enrichment.
 ///
 /// # Nesting and tasks
-/// A scope is within the one that is current where it is made, which is this call, not the first poll. `tokio::spawn`
-/// starts a task outside every scope, as it starts it outside every borrow; a task that is to be in one is wrapped:
+/// A scope is within the scope that is current at this call, not at the first poll. `tokio::spawn` starts a task
+/// outside every scope, as it starts it outside every borrow. To keep a task in a scope, wrap it:
 /// `tokio::spawn(scope(fields![job = 7], work()))` is within the spawner's scope, and
 /// `tokio::spawn(current_scope().run(work()))` in that very one.
 ///
 /// # Cost
 /// The fields are encoded once, here. The first event of each logger (and of each handle with fields of its own) makes
-/// the context, which is charged to that logger's memory as that of `Logger::with` is; if there is no room, its events are
-/// refused (`memory`) until there is. Every other event takes a reference count. Who is in no scope pays nothing.
+/// the context, which is charged to that logger's memory like that of `Logger::with`. If there is no room, its events
+/// are refused (`memory`) until there is. Every other event takes a reference count. Outside scopes a call pays
+/// nothing.
 ///
 /// # Cancel safety
-/// As the future's own.
+/// That of the future.
 pub fn scope<F: Future>(fields: FieldSet, future: F) -> impl Future<Output = F::Output> {
     Scope::new(fields).run(future)
 }
 
-/// As [`scope`](scope()), for code that does not await: every event that this thread logs within `f` carries the fields.
+/// Like [`scope`](scope()), in code that does not await: events that this thread logs within `f` carry the fields.
 ///
 /// ```
 /// use logweir::{fields, in_scope, info};
@@ -85,8 +87,8 @@ pub fn in_scope<T>(fields: FieldSet, f: impl FnOnce() -> T) -> T {
     Scope::new(fields).in_scope(f)
 }
 
-/// The scope this thread is in now, to be carried to a task or a thread that does not inherit it; an empty one if there is
-/// none.
+/// Returns the scope this thread is in now, to carry it to a task or a thread that does not inherit it; an empty one if
+/// there is none.
 ///
 /// ```
 /// use logweir::{current_scope, fields, in_scope, info};
@@ -98,13 +100,13 @@ pub fn in_scope<T>(fields: FieldSet, f: impl FnOnce() -> T) -> T {
 /// # .unwrap();
 /// ```
 pub fn current_scope() -> Scope {
-    // The thread may be ending, with its stack of scopes gone.
+    // The thread may be ending, and its stack of scopes may be dropped.
     let current = ENTERED.try_with(|entered| entered.borrow().last().cloned());
     current.ok().flatten().unwrap_or(Scope(None))
 }
 
-/// A scope that can be entered often, and carried about: what [`scope`](scope()) makes for one future. Clones are the same
-/// scope.
+/// A scope that can be entered many times and passed to other tasks; [`scope`](scope()) makes one for a single future.
+/// Clones are the same scope.
 #[derive(Clone)]
 #[must_use = "nothing is in a scope until it runs in it"]
 pub struct Scope(Option<Arc<ScopeData>>);
@@ -112,21 +114,21 @@ pub struct Scope(Option<Arc<ScopeData>>);
 struct ScopeData {
     /// The fields of the scope and, for names it does not have itself, of the ones around it.
     fields: SharedFields,
-    /// What the events of the first logger carry, which most often is the only one.
+    /// The context of the first logger's events; most often it is the only one.
     first: OnceLock<CachedContext>,
-    // A std lock: held to look through a handful.
+    // A std lock: held to search a handful of entries, and to make one more.
     others: Mutex<VecDeque<CachedContext>>,
 }
 
 /// The context of events in a scope, for the handles of one logger that have the same fields of their own.
 struct CachedContext {
     queue: QueueId,
-    /// The handle's context. Weak, so that the scope does not keep it; the address stays taken all the same.
+    /// The handle's context. Weak, so that the scope does not keep it; its address stays taken nevertheless.
     base: Option<Weak<SharedFields>>,
     context: Arc<SharedFields>,
 }
 
-/// Which queue pays: unique in the process.
+/// The queue that a context is charged to: unique in the process.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct QueueId(u64);
 
@@ -139,7 +141,7 @@ impl QueueId {
 }
 
 impl Scope {
-    /// A scope with these fields, within the one that is current here.
+    /// Creates a scope with these fields, within the one that is current here.
     pub fn new(fields: FieldSet) -> Self {
         let outer = current_scope();
         let fields = SharedFields::with_fields_over(&fields, outer.0.as_deref().map(|outer| &outer.fields));
@@ -149,7 +151,7 @@ impl Scope {
     /// Runs a future in this scope instead of the one it would be in.
     ///
     /// # Cancel safety
-    /// As the future's own.
+    /// That of the future.
     pub async fn run<F: Future>(self, future: F) -> F::Output {
         // Dropped in the opposite order: the scope is entered, the future dropped, the scope left.
         let _last = LeaveWhenDropped;
@@ -168,8 +170,8 @@ impl Scope {
         f()
     }
 
-    /// The value of the field of this name, of this scope or of one around it: for the header of a request to the next
-    /// service, say. Redaction has not happened here yet.
+    /// Returns the value of the field of this name, of this scope or of one around it: for the header of a request to
+    /// the next service, for example. The value is not redacted.
     pub fn field(&self, name: &str) -> Option<Value<'_>> {
         self.0.as_ref()?.fields.field(name)
     }
@@ -182,7 +184,7 @@ impl fmt::Debug for Scope {
 }
 
 impl ScopeData {
-    /// The context that most events have: no lock, and nothing that could run somebody's code.
+    /// Returns the context that most events have: takes no lock, and runs no user code.
     fn first(&self, queue: QueueId, base: Option<&Arc<SharedFields>>) -> Option<Arc<SharedFields>> {
         let first = self.first.get().filter(|first| first.matches(queue, base))?;
         Some(first.context.clone())
@@ -201,7 +203,7 @@ impl ScopeData {
             return context;
         }
         let context = make(base.map_or_else(|| self.fields.share_uncharged(), |base| base.within(&self.fields)));
-        // One that nobody pays for is made again: there may be room next time.
+        // An uncharged one is not kept but made again: there may be room next time.
         if context.is_charged() {
             let dressed = CachedContext { queue, base: base.map(Arc::downgrade), context: context.clone() };
             if let Err(dressed) = self.first.set(dressed) {
@@ -211,7 +213,7 @@ impl ScopeData {
         let kept = others.len().min(MAX_CACHED_CONTEXTS);
         let forgotten = others.split_off(kept);
         drop(others);
-        // Behind the lock: bytes that are given back wake who waits for them.
+        // After the lock: released bytes wake the callers that wait for them.
         drop(forgotten);
         context
     }
@@ -223,8 +225,8 @@ impl CachedContext {
     }
 }
 
-/// The context of an event that is logged here now; none outside every scope. `base` is what it would have outside, and
-/// `make` masks and charges.
+/// Returns the context of an event that is logged here now; none outside every scope. `base` is the context it would
+/// have outside, and `make` masks and charges.
 pub(crate) fn context_here(
     queue: QueueId,
     base: Option<&Arc<SharedFields>>,
@@ -240,12 +242,12 @@ pub(crate) fn context_here(
     });
     match found.ok().flatten()? {
         Ok(context) => Some(context),
-        // With nothing borrowed.
+        // Nothing is borrowed here.
         Err(node) => Some(node.other(queue, base, make)),
     }
 }
 
-/// In the scope until it is dropped.
+/// Keeps the thread in the scope until it is dropped.
 struct EnteredScope;
 
 impl EnteredScope {
@@ -280,7 +282,7 @@ impl Drop for LeaveWhenDropped {
 
 fn enter(scope: &Scope) {
     let entered = ENTERED.try_with(|entered| entered.borrow_mut().push(scope.clone()));
-    // On a thread whose stack of scopes is gone nothing is entered, and nothing will be left.
+    // On a thread whose stack of scopes is dropped, nothing is entered, and nothing will be left.
     if entered.is_ok() {
         thread_flags::set(SCOPED, scope.0.is_some());
     }

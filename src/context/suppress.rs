@@ -1,22 +1,22 @@
-//! Anywhere: keeps what our own tasks and threads log from re-entering the queue (promise 11).
+//! Any thread: keeps events of the logger's own tasks and threads from re-entering the queue.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 
 use crate::context::thread_flags::{self, SUPPRESSED};
 
-/// Whether events emitted by this thread now are suppressed.
+/// Returns whether events emitted by this thread now are suppressed.
 #[inline]
 pub(crate) fn is_active() -> bool {
     thread_flags::is(SUPPRESSED)
 }
 
-/// Suppresses what this thread logs for the rest of its life.
+/// Suppresses the events of this thread for the rest of its life.
 pub(crate) fn mark_thread() {
     thread_flags::set(SUPPRESSED, true);
 }
 
-/// Suppresses what this thread logs until the scope ends.
+/// Suppresses the events of this thread until it is dropped.
 pub(crate) struct SuppressGuard {
     before: bool,
 }
@@ -35,11 +35,11 @@ impl Drop for SuppressGuard {
 
 /// Runs a future whose log calls are counted as suppressed instead of queued.
 ///
-/// A sink's own methods are wrapped already. Wrap what a sink spawns elsewhere (a connection task, say): otherwise each
-/// event it logs while it delivers becomes the next event to deliver.
+/// A sink's own methods are wrapped already. Wrap the tasks that a sink spawns (for a connection, for example):
+/// otherwise each event that one logs while it delivers becomes the next event to deliver.
 ///
 /// # Cancel safety
-/// As the future's own.
+/// That of the future.
 pub async fn suppress<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|cx| {

@@ -1,11 +1,11 @@
-//! Anywhere: what is special about this thread at this moment, in one byte, so that a call where nothing is pays for one
-//! look.
+//! Any thread: the flags of this thread at this moment, in one byte, so that a call where none is set pays for one
+//! load.
 
 use std::cell::Cell;
 
-/// What is logged here comes from a task or a sink of a logger's own.
+/// Events logged here come from a task or a sink of a logger.
 pub(crate) const SUPPRESSED: u8 = 1;
-/// What is logged here is in a scope.
+/// Events logged here are in a scope.
 pub(crate) const SCOPED: u8 = 1 << 1;
 
 thread_local! {
@@ -13,7 +13,7 @@ thread_local! {
     static FLAGS: Cell<u8> = const { Cell::new(0) };
 }
 
-/// Whether there is anything at all.
+/// Returns whether any flag is set.
 #[inline]
 pub(crate) fn any() -> bool {
     FLAGS.get() != 0
@@ -24,7 +24,7 @@ pub(crate) fn is(flag: u8) -> bool {
     FLAGS.get() & flag != 0
 }
 
-/// Sets the flag or takes it away; returns whether it was set.
+/// Sets or clears the flag; returns whether it was set.
 pub(crate) fn set(flag: u8, to: bool) -> bool {
     let before = FLAGS.get();
     FLAGS.set(if to { before | flag } else { before & !flag });

@@ -1,7 +1,7 @@
-//! The flush task (pure): merges the lanes by time into batches.
+//! The flush task: merges the lanes by time into batches (pure).
 //!
-//! A task that moves between threads emits into several lanes. A drain therefore takes only events up to its cut, the
-//! time noted before it looked at the first lane: what is newer may have a predecessor in a lane that was already seen
+//! A task that moves between threads emits into several lanes. A drain therefore takes only events up to its watermark,
+//! the time noted before it read the first lane: a newer event may have a predecessor in a lane that was already seen
 //! empty. Such an event is held for this drain and passes in the next, whatever the clock says then. Order within a
 //! lane never changes.
 
@@ -12,25 +12,25 @@ use crate::event::Event;
 use crate::pipeline::weigh;
 use crate::time::clock;
 
-/// No cut: for a flush and the end, which want everything.
+/// No watermark: a flush and the shutdown take every event.
 pub(crate) const NO_WATERMARK: u64 = u64::MAX;
 
 pub(super) struct Batcher {
     buffers: Box<[LaneBuffer]>,
     scratch: Vec<Event>,
-    /// Where a batch is put together: what is made of it is then allocated once, in its size.
+    /// Where a batch is assembled: the batch made from it is then allocated once, in its size.
     batch: Vec<Event>,
     max_events: usize,
     max_bytes: usize,
 }
 
-/// What was taken out of one lane and is not in a batch yet.
+/// Events taken out of one lane that are in no batch yet.
 #[derive(Default)]
 struct LaneBuffer {
     events: VecDeque<Event>,
     /// How many of them, from the front, were held by an earlier drain.
     carried_over: usize,
-    /// The lane was seen empty, or beyond the cut, in this drain.
+    /// The lane was seen empty, or past the watermark, in this drain.
     is_exhausted: bool,
 }
 
@@ -40,12 +40,12 @@ impl Batcher {
         Batcher { buffers, scratch: Vec::new(), batch: Vec::new(), max_events, max_bytes }
     }
 
-    /// Events taken out of the lanes that are in no batch yet.
+    /// Returns how many events are taken out of the lanes and in no batch yet.
     pub(super) fn buffered(&self) -> usize {
         self.buffers.iter().map(|buffer| buffer.events.len()).sum()
     }
 
-    /// Begins a drain.
+    /// Starts a drain.
     pub(super) fn begin(&mut self) {
         for buffer in &mut self.buffers {
             buffer.carried_over = buffer.events.len();
@@ -53,8 +53,8 @@ impl Batcher {
         }
     }
 
-    /// The drain's next batch, to be taken out: full, or the rest up to the cut; empty when the drain is over. `refill`
-    /// takes more events out of a lane and says how many.
+    /// Returns the drain's next batch, for the caller to take out: full, or the rest up to the watermark; empty when
+    /// the drain is over. `refill` takes more events out of a lane and returns how many.
     pub(super) fn next_batch(
         &mut self,
         watermark: u64,
@@ -67,7 +67,8 @@ impl Batcher {
             && let Some(lane) = self.oldest(watermark, &mut refill)
         {
             let buffer = &mut self.buffers[lane];
-            // Each event's context counts in full here, more than the batch will weigh: near enough to end a batch by.
+            // Each event's context counts in full here, more than the batch will be charged: close enough to end a
+            // batch by.
             let weight = buffer.events.front().map_or(0, |next| weigh(slice::from_ref(next)));
             if bytes + weight > self.max_bytes && !batch.is_empty() {
                 break;
@@ -80,7 +81,7 @@ impl Batcher {
         &mut self.batch
     }
 
-    /// The lane whose next event is the oldest that may pass.
+    /// Returns the lane whose next event is the oldest that may pass.
     fn oldest(&mut self, watermark: u64, refill: &mut impl FnMut(usize, &mut Vec<Event>) -> usize) -> Option<usize> {
         let mut oldest: Option<(u64, usize)> = None;
         for lane in 0..self.buffers.len() {
@@ -92,7 +93,7 @@ impl Batcher {
         oldest.map(|(_, lane)| lane)
     }
 
-    /// The time of a lane's next event that may pass.
+    /// Returns the time of a lane's next event that may pass.
     fn head(
         &mut self,
         lane: usize,
@@ -114,7 +115,7 @@ impl Batcher {
     }
 }
 
-/// The cut of a drain that begins now.
+/// Returns the watermark of a drain that starts now.
 pub(crate) fn watermark_now() -> u64 {
     clock::now_nanos()
 }
@@ -165,7 +166,8 @@ mod tests {
         assert_eq!(lanes.drain(&mut batcher, 10), [1, 2]);
         assert_eq!(batcher.buffered(), 1);
         lanes.0[1].extend([3, 60]);
-        // The clock stepped back: the cut is still below the held event, which passes all the same; its successor waits.
+        // The clock stepped back: the watermark is still below the held event, which passes anyway; its successor
+        // waits.
         assert_eq!(lanes.drain(&mut batcher, 10), [3, 50]);
         assert_eq!(lanes.drain(&mut batcher, 10), [60]);
     }

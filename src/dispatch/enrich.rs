@@ -1,4 +1,4 @@
-//! The flush task: asks for the values of fields that change, and gives them to what is handed out.
+//! The flush task: computes the values of fields that change, for the events that are dispatched next.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -6,10 +6,10 @@ use std::sync::Arc;
 use crate::event::{Redactor, SharedFields, ToValue};
 use crate::observe::diagnostics::{Diagnostic, Diagnostics};
 
-/// Gives what is there and one field more.
+/// Returns the given fields and one more.
 type AddField = Box<dyn FnMut(Option<&SharedFields>) -> SharedFields + Send>;
 
-/// A field and who says its value. See [`Builder::enrich_with`](crate::Builder::enrich_with).
+/// A field and the function that returns its value. See [`Builder::enrich_with`](crate::Builder::enrich_with).
 pub(crate) struct Enricher {
     extend: AddField,
 }
@@ -21,7 +21,7 @@ impl Enricher {
     }
 }
 
-/// All of a logger's.
+/// All enrichers of a logger.
 pub(crate) struct Enrichers {
     enrichers: Vec<Enricher>,
     /// The fields that do not change.
@@ -33,13 +33,13 @@ impl Enrichers {
         Enrichers { enrichers, fixed }
     }
 
-    /// Whether there is nothing to ask for: no field changes.
+    /// Returns whether no field changes, so that there is nothing to evaluate.
     pub(crate) fn is_empty(&self) -> bool {
         self.enrichers.is_empty()
     }
 
-    /// Asks each. With no lock held: they may ask the logger. What they log is suppressed with all that the flush task
-    /// logs.
+    /// Calls each enricher, with no lock held: they may call the logger. Events that they log are suppressed, like all
+    /// that the flush task logs.
     pub(crate) fn evaluate(
         &mut self,
         redactor: Option<&Redactor>,
@@ -58,7 +58,7 @@ impl Enrichers {
                 Some(redactor) => changing.redacted(redactor),
                 None => changing,
             })),
-            // All of them panicked: what they said before is not said again.
+            // All of them panicked: their earlier values are not repeated.
             None => self.fixed.clone(),
         }
     }

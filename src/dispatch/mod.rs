@@ -1,8 +1,24 @@
-//! The flush task hands batches out over it; whoever ends the books clears it.
+//! The flush task: takes events out of the queue's lanes, merges them into batches, and hands each batch to every sink.
+//!
+//! In: `runtime` locks the [`Dispatcher`] and calls `begin`, then `dispatch` once per batch, with a callback that
+//! drains a lane of `queue`. Before a drain it evaluates the [`Enrichers`]. `discard_all` runs on the thread that ends
+//! the logger, or that takes a snapshot after the end.
+//!
+//! Out: each batch, with the logger's enrichment, goes into the backlog of every sink of `pipeline`. The bytes of its
+//! spilled events go back to the queue's account.
 //!
 //! Invariants:
-//! * An event that left its lane is at the desk (staged, or in the batch that waits for room) or dispatched.
-//! * A batch goes to every sink at once, under the desk's lock, so that a snapshot sees it at all of them or at none.
+//! * An event that left its lane is held by the dispatcher (buffered, or in the batch that waits for room) or
+//!   dispatched.
+//! * A batch goes to every sink at once, under the dispatcher's lock, so that a snapshot sees it at all of them or at
+//!   none.
+//! * The order of events within a lane never changes.
+//! * After `end` is set, no batch is dispatched: later events are discarded and counted.
+//!
+//! Next: `pipeline` delivers the batch, one task per sink.
+//!
+//! The size of batches and the merge of the lanes are decided in `batcher`; fields whose values are computed at
+//! dispatch are in `enrich`.
 
 mod batcher;
 mod enrich;
@@ -21,11 +37,11 @@ use crate::stats::{DropReason, ShutdownReport};
 
 pub(crate) struct Dispatcher {
     batcher: Batcher,
-    /// A batch that waits until every sink that is never to lose one has room.
+    /// A batch that waits until every sink that must not lose one has room.
     blocked: Option<BlockedBatch>,
     dispatched: u64,
     enrichment: Option<Arc<event::SharedFields>>,
-    /// The end of the books, and the reason that what comes later is dropped for.
+    /// Set when the counters are closed: the report, and the reason for dropping later events.
     pub(crate) end: Option<(Arc<ShutdownReport>, DropReason)>,
 }
 
@@ -35,12 +51,12 @@ struct BlockedBatch {
     spilled: usize,
 }
 
-/// What one step of a drain came to.
+/// The result of one step of a drain.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) enum Dispatched {
-    /// A batch of this many events was handed out; there may be more.
+    /// A batch of this many events was dispatched; there may be more.
     Batch(usize),
-    /// Nothing is left to hand out.
+    /// No event is left to dispatch.
     Nothing,
     /// A batch waits for room at a sink.
     Blocked,
@@ -57,7 +73,7 @@ impl Dispatcher {
         Dispatcher { batcher, blocked: None, dispatched: 0, enrichment, end: None }
     }
 
-    /// What events handed out from here on carry besides their own.
+    /// Sets the fields that events dispatched from here on carry besides their own.
     pub(crate) fn set_enrichment(&mut self, enrichment: Option<Arc<event::SharedFields>>) {
         self.enrichment = enrichment;
     }
@@ -66,7 +82,7 @@ impl Dispatcher {
         self.dispatched
     }
 
-    /// Events that left their lane and are not dispatched.
+    /// Returns how many events left their lane and are not dispatched.
     pub(crate) fn queued(&self) -> u64 {
         (self.batcher.buffered() + self.blocked.as_ref().map_or(0, |blocked| blocked.batch.len())) as u64
     }
@@ -75,7 +91,7 @@ impl Dispatcher {
         self.batcher.begin();
     }
 
-    /// Hands one batch out, if there is one and there is room.
+    /// Dispatches one batch, if there is one and the sinks have room for it.
     pub(crate) fn dispatch(
         &mut self,
         queue: &Queue,
@@ -84,7 +100,7 @@ impl Dispatcher {
         refill: impl FnMut(usize, &mut Vec<Event>) -> usize,
     ) -> Dispatched {
         if self.end.is_some() {
-            // The sinks' books are closed: what comes now is for whoever reads the statistics to settle.
+            // The sinks' counters are closed: the next snapshot settles later events.
             return Dispatched::Nothing;
         }
         if self.blocked.is_none() {
@@ -110,8 +126,9 @@ impl Dispatcher {
         Dispatched::Batch(batch.len())
     }
 
-    /// Ends the intake book, whose lanes are closed: what is here or in the lanes counts as dispatched, and dropped at
-    /// every sink. Returns whether the lanes are empty for good: a caller may stand between its permit and its event.
+    /// Discards the events held here and those in the lanes, which are closed. Each counts as dispatched, and as
+    /// dropped at every sink. Returns whether the lanes are empty for good: a caller may be between its permit and its
+    /// event.
     pub(crate) fn discard_all(&mut self, queue: &Queue, sinks: &[Arc<Station>], reason: DropReason) -> bool {
         let blocked = self.blocked.take();
         let waiting = blocked.iter().flat_map(|blocked| blocked.batch.iter());

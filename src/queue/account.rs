@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::freed::Freed;
 
 /// A bounded number of bytes. Charged on the caller's side for events that left their inline buffer and for contexts;
-/// released when the event leaves the queue, when the last event with the context is gone.
+/// released when the event leaves the queue, and when the last event with the context is dropped.
 ///
 /// Relaxed throughout: the number guards no other memory, and each change is one read-modify-write.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Account {
         }
     }
 
-    /// Charges a context; the charge ends when the result is dropped. `None`: there is no room.
+    /// Charges a context, until the result is dropped. Returns `None` if there is no room.
     pub(crate) fn charge_context(self: &Arc<Self>, bytes: usize) -> Option<ContextCharge> {
         if !try_add(&self.contexts, bytes, self.limit / 2) {
             return None;
@@ -54,9 +54,9 @@ impl Account {
         Some(ContextCharge { account: self.clone(), bytes })
     }
 
-    /// Waits for room and charges it; `false` once `closed` says that nobody will make room any more.
+    /// Waits for room and charges it. Returns `false` once `closed` returns `true`: no room is freed any more.
     ///
-    /// Cancel-safe: a charge is made in the same poll that returns.
+    /// Cancel-safe: the charge is made in the poll that returns.
     pub(super) async fn charge(&self, bytes: usize, closed: impl Fn() -> bool) -> bool {
         let attempt = || match self.try_charge(bytes) {
             true => Some(true),
@@ -70,8 +70,8 @@ impl Account {
     }
 }
 
-/// Never beyond the limit, not even for a moment: whoever looked then would be refused, or put to sleep, for bytes that
-/// nobody took and nobody gives back.
+/// Adds, but never exceeds the limit, not even for a moment: another caller would be refused then, or put to sleep, for
+/// bytes that are never taken and never released.
 fn try_add(counter: &AtomicUsize, bytes: usize, limit: usize) -> bool {
     let add = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= limit);
     counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()

@@ -1,4 +1,4 @@
-//! The caller's task or thread: an event that waits for its place.
+//! The caller's thread: waits for a place for an event, as a future or by blocking.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -15,7 +15,7 @@ use crate::stats::DropReason;
 use crate::time::clock;
 
 impl Queue {
-    /// Waits for room and takes the event in.
+    /// Waits for room and accepts the event.
     ///
     /// Cancel-safe: until the poll that returns, nothing is accepted and nothing is counted.
     pub(crate) async fn push_wait(&self, event: Event) -> Result<(), DropReason> {
@@ -32,7 +32,7 @@ impl Queue {
         }
     }
 
-    /// Waits on this thread, in real time: no runtime may exist here.
+    /// Waits on this thread, in real time: it may have no runtime.
     pub(super) fn push_blocking(&self, lane: &Lane, event: Event, wait: Duration) {
         let mut stage = DropReason::OverflowNewest;
         let until = Instant::now().checked_add(wait);
@@ -43,7 +43,7 @@ impl Queue {
         }
     }
 
-    /// Waits for bytes, then for a place. `stage` says what it is waiting for, as the reason if it is given up.
+    /// Waits for bytes, then for a place. `stage` is the reason to count if the wait ends early: what it waits for.
     async fn admit(
         &self,
         lane: &Lane,
@@ -58,13 +58,13 @@ impl Queue {
         let bytes = event.spilled_bytes();
         *stage = DropReason::Memory;
         if !self.account.try_charge(bytes) {
-            // Before the wait: what is in the lanes has the bytes.
+            // Before the wait: the events in the lanes hold the bytes.
             self.signal.raise();
             if !self.account.charge(bytes, || lane.tx.is_closed()).await {
                 return Err(self.closed_or(lane, DropReason::Closed));
             }
         }
-        // Bytes before the place: a permit held while waiting would keep the end of a drain waiting too.
+        // Bytes before the place: a permit held while waiting would make the end of a drain wait too.
         let charge = Charge { account: &self.account, bytes };
         *stage = DropReason::OverflowNewest;
         let level = event.level();
@@ -90,16 +90,16 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for a place in all of the lane.
+    /// Waits for a place anywhere in the lane.
     async fn place<'a>(&self, lane: &'a Lane) -> Result<Permit<'a, Event>, DropReason> {
-        // Given up with a place that it was just granted, that is free for others: those who are not in the channel's
-        // own line do not hear of it. Declared first, so dropped after it.
+        // If this is dropped with a place that it was just granted, the place is free for others, and the channel does
+        // not notify those outside its own line of waiters. Declared first, so dropped after it.
         let _freed = WakeWaiters(lane);
         let mut place = pin!(lane.tx.reserve());
         let reserved = poll_fn(|cx| {
             let polled = place.as_mut().poll(cx);
             if polled.is_pending() {
-                // Only who finds no room: woken for every event, the flush task would make batches of one.
+                // Only for a caller without room: woken for every event, the flush task would make batches of one.
                 self.signal.raise_if_down();
             }
             polled
@@ -107,8 +107,8 @@ impl Queue {
         reserved.await.map_err(|_| DropReason::Closed)
     }
 
-    /// Waits for a place beside the reserve. Not in the channel's line of waiters, which knows no reserve: a place that
-    /// it granted here would be the reserve's.
+    /// Waits for a place outside the reserve. Not in the channel's line of waiters, which knows no reserve: a place
+    /// that it granted here would be the reserve's.
     async fn open_place<'a>(&self, lane: &'a Lane) -> Result<Permit<'a, Event>, DropReason> {
         let try_place = || match self.has_no_open_place(lane) {
             true if lane.tx.is_closed() => Some(Err(DropReason::Closed)),
@@ -136,7 +136,7 @@ enum Restricted {
     IsShed,
 }
 
-/// Wakes those who wait for a place beside the reserve.
+/// Wakes the callers that wait for a place outside the reserve.
 struct WakeWaiters<'a>(&'a Lane);
 
 impl Drop for WakeWaiters<'_> {
@@ -152,7 +152,7 @@ struct Charge<'a> {
 }
 
 impl Charge<'_> {
-    /// The event is in: the flush task releases its bytes.
+    /// Keeps the charge: the event is in its lane, and the flush task releases its bytes.
     fn keep(self) {
         std::mem::forget(self);
     }

@@ -1,11 +1,11 @@
-//! Any thread: tells those who wait outside a line of waiters that something was freed.
+//! Any thread: notifies callers that wait outside the channel's line of waiters that something was freed.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
 use tokio::sync::Notify;
 
-/// Who frees pays a fence and a load while nobody waits.
+/// Callers that wait for room or bytes. While none waits, freeing costs a fence and a load.
 #[derive(Debug, Default)]
 pub(super) struct Freed {
     waiting: AtomicUsize,
@@ -13,15 +13,16 @@ pub(super) struct Freed {
 }
 
 impl Freed {
-    /// Tries until it gets something; asleep until something was freed since. In no particular order.
+    /// Repeats the attempt until it succeeds; sleeps until something is freed. Callers are served in no particular
+    /// order.
     ///
-    /// Cancel-safe: what it gets it got in the poll that returns.
+    /// Cancel-safe: the attempt succeeds in the poll that returns.
     pub(super) async fn wait_for<T>(&self, attempt: impl Fn() -> Option<T>) -> T {
         let _waiting = Waiting::enter(&self.waiting);
         loop {
             let mut freed = pin!(self.notify.notified());
             freed.as_mut().enable();
-            // With the fence of `ring`: either the attempt sees what was freed, or who freed it sees us.
+            // With the fence of `ring`: either the attempt sees what was freed, or `ring` sees this caller.
             fence(Ordering::SeqCst);
             if let Some(got) = attempt() {
                 return got;
@@ -30,7 +31,7 @@ impl Freed {
         }
     }
 
-    /// To be called after something was freed, or when waiting has no end any more.
+    /// Notifies the waiting callers. Called after something was freed, or when nothing will be freed any more.
     pub(super) fn ring(&self) {
         fence(Ordering::SeqCst);
         if self.waiting.load(Ordering::Relaxed) > 0 {

@@ -1,13 +1,13 @@
-//! Callers push, the flush task drains, a caller that finds it full may evict: one bounded tokio channel.
+//! Any thread: one bounded tokio channel. Callers push, the flush task drains, a caller that finds it full may evict.
 //!
 //! Invariants:
-//! * While the lane is open nobody registers a waker in the channel: waking a parked receiver would cost each caller
+//! * While the lane is open, no task registers a waker in the channel: waking a parked receiver would cost each caller
 //!   two microseconds. Every poll uses a no-op waker; the flush task sleeps elsewhere.
 //! * Never `try_recv`: it parks the thread on a half-finished send.
 //! * `popped` counts every event taken out, evicted ones too, so `accepted = popped + rx.len()` under the lock, and the
 //!   callers need no counter.
-//! * Polls run without tokio's cooperative budget: it is the calling task's, and a poll that finds it spent would say
-//!   that a full lane is empty.
+//! * Polls run without tokio's cooperative budget: it is the calling task's, and a poll that finds it spent would
+//!   report a full lane as empty.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -23,13 +23,13 @@ use super::freed::Freed;
 use crate::event::{Event, Level};
 use crate::stats::{DropCounts, DropReason};
 
-/// How many events a drain takes under one lock: permits come back to the callers only when the poll returns.
+/// How many events a drain takes under one lock: permits return to the callers only when the poll returns.
 const CHUNK: usize = 64;
-/// How often an evictor tries before it refuses the newcomer: another caller may take the room it made, and the oldest
-/// slot may be claimed but not yet written.
+/// How often an evictor tries before it refuses the new event: another caller may take the room it made, and the oldest
+/// slot may be reserved but not yet written.
 const TRIES: usize = 4;
 
-/// One lane, on cache lines of its own: neighbours' callers must not slow each other.
+/// One lane, on cache lines of its own: callers of neighboring lanes must not slow each other down.
 #[repr(align(128))]
 pub(super) struct Lane {
     pub(super) tx: mpsc::Sender<Event>,
@@ -37,7 +37,7 @@ pub(super) struct Lane {
     exit: Mutex<Exit>,
     /// Spilled bytes of the events in the channel.
     bytes: AtomicUsize,
-    /// For those who wait beside the channel's own line: rung when the channel has fewer events than before.
+    /// For callers that wait outside the channel's own line: notified when the channel has fewer events than before.
     pub(super) freed: Freed,
     refused: [AtomicU64; DropReason::ALL.len()],
 }
@@ -50,7 +50,7 @@ pub(super) struct Exit {
     evicted: DropCounts,
 }
 
-/// A lane's part of the intake book.
+/// A lane's part of the queue's counters.
 pub(super) struct LaneBook {
     pub(super) accepted: u64,
     pub(super) accepted_by_level: [u64; Level::ALL.len()],
@@ -72,12 +72,12 @@ impl Lane {
         }
     }
 
-    /// A panic while the lock was held left counts that are whole: each is changed in one statement.
+    /// Locks the consumer's end. A panic under the lock leaves the counts whole: each is changed in one statement.
     fn exit(&self) -> MutexGuard<'_, Exit> {
         self.exit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Events in the channel, those being sent included.
+    /// Returns the number of events in the channel, those being sent included.
     #[inline]
     pub(super) fn depth(&self) -> usize {
         self.tx.max_capacity() - self.tx.capacity()
@@ -97,17 +97,17 @@ impl Lane {
         }
     }
 
-    /// Counts an event that did not get in.
+    /// Counts a refused event.
     pub(super) fn refuse(&self, reason: DropReason) {
         self.refused[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Sends `event` in place of the oldest. Returns what was evicted for it, or the event with the reason.
+    /// Sends `event` in place of the oldest. Returns the evicted events and, if it failed, the event with the reason.
     pub(super) fn replace_oldest(&self, mut event: Event) -> (Trash, Result<(), (Event, DropReason)>) {
         let mut trash = Trash::default();
         let mut exit = self.exit();
         for attempt in 0..=TRIES {
-            // Looked at again under the lock: another evictor or the drain may have made room.
+            // Checked again under the lock: another evictor or the drain may have made room.
             event = match self.tx.try_send(event) {
                 Ok(()) => return (trash, Ok(())),
                 Err(TrySendError::Closed(event)) => return (trash, Err((event, DropReason::Closed))),
@@ -123,7 +123,7 @@ impl Lane {
         (trash, Err((event, DropReason::OverflowNewest)))
     }
 
-    /// Evicts the oldest events until `enough` says so or the lane is empty.
+    /// Evicts the oldest events until `enough` returns `true` or the lane is empty.
     pub(super) fn evict_for_bytes(&self, mut enough: impl FnMut() -> bool, release: impl Fn(usize)) -> bool {
         loop {
             if enough() {
@@ -138,7 +138,7 @@ impl Lane {
         }
     }
 
-    /// Takes up to a chunk of the oldest events that are completely written; none if the lane has come to `goal`.
+    /// Takes up to a chunk of the oldest events that are completely written; none if the lane has reached `goal`.
     pub(super) fn drain(&self, goal: u64, into: &mut Vec<Event>) -> usize {
         let mut exit = self.exit();
         if exit.popped >= goal {
@@ -152,8 +152,8 @@ impl Lane {
         taken
     }
 
-    /// As [`Lane::drain`] on a closed lane, with a real waker: `BlockedBatch(0)` means that every accepted event is out, also
-    /// those whose sender was between permit and publication when the lane closed.
+    /// Like [`Lane::drain`] with a real waker, on a closed lane: `Ready(0)` means that every accepted event is taken
+    /// out, also those whose sender was between permit and publication when the lane closed.
     pub(super) fn poll_drain_closed(&self, cx: &mut Context<'_>, into: &mut Vec<Event>) -> Poll<usize> {
         let polled = self.exit().poll_drain(cx, into);
         if let Poll::Ready(taken) = polled {
@@ -167,13 +167,13 @@ impl Lane {
         self.sub_bytes(bytes);
     }
 
-    /// No event enters from here on; what was accepted can still be drained.
+    /// Closes the lane: no event enters from here on; accepted events can still be drained.
     pub(super) fn close(&self) {
         self.exit().rx.close();
         self.freed.ring();
     }
 
-    /// How many events were accepted so far, and how many of them were taken out.
+    /// Returns how many events were accepted so far, and how many of them were taken out.
     pub(super) fn position(&self) -> (u64, u64) {
         let exit = self.exit();
         (exit.accepted(), exit.popped)
@@ -185,7 +185,7 @@ impl Lane {
         for reason in DropReason::REFUSED {
             refused.add(reason, self.refused[reason as usize].load(Ordering::Relaxed));
         }
-        // Read once: callers go on pushing meanwhile.
+        // Read once: callers keep pushing meanwhile.
         let queued = exit.rx.len() as u64;
         LaneBook {
             accepted: exit.popped + queued,
@@ -204,7 +204,7 @@ impl Exit {
 
     fn evict(&mut self, reason: DropReason) -> Option<Event> {
         let rx = &mut self.rx;
-        // Closed, its drain waits here with a real waker, which ours would take the place of.
+        // The drain of a closed lane waits here with a real waker, which this one would replace.
         if rx.is_closed() {
             return None;
         }
@@ -289,7 +289,7 @@ mod tests {
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(woken.clone());
         assert!(lane.poll_drain_closed(&mut Context::from_waker(&waker), &mut Vec::new()).is_pending());
-        // It found the lane open, and full of bytes, a moment ago.
+        // The evictor found the lane open, and full of bytes, a moment ago.
         assert!(!lane.evict_for_bytes(|| false, |_| {}));
         permit.send(event());
         assert!(woken.0.load(Ordering::Relaxed), "nobody else tells the drain that the last event is there");

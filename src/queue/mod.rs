@@ -1,4 +1,22 @@
-//! The caller's side pushes, the flush task drains: lanes with a bounded number of events and one account of bytes.
+//! Any thread: the bounded queue between callers and flush task: lanes of events, and one account of their heap bytes.
+//!
+//! In: `logger` pushes the events that passed `filter`, on the caller's thread. Each gets the fields of its scope from
+//! `context`, and hidden values are masked, before it enters its lane (`push`), or waits for room (`admit`).
+//!
+//! Out: `runtime` drains the lanes for `dispatch`. A caller that fills half of a lane, or logs an urgent event, wakes
+//! the flush task (`signal`). The counters go to `stats` and the metrics.
+//!
+//! Invariants:
+//! * A lane holds at most `capacity` events. Spilled events and contexts hold at most `heap_bytes`, contexts at most
+//!   half.
+//! * A thread keeps its lane, and a lane keeps its order.
+//! * A pushed event is accepted, or refused under one counted reason; `try_push` returns it uncounted instead.
+//! * The flush task never sleeps in an open lane. Commands (flush, reopen) never travel in one.
+//!
+//! Next: `dispatch` merges the lanes into batches.
+//!
+//! An overflow policy is a variant of [`Overflow`], applied in `push` (waiting in `admit`). A limit on what enters
+//! belongs in `push`, a limit on memory in `account`, a counter in `lane` or here.
 
 mod account;
 mod admit;
@@ -22,21 +40,21 @@ use crate::context::scope::QueueId;
 use crate::event::{Event, Level, LevelFilter, Redactor};
 use crate::stats::DropCounts;
 
-/// What one event costs while it waits.
+/// The bytes that one event takes while it waits.
 pub(crate) const EVENT_BYTES: usize = size_of::<Event>();
 
-/// How the builder wants the queue; checked there.
+/// The options of the queue, checked by the builder.
 pub(crate) struct QueueConfig {
     pub(crate) lanes: usize,
     pub(crate) capacity: usize,
-    /// For spilled events and contexts, over and above the lanes themselves.
+    /// For spilled events and contexts, in addition to the lanes themselves.
     pub(crate) heap_bytes: usize,
     pub(crate) max_event_bytes: usize,
     pub(crate) flush_at: LevelFilter,
     pub(crate) overflow: Overflow,
     pub(crate) reserve: Reserve,
     pub(crate) may_block: MayBlock,
-    /// Boxed, so that to have none is told by a null.
+    /// Boxed, so that its absence is a null pointer.
     pub(crate) redactor: Option<Box<Redactor>>,
 }
 
@@ -51,13 +69,13 @@ pub(crate) struct Reserve {
 impl Reserve {
     pub(crate) const NONE: Reserve = Reserve { level: LevelFilter::Trace, percent: 0 };
 
-    /// How many of a lane's places every event may take. One at the least: otherwise who waits would wait for ever.
+    /// Returns how many of a lane's places every event may take. At least one: otherwise a caller would wait forever.
     fn open_places(self, capacity: usize) -> usize {
         (capacity - (capacity * self.percent).div_ceil(100)).max(1)
     }
 }
 
-/// Where [`Overflow::Block`] waits.
+/// Where [`Overflow::Block`] may wait.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum MayBlock {
     /// The logger has its own thread: any other thread may wait.
@@ -71,26 +89,26 @@ pub(crate) struct Queue {
     id: QueueId,
     lanes: Box<[Lane]>,
     config: QueueConfig,
-    /// Depth from which on events below the reserve's level are shed.
+    /// Depth from which on events below the reserve's level are refused (`shed`).
     open_places: usize,
-    /// Depth at which a caller wakes the flush task. Half of what every event may use: waking earlier moves cache lines
-    /// while the caller emits.
+    /// Depth at which a caller wakes the flush task. Half of the places that every event may use: waking earlier moves
+    /// cache lines while the caller emits.
     mark: usize,
     account: Arc<Account>,
     signal: Signal,
     truncated: AtomicU64,
     suppressed: AtomicU64,
     sampled: AtomicU64,
-    /// Refusals say `task_failed` instead of `closed`.
+    /// Refusals are counted as `task_failed` instead of `closed`.
     task_failed: AtomicBool,
 }
 
-/// The intake book at one moment.
+/// The queue's counters at one moment.
 pub(crate) struct IntakeBook {
     pub(crate) accepted: u64,
     pub(crate) refused: DropCounts,
     pub(crate) evicted: DropCounts,
-    /// Events in the lanes; those the flush task holds are its to add.
+    /// Events in the lanes, without those that the dispatcher holds.
     pub(crate) in_lanes: u64,
     /// Events that left the lanes, by level.
     pub(crate) passed_by_level: [u64; Level::ALL.len()],
@@ -125,44 +143,44 @@ impl Queue {
         &self.account
     }
 
-    /// Takes up to a chunk of a lane's oldest events; none if the lane has come to `goal`, a position it had.
+    /// Takes up to a chunk of a lane's oldest events; none if the lane has reached `goal`, one of its end offsets.
     pub(crate) fn drain(&self, lane: usize, goal: u64, into: &mut Vec<Event>) -> usize {
         self.lanes[lane].drain(goal, into)
     }
 
-    /// As [`Queue::drain`] after [`Queue::close`]; `BlockedBatch(0)`: the lane is empty for good.
+    /// Like [`Queue::drain`], but after [`Queue::close`]; `Ready(0)` means that the lane is empty for good.
     pub(crate) fn poll_drain_closed(&self, lane: usize, cx: &mut Context<'_>, into: &mut Vec<Event>) -> Poll<usize> {
         self.lanes[lane].poll_drain_closed(cx, into)
     }
 
-    /// No event enters from here on.
+    /// Closes the queue: no event enters from here on.
     pub(crate) fn close(&self) {
         self.lanes.iter().for_each(Lane::close);
         self.account.wake_waiters();
     }
 
-    /// Closes, and says why in every later refusal.
+    /// Closes the queue; later refusals are counted as `task_failed`.
     pub(crate) fn close_task_failed(&self) {
         self.task_failed.store(true, Ordering::Relaxed);
         self.close();
     }
 
-    /// Whether it was closed because something of ours is gone.
+    /// Returns whether it was closed because a task of the logger stopped.
     pub(crate) fn is_task_failed(&self) -> bool {
         self.task_failed.load(Ordering::Relaxed)
     }
 
-    /// What each lane has accepted so far: where a flush must come to.
+    /// Returns the end offset of each lane: how many events it has accepted so far. A flush must reach them.
     pub(crate) fn accepted_positions(&self) -> Box<[u64]> {
         self.lanes.iter().map(|lane| lane.position().0).collect()
     }
 
-    /// Events accepted before `positions` that are still in the lanes.
+    /// Returns how many events accepted before `positions` are still in the lanes.
     pub(crate) fn before(&self, positions: &[u64]) -> u64 {
         self.lanes.iter().zip(positions).map(|(lane, &position)| position.saturating_sub(lane.position().1)).sum()
     }
 
-    /// How full the fullest lane is, or the account of bytes if that is fuller.
+    /// Returns how full the fullest lane is, in percent, or the account of bytes if that is fuller.
     pub(crate) fn percent_full(&self) -> u8 {
         let depth = self.lanes.iter().map(Lane::depth).max().unwrap_or(0);
         let percent = |used: usize, of: usize| (used.min(of) as u128 * 100 / of.max(1) as u128) as u8;
@@ -206,7 +224,7 @@ impl Queue {
     }
 }
 
-/// For tests of what happens between a caller's permit and its event.
+/// For tests of the moment between a caller's permit and its event.
 #[cfg(test)]
 impl Queue {
     pub(crate) fn permit(&self, lane: usize) -> tokio::sync::mpsc::Permit<'_, Event> {

@@ -1,4 +1,4 @@
-//! The caller's thread: an event on its way into its lane, at once or not at all.
+//! The caller's thread: puts an event into its lane at once, or applies the overflow policy.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -17,17 +17,17 @@ use crate::event::{Event, Level, SharedFields};
 use crate::stats::DropReason;
 use crate::time::clock;
 
-/// Why [`Logger::try_emit`](crate::Logger::try_emit) did not take the event; it is handed back.
+/// Why [`Logger::try_emit`](crate::Logger::try_emit) did not accept the event, which it returns.
 #[derive(Debug)]
 pub enum TryEmitError {
-    /// There is no room now, for the event or for its bytes.
+    /// The queue has no room now, for the event or for its bytes.
     Full(Event),
-    /// The logger was shut down, or one of its tasks is gone.
+    /// The logger was shut down, or one of its tasks stopped.
     Closed(Event),
 }
 
 impl TryEmitError {
-    /// The event that was not taken.
+    /// Returns the event that was not accepted.
     pub fn into_event(self) -> Event {
         match self {
             TryEmitError::Full(event) | TryEmitError::Closed(event) => event,
@@ -53,7 +53,7 @@ pub(crate) struct Place<'a> {
     permit: Permit<'a, Event>,
 }
 
-/// No place was to be had at once.
+/// The lane had no place at once.
 pub(crate) struct Miss<'a> {
     lane: &'a Lane,
     why: Why,
@@ -62,7 +62,7 @@ pub(crate) struct Miss<'a> {
 enum Why {
     /// Only the reserve is left.
     Shed,
-    /// It has bytes to be charged, or a context that was not.
+    /// The event has bytes to be charged, or a context that was not charged.
     Heavy,
     Full,
     Closed,
@@ -78,14 +78,14 @@ impl From<TrySendError<()>> for Why {
 }
 
 impl Queue {
-    /// Whether an event that is logged here needs more than the context of the handle that logs it.
+    /// Returns whether an event logged here needs more than the context of the handle that logs it.
     #[inline(always)]
     pub(crate) fn is_special_here(&self) -> bool {
         thread_flags::any() || self.config.redactor.is_some()
     }
 
-    /// Gives an event the context it is to have, in a scope too, and masks what is to be hidden. Whether it may enter at
-    /// all: what our own tasks log is counted instead.
+    /// Gives an event its context, also that of its scope, and masks hidden values. Returns whether it may enter:
+    /// events of the logger's own tasks are counted as suppressed instead.
     pub(crate) fn prepare(&self, event: &mut Event, context: Option<&Arc<SharedFields>>) -> bool {
         if suppress::is_active() {
             self.suppress();
@@ -103,7 +103,7 @@ impl Queue {
         true
     }
 
-    /// Masks what is to be hidden in a context and charges it; if there is no room, events that carry it are refused.
+    /// Masks the hidden values of a context and charges it. If there is no room, events that carry it are refused.
     pub(crate) fn admit_context(&self, mut context: SharedFields) -> Arc<SharedFields> {
         if let Some(redactor) = &self.config.redactor {
             context = context.redacted(redactor);
@@ -114,13 +114,13 @@ impl Queue {
         Arc::new(context)
     }
 
-    /// Whether something of the event itself would be masked.
+    /// Returns whether a value of the event itself would be masked.
     pub(crate) fn hides_some_of(&self, event: &Event) -> bool {
         self.config.redactor.as_ref().is_some_and(|redactor| event.clone().redact(redactor))
     }
 
-    /// A place for a prepared event, which is stamped. The event stays where it is until then: it is two cache lines, and
-    /// to copy what was written a moment ago stalls the processor.
+    /// Claims a place for a prepared event, and stamps it. The event stays where it is until then: it is two cache
+    /// lines, and to copy what was written a moment ago stalls the processor.
     #[inline(always)]
     pub(crate) fn claim(&self, event: &mut Event) -> Result<Place<'_>, Miss<'_>> {
         let lane = self.lane();
@@ -146,7 +146,7 @@ impl Queue {
         self.after_send(place.lane, place.level);
     }
 
-    /// Deals with an event that has no place, as the policy says, or counts why not. Waits only under
+    /// Applies the overflow policy to an event without a place, or counts its refusal. Waits only under
     /// [`Overflow::Block`].
     #[cold]
     pub(crate) fn missed(&self, event: Event, miss: Miss<'_>) {
@@ -159,7 +159,7 @@ impl Queue {
         }
     }
 
-    /// Takes a prepared event in, or counts why not.
+    /// Accepts a prepared event, or counts its refusal.
     fn push(&self, mut event: Event) {
         match self.claim(&mut event) {
             Ok(place) => self.fill(place, event),
@@ -167,7 +167,7 @@ impl Queue {
         }
     }
 
-    /// As [`Queue::push`]; no policy waits longer than this.
+    /// Like [`Queue::push`], but no policy waits longer than `most`.
     pub(crate) fn push_within(&self, event: Event, most: Duration) {
         match self.config.overflow {
             Overflow::Block(wait) if wait > most && self.may_block() => self.push_blocking(self.lane(), event, most),
@@ -175,9 +175,9 @@ impl Queue {
         }
     }
 
-    /// Takes the event in if there is room; evicts nothing, counts nothing.
+    /// Accepts the event if there is room; evicts nothing, and counts no refusal.
     pub(crate) fn try_push(&self, mut event: Event) -> Result<(), TryEmitError> {
-        // What is handed back is whole.
+        // A returned event is whole.
         let whole = event.exceeds(self.config.max_event_bytes).then(|| event.clone());
         let is_cut = self.limit(&mut event);
         match (self.try_push_cut(event), whole) {
@@ -221,13 +221,13 @@ impl Queue {
         Ok(())
     }
 
-    /// Counts an event that one of our own tasks logged.
+    /// Counts an event that one of the logger's own tasks logged.
     #[cold]
     pub(crate) fn suppress(&self) {
         self.suppressed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts an event that its call site's sampling left out.
+    /// Counts an event that its call site's sampling skipped.
     #[cold]
     pub(crate) fn count_sampled(&self) {
         self.sampled.fetch_add(1, Ordering::Relaxed);
@@ -236,7 +236,7 @@ impl Queue {
     #[inline]
     pub(super) fn lane(&self) -> &Lane {
         thread_local! {
-            /// A thread keeps its lane: within it, what the thread emits stays in order by itself.
+            /// A thread keeps its lane: within it, the thread's events stay in order by themselves.
             static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
         }
         static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -246,18 +246,18 @@ impl Queue {
             number = NEXT.fetch_add(1, Ordering::Relaxed);
             NUMBER.set(number);
         }
-        // The branch spares the division for the first threads.
+        // The branch saves the division for the first threads.
         let index = if number < self.lanes.len() { number } else { number % self.lanes.len() };
         &self.lanes[index]
     }
 
-    /// Whether events of this level may not use the reserve.
+    /// Returns whether events of this level may not use the reserve.
     #[inline]
     pub(super) fn is_restricted(&self, level: Level) -> bool {
         !self.config.reserve.level.allows(level)
     }
 
-    /// Looked at before the event is sent: callers that look at the same moment may all find the last open place.
+    /// Checked before the event is sent: callers that check at the same moment may all find the last open place.
     pub(super) fn has_no_open_place(&self, lane: &Lane) -> bool {
         lane.depth() >= self.open_places
     }
@@ -277,13 +277,13 @@ impl Queue {
         }
     }
 
-    /// Whether the event touches the byte account, or carries a context that it had no room for.
+    /// Returns whether the event needs bytes of the account, or carries a context that the account had no room for.
     #[inline]
     fn is_heavy(&self, event: &Event) -> bool {
         event.spilled_bytes() > 0 || !has_charged_context(event)
     }
 
-    /// Half of the bytes in use wake the flush task, as half of the places do.
+    /// Wakes the flush task at half of the bytes, as at half of the places.
     pub(super) fn after_charge(&self, bytes: usize) {
         if bytes > 0 && self.account.used() >= self.account.limit() / 2 {
             self.signal.raise_if_down();
@@ -326,7 +326,7 @@ impl Queue {
             && lane.evict_for_bytes(|| self.account.try_charge(bytes), |freed| self.account.release(freed))
     }
 
-    /// Brings a spilled event down to the size limit; returns whether a value was cut.
+    /// Truncates a spilled event to the size limit; returns whether a value was truncated.
     pub(super) fn limit(&self, event: &mut Event) -> bool {
         event.spilled_bytes() > 0 && event.limit(self.config.max_event_bytes)
     }
@@ -337,12 +337,12 @@ impl Queue {
         }
     }
 
-    /// The lane had no room for an event whose bytes are charged.
+    /// Applies the overflow policy to an event whose bytes are charged: the lane has no room for it.
     fn overflowed(&self, lane: &Lane, event: Event) {
         let level = event.level();
         self.signal.raise();
         match self.config.overflow {
-            // The reserve was used up since it was looked at: nothing makes room for this event.
+            // The reserve was used up since the check: no other event makes room for this one.
             _ if self.is_restricted(level) => self.refuse_charged(lane, event, DropReason::Shed),
             Overflow::DropOldest => {
                 let (trash, sent) = lane.replace_oldest(event);
@@ -371,7 +371,7 @@ impl Queue {
         self.account.release(bytes);
     }
 
-    /// The reason to count: a closed lane goes before every other.
+    /// Returns the reason to count: a closed lane comes before every other.
     pub(super) fn closed_or(&self, lane: &Lane, reason: DropReason) -> DropReason {
         if !lane.tx.is_closed() {
             reason

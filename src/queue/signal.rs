@@ -1,11 +1,11 @@
-//! Any thread raises it, the flush task sleeps on it.
+//! Any thread: the signal that wakes the flush task, which sleeps on it.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-/// What wakes the flush task. It sleeps here, not in a lane.
+/// Wakes the flush task, which sleeps here, not in a lane.
 #[derive(Default)]
 pub(crate) struct Signal {
     raised: AtomicBool,
@@ -15,15 +15,16 @@ pub(crate) struct Signal {
 impl Signal {
     /// Wakes the flush task, unless a wake-up is on its way.
     ///
-    /// A read-modify-write on both sides: if ours finds the flag raised, the flush task's [`Signal::lower`] comes later
-    /// and sees what we sent before.
+    /// A read-modify-write on both sides: if this one finds the flag raised, the flush task's [`Signal::lower`] comes
+    /// later and sees what was sent before.
     pub(crate) fn raise(&self) {
         if !self.raised.swap(true, Ordering::AcqRel) {
             self.notify.notify_one();
         }
     }
 
-    /// As [`Signal::raise`] for wake-ups that may be missed (the interval makes good for them): a load where it is up.
+    /// Like [`Signal::raise`], but a load if it is raised. Such a wake-up may be missed; the interval makes up for it.
+    /// raised.
     #[inline]
     pub(super) fn raise_if_down(&self) {
         if !self.raised.load(Ordering::Relaxed) {
@@ -31,7 +32,7 @@ impl Signal {
         }
     }
 
-    /// Lowers the flag; to be called before the drain that answers it.
+    /// Lowers the flag. Called before the drain that it requests.
     pub(crate) fn lower(&self) {
         self.raised.swap(false, Ordering::AcqRel);
     }
@@ -55,7 +56,7 @@ pub(crate) fn is_logger_thread() -> bool {
     LOGGER_THREAD.get()
 }
 
-/// Says that this thread is a logger's own: it never waits for room that only it can make.
+/// Marks this thread as a logger's own: it never waits for room that only it can make.
 pub(crate) fn mark_logger_thread() {
     LOGGER_THREAD.set(true);
 }

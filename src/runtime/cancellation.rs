@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 /// A service's cancellation.
 pub(crate) struct Cancellation {
     pub(crate) token: CancellationToken,
-    /// How long the logger keeps accepting after it.
+    /// How long the logger keeps accepting events after it.
     pub(crate) grace: Duration,
 }
 

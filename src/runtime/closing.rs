@@ -1,4 +1,4 @@
-//! The flush task, once: what is left in the closed lanes, and the last part of a shutdown's time.
+//! The flush task, once: drains the closed lanes, and starts the last part of a shutdown's time.
 
 use std::task::Poll;
 
@@ -8,7 +8,7 @@ use super::LoggerCore;
 use super::shutdown::StopReason;
 use crate::dispatch::{Dispatched, NO_WATERMARK};
 
-/// Hands out everything that was accepted before the lanes closed.
+/// Dispatches everything that was accepted before the lanes closed.
 pub(super) async fn drain_after_close(core: &LoggerCore) {
     let LoggerCore { queue, sinks, notifiers, .. } = core;
     loop {
@@ -41,14 +41,15 @@ pub(super) async fn drain_after_close(core: &LoggerCore) {
     core.push_barriers(open.iter());
 }
 
-/// Tells the sinks when the last fifth of a shutdown's time begins; never ends.
+/// Starts the sinks' fallback phase when the last fifth of a shutdown's time begins; never ends.
 pub(super) async fn start_fallback_phase(core: &LoggerCore) -> StopReason {
     core.shutdown.wait_fraction(4, 5).await;
     core.sinks.iter().for_each(|sink| sink.begin_endgame());
     std::future::pending().await
 }
 
-/// A sink's task is gone: nothing is accepted that would not arrive everywhere. The other sinks get what there is.
+/// Closes the queue after a sink task stopped: the logger accepts no event that would not reach every sink. The other
+/// sinks get the events accepted so far.
 pub(super) fn stop_after_task_failure(core: &LoggerCore) {
     core.queue.close_task_failed();
     core.shutdown.request(core.shutdown_timeout);

@@ -1,9 +1,9 @@
-//! Any thread: a runtime whose drop waits for nobody.
+//! Any thread: a runtime whose drop never waits.
 
 use tokio::runtime::Runtime;
 
-/// The runtime of a thread of our own, whose end waits for nobody: a sink may have left a blocking task behind, and
-/// a `start` that fails drops it on the caller's thread, where tokio panics if waiting could block another runtime.
+/// The runtime of a logger's own thread. Its drop never waits: a sink may have left a blocking task behind, and a
+/// `start` that fails drops it on the caller's thread, where tokio panics if waiting could block another runtime.
 pub(crate) struct DetachedRuntime(Option<Runtime>);
 
 impl DetachedRuntime {

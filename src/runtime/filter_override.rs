@@ -1,10 +1,10 @@
-//! On the flush task: when a temporary filter's time is over.
+//! The flush task: ends a temporary filter when its time is over.
 
 use tokio::time::Instant;
 
 use crate::filter::FilterCell;
 
-/// The time of the temporary filter that is in force, by the clock of the logger's runtime.
+/// The deadline of the temporary filter in force, by the clock of the logger's runtime.
 #[derive(Default)]
 pub(super) struct FilterOverride {
     generation: u64,
@@ -12,14 +12,14 @@ pub(super) struct FilterOverride {
 }
 
 impl FilterOverride {
-    /// Begins the time of a filter that is new, and puts the permanent one back when it is over.
+    /// Starts the time of a new temporary filter, and restores the permanent one when that time is over.
     pub(super) fn expire_if_due(&mut self, filter: &FilterCell, now: Instant) {
         let Some((generation, time)) = filter.lease() else {
             self.until = None;
             return;
         };
         if generation != self.generation {
-            // A time beyond what the clock can say has no end.
+            // A deadline beyond the clock's range never passes.
             *self = FilterOverride { generation, until: now.checked_add(time) };
         }
         if self.until.is_some_and(|until| until <= now) {
@@ -28,7 +28,7 @@ impl FilterOverride {
         }
     }
 
-    /// When to look again.
+    /// Returns when to check again.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.until
     }

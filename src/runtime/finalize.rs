@@ -1,4 +1,4 @@
-//! Whoever ends the logger: the books are closed, once, and the report is made.
+//! Any thread, once: closes the logger's counters and makes the shutdown report.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -14,11 +14,12 @@ use crate::observe::diagnostics::{self, Diagnostic};
 use crate::queue::IntakeBook;
 use crate::stats::{DropReason, ShutdownReport, SinkStats, Stats};
 
-/// How long the end of the books waits for callers in the middle of a send: a time slice or a few.
+/// How long `finalize` waits for callers in the middle of a send: one or a few time slices.
 const PENDING_SEND_TIMEOUT: Duration = Duration::from_millis(100);
 
 impl LoggerCore {
-    /// Closes the books, once; everybody gets the same report. Waits for nobody who can be stuck.
+    /// Closes the counters, once; every caller gets the same report. Never waits for a task or thread that may be
+    /// stuck.
     pub(crate) fn finalize(&self, reason: StopReason) -> Arc<ShutdownReport> {
         let mut dispatcher = self.dispatcher();
         if let Some((report, _)) = &dispatcher.end {
@@ -49,7 +50,8 @@ impl LoggerCore {
         report
     }
 
-    /// A recorder of the user's may panic, and may log: whoever ends the logger gets his report all the same.
+    /// Publishes the last metrics. The user's recorder may panic or log: the caller of `finalize` gets its report
+    /// regardless.
     fn publish_final_metrics(&self, stats: &Stats, intake: &IntakeBook, elapsed: Duration) {
         let _scope = SuppressGuard::enter();
         let told = catch_unwind(AssertUnwindSafe(|| {
@@ -61,15 +63,15 @@ impl LoggerCore {
         }
     }
 
-    /// Before the end is made known, so that those who wait for it can wait for this too.
+    /// Reports the losses before the end is published, so that callers that wait for the end wait for this report too.
     fn report_final_losses(&self, reason: StopReason, reason_of_loss: DropReason, report: &ShutdownReport) {
         let lost = |sink: &SinkStats| sink.dropped.get(reason_of_loss) + sink.unconfirmed;
         let lost: u64 = report.sinks.iter().map(lost).sum();
-        // Also at a deadline: a task was found to be gone before.
+        // Also at a deadline: a task may have been found stopped before it.
         if self.queue.is_task_failed() {
             self.diagnostics.report(Diagnostic::TaskFailed { lost });
             if matches!(reason, StopReason::RuntimeGone | StopReason::Panicked) {
-                // Where the logger runs, or ran: nobody else calls the handler any more.
+                // This is where the logger runs, or ran: no other task calls the handler from here on.
                 self.diagnostics.close();
             }
             diagnostics::wait_written();
@@ -78,8 +80,8 @@ impl LoggerCore {
         }
     }
 
-    /// Settles what is left in the closed lanes. A caller that was interrupted between its permit and its event hides
-    /// what is behind it in its lane; it is waited for, but not for ever: it may be stopped in a debugger.
+    /// Settles the events left in the closed lanes. A caller that was interrupted between its permit and its event
+    /// hides the events after its slot. The wait for it is bounded: it may be stopped in a debugger.
     fn discard_queued(&self, dispatcher: &mut Dispatcher, reason_of_loss: DropReason) {
         let patience = Instant::now() + PENDING_SEND_TIMEOUT;
         while !dispatcher.discard_all(&self.queue, &self.sinks, reason_of_loss) && Instant::now() < patience {

@@ -1,4 +1,4 @@
-//! Any thread asks for a flush; the flush task serves it.
+//! Any thread: requests a flush, which the flush task performs.
 
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,16 +7,16 @@ use super::LoggerCore;
 use crate::pipeline::{Barrier, Station};
 use crate::stats::FlushReport;
 
-/// A flush on its way through the desk and the pipelines.
+/// A flush on its way through the dispatcher and the pipelines.
 pub(crate) struct FlushRequest {
-    /// What each lane had accepted when it was asked for.
+    /// The end offsets: how many events each lane had accepted at the request.
     pub(crate) positions: Box<[u64]>,
     pub(crate) timeout: Duration,
-    /// Somebody waits for it. Otherwise it has done its work once the sinks have their barriers.
+    /// A caller waits for it. A flush without one is done once the sinks have their barriers.
     is_awaited: bool,
-    /// One for each sink, once everything before it is handed out.
+    /// One for each sink, set once everything before the flush is dispatched.
     barriers: OnceLock<Box<[Barrier]>>,
-    /// Its time passed on the runtime's clock.
+    /// Set when its timeout has passed on the runtime's clock.
     expired: OnceLock<()>,
 }
 
@@ -36,9 +36,9 @@ impl FlushRequest {
     }
 }
 
-/// Flushes, from both sides.
+/// Flushes: the requests, and the flush task's part.
 impl LoggerCore {
-    /// Asks the flush task for a flush of everything accepted so far.
+    /// Requests a flush of everything accepted so far.
     pub(crate) fn request_flush(&self, timeout: Duration) -> Arc<FlushRequest> {
         let request = Arc::new(self.request(timeout, true));
         if !self.shutdown.is_done() {
@@ -48,7 +48,7 @@ impl LoggerCore {
         request
     }
 
-    /// As [`LoggerCore::ask_flush`], for a caller that does not wait.
+    /// Like [`LoggerCore::request_flush`], but the caller does not wait.
     #[cfg(feature = "log")]
     pub(crate) fn begin_flush(&self) {
         if self.shutdown.is_done() {
@@ -57,7 +57,7 @@ impl LoggerCore {
         let request = Arc::new(self.request(Duration::MAX, false));
         {
             let mut flushes = self.flushes.lock().unwrap_or_else(PoisonError::into_inner);
-            // It covers the one before: callers may ask faster than the flush task answers.
+            // It covers the one before: callers may request flushes faster than the flush task performs them.
             flushes.retain(|other| other.is_awaited);
             flushes.push(request);
         }
@@ -74,7 +74,7 @@ impl LoggerCore {
         }
     }
 
-    /// The flushes that are still on their way; those that are over, or that nobody waits for any more, are forgotten.
+    /// Returns the pending flushes; forgets those that are complete or that no caller waits for any more.
     pub(crate) fn pending_flushes(&self) -> Vec<Arc<FlushRequest>> {
         let mut flushes = self.flushes.lock().unwrap_or_else(PoisonError::into_inner);
         flushes.retain(|request| match request.is_awaited {
@@ -84,14 +84,14 @@ impl LoggerCore {
         flushes.clone()
     }
 
-    /// Everything before these flushes is handed out: now the sinks are to flush.
+    /// Pushes the barriers of these flushes into the sinks. Everything before the flushes is dispatched.
     pub(crate) fn push_barriers<'a>(&self, requests: impl Iterator<Item = &'a Arc<FlushRequest>>) {
         for request in requests {
             request.barriers.get_or_init(|| self.sinks.iter().map(|sink| sink.set_barrier()).collect());
         }
     }
 
-    /// Ends when the flush is over, or the logger is. Cancel-safe.
+    /// Waits until the flush is complete or the logger has stopped. Cancel-safe.
     pub(crate) async fn wait_for_flush(&self, request: &FlushRequest) {
         loop {
             let mut progress = std::pin::pin!(self.notifiers.progress.notified());
@@ -105,7 +105,7 @@ impl LoggerCore {
 
     pub(crate) fn flush_report(&self, request: &FlushRequest, since: Instant) -> FlushReport {
         let barriers = request.barriers.get();
-        // Events that are at the desk have left the lanes: without barriers they are counted with it.
+        // Events held by the dispatcher have left the lanes: without barriers they are counted too.
         let queued = match barriers {
             Some(_) => 0,
             None => {

@@ -1,7 +1,5 @@
-//! The flush task: sleeps, drains the lanes by time, hands batches to the pipelines, ends the logger.
-//!
-//! While the logger is open it sleeps on its interval and on the signal, never in a lane. Everything that can happen to
-//! it is a [`Wake`].
+//! The flush task: sleeps, drains the lanes by time, dispatches batches to the pipelines, ends the logger. While the
+//! logger is open, it sleeps on its interval and on the signal, never in a lane. [`Wake`] lists its wake reasons.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -26,14 +24,14 @@ use crate::context::suppress::suppress;
 use crate::dispatch::{Dispatched, Enrichers, NO_WATERMARK, watermark_now};
 use crate::pipeline::{Line, deliver};
 
-/// How soon a flush looks again at a lane whose oldest event is claimed but not yet written.
+/// How soon a flush checks a lane again whose oldest slot is reserved but not yet written.
 const PENDING_SEND_RECHECK: Duration = Duration::from_millis(1);
-/// How often the metrics are brought up to date for a recorder that does not ask.
+/// How often the metrics are refreshed, for a recorder that never requests it.
 const METRICS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the flush task is started with.
 pub(crate) struct FlushTaskParts {
-    /// One for each station, in their order.
+    /// One for each sink, in their order.
     pub(crate) lines: Vec<Line>,
     pub(crate) flush_interval: Duration,
     pub(crate) cancel: Option<Cancellation>,
@@ -43,31 +41,31 @@ pub(crate) struct FlushTaskParts {
     pub(crate) background_tasks: Vec<BoxFuture<'static, ()>>,
 }
 
-/// Everything that wakes the flush task while it serves.
+/// The reasons that wake the flush task while the lanes are open.
 enum Wake {
-    /// Time to hand out what came in.
+    /// Time to dispatch the queued events.
     Interval,
-    /// A lane is half full, an urgent event came in, a flush was asked for, a filter was set for a time.
+    /// A lane is half full, an urgent event was queued, or a flush or a temporary filter was requested.
     Signal,
-    /// A sink that everybody waits for may have room.
+    /// The sink that blocks the dispatch may have room.
     Room,
     /// The service's token was cancelled.
     Cancelled,
-    /// The grace after the cancellation is over.
+    /// The grace period after the cancellation is over.
     GraceExpired,
-    /// A flush may have run out of time, a filter too, or a half-written event may be complete.
+    /// A flush or a temporary filter may have expired, or a half-written event may be complete.
     Timer,
-    /// Somebody looks whether this task is polled.
+    /// The watchdog checks whether this task is polled.
     Heartbeat,
-    /// What this stretch of serving was to last for has happened.
+    /// The future that bounds this run of the loop is ready.
     Done,
 }
 
-/// Runs a logger to its end. Its books are closed also if the future is dropped before its first poll.
+/// Runs a logger to its end. Its counters are closed even if the future is dropped before its first poll.
 pub(crate) fn run(core: Arc<LoggerCore>, parts: FlushTaskParts) -> impl Future<Output = ()> + Send {
     let finalizer = FinalizeOnDrop { core, reason: StopReason::RuntimeGone };
-    // A recorder of the user's, say, may log when it is brought up to date; and what panics in here is said by the books and
-    // diagnostics: it is no event for the queue it may have broken.
+    // Code of the user's, such as a recorder, may log in here. And a panic in here is reported by the counters and the
+    // diagnostics: it must not become an event in the queue that it may have broken.
     suppress(run_guarded(finalizer, parts))
 }
 
@@ -98,7 +96,7 @@ async fn run_guarded(mut finalizer: FinalizeOnDrop, parts: FlushTaskParts) {
     };
     let life = async {
         let reason = AssertUnwindSafe(task.run_to_end(pipelines)).catch_unwind().await;
-        // Before the end is made known: whoever starts the next logger then finds the port free.
+        // Before the end is published: a caller that starts the next logger then finds the port free.
         background.shutdown().await;
         core.diagnostics.finish().await;
         reason
@@ -107,7 +105,7 @@ async fn run_guarded(mut finalizer: FinalizeOnDrop, parts: FlushTaskParts) {
         biased;
         reason = life => reason.unwrap_or(StopReason::Panicked),
         () = core.shutdown.wait_fraction(1, 1) => StopReason::DeadlineExceeded,
-        // Somebody else's clock came first and the books are closed.
+        // Another clock came first, and the counters are closed.
         () = core.shutdown.wait_done() => StopReason::DeadlineExceeded,
         reason = start_fallback_phase(&core) => reason,
     };
@@ -116,12 +114,12 @@ async fn run_guarded(mut finalizer: FinalizeOnDrop, parts: FlushTaskParts) {
 
 fn ticks(period: Duration) -> Interval {
     let mut ticks = interval_at(Instant::now() + period, period);
-    // After a stall there is one drain to make up for, not one for each tick that was missed.
+    // After a stall one drain catches up, not one for each missed tick.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
 }
 
-/// Closes the books on every way out, also when the runtime drops the flush task where it stands.
+/// Finalizes the logger on every exit, also when the runtime drops the flush task at an await.
 struct FinalizeOnDrop {
     core: Arc<LoggerCore>,
     reason: StopReason,
@@ -130,7 +128,7 @@ struct FinalizeOnDrop {
 impl Drop for FinalizeOnDrop {
     fn drop(&mut self) {
         self.core.finalize(self.reason);
-        // From here on nobody runs the user's handler.
+        // From here on no task runs the user's handler.
         self.core.diagnostics.close();
     }
 }
@@ -146,26 +144,26 @@ struct FlushTask<'a> {
     is_blocked: bool,
     /// A flush waits for an event that is half written.
     recheck_pending_send: bool,
-    /// The open flushes' deadlines on this runtime's clock.
+    /// The deadlines of the pending flushes on this runtime's clock.
     deadlines: Vec<(Arc<FlushRequest>, Instant)>,
     filter_override: FilterOverride,
     metrics_due: Instant,
 }
 
 impl FlushTask<'_> {
-    /// From the first event to the last sink's close.
+    /// Runs from the first event to the last sink's close.
     async fn run_to_end(mut self, mut pipelines: JoinSet<()>) -> StopReason {
         let core = self.core;
         let supervised = async {
             tokio::select! {
                 biased;
                 () = core.shutdown.wait_requested() => {}
-                // Before they are told to, they end only by a fault of ours, or of a recorder of the user's.
+                // Before the shutdown they end only by a bug of the logger or of the user's recorder.
                 _ = pipelines.join_next() => stop_after_task_failure(core),
             }
         };
         self.run_until(supervised).await;
-        // Hooks may log, so the intake stays open and is served while they run.
+        // Hooks may log, so the queue stays open and is drained while they run.
         let mut hooks = JoinSet::new();
         hooks.spawn(run_hooks(core.clone()));
         self.run_until(async { drop(hooks.join_next().await) }).await;
@@ -178,7 +176,7 @@ impl FlushTask<'_> {
             publish_queue_losses(core);
             core.sinks.iter().for_each(|sink| sink.begin_close());
             while let Some(ended) = pipelines.join_next().await {
-                // With all of its events settled it had only itself left to drop.
+                // With all of its events settled, the task had nothing left but to drop itself.
                 if ended.is_err() && core.has_pending_events() {
                     core.queue.close_task_failed();
                 }
@@ -202,7 +200,7 @@ impl FlushTask<'_> {
                 () = &mut done => Wake::Done,
                 () = cancelled(&self.cancel) => Wake::Cancelled,
                 () = until(self.grace_deadline) => Wake::GraceExpired,
-                // Before the signal, which under load is always up: a tick comes once in an interval.
+                // Before the signal, which is always raised under load: a tick comes once per interval.
                 _ = self.ticks.tick() => Wake::Interval,
                 () = self.core.queue.signal().wait() => Wake::Signal,
                 () = self.core.notifiers.room.notified(), if self.is_blocked => Wake::Room,
@@ -238,9 +236,9 @@ impl FlushTask<'_> {
         }
     }
 
-    /// Hands out what was emitted up to now.
+    /// Dispatches the events emitted up to now.
     async fn drain(&mut self) -> Dispatched {
-        // While blocked the flag stays up: callers would wake us for nothing.
+        // While blocked, the flag stays raised: callers would wake this task for nothing.
         if !self.is_blocked {
             self.core.queue.signal().lower();
         }
@@ -251,10 +249,10 @@ impl FlushTask<'_> {
         progress
     }
 
-    /// Hands out batches up to `cut` until nothing is left or a sink has no room, taking events out of each lane until
-    /// it has come to `goal`; without one only what has left the lanes already.
+    /// Dispatches batches up to `watermark` until no event is left or a sink has no room. Takes events out of each lane
+    /// up to its end offset; without `end_offsets`, only events that have already left the lanes.
     ///
-    /// The goal ends it: callers may log as fast as it hands out, and with times of their own before any cut.
+    /// The end offsets bound it: callers may log as fast as it dispatches, with timestamps before any watermark.
     async fn hand_out(&mut self, watermark: u64, end_offsets: Option<&[u64]>) -> Dispatched {
         let LoggerCore { queue, sinks, metrics, .. } = &**self.core;
         let was_blocked = self.is_blocked;
@@ -263,7 +261,7 @@ impl FlushTask<'_> {
         }
         self.core.dispatcher().begin();
         loop {
-            // Before and after each batch: what fills while it is handed out may be gone with the next.
+            // Before and after each batch: a level reached during one dispatch may be over after the next.
             self.check_pressure();
             let take = |lane, into: &mut Vec<_>| {
                 end_offsets.map_or(0, |end_offsets| queue.drain(lane, end_offsets[lane], into))
@@ -273,20 +271,20 @@ impl FlushTask<'_> {
             match progress {
                 Dispatched::Batch(events) => metrics.batch_events.record(events as f64),
                 Dispatched::Nothing if was_blocked => {
-                    // Up since before: no caller has woken us for what came in after the cut.
+                    // Raised since before: no caller has woken this task for events after the watermark.
                     queue.signal().lower();
                     queue.signal().nudge();
                     return progress;
                 }
                 Dispatched::Nothing | Dispatched::Blocked => return progress,
             }
-            // The sinks' tasks get their turn, also on a runtime with one thread.
+            // The sink tasks get their turn, also on a runtime with one thread.
             yield_now().await;
             self.core.heartbeat.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Gives what is handed out next the values that its changing fields have now.
+    /// Evaluates the enrichers for the events that are dispatched next.
     fn enrich(&mut self) {
         if self.enrichers.is_empty() {
             return;
@@ -295,7 +293,7 @@ impl FlushTask<'_> {
         self.core.dispatcher().set_enrichment(enrichment);
     }
 
-    /// Brings the open flushes on: everything before them out of the lanes, off the desk, then the sinks' barriers.
+    /// Advances the pending flushes: dispatches everything before them, then pushes the sinks' barriers.
     async fn advance_flushes(&mut self) {
         self.recheck_pending_send = false;
         let open = self.core.pending_flushes();
@@ -310,14 +308,14 @@ impl FlushTask<'_> {
         }
         let (ready, rest): (Vec<_>, Vec<_>) =
             waiting.iter().partition(|request| self.core.queue.before(&request.positions) == 0);
-        // Only a claimed slot without its event can be left in a lane now.
+        // Only a reserved slot without its event can be left in a lane now.
         self.recheck_pending_send = !rest.is_empty();
         if !ready.is_empty() && self.hand_out(NO_WATERMARK, None).await == Dispatched::Nothing {
             self.core.push_barriers(ready.into_iter());
         }
     }
 
-    /// Flushes the sinks without anybody waiting for it.
+    /// Flushes the sinks; no caller waits for it.
     fn flush_in_background(&mut self) {
         let is_pending = self.deadlines.iter().any(|(request, _)| !request.has_barriers());
         if !is_pending {
@@ -374,7 +372,7 @@ impl FlushTask<'_> {
         }
     }
 
-    /// Ends the flushes and the filter whose time passes while the logger closes, and looks at the gauges; never ends.
+    /// Expires flushes and the temporary filter, and checks the pressure, while the logger closes; never ends.
     async fn run_timers(&mut self) {
         loop {
             self.check_pressure();
@@ -385,14 +383,14 @@ impl FlushTask<'_> {
                 self.deadlines.iter().map(|(_, deadline)| *deadline).chain(self.filter_override.deadline()).min();
             tokio::select! {
                 () = until(timer) => {}
-                // One more was asked for.
+                // Another flush was requested.
                 () = self.core.queue.signal().wait() => {}
             }
         }
     }
 }
 
-/// Has the sinks' readers told what the queue has lost so far.
+/// Passes the queue's losses so far to the sinks, whose notices report them.
 fn publish_queue_losses(core: &LoggerCore) {
     let book = core.queue.book();
     let mut losses = book.refused;

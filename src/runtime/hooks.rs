@@ -1,4 +1,4 @@
-//! Any thread adds shutdown hooks; the flush task runs them.
+//! Any thread: adds shutdown hooks, which the flush task runs.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,7 +26,7 @@ impl ShutdownHooks {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(hook);
     }
 
-    /// The hook added last.
+    /// Takes the hook added last.
     pub(crate) fn pop(&self) -> Option<Hook> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
@@ -36,13 +36,13 @@ impl ShutdownHooks {
         self.failed.fetch_add(failed.into(), Ordering::Relaxed);
     }
 
-    /// Hooks that failed; at the end also those that did not end.
+    /// Returns how many hooks failed; a hook that has not ended counts as failed.
     pub(super) fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed) + self.unfinished.load(Ordering::Relaxed)
     }
 }
 
-/// Runs the shutdown hooks, the last one added first, within half of the time there is: the rest is for delivery.
+/// Runs the shutdown hooks, the last one added first, within half of the shutdown's time: the rest is for delivery.
 pub(super) async fn run_hooks(core: Arc<LoggerCore>) {
     let all = async {
         while let Some(hook) = core.hooks.pop() {

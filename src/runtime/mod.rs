@@ -1,6 +1,24 @@
-//! What the callers, the flush task and the sink tasks of one logger have in common.
+//! Any thread: the core that callers, the flush task and the sink tasks of one logger share, and the flush task itself.
 //!
-//! Locks are taken in this order: desk, lane, station. None is held across an await.
+//! In: `builder` makes the [`LoggerCore`] and the [`FlushTaskParts`] and spawns [`run`]. From any thread, `logger`
+//! requests flushes, filters and the shutdown through the core, and reads `stats` and `state`. Events come out of
+//! `queue`.
+//!
+//! Out: the flush task dispatches the events with `dispatch` to the sinks of `pipeline`, whose tasks it spawns. It
+//! calls the user's enrichers, pressure callbacks and hooks, and refreshes the metrics of `observe`. At the end it
+//! makes the `ShutdownReport`.
+//!
+//! Invariants:
+//! * Locks are taken in this order: dispatcher, lane, sink. The list of flushes comes before a sink too. None is held
+//!   across an await.
+//! * While the logger is open, the flush task sleeps on its interval and on the queue's signal, never in a lane.
+//! * The counters are closed once (`finalize`), whatever ends the logger; every caller gets the same report.
+//! * Each task of a logger is spawned by `tasks::spawn`: a set owns it, and its own log calls are suppressed.
+//!
+//! Next: `dispatch` takes the events out of the lanes.
+//!
+//! A new reason to wake the flush task is a variant of `Wake` (`flush_task`); shutdown hooks are in `hooks`, the phases
+//! of the shutdown in `closing` and `finalize`, pressure callbacks in `pressure`, the watchdog in `tasks`.
 
 mod cancellation;
 mod closing;
@@ -50,6 +68,7 @@ pub(crate) enum Host {
     },
 }
 
+/// What the handles, the flush task and the sink tasks of one logger share.
 pub(crate) struct LoggerCore {
     pub(crate) name: String,
     pub(crate) queue: Queue,
@@ -61,17 +80,17 @@ pub(crate) struct LoggerCore {
     pub(crate) shutdown: ShutdownState,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) home: Host,
-    // Std locks, both: held to hand out a batch, and to move a pointer.
+    // Both are std locks: the first is held to dispatch a batch, the second to move a pointer.
     pub(crate) dispatcher: Mutex<Dispatcher>,
     pub(crate) flushes: Mutex<Vec<Arc<FlushRequest>>>,
     pub(crate) hooks: ShutdownHooks,
-    /// Living `Logger`s; with the last one a background shutdown begins.
+    /// Live `Logger`s; dropping the last one starts a background shutdown.
     pub(crate) handles: AtomicUsize,
-    /// A guard waits for the end: nobody looks at the report, so what was lost is said.
+    /// A shutdown guard waits for the end: no caller reads the report, so losses are reported as a diagnostic.
     pub(crate) report_losses: AtomicBool,
-    /// Turns of the flush task, for whoever watches that it is polled.
+    /// Turns of the flush task. The watchdog checks that they advance.
     pub(crate) heartbeat: AtomicU64,
-    /// Asks the flush task for a turn.
+    /// Requests a turn of the flush task.
     pub(crate) heartbeat_request: Notify,
     pub(crate) stopped_at: OnceLock<SystemTime>,
     #[cfg(feature = "prometheus")]
@@ -79,7 +98,7 @@ pub(crate) struct LoggerCore {
 }
 
 impl LoggerCore {
-    /// A panic while it was held left each count whole; the books are read on.
+    /// Locks the dispatcher. A panic under the lock leaves each count whole, so the counters stay readable.
     pub(crate) fn dispatcher(&self) -> MutexGuard<'_, Dispatcher> {
         self.dispatcher.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -88,15 +107,16 @@ impl LoggerCore {
         self.snapshot(&mut self.dispatcher()).0
     }
 
-    /// Brings the metrics up to date.
+    /// Refreshes the metrics from a snapshot.
     pub(crate) fn refresh_metrics(&self) {
         let (stats, intake) = self.snapshot(&mut self.dispatcher());
         self.metrics.refresh(&stats, &intake.passed_by_level);
     }
 
-    /// A consistent snapshot: with the desk held nothing is handed out, and each sink's book is whole under its lock.
+    /// Takes a consistent snapshot: while the dispatcher is locked no batch is dispatched, and each sink's counters are
+    /// whole under its lock.
     fn snapshot(&self, dispatcher: &mut Dispatcher) -> (Stats, IntakeBook) {
-        // After the end nobody drains any more: what was published since is settled here.
+        // After the end no task drains the lanes: events published since then are settled here.
         if let Some((_, why)) = dispatcher.end {
             dispatcher.discard_all(&self.queue, &self.sinks, why);
         }
@@ -118,7 +138,7 @@ impl LoggerCore {
         (stats, intake)
     }
 
-    /// Whether a sink has events that wait or are being written.
+    /// Returns whether a sink has events that wait or are being written.
     pub(crate) fn has_pending_events(&self) -> bool {
         self.sinks.iter().map(|sink| sink.report()).any(|sink| sink.backlog + sink.in_flight > 0)
     }

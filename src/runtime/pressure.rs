@@ -1,28 +1,28 @@
-//! The flush task (the looking is pure): says when the queue fills up and when it has emptied again.
+//! The flush task: reports when the queue fills up and when it has emptied again. The decision is pure.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::context::suppress;
 use crate::observe::diagnostics::{Diagnostic, Diagnostics};
 
-/// The queue crossed a mark set by [`Builder::on_pressure`](crate::Builder::on_pressure).
+/// The queue crossed a threshold set by [`Builder::on_pressure`](crate::Builder::on_pressure).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pressure {
-    /// It has come to the mark.
+    /// The queue has filled to the threshold.
     Rising {
-        /// How full the fullest lane is, or the account of bytes if that is fuller.
+        /// How full the fullest lane is, in percent, or the memory limit if that is fuller.
         percent: u8,
     },
-    /// It has fallen below half of the mark.
+    /// The queue has emptied below half of the threshold.
     Falling {
-        /// As above.
+        /// As for `Rising`.
         percent: u8,
     },
 }
 
 impl Pressure {
-    /// How full the fullest lane is, or the account of bytes if that is fuller.
+    /// Returns how full the fullest lane is, in percent, or the memory limit if that is fuller.
     pub fn percent(self) -> u8 {
         match self {
             Pressure::Rising { percent } | Pressure::Falling { percent } => percent,
@@ -30,7 +30,7 @@ impl Pressure {
     }
 }
 
-/// One mark and who wants to hear of it.
+/// One threshold and its callback.
 pub(crate) struct PressureMonitor {
     threshold: u8,
     callback: Box<dyn Fn(Pressure) + Send + Sync>,
@@ -46,7 +46,7 @@ impl PressureMonitor {
         self.threshold
     }
 
-    /// What is to be said, once for each crossing.
+    /// Returns the pressure to report, once for each crossing.
     fn transition(&mut self, percent: u8) -> Option<Pressure> {
         if !self.is_high && percent >= self.threshold {
             self.is_high = true;
@@ -59,7 +59,7 @@ impl PressureMonitor {
         }
     }
 
-    /// Looks, and calls if there is something to say.
+    /// Checks the level, and calls the callback at a crossing.
     pub(super) fn check(&mut self, percent: u8, diagnostics: &Diagnostics) {
         let Some(pressure) = self.transition(percent) else { return };
         let _scope = suppress::SuppressGuard::enter();

@@ -1,4 +1,4 @@
-//! Any thread: the request to end, its deadline, and the end itself.
+//! Any thread: the shutdown request, its deadline, and the end itself.
 
 use std::time::{Duration, Instant};
 
@@ -10,22 +10,23 @@ use crate::time::timer;
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type Hook = Box<dyn FnOnce() -> BoxFuture<'static, Result<(), BoxError>> + Send>;
 
-/// Whether a logger runs; see [`Logger::state`](crate::Logger::state).
+/// Where a logger is in its life; see [`Logger::state`](crate::Logger::state).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {
-    /// It accepts and delivers.
+    /// The logger accepts and delivers events.
     Running,
-    /// A shutdown was asked for and goes on; or one of its tasks is gone, and the others deliver what they have.
+    /// A shutdown was requested and is in progress; or one of the logger's tasks stopped, and the others deliver their
+    /// events.
     ShuttingDown,
-    /// It has ended: shut down, or one of its tasks is gone.
+    /// The logger has stopped: it was shut down, or one of its tasks stopped.
     Stopped {
-        /// When.
+        /// When it stopped.
         at: std::time::SystemTime,
     },
 }
 
-/// How the books came to be closed.
+/// Why the logger stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StopReason {
     /// Everything was delivered, or dropped for a reason of its sink.
@@ -38,11 +39,11 @@ pub(crate) enum StopReason {
     Panicked,
 }
 
-/// A shutdown that was asked for.
+/// A requested shutdown.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
     pub(crate) at: Instant,
-    /// The earliest of those asked for; `None` is never.
+    /// The earliest of the requested ones; `None` is never.
     pub(crate) deadline: Option<Instant>,
 }
 
@@ -52,7 +53,7 @@ struct ShutdownProgress {
     is_done: bool,
 }
 
-/// Asked for by any thread, watched by the flush task and by those who wait for the end.
+/// The state of the shutdown: any thread requests it; the flush task and callers that wait for the end watch it.
 pub(crate) struct ShutdownState {
     state: watch::Sender<ShutdownProgress>,
 }
@@ -62,7 +63,7 @@ impl ShutdownState {
         ShutdownState { state: watch::Sender::new(ShutdownProgress::default()) }
     }
 
-    /// Asks for a shutdown; of several deadlines the earliest counts.
+    /// Requests a shutdown; the earliest of several deadlines wins.
     pub(crate) fn request(&self, timeout: Duration) {
         let since = Instant::now();
         let deadline = since.checked_add(timeout);
@@ -87,19 +88,20 @@ impl ShutdownState {
         self.state.send_modify(|state| state.is_done = true);
     }
 
-    /// Ends when a shutdown has been asked for. Cancel-safe.
+    /// Waits until a shutdown is requested. Cancel-safe.
     pub(crate) async fn wait_requested(&self) {
         self.wait(|state| state.request.is_some()).await;
     }
 
-    /// Ends when the books are closed. Cancel-safe.
+    /// Waits until the counters are closed. Cancel-safe.
     pub(crate) async fn wait_done(&self) {
         self.wait(|state| state.is_done).await;
     }
 
-    /// Ends when the deadline of the shutdown has passed in real time, also one that is brought forward. Cancel-safe.
+    /// Waits until the deadline of the shutdown has passed in real time, also one that a later request brings forward.
+    /// Cancel-safe.
     ///
-    /// Everybody's earliest deadline, not the caller's: whoever asked for it may not wait any more.
+    /// The earliest deadline of all requests counts, not the caller's: the caller that requested it may no longer wait.
     pub(crate) async fn wait_deadline(&self) {
         let mut changes = self.state.subscribe();
         loop {
@@ -107,21 +109,21 @@ impl ShutdownState {
             tokio::select! {
                 biased;
                 () = timer::at(request.and_then(|request| request.deadline)) => return,
-                // The sender is in the same allocation as we are: it is not gone before us.
+                // The sender is in the same allocation as `self`: it is not dropped first.
                 Ok(()) = changes.changed() => {}
             }
         }
     }
 
-    /// Ends when this part of the time that was left as the deadline became known has passed in the runtime's time, which
-    /// may be a paused one. Cancel-safe.
+    /// Waits until this part of the time that was left when the deadline became known has passed on the runtime's
+    /// clock, which may be paused. Cancel-safe.
     pub(crate) async fn wait_fraction(&self, part: u32, of: u32) {
         let mut changes = self.state.subscribe();
         let mut earliest: Option<tokio::time::Instant> = None;
         loop {
             let request = changes.borrow_and_update().request;
             if let Some(deadline) = request.and_then(|request| request.deadline) {
-                // The runtime's clock may be a paused one, so what is left is carried over, not the moment.
+                // The runtime's clock may be paused, so the remaining time is carried over, not the instant.
                 let left = deadline.saturating_duration_since(Instant::now()) / of * part;
                 let here = tokio::time::Instant::now() + left;
                 earliest = Some(earliest.map_or(here, |earliest| earliest.min(here)));
@@ -134,14 +136,14 @@ impl ShutdownState {
             };
             tokio::select! {
                 () = passed => return,
-                // As above.
+                // As in `wait_deadline`.
                 Ok(()) = changes.changed() => {}
             }
         }
     }
 
     async fn wait(&self, is_there: impl Fn(&ShutdownProgress) -> bool) {
-        // As above: an error would say that the sender is gone.
+        // As in `wait_deadline`: an error would mean that the sender was dropped.
         self.state.subscribe().wait_for(|state| is_there(state)).await.map(drop).unwrap_or_default();
     }
 }

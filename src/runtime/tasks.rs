@@ -1,4 +1,4 @@
-//! The tasks of a logger, and who looks whether its flush task is polled.
+//! Any thread: how the tasks of a logger are spawned, and the watchdog of its flush task.
 
 use std::future::Future;
 use std::io;
@@ -13,15 +13,16 @@ use crate::context::suppress::suppress;
 use crate::observe::diagnostics::Diagnostic;
 use crate::time::timer;
 
-/// The flush task is watched this often, and reported if it was not polled in between.
+/// How often the watchdog checks the flush task. A flush task that was not polled in between is reported.
 const WATCHDOG_PERIOD: Duration = Duration::from_secs(1);
 
-/// Every task of a logger is spawned here: owned by a set, its log calls suppressed, aborted with the set.
+/// Spawns a task of a logger. Every one is spawned here: owned by a set, its log calls suppressed, aborted with the
+/// set.
 pub(super) fn spawn(set: &mut JoinSet<()>, task: impl Future<Output = ()> + Send + 'static) {
     set.spawn(suppress(task));
 }
 
-/// Has the timer thread look whether the flush task is polled.
+/// Makes the timer thread check whether the flush task is polled.
 pub(crate) fn start_watchdog(core: &Arc<LoggerCore>) -> io::Result<()> {
     let core = Arc::downgrade(core);
     let (mut seen, mut periods) = (u64::MAX, 0_u32);
@@ -32,11 +33,11 @@ pub(crate) fn start_watchdog(core: &Arc<LoggerCore>) -> io::Result<()> {
         let turns = core.heartbeat.load(Ordering::Relaxed);
         periods = if turns == seen { periods + 1 } else { 0 };
         seen = turns;
-        // Asked to take a turn one period ago, it has not.
+        // A turn was requested one period ago, and none was taken.
         if periods == 1 {
             core.diagnostics.report(Diagnostic::Stalled { elapsed: WATCHDOG_PERIOD });
         }
-        // It still has not: a handler that would be called where it runs hears nothing either.
+        // Still none: a handler that runs on the same runtime is not called either.
         if periods == 2 {
             core.diagnostics.drain_to_stderr();
         }

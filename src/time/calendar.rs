@@ -3,8 +3,8 @@
 /// Days from 0000-03-01, where the calendar's 400-year cycle is counted from, to 1970-01-01.
 pub(crate) const DAYS_BEFORE_EPOCH: u64 = 719_468;
 
-/// Year, month and day of a day counted from 0000-03-01: `civil_from_days` of Howard Hinnant's "chrono-Compatible
-/// Low-Level Date Algorithms", <https://howardhinnant.github.io/date_algorithms.html>.
+/// Returns the year, month and day of a day counted from 0000-03-01: `civil_from_days` of Howard Hinnant's
+/// "chrono-Compatible Low-Level Date Algorithms", <https://howardhinnant.github.io/date_algorithms.html>.
 pub(crate) fn civil(days: u64) -> (u64, u64, u64) {
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -16,8 +16,8 @@ pub(crate) fn civil(days: u64) -> (u64, u64, u64) {
     if month < 10 { (year, month + 3, day) } else { (year + 1, month - 9, day) }
 }
 
-/// The day counted from 0000-03-01, the other way round: `days_from_civil` of the same paper. None if there is no such day,
-/// or it is before that one.
+/// Returns the day counted from 0000-03-01, the inverse of [`civil`]: `days_from_civil` of the same paper. None if
+/// there is no such day, or it is before 0000-03-01.
 pub(crate) fn days(year: u64, month: u64, day: u64) -> Option<u64> {
     if !(1..=12).contains(&month) || day == 0 {
         return None;

@@ -1,6 +1,6 @@
-//! Any thread, any executor or none: waiting with a deadline in real time.
+//! Any thread: waits with a deadline in real time, under any executor or none.
 //!
-//! Deadlines are kept by one detached thread of the process, so they hold under any executor, when the logger's runtime
+//! One detached thread of the process keeps the deadlines, so they hold under any executor, when the logger's runtime
 //! is stuck, and when there is no runtime at all.
 
 use std::cmp::Reverse;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-/// Registered deadlines that nobody waits for any more are thrown out when the heap has grown to twice this.
+/// Timers that no future awaits any more are removed when the heap has grown to this, then to twice what remained.
 const SWEEP_THRESHOLD: usize = 64;
 
 static TIMER: Mutex<Option<Sender<Timer>>> = Mutex::new(None);
@@ -28,7 +28,7 @@ struct Timer {
 
 enum TimerAction {
     Once(oneshot::Sender<()>),
-    /// Called again after the period, for as long as it says so.
+    /// Called again after each period, for as long as it returns `true`.
     Every(Duration, Box<dyn FnMut() -> bool + Send>),
 }
 
@@ -40,11 +40,11 @@ impl TimerAction {
         }
     }
 
-    /// Rings; returns the alarm's next time, if it has one.
+    /// Fires the timer; returns the timer for its next time, if it has one.
     fn fire(self) -> Option<Timer> {
         match self {
             TimerAction::Once(ring) => {
-                // An error says that nobody waits any more.
+                // An error means that no future waits any more.
                 ring.send(()).unwrap_or_default();
                 None
             }
@@ -69,9 +69,9 @@ fn timer() -> io::Result<Sender<Timer>> {
     }
 }
 
-/// Ends at `when`, at once if it is past, never if it is `None`.
+/// Waits until `when`: returns at once if it is past, never if it is `None`.
 ///
-/// Cancel-safe. Without a timer thread (a logger does not start without one) it ends at once: early beats never.
+/// Cancel-safe. Without a timer thread (a logger does not start without one) it returns at once: early beats never.
 pub(crate) async fn at(when: Option<Instant>) {
     let Some(when) = when else { return std::future::pending().await };
     if when <= Instant::now() {
@@ -80,15 +80,15 @@ pub(crate) async fn at(when: Option<Instant>) {
     let (ring, rung) = oneshot::channel();
     let sent = timer().is_ok_and(|alarms| alarms.send(Timer { when, ring: TimerAction::Once(ring) }).is_ok());
     if sent {
-        // An error says that the timer thread is gone: the same as having rung.
+        // An error means that the timer thread has stopped: the same as having fired.
         rung.await.unwrap_or_default();
     }
 }
 
-/// Calls `call` on the timer thread after each period, until it says `false`. It must not block or panic.
+/// Calls `call` on the timer thread after each period, until it returns `false`. It must not block or panic.
 ///
 /// # Errors
-/// The operating system gave no thread.
+/// Returns an error if the operating system cannot spawn the thread.
 pub(crate) fn every(period: Duration, call: impl FnMut() -> bool + Send + 'static) -> io::Result<()> {
     let alarm = Timer { when: Instant::now() + period, ring: TimerAction::Every(period, Box::new(call)) };
     timer()?.send(alarm).map_err(|_| io::Error::other("the timer thread is gone"))
@@ -141,9 +141,10 @@ impl Ord for HeapEntry {
     }
 }
 
-/// Drives `future` on this thread until it ends or `until` passes (`None`: for ever).
+/// Drives `future` on this thread until it is ready or `until` passes (`None`: no limit).
 ///
-/// Unlike an executor's `block_on` it may be called anywhere, inside a runtime too: the caller answers for blocking it.
+/// Unlike an executor's `block_on` it may be called anywhere, inside a runtime too: the caller is responsible for
+/// blocking it.
 pub(crate) fn block_until<F: Future>(future: F, until: Option<Instant>) -> Option<F::Output> {
     struct Unpark(Thread);
 
@@ -155,7 +156,8 @@ pub(crate) fn block_until<F: Future>(future: F, until: Option<Instant>) -> Optio
 
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut cx = Context::from_waker(&waker);
-    // The calling task's cooperative budget is not ours to spend: without it a channel would look busy for ever.
+    // The calling task's cooperative budget must not be spent here: once it is spent, a channel would look busy
+    // forever.
     let mut future = pin!(tokio::task::coop::unconstrained(future));
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
