@@ -1,4 +1,4 @@
-//! The logger's runtime: a recorder of the logger's own, served as `/metrics`.
+//! A service thread: a recorder of the logger's own, served as `/metrics` by a task on the logger's runtime.
 
 use std::convert::Infallible;
 use std::io;
@@ -19,12 +19,12 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use crate::context::suppress::suppress;
 use crate::runtime::LoggerCore;
 
-/// Without upkeep the exporter keeps every histogram sample until the next scrape, and nobody may scrape.
+/// Without upkeep the exporter keeps every histogram sample until the next scrape, which may never come.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
-/// More scrapers than anyone has; the next ones wait in the listener's queue.
+/// More scrapers than usual; further ones wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 16;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// After an `accept` that failed for want of descriptors, trying again at once would spin.
+/// After an `accept` that failed for lack of descriptors, an immediate retry would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The text format's version 0.0.4, <https://prometheus.io/docs/instrumenting/exposition_formats/>.
 const CONTENT_TYPE_TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -60,10 +60,10 @@ impl Exporter {
         self.listener.local_addr()
     }
 
-    /// Hands the listener to the current runtime.
+    /// Passes the listener to the current runtime.
     ///
     /// # Panics
-    /// If that runtime has no I/O driver.
+    /// Panics if that runtime has no I/O driver.
     pub(crate) fn register(self) -> io::Result<Server> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         Ok(Server { listener, handle: self.recorder.handle() })
@@ -77,7 +77,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Serves until dropped. The connections are this future's and end with it.
+    /// Serves until dropped. The connections belong to this future and end with it.
     pub(crate) async fn run(self, core: Weak<LoggerCore>) {
         let page = Arc::new(Page { handle: self.handle, core });
         let mut connections = JoinSet::new();
@@ -132,6 +132,6 @@ async fn serve(stream: TokioIo<tokio::net::TcpStream>, page: Arc<Page>) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .serve_connection(stream, service);
-    // A scraper that goes away in the middle is its own trouble.
+    // A scraper that disconnects in the middle has no effect on the logger.
     connection.await.unwrap_or_default();
 }

@@ -1,6 +1,7 @@
-//! Any thread reports; the logger's runtime (a handler of the user's) or one detached thread (standard error) says it.
+//! Any thread: reports the logger's own errors, to a handler on the logger's runtime or to standard error by one
+//! thread.
 //!
-//! Our own trouble has a channel of its own: said through the queue it would be lost with what it reports.
+//! These reports have a channel of their own: in the queue they would be lost together with what they report.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -20,57 +21,57 @@ use crate::context::suppress;
 use crate::sink::SinkError;
 use crate::stats::ShutdownReport;
 
-/// Reports waiting for a handler; more are only counted.
+/// Reports waiting for a handler; further ones are only counted.
 const MAX_PENDING: usize = 64;
-/// Lines a second on standard error; more are only counted.
+/// Lines per second on standard error; further ones are only counted.
 const LINES_PER_SECOND: u32 = 10;
 /// How long a drop path waits for standard error.
 const DROP_WAIT: Duration = Duration::from_millis(100);
 
-/// Trouble of the logger itself, as [`Builder::on_error`](crate::Builder::on_error) gets it.
+/// An error of the logger itself, passed to the handler of [`Builder::on_error`](crate::Builder::on_error).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Diagnostic {
-    /// A sink began to fail, or failed in a new way. Said once until it succeeds again. Also
-    /// [trouble](crate::Sink::take_error) that cost no event, each time a sink has some.
+    /// A sink began to fail, or failed with another kind of error. Reported once until it succeeds again. Also each
+    /// [background error](crate::Sink::take_error) of a sink, which cost no event.
     SinkFailed {
         /// The sink's name.
         sink: String,
-        /// What it said.
+        /// Its error.
         error: Arc<SinkError>,
     },
     /// A shutdown hook failed, panicked or did not end in time.
     HookFailed {
-        /// What it said.
+        /// Its error.
         error: Box<dyn Error + Send + Sync>,
     },
     /// One of the logger's tasks ended before the logger was shut down: its runtime was dropped, or the task panicked.
-    /// The logger has ended with it.
+    /// The logger has stopped with it.
     TaskFailed {
-        /// Accepted events that were lost for it, summed over the sinks.
+        /// Accepted events lost because of it, summed over the sinks.
         lost: u64,
     },
-    /// The flush task was not polled for this long: something blocks its runtime, a sink in `poll` perhaps.
+    /// The flush task was not polled for this long: its runtime is blocked, perhaps by a sink that blocks in `poll`.
     Stalled {
-        /// How long so far.
+        /// The time so far.
         elapsed: Duration,
     },
-    /// A guard was dropped on the current-thread runtime its logger runs on: waiting there would stop the very task it
-    /// waits for, so what had not been delivered was given up.
+    /// A guard was dropped on the current-thread runtime its logger runs on. A wait there would stop the very task it
+    /// waits for, so undelivered events were abandoned.
     GuardCannotWait,
-    /// A shutdown guard's time was over before everything was delivered.
+    /// A shutdown guard's timeout expired before everything was delivered.
     ShutdownIncomplete {
-        /// What became of every event.
+        /// The final state of all events.
         report: Box<ShutdownReport>,
     },
-    /// A callback panicked; it goes on being called.
+    /// A callback panicked; it is still called.
     CallbackPanicked {
-        /// Which one.
+        /// The callback's name.
         callback: &'static str,
     },
     /// More was reported than could be passed on.
     Suppressed {
-        /// How many reports are missing.
+        /// The number of missing reports.
         count: u64,
     },
 }
@@ -129,7 +130,7 @@ impl fmt::Display for DisplayChain<'_> {
 
 pub(crate) type Handler = Box<dyn Fn(&Diagnostic) + Send + Sync>;
 
-/// Where one logger's trouble goes.
+/// The destination of one logger's reports.
 pub(crate) struct Diagnostics {
     name: String,
     handler: Option<Handler>,
@@ -137,7 +138,7 @@ pub(crate) struct Diagnostics {
     pending: Mutex<PendingReports>,
     arrived: Notify,
     handled: Condvar,
-    /// Something was passed to standard error.
+    /// Whether something was passed to standard error.
     on_stderr: AtomicBool,
 }
 
@@ -147,7 +148,7 @@ struct PendingReports {
     count: u64,
     /// The handler is being called.
     handling: bool,
-    /// Nobody runs the handler any more: standard error takes over.
+    /// The handler no longer runs, so reports go to standard error.
     ended: bool,
 }
 
@@ -172,7 +173,7 @@ impl Diagnostics {
         stderr_line(format!("{}: {diagnostic}", self.name));
     }
 
-    /// Passes trouble on; never waits.
+    /// Passes a report on; never waits.
     pub(crate) fn report(&self, diagnostic: Diagnostic) {
         let mut pending = self.pending();
         if self.handler.is_none() || pending.ended {
@@ -188,7 +189,7 @@ impl Diagnostics {
         self.arrived.notify_one();
     }
 
-    /// Runs the handler, for as long as the logger's runtime runs.
+    /// Runs the handler for as long as the logger's runtime runs.
     pub(crate) async fn run(&self) {
         let Some(handler) = &self.handler else { return std::future::pending().await };
         loop {
@@ -197,7 +198,7 @@ impl Diagnostics {
         }
     }
 
-    /// Says what still waits, on the logger's runtime: the process may be gone as soon as the end is known.
+    /// Handles the waiting reports, on the logger's runtime: the process may exit as soon as the logger's end is known.
     pub(crate) async fn finish(&self) {
         if let Some(handler) = &self.handler {
             self.handle_pending(handler);
@@ -207,7 +208,7 @@ impl Diagnostics {
         }
     }
 
-    /// Handles what still waits, on the thread that ends the logger; later reports go to standard error.
+    /// Handles the waiting reports, on the thread that ends the logger; later reports go to standard error.
     pub(crate) fn close(&self) {
         if let Some(handler) = &self.handler {
             self.handle_pending(handler);
@@ -215,14 +216,14 @@ impl Diagnostics {
         self.pending().ended = true;
     }
 
-    /// Says on standard error what waits for a handler that is not called, since its runtime is not polled.
+    /// Writes to standard error the reports that wait for a handler that does not run, since its runtime is not polled.
     pub(crate) fn drain_to_stderr(&self) {
         while let Some(diagnostic) = self.pending().take() {
             self.write_stderr(&diagnostic);
         }
     }
 
-    /// Waits, for a moment at most, until what was reported is said. For paths on which the process may end; not for the
+    /// Waits, for a moment at most, until all reports are handled. For paths on which the process may end; not for the
     /// thread that runs the handler.
     pub(crate) fn wait_written(&self) {
         let is_waiting =
@@ -257,13 +258,13 @@ impl PendingReports {
 
 enum StderrLine {
     Text(String),
-    /// Tells when all before it is written.
+    /// Notifies the sender once all lines before it are written.
     Sync(Box<dyn FnOnce() + Send>),
 }
 
 static LINES: OnceLock<Option<SyncSender<StderrLine>>> = OnceLock::new();
 
-/// The one thread that writes our trouble to standard error: a stalled terminal then stalls nobody else.
+/// The one thread that writes reports to standard error: a stalled terminal stalls no other thread.
 fn stderr_thread() -> Option<&'static SyncSender<StderrLine>> {
     LINES
         .get_or_init(|| {
@@ -277,13 +278,13 @@ fn stderr_thread() -> Option<&'static SyncSender<StderrLine>> {
 fn stderr_line(line: String) {
     if let Some(lines) = stderr_thread() {
         match lines.try_send(StderrLine::Text(line)) {
-            // Full: standard error is stalled. There is nowhere left to say so.
+            // Full: standard error is stalled. There is no place left to report that.
             Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
         }
     }
 }
 
-/// Waits, for a moment at most, until what was reported is on standard error. For paths on which the process may end.
+/// Waits, for a moment at most, until all reports are on standard error. For paths on which the process may end.
 pub(crate) fn wait_written() {
     let (done, wait) = sync_channel(1);
     if when_written(move || done.try_send(()).unwrap_or_default()) {
@@ -293,16 +294,16 @@ pub(crate) fn wait_written() {
     }
 }
 
-/// As [`settle`], on the logger's runtime.
+/// Like [`wait_written`], on the logger's runtime.
 async fn written() {
     let (done, wait) = oneshot::channel();
     if when_written(move || done.send(()).unwrap_or_default()) {
-        // Late, or gone with its thread: there is nobody left to tell.
+        // Late, or dropped with its thread: there is no place left to report that.
         timeout(DROP_WAIT, wait).await.map(drop).unwrap_or_default();
     }
 }
 
-/// Whether `call` will be called, after what was reported is on standard error. Nothing ever was: it will not.
+/// Returns whether `call` will be called, after all reports are on standard error. It will not if there never were any.
 fn when_written(call: impl FnOnce() + Send + 'static) -> bool {
     let lines = LINES.get().and_then(Option::as_ref);
     lines.is_some_and(|lines| lines.try_send(StderrLine::Sync(Box::new(call))).is_ok())
@@ -328,7 +329,8 @@ fn write_lines(inbox: &Receiver<StderrLine>) {
                     0 => String::new(),
                     missing => format!(" ({missing} more reports were not shown)"),
                 };
-                // In one write: the process may end between two. A standard error that is closed leaves nowhere to say so.
+                // In one write: the process may end between two. If standard error is closed, there is no place left to
+                // report that.
                 io::stderr().write_all(format!("logweir: {text}{more}\n").as_bytes()).unwrap_or_default();
             }
         }

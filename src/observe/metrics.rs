@@ -1,4 +1,5 @@
-//! Registered by `start()`, refreshed by the flush task and before each scrape: nothing here runs on a caller's thread.
+//! The flush task: refreshes the metrics, as does each scrape. `start()` registers them; no caller's thread runs this
+//! code.
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Metadata, Recorder};
 
@@ -39,7 +40,7 @@ impl Registrar<'_> {
     }
 }
 
-/// What the metrics mean, as `# HELP` says it.
+/// Passes the descriptions of the metrics, the `# HELP` texts, to the recorder.
 fn describe(recorder: &dyn Recorder) {
     let counters: [(&'static str, &'static str); 13] = [
         ("logweir_events_accepted_total", "Events accepted, counted when they leave the queue."),
@@ -84,7 +85,7 @@ fn describe(recorder: &dyn Recorder) {
     }
 }
 
-/// The handles of one logger.
+/// The metric handles of one logger.
 pub(crate) struct LoggerMetrics {
     accepted: [Counter; Level::ALL.len()],
     refused: [Counter; DropReason::REFUSED.len()],
@@ -119,14 +120,14 @@ struct SinkMetrics {
     backlog_bytes: Gauge,
 }
 
-/// What does not change while the logger runs.
+/// Values that do not change while the logger runs.
 pub(crate) struct Limits {
     pub(crate) queue_capacity: usize,
     pub(crate) memory_bytes: usize,
 }
 
 impl LoggerMetrics {
-    /// Registers everything, so that every series is there from the first scrape on.
+    /// Registers everything, so that every series exists from the first scrape on.
     pub(crate) fn register(
         recorder: &dyn Recorder,
         logger: &str,
@@ -160,7 +161,7 @@ impl LoggerMetrics {
         (meters, sink_meters.collect())
     }
 
-    /// Brings every counter and gauge up to a snapshot of the books.
+    /// Sets every counter and gauge to a snapshot of the counters.
     pub(crate) fn refresh(&self, stats: &Stats, passed_by_level: &[u64; Level::ALL.len()]) {
         for (counter, count) in self.accepted.iter().zip(passed_by_level) {
             counter.absolute(*count);

@@ -4,37 +4,37 @@ use std::collections::VecDeque;
 
 use crate::event::Batch;
 
-/// What a pipeline does when its sink's memory account is full.
+/// What a pipeline does when its sink's backlog is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenFull {
     /// Drops the oldest waiting batches (`backlog_full`). A slow or hung sink affects only itself.
     #[default]
     DropOldest,
-    /// Drops the batch that arrives (`backlog_full`) and keeps the waiting ones. A slow or hung sink affects only itself.
+    /// Drops the new batch (`backlog_full`) and keeps the waiting ones. A slow or hung sink affects only itself.
     DropNewest,
-    /// Stops the flush task until this sink has room. The queue then fills, and its overflow policy decides: with
-    /// [`Overflow::Block`](crate::Overflow::Block) or [`emit_wait`](crate::Logger::emit_wait) no event is lost between
-    /// the caller and the sink, and a stalled sink stalls the others and the callers: you trade isolation for that.
+    /// Stops the flush task until this sink has room. The queue then fills, and its overflow policy decides. With
+    /// [`Overflow::Block`](crate::Overflow::Block) or [`emit_wait`](crate::Logger::emit_wait), no event is lost between
+    /// the caller and the sink. In exchange for isolation: a stalled sink stalls the other sinks and the callers.
     Block,
 }
 
-/// A batch that waits.
+/// A waiting batch.
 pub(super) struct Entry {
     pub(super) batch: Batch,
     /// The memory it pins.
     pub(super) charge: usize,
-    /// The sink's routed count after this batch: the position a flush goes by.
+    /// The sink's routed count after this batch; flush barriers compare with it.
     pub(super) upto: u64,
 }
 
-/// Waiting batches, oldest first, and the account they are charged to. The batch being written stays charged.
+/// Waiting batches, oldest first, and the memory charged for them. The batch being written stays charged.
 pub(super) struct BacklogQueue {
     entries: VecDeque<Entry>,
     events: u64,
-    /// What the waiting batches pin.
+    /// The memory of the waiting batches.
     waiting: usize,
-    /// The same with the batch being written.
+    /// The same, including the batch being written.
     pinned: usize,
     limit: usize,
     policy: WhenFull,
@@ -53,10 +53,10 @@ impl BacklogQueue {
         self.pinned
     }
 
-    /// Whether a batch fits beside this much.
+    /// Whether a batch fits in addition to this much.
     fn fits(&self, pinned: usize, charge: usize) -> bool {
-        // Alone, any batch fits: a single event with a large context may weigh more than the whole account, and would
-        // otherwise never pass.
+        // Alone, any batch fits: a single event with a large context may exceed the whole limit, and would otherwise
+        // never pass.
         pinned == 0 || pinned + charge <= self.limit
     }
 
@@ -68,11 +68,11 @@ impl BacklogQueue {
         }
     }
 
-    /// Adds a batch, or drops what the policy says until it fits. Returns how many events were dropped.
+    /// Adds a batch, or drops according to the policy until it fits. Returns how many events were dropped.
     pub(super) fn push(&mut self, entry: Entry) -> u64 {
         let mut dropped = 0;
         match self.policy {
-            // With the batch being written alone it would not fit: dropping those that wait would not help.
+            // It would not fit next to the batch being written alone: dropping the waiting batches would not help.
             WhenFull::DropOldest if !self.fits(self.pinned - self.waiting, entry.charge) => {
                 return entry.batch.len() as u64;
             }
@@ -85,7 +85,7 @@ impl BacklogQueue {
                 }
             }
             WhenFull::DropNewest if !self.fits(self.pinned, entry.charge) => return entry.batch.len() as u64,
-            // The flush task asked first.
+            // The flush task called `accepts` before.
             WhenFull::DropNewest | WhenFull::Block => {}
         }
         self.waiting += entry.charge;
@@ -103,16 +103,16 @@ impl BacklogQueue {
         Some(entry)
     }
 
-    /// The batch taken last is no longer pinned.
+    /// Releases the memory of the batch taken last.
     pub(super) fn release(&mut self, charge: usize) {
         self.pinned -= charge;
-        // What a burst grew is given back once it has passed.
+        // Returns the memory of a burst once it has passed.
         if self.entries.is_empty() && self.entries.capacity() > 64 {
             self.entries.shrink_to(16);
         }
     }
 
-    /// Where the oldest waiting batch ends.
+    /// The routed count after the oldest waiting batch.
     pub(super) fn front(&self) -> Option<u64> {
         self.entries.front().map(|entry| entry.upto)
     }
@@ -123,7 +123,7 @@ impl BacklogQueue {
         before.map(|entry| entry.batch.len() as u64).sum()
     }
 
-    /// Drops everything that waits; returns how many events.
+    /// Drops all waiting batches; returns their number of events.
     pub(super) fn clear(&mut self) -> u64 {
         self.pinned -= std::mem::take(&mut self.waiting);
         self.entries.clear();
@@ -175,7 +175,8 @@ mod tests {
 
     #[test]
     fn each_policy_decides_what_a_full_account_costs() {
-        // The policy; whether a batch of 50 may be pushed beside one of 80; how many events its push drops; what waits.
+        // The policy; whether a batch of 50 may be pushed next to one of 80; how many events its push drops; the
+        // waiting rest.
         let table = [
             (WhenFull::DropOldest, true, 1, (5, 50)),
             (WhenFull::DropNewest, true, 5, (1, 80)),

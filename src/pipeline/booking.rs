@@ -1,4 +1,4 @@
-//! A sink task: what it takes from its station, and how it books what became of it.
+//! A sink task: which action comes next, and how its result is recorded.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::time::clock;
 const EVERYBODY: [Audience; 2] = [Audience::Sink, Audience::Fallback];
 const THE_FALLBACK: [Audience; 1] = [Audience::Fallback];
 
-/// What the sink task does next.
+/// The next action of the sink task.
 pub(super) enum Step {
     Write(Taken),
     Tell(Box<Notice>),
@@ -30,20 +30,20 @@ pub(super) enum Step {
     Close,
 }
 
-/// What the fallback has to do while the sink keeps a call to itself.
+/// The next action of the fallback while a call of the sink is still running.
 pub(super) enum Around {
     Write(Taken),
     Tell(Box<Notice>),
 }
 
-/// A batch that was taken out of the backlog; its memory is charged until it is released.
+/// A batch taken from the backlog; its memory is charged until it is released.
 pub(super) struct Taken {
     pub(super) batch: Batch,
     charge: usize,
 }
 
 impl Station {
-    /// What to do next. Cancel-safe.
+    /// Waits for the next action. Cancel-safe.
     pub(super) async fn next(&self) -> Step {
         loop {
             if let Some(step) = self.take_step() {
@@ -53,7 +53,7 @@ impl Station {
         }
     }
 
-    /// The next batch or notice for the fallback, whatever else there is to do. Cancel-safe.
+    /// Waits for the next batch or notice for the fallback, whatever else there is to do. Cancel-safe.
     pub(super) async fn next_around(&self) -> Around {
         loop {
             if let Some(around) = self.take_around() {
@@ -63,7 +63,7 @@ impl Station {
         }
     }
 
-    /// Waits for work, or for the time of a notice to one of these.
+    /// Waits for a wake-up, or until a notice to one of these audiences is due.
     async fn something_to_do(&self, audiences: &[Audience]) {
         let notice_due = self.notice_due(audiences);
         tokio::select! {
@@ -98,7 +98,7 @@ impl Station {
             state.barriers.pop_front();
             return Some(Step::Flush(barrier));
         }
-        // Once the sink is to close, its one last notice says it all: one that hangs must not cost two timeouts.
+        // While the sink closes, one last notice covers all losses: a notice that hangs must not cost two timeouts.
         if !state.closing
             && let Some(notice) = self.take_notice(&mut state, &EVERYBODY, false)
         {
@@ -110,27 +110,27 @@ impl Station {
         if !state.closing || state.closed {
             return None;
         }
-        // What the sink's readers were not told of yet is said before the close, however soon after the last notice.
+        // Losses not reported yet go into one last notice before the close, however recent the last notice is.
         let last = self.take_notice(&mut state, &[Audience::Sink], true);
         Some(last.map_or(Step::Close, Step::Tell))
     }
 
-    /// What the fallback's readers were not told of yet, when the sink itself has closed.
+    /// The last notice for the fallback's readers, once the sink itself has closed.
     pub(super) fn last_notice(&self) -> Option<Box<Notice>> {
         let mut state = self.state();
         if state.sealed { None } else { self.take_notice(&mut state, &THE_FALLBACK, true) }
     }
 
-    /// The batch is no longer pinned.
+    /// Releases the batch's memory.
     pub(super) fn release(&self, taken: &Taken) {
         self.state().backlog.release(taken.charge);
         self.config.house.bells.room.notify_one();
     }
 
-    /// A write begins: how many events in hand are uncertain while it has not answered, and what it repeats.
+    /// Records that a write begins: how many events in flight are unconfirmed until it returns, and what it repeats.
     ///
-    /// Never ends once the book is sealed, where these events are dropped: none of them may be written after that. The
-    /// task is about to be aborted.
+    /// Never returns once the counters are sealed, which dropped these events: none of them may be written after that.
+    /// The task is about to be aborted.
     pub(super) async fn begin_write(&self, uncertain: u64, is_retry: bool, maybe_duplicated: u64) {
         let mut has_begun = false;
         self.book(|state| {
@@ -146,7 +146,7 @@ impl Station {
         }
     }
 
-    /// A write of the sink itself answered, in time or late.
+    /// Records the result of a write of the sink itself, in time or late.
     pub(super) fn answered(&self, piece: &Piece, answer: &Result<(), Arc<SinkError>>, took: Duration, bytes: u64) {
         if !piece.is_notice {
             self.config.meters.write_seconds.record(took.as_secs_f64());
@@ -167,21 +167,22 @@ impl Station {
         self.book_error(answer.as_ref().err());
     }
 
-    /// A call of the sink itself did not answer in time.
+    /// Records that a call of the sink itself timed out.
     pub(super) fn timed_out(&self, call: &str) {
         self.book_error(Some(&Arc::new(SinkError::timed_out(call, self.config.timeout))));
     }
 
-    /// The sink had trouble that cost no event.
+    /// Records a background error of the sink.
     pub(super) fn troubled(&self, error: &Arc<SinkError>) {
-        // A failure that follows is news all the same.
+        // A failed call that follows still counts as a new failure.
         self.book(|state| state.ledger.grumble(error, SystemTime::now()));
         self.diagnose(self.config.name.clone(), error.clone());
     }
 
-    /// Events in hand end here. `uncertain` of those that stay in hand may have been delivered although nobody said so.
+    /// Settles events in flight. `uncertain` of the events that stay in flight may have been delivered without
+    /// confirmation.
     ///
-    /// Both under one lock: a seal in between would book as dropped what arrived.
+    /// Both change under one lock: a seal in between would count delivered events as dropped.
     pub(super) fn settle(&self, events: usize, fate: Fate, uncertain: u64) {
         self.book(|state| {
             state.ledger.settle(events as u64, fate);
@@ -189,7 +190,8 @@ impl Station {
         });
     }
 
-    /// Events that were settled as unconfirmed are in hand again, and so many are uncertain.
+    /// Moves events that were settled as unconfirmed back in flight; `uncertain` of all events in flight are
+    /// unconfirmed.
     pub(super) fn reclaim(&self, events: usize, uncertain: u64) {
         self.book(|state| {
             state.ledger.reclaim(events as u64);
@@ -197,7 +199,7 @@ impl Station {
         });
     }
 
-    /// Events that were settled as unconfirmed end here after all.
+    /// Settles events that were unconfirmed, by a late result.
     pub(super) fn settle_late(&self, events: usize, fate: Fate) {
         self.book(|state| {
             state.ledger.reclaim(events as u64);
@@ -205,7 +207,7 @@ impl Station {
         });
     }
 
-    /// A fallback link answered.
+    /// Records the result of a write of a fallback link.
     pub(super) fn link_answered(&self, link: usize, answer: &Result<(), Arc<SinkError>>) {
         let mut is_news = false;
         self.book(|state| match answer {
@@ -217,7 +219,7 @@ impl Station {
         }
     }
 
-    /// A fallback link may have had trouble that cost no event.
+    /// Records a background error of a fallback link, if there is one.
     pub(super) fn link_troubled(&self, link: usize, trouble: Option<Arc<SinkError>>) {
         if let Some(error) = trouble {
             self.book(|state| state.ledger.link_grumbled(link));
@@ -247,14 +249,14 @@ impl Station {
         self.book(|state| {
             state.closed = true;
             state.ledger.set_bytes(bytes);
-            // A close flushes: flushes that it answers, and later ones, have its error.
+            // A close flushes: the flushes that it completes, and later ones, have its error.
             state.flush_error = result.as_ref().err().map(|error| last_error(error, SystemTime::now()));
         });
         self.book_error(result.as_ref().err());
         self.config.house.bells.progress.notify_waiters();
     }
 
-    /// Changes the book, unless it is sealed.
+    /// Changes the counters, unless they are sealed.
     fn book(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state();
         if !state.sealed {
@@ -262,7 +264,7 @@ impl Station {
         }
     }
 
-    /// Passes an error of the sink on: to the book, and if it is news to diagnostics.
+    /// Records an error of the sink, and reports it to diagnostics if it is a new failure.
     fn book_error(&self, error: Option<&Arc<SinkError>>) {
         let Some(error) = error else { return };
         let mut is_news = false;
@@ -279,8 +281,8 @@ impl Station {
 
 /// Notices.
 impl Station {
-    /// Whether anything said to it now would be written. A sink is not asked while its breaker is open, nor in the time
-    /// that is the fallback's.
+    /// Whether this audience can receive a notice now. The sink cannot while its breaker is open, nor in the fallback's
+    /// part of a shutdown's time.
     fn hears(&self, audience: Audience, circuit: &Circuit) -> bool {
         match audience {
             Audience::Fallback => true,
@@ -296,7 +298,7 @@ impl Station {
         hearing.find_map(|audience| notices.take(*audience, lost, now, is_closing, &writer)).map(Box::new)
     }
 
-    /// When the next notice to one of these is due.
+    /// When the next notice to one of these audiences is due.
     fn notice_due(&self, audiences: &[Audience]) -> Option<Instant> {
         let state = self.state();
         let State { notices, ledger, circuit, .. } = &*state;
@@ -305,7 +307,7 @@ impl Station {
         hearing.filter_map(|audience| notices.due(*audience, lost, now)).min()
     }
 
-    /// A notice was written by the sink or a link, or by nobody.
+    /// Records that a notice was written by the sink or a link, or by none.
     pub(super) fn told(&self, notice: &Notice, by: Option<Outlet>) {
         self.book(|state| {
             state.notices.told(notice, by.is_some(), Instant::now());
@@ -318,7 +320,7 @@ impl Station {
 
 /// The circuit breaker and the end of the time.
 impl Station {
-    /// Asks or tells the breaker something, and says a change of its state.
+    /// Queries or updates the breaker, and calls the callback if its state changed.
     pub(super) fn circuit<T>(&self, ask: impl FnOnce(&mut Circuit, Instant) -> T) -> T {
         let mut state = self.state();
         let at = Instant::now();
@@ -337,18 +339,19 @@ impl Station {
         answer
     }
 
-    /// Closes the breaker, from any thread; the sink task says so. Whether the sink is back nobody knows.
+    /// Closes the breaker, from any thread; the sink task reports the change. Whether the sink has recovered is
+    /// unknown.
     pub(crate) fn reset_breaker(&self) {
         let mut state = self.state();
         state.circuit.succeed();
         state.failing_since = None;
         drop(state);
         self.stirred.notify_one();
-        // A notice may have waited for it.
+        // A notice may wait for a closed breaker.
         self.work.notify_one();
     }
 
-    /// The last part of a shutdown's time begins, which is the fallback's.
+    /// Begins the last part of a shutdown's time, the fallback's.
     pub(crate) fn begin_endgame(&self) {
         self.endgame.send_replace(true);
     }
@@ -357,13 +360,14 @@ impl Station {
         *self.endgame.borrow()
     }
 
-    /// Ends when the last part of a shutdown's time begins. Cancel-safe.
+    /// Waits until the last part of a shutdown's time begins. Cancel-safe.
     pub(super) async fn endgame(&self) {
-        // The sender is this station's own: it is not gone before us.
+        // This sink handle owns the sender, so it outlives the wait.
         self.endgame.subscribe().wait_for(|is_endgame| *is_endgame).await.map(drop).unwrap_or_default();
     }
 
-    /// Waits until `when`, or until the breaker is reset, or the fallback's time begins, if there is one.
+    /// Waits until `when`, or until the breaker is reset, or, if there is a fallback, until its part of a shutdown's
+    /// time begins.
     pub(super) async fn pause_until(&self, when: Instant) {
         tokio::select! {
             () = sleep_until(when) => {}
@@ -381,7 +385,7 @@ async fn until(when: Option<Instant>) {
 }
 
 impl State {
-    /// Notes since when writes fail, and what came of it once they do not and the breaker had opened.
+    /// Tracks since when writes fail, and reports the recovery once they succeed, if the breaker had opened.
     fn note_trouble(&mut self, before: BreakerState, now: Instant) {
         if self.circuit.is_failing() {
             self.failing_since.get_or_insert_with(|| self.ledger.moment(now));

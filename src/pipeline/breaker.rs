@@ -1,4 +1,4 @@
-//! Anywhere (pure): whether a sink that keeps failing is asked again, and when.
+//! Anywhere (pure): whether a sink that keeps failing gets another write, and when.
 
 use std::time::Duration;
 
@@ -6,12 +6,13 @@ use tokio::time::Instant;
 
 use crate::stats::labels::BreakerState;
 
-/// When a sink that keeps failing is left alone.
+/// When a sink that keeps failing is paused.
 ///
-/// Closed, every batch is written. After so many failures in a row it opens: batches go to the fallback, if there is
-/// one, or wait. After a delay it is half-open: one write is the probe. If that succeeds it closes; if not it opens
-/// again for twice the delay, up to a cap. A rejection is no failure: the sink answered. A permanent error opens it at
-/// once, as the first timeout does for a sink that outlives timeouts, whose late answer then is the probe.
+/// While the breaker is closed, every batch is written. After a number of consecutive failures it opens: batches go to
+/// the fallback, if there is one, or wait. After a delay it is half-open: one write is the probe. If the probe
+/// succeeds, the breaker closes; if it fails, the breaker opens again for twice the delay, up to a limit. A rejection
+/// is no failure: the sink works. A permanent error opens the breaker at once. So does the first timeout of a sink that
+/// outlives timeouts; the late result of that call is the probe.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use = "a policy does nothing until a pipeline has it"]
 pub struct Breaker {
@@ -29,24 +30,24 @@ impl Default for Breaker {
 }
 
 impl Breaker {
-    /// It stays closed whatever happens.
+    /// Creates a policy by which the breaker always stays closed.
     pub fn never() -> Self {
         Breaker::default().failure_threshold(NEVER)
     }
 
-    /// How many failures in a row open it. Default: 5; 1 or more.
+    /// Sets how many consecutive failures open the breaker. Default: 5. Range: 1 or more.
     pub fn failure_threshold(mut self, failures: u32) -> Self {
         self.failure_threshold = failures;
         self
     }
 
-    /// How long it stays open before the first probe. Default: 1 s; more than zero.
+    /// Sets how long the breaker stays open before the first probe. Default: 1 s. Range: more than zero.
     pub fn probe_delay(mut self, delay: Duration) -> Self {
         self.probe_delay = delay;
         self
     }
 
-    /// The longest it stays open between probes. Default: 30 s; at least `probe_after`.
+    /// Sets the longest time the breaker stays open between probes. Default: 30 s. Range: at least `probe_delay`.
     pub fn max_probe_delay(mut self, delay: Duration) -> Self {
         self.max_probe_delay = delay;
         self
@@ -55,11 +56,11 @@ impl Breaker {
 
 pub(crate) type BreakerCallback = Box<dyn Fn(BreakerState) + Send + Sync>;
 
-/// A breaker at work.
+/// The state machine of a breaker.
 pub(super) struct Circuit {
     policy: Breaker,
     state: BreakerState,
-    /// In a row.
+    /// Consecutive failures.
     failure_threshold: u32,
     delay: Duration,
     probe_at: Option<Instant>,
@@ -90,12 +91,12 @@ impl Circuit {
         self.opened
     }
 
-    /// Asks to write: `Ok` to go on (as the probe, if it was open), or when to ask again.
+    /// Requests a write: `Ok` to write (as the probe, if it was open), or when to request again.
     pub(super) fn ask(&mut self, now: Instant) -> Result<(), Instant> {
         match self.probe_at {
             Some(probe_at) if self.state == BreakerState::Open && now < probe_at => Err(probe_at),
             _ => {
-                // A probe that was lost (its write was cancelled, say) is simply made again.
+                // If a probe was lost (its write was canceled, say), the next write is the probe.
                 if self.state == BreakerState::Open {
                     self.state = BreakerState::HalfOpen;
                 }
@@ -104,12 +105,12 @@ impl Circuit {
         }
     }
 
-    /// The sink answered.
+    /// Records that the sink works: closes the breaker.
     pub(super) fn succeed(&mut self) {
         *self = Circuit { opened: self.opened, ..Circuit::new(self.policy.clone()) };
     }
 
-    /// A write failed. Returns whether that opened it.
+    /// Records a failed write. Returns whether that opened it.
     pub(super) fn fail(&mut self, now: Instant) -> bool {
         self.failure_threshold = self.failure_threshold.saturating_add(1);
         match self.state {
@@ -127,7 +128,7 @@ impl Circuit {
         }
     }
 
-    /// Opens it whatever the count. Returns whether it was closed.
+    /// Opens it regardless of the count. Returns whether it was closed.
     pub(super) fn trip(&mut self, now: Instant) -> bool {
         match self.state {
             BreakerState::Closed if self.policy.failure_threshold == NEVER => false,
@@ -140,7 +141,7 @@ impl Circuit {
         let was_closed = self.state == BreakerState::Closed;
         self.state = BreakerState::Open;
         self.delay = delay;
-        // A delay beyond all time: only `reset` asks again.
+        // A delay beyond the clock's range: only a reset ends it.
         self.probe_at = Some(now.checked_add(delay).unwrap_or_else(|| now + Duration::from_secs(u32::MAX.into())));
         self.opened += u64::from(was_closed);
         was_closed
@@ -194,7 +195,7 @@ mod tests {
         let now = Instant::now();
         let mut circuit = circuit(now, 5);
         assert_eq!(circuit.ask(now + S), Ok(()));
-        // Nobody reported how that probe ended.
+        // The result of that probe was never recorded.
         assert_eq!((circuit.ask(now + S), circuit.state()), (Ok(()), BreakerState::HalfOpen));
     }
 

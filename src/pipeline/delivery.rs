@@ -1,8 +1,8 @@
-//! A sink task: takes a step at a time and carries it out. What a failed write leads to is decided here, and only here.
+//! A sink task: performs one action after another. The follow-up of a failed write is decided here, and only here.
 //!
-//! The order is fixed: the breaker is asked, the sink has its timeout, what failed for now is tried again, what is
-//! rejected is halved down to the poison, and what the sink does not take goes down the fallback chain or is dropped for
-//! the reason it was not taken.
+//! The order is fixed: the breaker is queried, the sink has its timeout, temporary errors are retried, rejected batches
+//! are bisected to find the bad event. What the sink does not take goes to the fallback chain, or is dropped for the
+//! reason it was not taken.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -29,11 +29,11 @@ use crate::stats::DropReason;
 pub(crate) struct Line {
     pub(crate) sink: Box<dyn Sink>,
     pub(crate) retry: Retry,
-    /// Asked in this order.
+    /// Tried in this order.
     pub(crate) fallbacks: Vec<Link>,
 }
 
-/// Delivers until the station is closed.
+/// Delivers until the sink is closed.
 pub(crate) async fn deliver(station: Arc<Station>, line: Line) {
     let Line { sink, retry, fallbacks } = line;
     let chain = Chain::new(&station, fallbacks);
@@ -59,14 +59,14 @@ struct Courier<'a> {
     sink: Box<dyn Sink>,
     chain: Chain<'a>,
     backoff: Backoff,
-    /// The sink said that it is unusable: nothing waits for it.
+    /// The sink reported that it is unusable, so no batch waits for it.
     is_dead: bool,
 }
 
-/// Which way the next piece goes.
+/// Where the next piece goes.
 enum Way {
     ToSink,
-    /// Down the chain; dropped for this reason if nobody takes it.
+    /// To the fallback chain; dropped for this reason if no link takes it.
     Around(DropReason),
 }
 
@@ -80,7 +80,7 @@ pub(super) enum Call {
 }
 
 impl Courier<'_> {
-    /// Delivers a batch, or books why not.
+    /// Delivers a batch, or counts its loss.
     async fn carry(&mut self, taken: &Taken) {
         self.backoff.reset();
         let mut load = Load::new(taken.batch.clone());
@@ -97,7 +97,7 @@ impl Courier<'_> {
         self.station.is_endgame() && self.chain.can_take()
     }
 
-    /// As [`Station::pause_until`]; hears what links answer meanwhile.
+    /// Like [`Station::pause_until`], but also collects late results of links.
     async fn pause_until(&mut self, when: Instant) {
         let mut pause = pin!(self.station.pause_until(when));
         loop {
@@ -109,7 +109,7 @@ impl Courier<'_> {
         }
     }
 
-    /// Asks the breaker; waits while it is open and there is no way around.
+    /// Queries the breaker; waits while it is open and no fallback is available.
     async fn way(&mut self) -> Way {
         loop {
             if self.is_fallbacks_turn() {
@@ -122,13 +122,13 @@ impl Courier<'_> {
             }
             tokio::select! {
                 () = self.station.pause_until(probe_at.min(expiry)) => {}
-                // A link is free again, which may take what waits here.
+                // A link is available again and may take the waiting batch.
                 () = self.chain.late_answer() => {}
             }
         }
     }
 
-    /// Has the sink write the first piece, and does what the answer asks for.
+    /// Has the sink write the first piece, and handles the result.
     async fn write(&mut self, load: &mut Load) {
         let Some(answer) = self.ask_sink(load).await else {
             self.is_dead = false;
@@ -144,19 +144,19 @@ impl Courier<'_> {
         }
         match answer {
             Ok(()) => self.answered(),
-            // Nothing is left of what the error is about; the next piece has not been asked for.
+            // No event of the piece is left; the next piece has not been written.
             Err(error) if delivered == len => self.grumbled(error.kind()),
             Err(error) => self.failed(load, &error).await,
         }
     }
 
-    /// The sink does what it is for.
+    /// The sink works.
     fn answered(&mut self) {
         self.is_dead = false;
         self.station.circuit(|circuit, _| circuit.succeed());
     }
 
-    /// The sink delivered all it was given and failed all the same.
+    /// The sink delivered the whole piece and returned an error nevertheless.
     fn grumbled(&mut self, kind: SinkErrorKind) {
         match kind {
             SinkErrorKind::Rejected => self.answered(),
@@ -171,11 +171,11 @@ impl Courier<'_> {
     }
 
     async fn failed(&mut self, load: &mut Load, error: &SinkError) {
-        // What fails for now is not unusable: what comes next is to wait for it again.
+        // A temporary error does not make the sink unusable: later batches wait for it again.
         self.is_dead = error.kind() == SinkErrorKind::Permanent;
         match error.kind() {
             SinkErrorKind::Rejected => {
-                // That is no failure of the sink.
+                // A rejection is no failure of the sink.
                 self.answered();
                 self.bisect(load, DropReason::Rejected).await;
             }
@@ -196,7 +196,7 @@ impl Courier<'_> {
         }
     }
 
-    /// Has a notice written, once: what is not written is made up for by the next.
+    /// Has a notice written, once: if it cannot be written, its counts move to the next one.
     async fn tell(&mut self, notice: &Notice) {
         let by = match notice.audience {
             Audience::Sink => self.tell_by_sink(notice.batch.clone()).await.then_some(Outlet::Sink),
@@ -208,15 +208,15 @@ impl Courier<'_> {
     async fn tell_by_sink(&mut self, lines: Batch) -> bool {
         let len = lines.len();
         let answer = self.ask_sink(&mut Load::notice(lines)).await;
-        // What becomes of a notice says little of the next batch. But if its own timeout has opened the breaker, its late
-        // answer is the probe.
+        // The result of a notice says little about the next batch. But if the notice's own timeout opened the breaker,
+        // its late result is the probe.
         if matches!(answer, Some(Ok(()))) && self.station.circuit(|circuit, _| circuit.is_open()) {
             self.answered();
         }
         answer.is_some_and(|answer| answer.map_or_else(|error| error.delivered() >= len, |()| true))
     }
 
-    /// Halves what the sink does not accept, down to the event it is about.
+    /// Halves a piece that the sink does not accept, down to the bad event.
     async fn bisect(&mut self, load: &mut Load, reason: DropReason) {
         match load.rejected() {
             Bisected::Halved => {}
@@ -229,21 +229,22 @@ impl Courier<'_> {
         }
     }
 
-    /// Waits for the next attempt, if there is to be one.
+    /// Waits for the next attempt, if there is one.
     async fn again_or_around(&mut self, load: &mut Load, hint: Option<Duration>) {
         let Some(first) = load.first() else { return };
         first.is_retry = true;
         match self.backoff.after_failure(Instant::now(), hint) {
             None => self.chain.take_all(load, DropReason::RetriesExhausted).await,
-            // The rest of the time is the fallback's.
+            // The rest of the shutdown's time is the fallback's.
             Some(_) if self.is_fallbacks_turn() => {}
-            // An open breaker has a time of its own for the next attempt: the probe, which must not be late for ours.
+            // An open breaker has its own time for the next attempt: the probe, which the retry must not delay.
             Some(_) if hint.is_none() && self.station.circuit(|circuit, _| circuit.is_open()) => {}
             Some(next) => self.pause_until(next).await,
         }
     }
 
-    /// Has the sink write the first piece. `None`: it was given up, and no answer will come.
+    /// Has the sink write the first piece. `None`: the write timed out and its future was dropped, so no result will
+    /// come.
     async fn ask_sink(&mut self, load: &mut Load) -> Option<Result<(), Arc<SinkError>>> {
         let others = load.doubtful_others();
         let piece = load.first()?;
@@ -262,8 +263,8 @@ impl Courier<'_> {
             match in_time {
                 Some(answer) => Some(answer),
                 None if outlives_timeout => {
-                    // It goes on behind our back: its answer settles the events after all, and is the probe. A second
-                    // write before it would mix the two.
+                    // The write continues on its own thread: its late result settles the events after all, and is the
+                    // probe. A second write before it would mix the two.
                     self.station.timed_out("write");
                     self.station.settle(len, Fate::Unconfirmed, others);
                     self.station.circuit(|circuit, now| circuit.trip(now));
@@ -284,21 +285,21 @@ impl Courier<'_> {
         Some(answer)
     }
 
-    /// What the sink has to say beside its answers.
+    /// Collects the sink's background error, if there is one.
     fn hear_trouble(&mut self) {
         if let Some(trouble) = self.sink.take_error() {
             self.station.troubled(&Arc::new(trouble));
         }
     }
 
-    /// Makes a call of the sink and of every link. The first error counts.
+    /// Calls the sink and every link. Returns the first error.
     async fn call_all(&mut self, call: Call) -> Result<(), Arc<SinkError>> {
         let result = self.call(call).await;
         let links = self.chain.call_all(call).await;
         result.and(links).map_err(Arc::new)
     }
 
-    /// Closes the sink, then the links, whose readers hear the last of it in between.
+    /// Closes the sink, then the links; the last notice to the links' readers is written in between.
     async fn close(&mut self) {
         let result = self.call(Call::Close).await;
         if let Some(notice) = self.station.last_notice() {
@@ -308,7 +309,7 @@ impl Courier<'_> {
         self.station.closed(result.and(links).map_err(Arc::new), self.sink.written_bytes());
     }
 
-    /// Makes a call of the sink.
+    /// Calls the sink.
     async fn call(&mut self, call: Call) -> Result<(), SinkError> {
         let answer = self.make(call).await;
         self.hear_trouble();
@@ -321,7 +322,7 @@ impl Courier<'_> {
         let mut made = pin!(guarded(call.make(&mut *self.sink, &nothing)));
         match timeout(self.station.timeout(), &mut made).await {
             Ok(answer) => answer,
-            // As with a write: the next call would have to wait for this one's answer anyway.
+            // Like a write: the next call would have to wait for this one's result anyway.
             Err(_) if outlives_timeout => {
                 self.station.timed_out(call.name());
                 self.station.circuit(|circuit, now| circuit.trip(now));
@@ -346,7 +347,7 @@ impl Call {
         }
     }
 
-    /// Makes it; `batch` is what a write writes.
+    /// Makes the call; `batch` is what a write writes.
     pub(super) async fn make(self, sink: &mut dyn Sink, batch: &Batch) -> Result<(), SinkError> {
         match self {
             Call::Write => sink.write(batch).await,
@@ -357,8 +358,8 @@ impl Call {
     }
 }
 
-/// What the sink logs is suppressed, a panic of it is an error. The call itself is to be inside the future: a sink
-/// written without `async` may panic before there is one.
+/// Suppresses what the sink logs and returns its panic as an error. The call itself must be inside the future: a sink
+/// written without `async` may panic before there is a future.
 pub(super) async fn guarded(future: impl Future<Output = Result<(), SinkError>>) -> Result<(), SinkError> {
     match suppress(AssertUnwindSafe(future).catch_unwind()).await {
         Ok(answer) => answer,

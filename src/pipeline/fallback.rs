@@ -1,4 +1,4 @@
-//! A sink task: the chain of sinks that take what the first one does not.
+//! A sink task: the chain of fallback sinks, which take the events the first sink does not.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -25,28 +25,29 @@ type Answer = Result<(), SinkError>;
 
 /// One link of the chain.
 pub(crate) struct Link {
-    // A tokio lock: a call owns its sink for as long as it takes, also behind its timeout. Nobody ever waits for it.
+    // A tokio lock: a call owns its sink for as long as it runs, even after its timeout. No task ever waits for the
+    // lock.
     sink: Arc<Mutex<Box<dyn Sink>>>,
     timeout: Duration,
     outlives_timeout: bool,
-    /// A call that goes on behind its timeout. No other is made before it has answered.
+    /// A call that is still running after its timeout. No other is made before it returns.
     late: Option<Late>,
 }
 
 struct Late {
     call: BoxFuture<'static, Answer>,
-    /// How many events it writes.
+    /// The number of events it writes.
     len: usize,
 }
 
-/// Events that are booked as unconfirmed, and may be settled yet by what these links answer.
+/// Events counted as unconfirmed that late results of these links may still settle.
 struct Claim {
     links: Vec<usize>,
-    /// How many: the last ones of what each of the links writes.
+    /// How many: the last ones of each link's write.
     events: usize,
-    /// Writes of them that have not answered, or never will.
+    /// Writes of them that have not returned, or never will.
     doubts: usize,
-    /// What they are dropped for if nobody has them.
+    /// The reason for the drop if no link delivered them.
     reason: DropReason,
 }
 
@@ -56,7 +57,7 @@ impl Link {
         Link { sink: Arc::new(Mutex::new(sink)), timeout, outlives_timeout, late: None }
     }
 
-    /// Makes a call within the link's time. `None`: it was given up, or goes on behind our back.
+    /// Makes a call with the link's timeout. `None`: it timed out; its future was dropped or is still running.
     async fn call(&mut self, call: Call, batch: Batch) -> Option<Answer> {
         let (sink, len) = (self.sink.clone(), batch.len());
         let mut call = async move {
@@ -71,13 +72,13 @@ impl Link {
         in_time
     }
 
-    /// What the sink has to say beside its answers, unless it is busy.
+    /// The sink's background error, unless the sink is busy.
     fn trouble(&self) -> Option<Arc<SinkError>> {
         self.sink.try_lock().ok()?.take_error().map(Arc::new)
     }
 }
 
-/// The links, asked in their order.
+/// The links, tried in their order.
 pub(super) struct Chain<'a> {
     station: &'a Station,
     links: Vec<Link>,
@@ -89,24 +90,24 @@ impl<'a> Chain<'a> {
         Chain { station, links, claims: Vec::new() }
     }
 
-    /// Whether there is a link that no late call keeps busy.
+    /// Whether a link is available, that is, has no late call.
     pub(super) fn can_take(&self) -> bool {
         self.links.iter().any(|link| link.late.is_none())
     }
 
-    /// Sends all that is left of a load down the chain.
+    /// Sends all that is left of a batch down the chain.
     pub(super) async fn take_all(&mut self, load: &mut Load, reason: DropReason) {
         while let Some(piece) = load.take_first() {
             self.take(piece, load.doubtful(), reason).await;
         }
     }
 
-    /// Has the first link that can deliver a piece. If none can, the loss is counted once: for this reason, or as
-    /// unconfirmed if a write of it was given up. `others` are the doubtful events in hand beside it.
+    /// Has the first available link deliver a piece. If none can, the loss is counted once: for this reason, or as
+    /// unconfirmed if a write of the piece timed out. `others` are the unconfirmed events in flight besides the piece.
     pub(super) async fn take(&mut self, piece: Piece, others: u64, reason: DropReason) {
         self.hear_late_answers();
         let Piece { mut batch, is_doubtful, .. } = piece;
-        // Writes of it that were given up, and the links whose answer may come yet.
+        // Writes of it that timed out, and the links whose late result may still come.
         let (mut doubts, mut late) = (usize::from(is_doubtful), Vec::new());
         for (index, link) in self.links.iter_mut().enumerate() {
             if link.late.is_some() {
@@ -137,7 +138,7 @@ impl<'a> Chain<'a> {
         }
     }
 
-    /// Has the first link that can write a notice; says which did.
+    /// Has the first available link write a notice; returns which did.
     pub(super) async fn tell(&mut self, notice: &Notice) -> Option<Outlet> {
         self.hear_late_answers();
         for (index, link) in self.links.iter_mut().enumerate() {
@@ -155,7 +156,7 @@ impl<'a> Chain<'a> {
         None
     }
 
-    /// Makes a call of every link; the first error counts.
+    /// Calls every link; returns the first error.
     pub(super) async fn call_all(&mut self, call: Call) -> Answer {
         let mut result = Ok(());
         for index in 0..self.links.len() {
@@ -171,12 +172,12 @@ impl<'a> Chain<'a> {
         result
     }
 
-    /// Waits for the late answer of a write that outlives its timeout. Meanwhile what comes in goes down the chain; what
-    /// the write has in hand does not: it may be delivered yet.
+    /// Waits for the late result of a write that outlives its timeout. Meanwhile, new batches go down the chain. The
+    /// events of the write do not: it may still deliver them.
     pub(super) async fn meanwhile(&mut self, mut write: Pin<&mut impl Future<Output = Answer>>) -> Answer {
         let station = self.station;
         loop {
-            // With every link busy what comes in waits, as it would if there were none.
+            // If every link is busy, new batches wait, as they would if there were none.
             let can_take = self.can_take();
             let around = tokio::select! {
                 biased;
@@ -200,9 +201,9 @@ impl<'a> Chain<'a> {
     }
 }
 
-/// Answers behind a timeout.
+/// Results after a timeout.
 impl Chain<'_> {
-    /// Books the next late answer of a link; never ends if none is late. Cancel-safe.
+    /// Records the next late result of a link; never returns if none is late. Cancel-safe.
     pub(super) async fn late_answer(&mut self) {
         let (index, answer) = poll_fn(|cx| {
             let mut links = self.links.iter_mut().enumerate();
@@ -216,12 +217,12 @@ impl Chain<'_> {
         self.book_late(index, answer);
     }
 
-    /// Books those that are there.
+    /// Records the late results that are available.
     fn hear_late_answers(&mut self) {
         while self.late_answer().now_or_never().is_some() {}
     }
 
-    /// Waits until this link's call has answered, if one is late.
+    /// Waits until this link's late call returns, if it has one.
     async fn late_answer_of(&mut self, index: usize) {
         if let Some(late) = &mut self.links[index].late {
             let answer = (&mut late.call).await;
@@ -233,7 +234,7 @@ impl Chain<'_> {
         let Some(Late { len, .. }) = self.links[index].late.take() else { return };
         let answer = answer.map_err(Arc::new);
         self.station.link_answered(index, &answer);
-        // Without a claim another link has them all.
+        // Without a claim, another link delivered them all.
         let Some(at) = self.claims.iter().position(|claim| claim.links.contains(&index)) else { return };
         let claim = &mut self.claims[at];
         let delivered = answer.map_or_else(|error| error.delivered().min(len), |()| len);

@@ -1,4 +1,4 @@
-//! Anywhere (pure): the book of one sink. Every event routed to it is in exactly one account.
+//! Anywhere (pure): the counters of one sink. Every event routed to it is in exactly one of them, or in the backlog.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +11,7 @@ use super::notice::Recovery;
 use crate::sink::{SinkError, SinkErrorKind};
 use crate::stats::{DropCounts, DropReason, FallbackStats, LastError, SinkStats};
 
-/// The accounts of one sink, less the backlog's, which counts itself.
+/// The counters of one sink, except the backlog's, which counts its own events.
 pub(super) struct Ledger {
     filtered: u64,
     routed: u64,
@@ -20,7 +20,7 @@ pub(super) struct Ledger {
     links: Vec<LinkBook>,
     dropped: DropCounts,
     in_flight: u64,
-    /// Of those in flight: in a write that has not answered, or in one that was given up before.
+    /// Of the events in flight: those in a write that has not returned, or in one that timed out before.
     uncertain: u64,
     unconfirmed: u64,
     maybe_duplicated: u64,
@@ -29,12 +29,12 @@ pub(super) struct Ledger {
     bytes: u64,
     errors: [u64; SinkErrorKind::ALL.len()],
     last_error: Option<LastError>,
-    /// Of what kind the trouble is that the sink has not come out of yet.
+    /// The kind of error since the last success.
     trouble: Option<SinkErrorKind>,
     latency: DDSketch,
 }
 
-/// What an outage is measured from: the time, and the accounts then.
+/// The start of an outage: the time, and the counters at that time.
 #[derive(Clone, Copy)]
 pub(super) struct Moment {
     at: Instant,
@@ -51,7 +51,7 @@ struct LinkBook {
     trouble: Option<SinkErrorKind>,
 }
 
-/// Who writes.
+/// What delivered events or wrote a notice.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Outlet {
     Sink,
@@ -59,14 +59,14 @@ pub(super) enum Outlet {
     Link(usize),
 }
 
-/// Where events end.
+/// The final state of events.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fate {
     Delivered,
     /// Delivered by this link of the fallback chain.
     Fallback(usize),
     Dropped(DropReason),
-    /// In a write that was given up: nobody knows.
+    /// Their write timed out: they may or may not have been delivered.
     Unconfirmed,
 }
 
@@ -100,13 +100,13 @@ impl Ledger {
         self.in_flight
     }
 
-    /// A batch was handed out: some of its events are this sink's, some are not.
+    /// Counts a dispatched batch: events for this sink, and events its filter excludes.
     pub(super) fn route(&mut self, routed: u64, filtered: u64) {
         self.routed += routed;
         self.filtered += filtered;
     }
 
-    /// Events leave the backlog, or never enter it, for this reason.
+    /// Counts events that leave the backlog, or never enter it, for this reason.
     pub(super) fn drop_waiting(&mut self, reason: DropReason, events: u64) {
         self.dropped.add(reason, events);
     }
@@ -125,18 +125,18 @@ impl Ledger {
         }
     }
 
-    /// Events that were given up are in hand again: their late answer came.
+    /// Moves unconfirmed events back in flight: their late result came.
     pub(super) fn reclaim(&mut self, events: u64) {
         self.unconfirmed -= events;
         self.in_flight += events;
     }
 
-    /// How many of those in flight may have been delivered already, or may be at this moment.
+    /// Sets how many of the events in flight may have been delivered, or may be at this moment.
     pub(super) fn set_uncertain(&mut self, events: u64) {
         self.uncertain = events;
     }
 
-    /// The end: what certainly was not delivered is dropped, the rest is unconfirmed.
+    /// Ends all events in flight: those certainly not delivered are dropped, the others are unconfirmed.
     pub(super) fn end_in_flight(&mut self, why: DropReason) {
         let uncertain = self.uncertain.min(self.in_flight);
         self.settle(uncertain, Fate::Unconfirmed);
@@ -172,7 +172,7 @@ impl Ledger {
         self.links.iter().map(|book| book.delivered).sum()
     }
 
-    /// Lines that are no events were written.
+    /// Counts written notice lines, which are no events.
     pub(super) fn add_notices(&mut self, by: Outlet, lines: u64) {
         match by {
             Outlet::Sink => self.notices += lines,
@@ -184,12 +184,12 @@ impl Ledger {
         self.trouble = None;
     }
 
-    /// What an outage that begins now is measured from.
+    /// The start of an outage that begins now.
     pub(super) fn moment(&self, now: Instant) -> Moment {
         Moment { at: now, fallback: self.fallback(), lost: self.dropped.total() }
     }
 
-    /// What an outage since then came to.
+    /// The outage since then.
     pub(super) fn recovery(&self, since: Moment, now: Instant) -> Recovery {
         Recovery {
             lasted: now - since.at,
@@ -198,14 +198,14 @@ impl Ledger {
         }
     }
 
-    /// Notes a failed call; returns whether it is news.
+    /// Records a failed call; returns whether it is a new failure.
     pub(super) fn fail(&mut self, error: &SinkError, at: SystemTime) -> bool {
         self.errors[error.kind() as usize] += 1;
         self.last_error = Some(last_error(error, at));
         self.trouble.replace(error.kind()) != Some(error.kind())
     }
 
-    /// Notes trouble that is no failed call.
+    /// Records a background error.
     pub(super) fn grumble(&mut self, error: &SinkError, at: SystemTime) {
         self.errors[error.kind() as usize] += 1;
         self.last_error = Some(last_error(error, at));
@@ -219,7 +219,7 @@ impl Ledger {
         self.links[link].trouble = None;
     }
 
-    /// Notes a failed call of a fallback link; returns whether it is news.
+    /// Records a failed call of a fallback link; returns whether it is a new failure.
     pub(super) fn link_failed(&mut self, link: usize, kind: SinkErrorKind) -> bool {
         let book = &mut self.links[link];
         book.errors += 1;

@@ -1,26 +1,26 @@
-//! Anywhere (pure): what is left of a batch while it is being delivered, in pieces, oldest event first.
+//! Anywhere (pure): the rest of a batch in delivery, in pieces, oldest event first.
 
 use std::collections::VecDeque;
 
 use crate::event::Batch;
 
-/// Single rejections, with nothing delivered before, after which the rest of a batch is rejected whole: the sink accepts
-/// nothing of it, and asking for every event would take as long as the batch is.
+/// Single rejections, with nothing delivered before, after which the rest of a batch is rejected as a whole: the sink
+/// accepts none of it, and writing each event alone would take as many calls as the batch has events.
 const REJECTIONS: u32 = 3;
 
-/// A stretch of a batch that is written at once.
+/// A run of a batch that is written at once.
 pub(super) struct Piece {
     pub(super) batch: Batch,
-    /// Of a notice, which is in no book.
+    /// Part of a notice, which no counter of events includes.
     pub(super) is_notice: bool,
-    /// A write of it was given up without an answer.
+    /// A write of it timed out without a result.
     pub(super) is_doubtful: bool,
-    /// It was written before, and failed.
+    /// A write of it failed before.
     pub(super) is_retry: bool,
 }
 
 impl Piece {
-    /// How many events of it the books know.
+    /// The number of its events that the counters include.
     pub(super) fn events(&self) -> usize {
         if self.is_notice { 0 } else { self.batch.len() }
     }
@@ -31,18 +31,18 @@ pub(super) struct Load {
     pieces: VecDeque<Piece>,
     rejections: u32,
     any_delivered: bool,
-    /// A panic counts once for a batch, however often it takes to find the event that causes it.
+    /// A panic counts once per batch, however many writes it takes to find the event that causes it.
     pub(super) has_panicked: bool,
 }
 
-/// What a rejection of the first piece leads to.
+/// What follows a rejection of the first piece.
 #[derive(Debug, PartialEq)]
 pub(super) enum Bisected {
-    /// The piece is halved: the sink is asked for each.
+    /// The piece is halved: the sink gets each half.
     Halved,
-    /// The piece is one event, which is the poison.
+    /// The piece is one event: the bad one.
     Poison,
-    /// Nothing of this batch is acceptable.
+    /// The whole batch is rejected.
     All,
 }
 
@@ -67,18 +67,18 @@ impl Load {
         self.pieces.pop_front()
     }
 
-    /// Events that may have been delivered although nobody said so.
+    /// Events that may have been delivered without confirmation.
     pub(super) fn doubtful(&self) -> u64 {
         self.pieces.iter().filter(|piece| piece.is_doubtful).map(|piece| piece.batch.len() as u64).sum()
     }
 
-    /// The same, but for those of the first piece.
+    /// The same, without those of the first piece.
     pub(super) fn doubtful_others(&self) -> u64 {
         let first = self.pieces.front().filter(|first| first.is_doubtful);
         self.doubtful() - first.map_or(0, |first| first.batch.len() as u64)
     }
 
-    /// The first `events` of the first piece are delivered.
+    /// Removes the first `events` of the first piece, which are delivered.
     pub(super) fn delivered(&mut self, events: usize) {
         self.any_delivered |= events > 0;
         if let Some(first) = self.pieces.front_mut() {
@@ -89,7 +89,7 @@ impl Load {
         }
     }
 
-    /// The first piece was rejected.
+    /// Bisects the first piece, which was rejected.
     pub(super) fn rejected(&mut self) -> Bisected {
         let Some(first) = self.pieces.pop_front() else { return Bisected::All };
         let len = first.batch.len();

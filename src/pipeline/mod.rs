@@ -1,4 +1,22 @@
-//! One pipeline per sink, a task each: a bounded backlog, then the sink. A sink's trouble ends here.
+//! A sink task: delivers the batches of one sink through a bounded backlog, a circuit breaker, retries and fallbacks.
+//!
+//! Each sink has a pipeline and a task of its own: an error, a panic or a hang of the sink affects no other sink.
+//!
+//! In: batches that `dispatch` enqueues ([`Station::hand_over`]); flush barriers and close requests of `runtime`;
+//! requests of `logger` (reopen, filter, breaker reset).
+//! Out: calls of `Sink` and of its fallbacks; counters, which `runtime` reads as
+//! [`SinkStats`](crate::stats::SinkStats); notices of losses; errors, which `observe` reports.
+//!
+//! Invariants:
+//! * Every event routed to a sink is in exactly one counter of its ledger or waits in its backlog.
+//! * Counters move together with their events, under one lock per sink. No lock is held across an await.
+//! * A delivered event is never written again.
+//! * After the counters are sealed for the final report, they do not change.
+//!
+//! Add a delivery rule in `delivery.rs`, the only file that decides what follows a failed write; a step of the task in
+//! `booking.rs`; a counter in `ledger.rs` and `stats`; an option in `Pipeline`, `builder` and `config`.
+//!
+//! Next: `sink`, which turns a batch into bytes.
 
 mod backlog;
 mod booking;
@@ -34,18 +52,18 @@ use crate::sink::Sink;
 /// (1 s for the console), [`WhenFull::DropOldest`], an equal share of the sinks' memory, the default [`Retry`] and
 /// [`Breaker`], no fallback.
 ///
-/// # What becomes of a batch
-/// * A temporary error is tried again as [`Retry`] says; then the fallback has it, or it is dropped
-///   (`retries_exhausted`). What a partial error delivered is never sent again.
-/// * Rejected events are searched for by halves: the poison is offered to the fallback or dropped (`rejected`), the rest
-///   delivered. After three single rejections with nothing delivered the rest of the batch is rejected whole. A panic is
-///   searched for in the same way (`panicked`).
-/// * A permanent error opens the breaker; the batch goes to the fallback or is dropped (`sink_failed`), and until a
-///   probe succeeds those that follow do too (`breaker_open`).
-/// * A write that timed out may have arrived. It is tried again, which may deliver twice (`maybe_duplicated`), and ends
-///   *unconfirmed* unless an attempt or the fallback delivers it. A sink that
-///   [outlives timeouts](Sink::outlives_timeout) gets no second write before it has answered: its late answer settles
-///   the events, and meanwhile the backlog goes to the fallback.
+/// # Delivery
+/// * A temporary error is retried according to [`Retry`]. After the last attempt the batch goes to the fallback or is
+///   dropped (`retries_exhausted`). The delivered part of a partial error is never sent again.
+/// * A rejected batch is bisected to find the bad event, which goes to the fallback or is dropped (`rejected`); the
+///   others are delivered. After three single rejections with nothing delivered, the rest of the batch is rejected as a
+///   whole. A panic is bisected in the same way (`panicked`).
+/// * A permanent error opens the breaker. The batch goes to the fallback or is dropped (`sink_failed`), and so do later
+///   batches (`breaker_open`) until a probe succeeds.
+/// * A write that timed out may have arrived. It is retried, which may deliver twice (`maybe_duplicated`), and ends
+///   *unconfirmed* unless a retry or the fallback delivers it. A sink that [outlives timeouts](Sink::outlives_timeout)
+///   gets no second write before the first returns: the late result settles the events, and meanwhile the backlog goes
+///   to the fallback.
 /// * While the breaker is open and there is no fallback, batches wait in the backlog.
 #[must_use = "a pipeline does nothing until a builder has it"]
 pub struct Pipeline {
@@ -61,7 +79,7 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// The default pipeline to this sink.
+    /// Creates the default pipeline to this sink.
     pub fn new(sink: impl Sink) -> Self {
         Pipeline {
             timeout: sink.default_timeout(),
@@ -76,78 +94,82 @@ impl Pipeline {
         }
     }
 
-    /// The least important level this sink gets. Default: every level that passes the logger's filter.
+    /// Sets the least important level this sink gets. Default: every level that passes the logger's filter.
     ///
-    /// What it keeps out counts as `filtered`, which is not a loss. Of this and [`Pipeline::filter`] the last call counts.
+    /// Excluded events count as `filtered`, not as dropped. The last call to `level` or [`filter`](Pipeline::filter)
+    /// wins.
     pub fn level(mut self, level: Level) -> Self {
         self.filter = Ok(Filter::from(level));
         self
     }
 
-    /// Which of the events that pass the logger's filter this sink gets, by target and level, in the grammar of
+    /// Sets which of the events that pass the logger's filter this sink gets, by target and level, in the grammar of
     /// [`Filter`]. Default: all of them.
     ///
-    /// It can only keep more out: what is to reach any sink must pass the logger's filter
-    /// ([`Builder::filter`](crate::Builder::filter)) first. What it keeps out counts as `filtered`, which is not a loss; the
-    /// flush task decides, not the caller. [`Logger::set_sink_filter`](crate::Logger::set_sink_filter) replaces it while
-    /// the logger runs. A wrong directive is an error of `start`.
+    /// The filter can only exclude more: an event must pass the logger's filter
+    /// ([`Builder::filter`](crate::Builder::filter)) first. Excluded events count as `filtered`, not as dropped. The
+    /// flush task applies the filter, not the caller. [`Logger::set_sink_filter`](crate::Logger::set_sink_filter)
+    /// replaces it while the logger runs. If a directive is invalid, `start` returns an error. The last call to
+    /// [`level`](Pipeline::level) or `filter` wins.
     pub fn filter(mut self, filter: &str) -> Self {
         self.filter = filter.parse();
         self
     }
 
-    /// How long one call of the sink may take. Default: 5 s, 1 s for the console; more than zero.
+    /// Sets how long one call of the sink may take. Default: 5 s, 1 s for the console. Range: more than zero.
     ///
-    /// Nobody knows then whether the events of a write arrived.
+    /// After a timeout it is unknown whether the events of the write arrived.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// What happens when the sink's memory account is full. Default: [`WhenFull::DropOldest`].
+    /// Sets what happens when the sink's backlog is full. Default: [`WhenFull::DropOldest`].
     pub fn when_full(mut self, policy: WhenFull) -> Self {
         self.when_full = policy;
         self
     }
 
-    /// The sink's memory account, in bytes: an event counts 128 and what it has on the heap. Default: what the sinks'
-    /// half of [`Builder::memory_limit`](crate::Builder::memory_limit) leaves, divided equally.
+    /// Sets the memory limit of the sink's backlog, in bytes: an event counts 128 bytes and its heap memory. Default:
+    /// an equal share of the rest of the sinks' half of [`Builder::memory_limit`](crate::Builder::memory_limit).
     pub fn backlog_bytes(mut self, bytes: usize) -> Self {
         self.backlog_bytes = Some(bytes);
         self
     }
 
-    /// When a failed write is tried again. Default: [`Retry::default`].
+    /// Sets when a failed write is retried. Default: [`Retry::default`].
     pub fn retry(mut self, policy: Retry) -> Self {
         self.retry = policy;
         self
     }
 
-    /// When a sink that keeps failing is left alone. Default: [`Breaker::default`].
+    /// Sets when a sink that keeps failing is paused. Default: [`Breaker::default`].
     pub fn breaker(mut self, policy: Breaker) -> Self {
         self.breaker = policy;
         self
     }
 
-    /// Told of every change of the breaker. Runs on the logger's runtime; it must not block, what it logs is suppressed.
+    /// Sets a callback for when the circuit breaker changes state. It runs on the logger's runtime and must not block;
+    /// events it logs are suppressed.
     pub fn on_breaker(mut self, callback: impl Fn(BreakerState) + Send + Sync + 'static) -> Self {
         self.on_breaker = Some(Box::new(callback));
         self
     }
 
-    /// The sink that takes what this one does not: while the breaker is open, when retries are exhausted, and in the last
-    /// fifth of a shutdown's time. Default: none.
+    /// Sets the sink that takes the events this one does not: while the breaker is open, when retries are exhausted,
+    /// and in the last fifth of a shutdown's time. Default: none.
     ///
-    /// Of a pipeline its sink, its timeout and its own fallback count, the next link of the chain; the rest is this
-    /// pipeline's. A link is asked once for each batch. One that [outlives timeouts](Sink::outlives_timeout) is passed over
-    /// while a write of it has not answered (that batch's memory is then in no account); its late answer settles what was
-    /// unconfirmed meanwhile. If all are busy, batches wait as if there were none. Links are named `sink/1`, `sink/2` in reports.
+    /// Only the fallback's sink, timeout and own fallback (the next link of the chain) are used; all other settings
+    /// come from this pipeline. Each link gets a batch once. A link that [outlives timeouts](Sink::outlives_timeout) is
+    /// skipped while a timed-out write of it is still running (that batch's memory is then charged to no limit); the
+    /// late result settles the events that were unconfirmed meanwhile. If all links are busy, batches wait as if there
+    /// were none. Links are named `sink/1`, `sink/2` in reports.
     pub fn fallback(mut self, fallback: impl Into<Pipeline>) -> Self {
         self.fallback = Some(Box::new(fallback.into()));
         self
     }
 
-    /// The links of the fallback chain, which are taken out of it.
+    /// Takes the links out of the fallback chain.
     pub(crate) fn take_links(&mut self) -> Vec<Link> {
         let mut links = Vec::new();
         let mut next = self.fallback.take();

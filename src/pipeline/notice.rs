@@ -1,7 +1,7 @@
-//! Anywhere: what the readers of a sink are told of losses, and when.
+//! Anywhere (pure): which losses the notices of a sink report, and when.
 //!
-//! A reader is whoever reads what a sink, or its fallback, has written. What it was told is kept as totals, so that a
-//! notice that could not be written gives its counts back by itself: the next one says the difference.
+//! A reader reads what a sink, or its fallback, has written. Reported losses are kept as totals, so the counts of a
+//! notice that could not be written need no undoing: the next notice reports the difference.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,29 +13,29 @@ use crate::stats::DropCounts;
 use crate::time::clock;
 
 const TARGET: &str = "logweir";
-/// From a second to a quarter of an hour.
+/// From 1 s to 17 min.
 const MOST_DOUBLINGS: u32 = 10;
-/// For an interval beyond all time.
+/// For an interval beyond the clock's range.
 const FAR_AWAY: Duration = Duration::from_secs(u32::MAX as u64);
 
-/// Whose reader.
+/// Whose reader a notice is for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Audience {
     Sink,
-    /// Of the sink's own losses.
+    /// Gets the sink's own losses only.
     Fallback,
 }
 
-/// All that was lost so far.
+/// All losses so far.
 #[derive(Clone, Copy, Default, PartialEq)]
 pub(super) struct Losses {
-    /// On the way to every sink.
+    /// In the queue, for every sink.
     pub(super) queue: DropCounts,
-    /// On the way to this one.
+    /// In this sink's pipeline.
     pub(super) sink: DropCounts,
 }
 
-/// A sink that was unavailable is back.
+/// The outage of a sink that has recovered.
 #[derive(Clone, Copy)]
 pub(super) struct Recovery {
     pub(super) lasted: Duration,
@@ -43,7 +43,7 @@ pub(super) struct Recovery {
     pub(super) lost: u64,
 }
 
-/// What one reader is to be told, and what is then known to it.
+/// A notice to one reader, and the totals it will have reported.
 pub(super) struct Notice {
     pub(super) audience: Audience,
     pub(super) batch: Batch,
@@ -51,9 +51,9 @@ pub(super) struct Notice {
     recovery: Option<Recovery>,
 }
 
-/// What both readers of a sink know.
+/// When each reader of a sink gets which notice.
 pub(super) struct Notices {
-    /// From one notice to the next; `Duration::MAX`: there are none.
+    /// The time between notices; `Duration::MAX`: there are none.
     interval: Duration,
     has_fallback: bool,
     /// The queue's losses so far.
@@ -67,9 +67,9 @@ struct Reader {
     told: Losses,
     recovery: Option<Recovery>,
     not_before: Option<Instant>,
-    /// Notices in a row that could not be written.
+    /// Consecutive notices that could not be written.
     failures: u32,
-    /// The sink is to close, and the last notice was made.
+    /// The sink is closing, and the last notice was made.
     is_last_made: bool,
 }
 
@@ -79,12 +79,12 @@ impl Notices {
         Notices { interval, has_fallback, queue: DropCounts::default(), sink, fallback }
     }
 
-    /// Takes in what the queue has lost so far; returns whether that is news.
+    /// Updates the queue's losses so far; returns whether they changed.
     pub(super) fn hear(&mut self, queue: DropCounts) -> bool {
         std::mem::replace(&mut self.queue, queue) != queue && !self.is_off()
     }
 
-    /// The sink is back.
+    /// Records that the sink has recovered.
     pub(super) fn recovered(&mut self, recovery: Recovery) {
         self.sink.recovered(recovery);
         self.fallback.recovered(recovery);
@@ -97,7 +97,7 @@ impl Notices {
         }
     }
 
-    /// What this audience could be told of.
+    /// The losses this audience may get.
     fn losses(&self, audience: Audience, sink: DropCounts) -> Losses {
         match audience {
             Audience::Sink => Losses { queue: self.queue, sink },
@@ -105,7 +105,7 @@ impl Notices {
         }
     }
 
-    /// When there is something to tell this audience; `None`: there is no news.
+    /// When a notice to this audience is due; `None`: there is nothing new.
     pub(super) fn due(&self, audience: Audience, sink: DropCounts, now: Instant) -> Option<Instant> {
         let reader = match audience {
             Audience::Sink => &self.sink,
@@ -116,7 +116,8 @@ impl Notices {
         (has_news && is_heard).then(|| reader.not_before.unwrap_or(now))
     }
 
-    /// The notice that is due, if one is. Once the sink is to close one that is not due too, and no second one.
+    /// Returns the notice that is due, if one is. While the sink closes, also one that is not due yet, but no second
+    /// one.
     pub(super) fn take(
         &mut self,
         audience: Audience,
@@ -142,9 +143,9 @@ impl Notices {
         Some(Notice { audience, batch, losses, recovery })
     }
 
-    /// The notice was written, or was not. The interval to the next begins here, so that a sink that takes as long to fail
-    /// writes something else in between; and it doubles with each failure in a row: who fails at notices must not hold
-    /// up the events.
+    /// Records whether the notice was written. The interval to the next notice begins here, so that a sink that takes
+    /// as long to fail writes something else in between. The interval doubles with each consecutive failure: a sink
+    /// that fails at notices must not delay the events.
     pub(super) fn told(&mut self, notice: &Notice, is_written: bool, now: Instant) {
         let interval = self.interval;
         let reader = self.reader(notice.audience);
@@ -200,7 +201,7 @@ impl Writer<'_> {
     fn back(&self, recovery: &Recovery, has_fallback: bool) -> Event {
         let Recovery { lasted, fallback, lost: dropped } = *recovery;
         let sink = self.sink;
-        // Whole seconds, as people say it; parts of one where they matter.
+        // Whole seconds from 10 s on; milliseconds below that.
         let seconds = match lasted.as_secs() {
             0..10 => Value::F64((lasted.as_secs_f64() * 1000.0).round() / 1000.0),
             seconds => Value::U64(seconds),

@@ -1,18 +1,18 @@
-//! Anywhere (pure): how long to wait before a write is tried again, and when to stop.
+//! Anywhere (pure): how long to wait before a write is retried, and when to stop.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// When a write that failed for now is tried again.
+/// When a write that failed with a temporary error is retried.
 ///
-/// The wait before the attempt after the `n`th failure is random between zero and `initial · 2ⁿ⁻¹`, at most `cap`: "full
-/// jitter", which spreads the clients of a service that comes back
-/// (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>). A sink that asks for patience
-/// ([`SinkError::with_retry_after`](crate::SinkError::with_retry_after)) gets at least that.
+/// The wait after the `n`th failure is random between zero and `initial_delay · 2ⁿ⁻¹`, at most `max_delay`. This "full
+/// jitter" spreads the clients of a service that recovers
+/// (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>). If a sink requests a longer wait
+/// ([`SinkError::with_retry_after`](crate::SinkError::with_retry_after)), it gets at least that.
 ///
-/// Only a temporary error is tried again, and a timed-out write of a sink that does not outlive timeouts; such a retry
-/// may deliver twice, and is counted as `maybe_duplicated`.
+/// Only temporary errors are retried, and timed-out writes of a sink that does not outlive timeouts. Such a retry may
+/// deliver twice, and is counted as `maybe_duplicated`.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use = "a policy does nothing until a pipeline has it"]
 pub struct Retry {
@@ -36,30 +36,31 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// No second attempt.
+    /// Creates a policy without a second attempt.
     pub fn never() -> Self {
         Retry::default().max_attempts(1)
     }
 
-    /// The bound of the first wait. Default: 100 ms; more than zero.
+    /// Sets the bound of the first wait. Default: 100 ms. Range: more than zero.
     pub fn initial_delay(mut self, wait: Duration) -> Self {
         self.initial_delay = wait;
         self
     }
 
-    /// The bound of every wait. Default: 10 s; at least `initial`.
+    /// Sets the bound of every wait. Default: 10 s. Range: at least `initial_delay`.
     pub fn max_delay(mut self, wait: Duration) -> Self {
         self.max_delay = wait;
         self
     }
 
-    /// How long after its first failure a batch is given up. Default: 5 min.
+    /// Sets how long after its first failure a batch is retried. Default: 5 min.
     pub fn max_elapsed(mut self, age: Duration) -> Self {
         self.max_elapsed = age;
         self
     }
 
-    /// How often a batch is written at the most, the first time included. Default: no limit but the age; 1 or more.
+    /// Sets how often a batch is written at most, including the first time. Default: limited by `max_elapsed` only.
+    /// Range: 1 or more.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = Some(attempts);
         self
@@ -76,7 +77,7 @@ impl Retry {
 pub(super) struct Backoff {
     policy: Retry,
     random: fastrand::Rng,
-    /// Of the batch at hand.
+    /// Of the current batch.
     failures: u32,
     first_failure: Option<Instant>,
 }
@@ -87,13 +88,13 @@ impl Backoff {
         Backoff { policy, random, failures: 0, first_failure: None }
     }
 
-    /// A new batch begins, or the one at hand made progress.
+    /// Begins a new batch, or anew after the current one made progress.
     pub(super) fn reset(&mut self) {
         self.failures = 0;
         self.first_failure = None;
     }
 
-    /// An attempt failed: when to make the next; `None` to give up.
+    /// Records a failed attempt. Returns the time of the next, or `None` to stop.
     pub(super) fn after_failure(&mut self, now: Instant, hint: Option<Duration>) -> Option<Instant> {
         self.failures += 1;
         let since = *self.first_failure.get_or_insert(now);
@@ -104,11 +105,11 @@ impl Backoff {
             self.policy.initial_delay.saturating_mul(1 << (self.failures - 1).min(31)).min(self.policy.max_delay);
         let wait = bound.mul_f64(self.random.f64()).max(hint.unwrap_or_default());
         let next = now.checked_add(wait)?;
-        // An attempt that would come too late is not waited for.
+        // There is no wait for an attempt that would come too late.
         (next.duration_since(since) <= self.policy.max_elapsed).then_some(next)
     }
 
-    /// When the batch at hand is too old, if it has failed.
+    /// When the current batch is too old, if it has failed.
     pub(super) fn expiry(&self) -> Option<Instant> {
         self.first_failure?.checked_add(self.policy.max_elapsed)
     }

@@ -1,11 +1,11 @@
-//! On the flush task: which events of a batch a sink wants.
+//! The flush task: which events of a batch a sink wants.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::event::{Batch, Callsite, Event, LevelFilter};
 use crate::filter::Filter;
 
-/// Call sites whose threshold is kept; more than a busy service logs from between two batches.
+/// Call sites whose threshold is cached; more than a busy service logs from between two batches.
 const KEPT: usize = 64;
 
 /// A sink's filter, which can be replaced while the logger runs.
@@ -18,7 +18,7 @@ struct Choice {
     filter: Filter,
     lowest: LevelFilter,
     highest: LevelFilter,
-    /// By a call site's address, the filter's answer for its target.
+    /// The filter's threshold for a call site's target, by the call site's address.
     kept: Box<[Option<(&'static Callsite, LevelFilter)>; KEPT]>,
 }
 
@@ -27,7 +27,7 @@ impl Selection {
         Selection { choice: Mutex::new(Choice::new(filter)) }
     }
 
-    /// From the next batch on.
+    /// Replaces the filter, from the next batch on.
     pub(super) fn set(&self, filter: Filter) {
         *self.choice() = Choice::new(filter);
     }
@@ -36,7 +36,7 @@ impl Selection {
         self.choice().wants(event)
     }
 
-    /// The indices of the events that are wanted; none if all are.
+    /// Returns the indices of the events that are wanted, or `None` if all are.
     pub(super) fn pick(&self, batch: &Batch) -> Option<Arc<[u32]>> {
         let mut choice = self.choice();
         if choice.highest == LevelFilter::Trace {
@@ -59,7 +59,7 @@ impl Choice {
     }
 
     fn wants(&mut self, event: &Event) -> bool {
-        // Most events, and all of them under a filter without targets, are decided by the level alone.
+        // The level alone decides for most events, and for all under a filter without targets.
         let level = event.level();
         if !self.lowest.allows(level) {
             return false;

@@ -1,8 +1,11 @@
-//! Between the flush task, which hands batches out, and one sink task, which delivers them; the closing caller reads.
+//! Any thread: the shared half of one sink, between the flush task that dispatches to it and the sink task that
+//! delivers.
+//!
+//! Callers request flushes and reopens here; the logger's end reads and seals the counters.
 //!
 //! Invariants:
-//! * Counts move between accounts under one lock, once per batch, together with the events they count.
-//! * A sealed station books nothing more: its numbers are in a report.
+//! * Counters move under one lock, once per batch, together with the events they count.
+//! * Sealed counters never change: the final report has them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,12 +25,12 @@ use crate::observe::metrics::SinkHistograms;
 use crate::stats::labels::BreakerState;
 use crate::stats::{DropCounts, DropReason, LastError, SinkFlushReport, SinkStats};
 
-/// A sink that wants less than this part of a batch gets copies: a view would pin all the rest.
+/// If a sink wants less than this fraction of a batch, it gets copies: a view would pin all the rest.
 const COPY_BELOW: usize = 4;
-/// Flush barriers kept apart; more concurrent flushes than this share the last one.
+/// Flush barriers kept separately; more concurrent flushes than this share the last one.
 const BARRIERS: usize = 64;
 
-/// Wakes those who wait for a sink: the flush task for room, callers for a flush or the end.
+/// Wakes the flush task when a sink has room, and callers that wait for a flush or the end.
 #[derive(Default)]
 pub(crate) struct Bells {
     pub(crate) room: Notify,
@@ -40,7 +43,7 @@ pub(crate) struct StationConfig {
     pub(crate) timeout: Duration,
     pub(crate) breaker: Breaker,
     pub(crate) on_breaker: Option<BreakerCallback>,
-    /// How many links the fallback chain has.
+    /// The number of links in the fallback chain.
     pub(crate) links: usize,
     pub(crate) when_full: WhenFull,
     pub(crate) limit: usize,
@@ -48,27 +51,27 @@ pub(crate) struct StationConfig {
     pub(crate) house: House,
 }
 
-/// What the stations of one logger have in common.
+/// What the sink handles of one logger share.
 #[derive(Clone)]
 pub(crate) struct House {
     pub(crate) bells: Arc<Bells>,
     pub(crate) diagnostics: Arc<Diagnostics>,
     pub(crate) notice_interval: Duration,
-    /// What notices carry, as every event does.
+    /// Fields that notices carry, like every event.
     pub(crate) enrichment: Option<Arc<SharedFields>>,
 }
 
-/// One sink's backlog and book.
+/// One sink's backlog, counters and requests.
 pub(crate) struct Station {
     pub(super) config: StationConfig,
     selection: Selection,
     // A std lock: held to move counts and one entry, never across an await.
     state: Mutex<State>,
-    /// The sink task's, like the next; there is one, so a permit kept is never another's.
+    /// For the sink task alone, like `stirred`; there is one such task, so a stored permit never belongs to another.
     pub(super) work: Notify,
-    /// Ends a pause of the sink task.
+    /// Interrupts a pause of the sink task.
     pub(super) stirred: Notify,
-    /// The last part of a shutdown's time, which is the fallback's, has begun.
+    /// Whether the last part of a shutdown's time, the fallback's, has begun.
     pub(super) endgame: watch::Sender<bool>,
 }
 
@@ -76,18 +79,18 @@ pub(super) struct State {
     pub(super) backlog: BacklogQueue,
     pub(super) ledger: Ledger,
     pub(super) circuit: Circuit,
-    /// What the callback was told last.
+    /// The state last passed to the callback.
     pub(super) breaker_said: BreakerState,
-    /// Since when its writes fail.
+    /// Since when the sink's writes fail.
     pub(super) failing_since: Option<Moment>,
     pub(super) notices: Notices,
-    /// Where the sink is to be flushed, in the order of their tickets and positions.
+    /// Where the sink must flush, in the order of tickets and positions.
     pub(super) barriers: VecDeque<Barrier>,
-    /// The last ticket given out, and the last one whose flush was answered.
+    /// The last ticket issued, and the last one whose flush returned.
     pub(super) barrier_ticket: u64,
     pub(super) flushed: u64,
     pub(super) flush_error: Option<LastError>,
-    /// The last ticket given out for a reopen, and that of the reopen that is asked for and has not begun.
+    /// The last ticket issued for a reopen, and the ticket of the requested reopen that has not begun.
     pub(super) reopen_ticket: u64,
     pub(super) reopen: Option<u64>,
     pub(super) reopened: u64,
@@ -97,11 +100,11 @@ pub(super) struct State {
     pub(super) sealed: bool,
 }
 
-/// A place in a sink's stream of events, behind which the sink is to be flushed.
+/// A point in a sink's stream of events after which the sink must flush.
 #[derive(Clone, Copy)]
 pub(crate) struct Barrier {
     ticket: u64,
-    /// The sink's routed count here.
+    /// The sink's routed count at this point.
     position: u64,
 }
 
@@ -161,12 +164,14 @@ impl Station {
 
 /// The flush task's side.
 impl Station {
-    /// Whether the flush task may hand out a batch that pins this much.
+    /// Whether the flush task may dispatch a batch that pins this much.
     pub(crate) fn has_room(&self, charge: usize) -> bool {
         self.state().backlog.accepts(charge)
     }
 
-    /// Takes in what this sink wants of a batch. `charge` is what the whole batch pins.
+    /// Enqueues the events of a batch that this sink wants. `charge` is what the whole batch pins.
+    ///
+    /// The sink task receives them in `booking.rs`.
     pub(crate) fn hand_over(&self, batch: &Batch, charge: usize) {
         let all = batch.len();
         let (batch, charge) = self.select(batch, charge);
@@ -182,7 +187,7 @@ impl Station {
         }
     }
 
-    /// Takes in what the queue has lost so far, for the sink's readers to be told.
+    /// Updates the queue's losses so far, which the sink's notices report.
     pub(crate) fn hear_of_losses(&self, queue: DropCounts) {
         if self.state().notices.hear(queue) {
             self.work.notify_one();
@@ -200,7 +205,7 @@ impl Station {
         (Batch::new(copies, batch.enrichment().cloned()), charge)
     }
 
-    /// Books an event that reaches no pipeline any more, as dropped for this reason.
+    /// Counts an event that reaches no pipeline anymore, as dropped for this reason.
     pub(crate) fn drop_undispatched(&self, event: &Event, reason: DropReason) {
         let wanted = self.selection.wants(event);
         let mut state = self.state();
@@ -212,7 +217,7 @@ impl Station {
         }
     }
 
-    /// Sets a barrier behind all that was handed over.
+    /// Adds a barrier after all enqueued batches.
     pub(crate) fn set_barrier(&self) -> Barrier {
         let mut state = self.state();
         let position = state.ledger.routed();
@@ -224,7 +229,7 @@ impl Station {
         state.barrier_ticket += 1;
         let barrier = Barrier { ticket: state.barrier_ticket, position };
         if state.barriers.len() == BARRIERS {
-            // The flush for the new barrier answers the one it takes the place of.
+            // The flush for the new barrier also completes the barrier it replaces.
             state.barriers.pop_back();
         }
         state.barriers.push_back(barrier);
@@ -233,10 +238,10 @@ impl Station {
         barrier
     }
 
-    /// Asks for a reopen; returns its ticket.
+    /// Requests a reopen; returns its ticket.
     pub(crate) fn ask_reopen(&self) -> u64 {
         let mut state = self.state();
-        // Not that of a reopen under way: it may have looked at the destination before the caller changed it.
+        // Not the ticket of a reopen in progress: it may have opened the destination before the caller changed it.
         state.reopen_ticket += 1;
         let ticket = state.reopen_ticket;
         state.reopen = Some(ticket);
@@ -246,21 +251,21 @@ impl Station {
         ticket
     }
 
-    /// Nothing more will be handed over: deliver, then close.
+    /// Requests the close: no batch follows, so the sink task delivers the backlog and closes the sink.
     pub(crate) fn begin_close(&self) {
         self.state().closing = true;
         self.work.notify_one();
     }
 }
 
-/// The side of those who read or end the book.
+/// The side of callers, the metrics and the logger's end.
 impl Station {
     pub(crate) fn report(&self) -> SinkStats {
         let state = self.state();
         state.ledger.report(&self.config.name, &state.backlog, &state.circuit)
     }
 
-    /// Events that are not handed out yet are chosen by this filter.
+    /// Replaces the filter, for events that are not dispatched yet.
     pub(crate) fn set_filter(&self, filter: Filter) {
         self.selection.set(filter);
     }
@@ -269,13 +274,14 @@ impl Station {
         self.state().ledger.reset_latency();
     }
 
-    /// Whether the barrier was reached and the sink's flush (or close) behind it answered.
+    /// Whether the barrier was reached and the sink's flush (or close) after it returned.
     pub(crate) fn is_flushed(&self, barrier: Barrier) -> bool {
         let state = self.state();
         state.flushed >= barrier.ticket || state.closed
     }
 
-    /// How far a flush came. Without a barrier it never came to this sink, unless that was closed in good order before.
+    /// Reports how far a flush got. Without a barrier it did not reach this sink, unless the sink was closed in order
+    /// before.
     pub(crate) fn flush_report(&self, barrier: Option<Barrier>) -> SinkFlushReport {
         let state = self.state();
         let is_answered = state.closed || barrier.is_some_and(|barrier| state.flushed >= barrier.ticket);
@@ -288,14 +294,14 @@ impl Station {
         }
     }
 
-    /// The answer to a reopen: `None` while there is none.
+    /// Returns the result of a reopen, or `None` while there is none.
     pub(crate) fn reopen_answer(&self, ticket: u64) -> Option<Result<(), LastError>> {
         let state = self.state();
         (state.reopened >= ticket).then(|| state.reopen_error.clone().map_or(Ok(()), Err))
     }
 
-    /// Ends the book: what waits is dropped for this reason, and so is what is in hand, unless it may have arrived: that is
-    /// unconfirmed.
+    /// Seals the counters. Waiting events are dropped for this reason. So are events in flight, unless they may have
+    /// arrived: those are unconfirmed.
     pub(crate) fn seal(&self, why: DropReason) {
         let mut state = self.state();
         if !state.sealed {
@@ -307,7 +313,7 @@ impl Station {
     }
 }
 
-/// The memory that events pin: their own, and each context once where events in a row share it.
+/// The memory that events pin: their own, and each context once where consecutive events share it.
 pub(crate) fn weigh(events: &[Event]) -> usize {
     let mut before: Option<&Arc<SharedFields>> = None;
     let mut sum = 0;

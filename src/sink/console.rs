@@ -1,4 +1,4 @@
-//! A thread the sink owns: lines on standard output and standard error.
+//! A sink's thread: lines on standard output and standard error.
 
 use std::env;
 use std::error::Error;
@@ -18,21 +18,20 @@ use crate::format::{Format, Text};
 
 /// Writes events to standard output, standard error or both.
 ///
-/// By default it writes [`Text`], in colours where [`Colors::Auto`] finds a terminal that wants them.
+/// By default it writes [`Text`], in color if [`Colors::Auto`] finds a terminal that wants it.
 ///
 /// On Unix it writes to a duplicate of the descriptor, so it shares no lock with `println!`. A line begun with `print!`
-/// stays in the standard library's buffer and may show after later events. Elsewhere it writes through
-/// [`std::io::stdout`]; where a write fails half-way there, counts may be one event off.
+/// stays in the standard library's buffer and may appear after later events. On other systems it writes through
+/// [`std::io::stdout`]; if a write fails halfway there, counts may be one event off.
 ///
 /// # Errors
-/// When the reader of the pipe has left (`service | head`), the error is permanent, and so is every later one; nothing
-/// panics. A program that gives SIGPIPE its default action back (Rust ignores it) is ended by it instead. Other errors
-/// are temporary.
+/// When the reader of the pipe has exited (`service | head`), the error is permanent, and so is every later one;
+/// nothing panics. A program that restores the default action of SIGPIPE (Rust ignores it) is killed by the signal
+/// instead. Other errors are temporary.
 ///
 /// # Blocking
-/// Writing is on a thread of the sink's own, see [`Blocking`]: a pipe or a terminal that nobody reads blocks that
-/// thread and nothing else. If another program made the descriptor non-blocking, the thread looks again every
-/// millisecond.
+/// The sink writes on its own thread, see [`Blocking`]: a pipe or a terminal that is not read blocks that thread and
+/// nothing else. If another program made the descriptor non-blocking, the thread retries every millisecond.
 ///
 /// # Examples
 /// ```
@@ -47,12 +46,12 @@ pub struct ConsoleSink {
     thread: Blocking<ConsoleWriter>,
 }
 
-/// Whether a [`ConsoleSink`] writes its default format in colours.
+/// Whether a [`ConsoleSink`] writes its default format in color.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Colors {
-    /// In colours if the stream is a terminal, `NO_COLOR` is unset or empty (<https://no-color.org>) and `TERM` is not
-    /// `dumb`; looked up once, by `start()`, for each stream. The terminal must understand escape sequences, as all do
-    /// but the old Windows console.
+    /// In color if the stream is a terminal, `NO_COLOR` is unset or empty (<https://no-color.org>) and `TERM` is not
+    /// `dumb`; `start()` checks this once for each stream. The terminal must understand escape sequences, as all do
+    /// except the old Windows console.
     #[default]
     Auto,
     /// Always, whatever the stream is.
@@ -62,12 +61,12 @@ pub enum Colors {
 }
 
 impl ConsoleSink {
-    /// Events go to standard output.
+    /// Creates a sink that writes to standard output.
     pub fn stdout() -> Self {
         ConsoleSink::to(Stream::Stdout)
     }
 
-    /// Events go to standard error.
+    /// Creates a sink that writes to standard error.
     pub fn stderr() -> Self {
         ConsoleSink::to(Stream::Stderr)
     }
@@ -84,15 +83,16 @@ impl ConsoleSink {
         ConsoleSink { thread: Blocking::new(console).name("logweir-console") }
     }
 
-    /// Events of this level and above go to standard error, whatever the others do; by default all go one way.
+    /// Sends events of this level and above to standard error, whichever stream the others use. Default: all use the
+    /// same stream.
     ///
-    /// Each stream keeps its order. On a terminal that shows both, the order between them is kept, too.
+    /// Each stream keeps its order. On a terminal that shows both, the order between them is also kept.
     pub fn stderr_from(self, level: Level) -> Self {
         self.configure(|console| console.route.stderr_from = Some(level))
     }
 
-    /// Makes [`Pretty`](crate::format::Pretty) the default format: several lines an event, in the width that the terminal
-    /// has when `start()` looks, or 100 columns if there is no terminal. Needs the feature `pretty`.
+    /// Makes [`Pretty`](crate::format::Pretty) the default format: several lines per event, in the width that the
+    /// terminal has at `start()`, or 100 columns if there is no terminal. Needs the feature `pretty`.
     ///
     /// # Examples
     /// ```
@@ -105,18 +105,18 @@ impl ConsoleSink {
         self.configure(|console| console.lines = ConsoleFormat::Several)
     }
 
-    /// How events become bytes; default [`Text`]. [`colors`](ConsoleSink::colors) is for the default alone.
+    /// Sets how events become bytes. Default: [`Text`]. [`colors`](ConsoleSink::colors) applies to the default only.
     pub fn format(self, format: impl Format) -> Self {
         self.configure(|console| console.format = Some(Box::new(format)))
     }
 
-    /// Whether the default format is in colours; default [`Colors::Auto`].
+    /// Sets whether the default format is in color. Default: [`Colors::Auto`].
     pub fn colors(self, colors: Colors) -> Self {
         self.configure(|console| console.colors = colors)
     }
 
     fn configure(mut self, set: impl FnOnce(&mut ConsoleWriter)) -> Self {
-        // A sink that was opened by hand has its console elsewhere, and is past configuring.
+        // After the sink was opened by hand, its writer is on the thread and cannot be configured.
         if let Some(console) = self.thread.unopened_mut() {
             set(console);
         }
@@ -143,7 +143,7 @@ impl Route {
         if self.stderr_from.is_some_and(|from| level >= from) { Stream::Stderr } else { self.below }
     }
 
-    /// Where the run of events that starts at `start` and goes one way ends, and which way that is.
+    /// The end and the stream of the run of events that starts at `start` and uses one stream.
     fn run(self, batch: &Batch, start: usize) -> Option<(usize, Stream)> {
         let mut streams = (start..batch.len()).filter_map(|index| Some(self.stream(batch.get(index)?.level())));
         let stream = streams.next()?;
@@ -151,7 +151,7 @@ impl Route {
     }
 }
 
-/// How many an event has in the default format.
+/// How many lines an event has in the default format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ConsoleFormat {
     One,
@@ -163,7 +163,7 @@ struct ConsoleWriter {
     route: Route,
     colors: Colors,
     lines: ConsoleFormat,
-    /// None: each outlet's own.
+    /// None: each stream's own.
     format: Option<Box<dyn Format>>,
     stdout: Option<ConsoleStream>,
     stderr: Option<ConsoleStream>,
@@ -171,7 +171,7 @@ struct ConsoleWriter {
 
 struct ConsoleStream {
     lines: LineWriter<RetryWouldBlock>,
-    /// One each: only one of the streams may be a terminal.
+    /// One per stream: only one of the streams may be a terminal.
     format: Box<dyn Format>,
 }
 
@@ -211,7 +211,7 @@ impl BlockingSink for ConsoleWriter {
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
-        // Run by run: what is delivered is the beginning of the batch, whichever stream fails.
+        // Run by run: the delivered events are the beginning of the batch, whichever stream fails.
         let mut start = 0;
         while let Some((end, stream)) = self.route.run(batch, start) {
             let outlet = match stream {
@@ -248,7 +248,7 @@ impl Stream {
         }
     }
 
-    /// How many the terminal has, if it is one.
+    /// The number of columns, if the stream is a terminal.
     #[cfg(feature = "pretty")]
     fn columns(self) -> Option<usize> {
         let size = match self {
@@ -294,7 +294,7 @@ fn wanted(no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
     no_color.is_none_or(OsStr::is_empty) && term.is_none_or(|term| term != "dumb")
 }
 
-/// Waits where another program has made the stream non-blocking. `std` has no `poll` to wait with.
+/// Waits if another program made the stream non-blocking. `std` has no `poll` to wait with.
 struct RetryWouldBlock(Box<dyn Write + Send>);
 
 impl Write for RetryWouldBlock {

@@ -1,4 +1,4 @@
-//! Anywhere (pure): what a sink says when it could not deliver.
+//! Anywhere (pure): the error of a failed sink call.
 
 use std::any::Any;
 use std::error::Error;
@@ -20,17 +20,17 @@ pub struct SinkError {
 }
 
 impl SinkError {
-    /// Trying again may help: a full disk, a refused connection, a 503.
+    /// Creates an error that a retry may resolve: a full disk, a refused connection, a 503.
     pub fn temporary(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         SinkError::new(SinkErrorKind::Temporary, source.into())
     }
 
-    /// These events are not acceptable, others may be: a 400, a record too large.
+    /// Creates an error for events that are not acceptable, while others may be: a 400, a record too large.
     pub fn rejected(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         SinkError::new(SinkErrorKind::Rejected, source.into())
     }
 
-    /// The sink itself is unusable: a closed pipe, a 401.
+    /// Creates an error for an unusable sink: a closed pipe, a 401.
     pub fn permanent(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         SinkError::new(SinkErrorKind::Permanent, source.into())
     }
@@ -39,7 +39,7 @@ impl SinkError {
         SinkError { kind, source, delivered: 0, retry_after: None }
     }
 
-    /// The sink, or its format, panicked with this payload.
+    /// Creates the error of a sink, or its format, that panicked with this payload.
     pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> Self {
         let message = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
             (Some(text), _) => text,
@@ -49,36 +49,37 @@ impl SinkError {
         SinkError::new(SinkErrorKind::Panic, message.into())
     }
 
-    /// A call that did not answer in time.
+    /// Creates the error of a call that timed out.
     pub(crate) fn timed_out(call: &str, waited: Duration) -> Self {
         SinkError::new(SinkErrorKind::Timeout, format!("no answer to `{call}` within {waited:?}").into())
     }
 
-    /// The first `count` events of the batch were delivered all the same. They are never sent again.
+    /// Sets how many events of the batch, from its start, were delivered despite the error. They are never sent again.
     #[must_use = "returns the error with the count"]
     pub fn with_delivered(mut self, count: usize) -> Self {
         self.delivered = count;
         self
     }
 
-    /// The far side asked for this much patience (`Retry-After`). Only a temporary error is tried again.
+    /// Sets the minimum wait before a retry that the destination requests (`Retry-After`). Only a temporary error is
+    /// retried.
     #[must_use = "returns the error with the wait"]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
     }
 
-    /// What kind of trouble it is.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> SinkErrorKind {
         self.kind
     }
 
-    /// How many events of the batch, from its start, were delivered.
+    /// Returns how many events of the batch, from its start, were delivered.
     pub fn delivered(&self) -> usize {
         self.delivered
     }
 
-    /// How long the far side asked to be left alone.
+    /// Returns the minimum wait before a retry that the destination requests.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
@@ -95,7 +96,7 @@ impl fmt::Debug for SinkError {
     }
 }
 
-/// Says the kind alone; the cause is the [`source`](Error::source).
+/// The kind alone; the cause is the [`source`](Error::source).
 impl fmt::Display for SinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {

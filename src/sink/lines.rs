@@ -1,9 +1,9 @@
-//! A thread the sink owns: a batch becomes lines, and the lines become bytes that are out.
+//! A sink's thread: formats a batch as lines and writes them to a line target.
 //!
 //! Invariants:
-//! * `ends` holds one offset for each event in `buffer`, so that a count of bytes is a count of events;
-//! * while `torn`, the last byte that went out was not the end of an event: the next one is a newline;
-//! * once `gone`, nothing is written.
+//! * `ends` has one offset for each event in `buffer`, so a count of bytes is a count of events.
+//! * While `torn`, the last byte written was not the end of an event: the next byte is a newline.
+//! * Once `broken`, nothing is written.
 
 use std::io::{self, Write};
 use std::ops::Range;
@@ -13,33 +13,34 @@ use super::{SinkError, SinkErrorKind};
 use crate::event::Batch;
 use crate::format::Format;
 
-/// A batch is written in pieces of about this size, so that 512 events of 256 KiB do not become one buffer of 128 MiB.
+/// A batch is written in pieces of about this size, so that 512 events of 256 KiB do not need one buffer of 128 MiB.
 /// Batches of ordinary events are one piece, hence one write.
 const WRITE_CHUNK: usize = 512 << 10;
 
-/// What stays allocated after a burst. Twice a piece, or the last event of every full piece would make it grow again.
+/// The bytes that stay allocated after a burst. Twice a piece, or the last event of every full piece would make the
+/// buffer grow again.
 const MAX_KEPT_BYTES: usize = 2 * WRITE_CHUNK;
 
-/// How many offsets stay allocated after a burst.
+/// The offsets that stay allocated after a burst.
 const MAX_KEPT_ENDS: usize = 1 << 12;
 
-/// Where lines go.
+/// The destination of lines.
 pub(super) trait LineTarget: Write {
-    /// Asked before each write: makes ready for lines that end at these offsets, the first of which begins at `start`.
+    /// Called before each write: prepares for lines that end at these offsets, the first of which begins at `start`.
     fn prepare(&mut self, _start: usize, ends: &[usize]) -> io::Result<Allowance> {
         Ok(Allowance { lines: ends.len(), changed: None })
     }
 }
 
-/// What goes out with the next write.
+/// What the next write may contain.
 pub(super) struct Allowance {
-    /// The first so many lines; one at the least.
+    /// The number of lines, from the first; at least one.
     pub(super) lines: usize,
-    /// Whether the stream ends in the middle of a line, if it is another one than before.
+    /// If the stream is a new one: whether it ends in the middle of a line.
     pub(super) changed: Option<bool>,
 }
 
-/// Writes batches as lines and knows, whatever happens, how many events are out.
+/// Writes batches as lines and always knows how many events are out.
 pub(super) struct LineWriter<W> {
     out: W,
     buffer: Vec<u8>,
@@ -50,13 +51,13 @@ pub(super) struct LineWriter<W> {
 }
 
 impl<W: LineTarget> LineWriter<W> {
-    /// A writer whose stream ends in the middle of a line if `torn`.
+    /// Creates a writer whose stream ends in the middle of a line if `torn`.
     pub(super) fn new(out: W, torn: bool) -> Self {
         LineWriter { out, buffer: Vec::new(), ends: Vec::new(), torn, written: 0, broken: None }
     }
 
-    /// Writes the events at `range`. The error's count is a position in the batch: the events before `range` are the
-    /// caller's, who wrote them.
+    /// Writes the events at `range`. The error's count is a position in the batch: the caller wrote the events before
+    /// `range`.
     pub(super) fn write(
         &mut self,
         batch: &Batch,
@@ -78,7 +79,7 @@ impl<W: LineTarget> LineWriter<W> {
         Ok(())
     }
 
-    /// Ends a torn line, so that what is out is whole lines.
+    /// Ends a torn line, so that the output is whole lines.
     pub(super) fn flush(&mut self) -> Result<(), SinkError> {
         if self.broken.is_some() {
             return Ok(());
@@ -86,7 +87,7 @@ impl<W: LineTarget> LineWriter<W> {
         self.end_torn_line().map_err(|error| self.failed(error))
     }
 
-    /// The stream is another one, if this says whether it ends in the middle of a line.
+    /// Records a new stream, if there is one: `torn` is whether it ends in the middle of a line.
     pub(super) fn changed(&mut self, torn: Option<bool>) {
         if let Some(torn) = torn {
             self.torn = torn;
@@ -94,7 +95,7 @@ impl<W: LineTarget> LineWriter<W> {
         }
     }
 
-    /// Whether nothing is written until there is another stream.
+    /// Whether the stream is broken: nothing is written until it is replaced.
     pub(super) fn is_gone(&self) -> bool {
         self.broken.is_some()
     }
@@ -107,8 +108,8 @@ impl<W: LineTarget> LineWriter<W> {
         self.written
     }
 
-    /// Formats events until they make a piece. If the format panics, those before are in the buffer, and the panic is
-    /// the error.
+    /// Formats events until they fill a piece. If the format panics, the events before it are in the buffer, and the
+    /// panic is the error.
     fn fill(&mut self, batch: &Batch, range: Range<usize>, format: &mut dyn Format) -> Result<(), SinkError> {
         self.buffer.clear();
         self.ends.clear();
@@ -128,7 +129,7 @@ impl<W: LineTarget> LineWriter<W> {
         })
     }
 
-    /// Writes the buffer; returns how many of its events are out, all of them unless there is an error.
+    /// Writes the buffer; returns how many of its events are out: all of them unless there is an error.
     fn send(&mut self) -> (usize, io::Result<()>) {
         let mut events = 0;
         while events < self.ends.len() {
@@ -140,7 +141,7 @@ impl<W: LineTarget> LineWriter<W> {
         (events, Ok(()))
     }
 
-    /// Writes as much as the outlet takes at once, from this event on; returns how many are out then.
+    /// Writes as much as the line target accepts at once, from this event on; returns how many are out then.
     fn send_from(&mut self, event: usize) -> (usize, io::Result<()>) {
         let start = event.checked_sub(1).map_or(0, |before| self.ends[before]);
         if start == self.buffer.len() {
@@ -163,13 +164,14 @@ impl<W: LineTarget> LineWriter<W> {
         (event + lines, Ok(()))
     }
 
-    /// How many of the events from this one on may go out at once. Whatever they go to, it is at the end of a line.
+    /// Returns how many of the events from this one on may be written at once. The target is then at the end of a line.
     fn prepare(&mut self, event: usize, start: usize) -> io::Result<usize> {
         let ended = self.end_torn_line();
         let Allowance { lines, changed } = self.out.prepare(start, &self.ends[event..])?;
         match changed {
             None => ended?,
-            // Where the line could not be ended it is ended here: read one after the other, the two are whole lines.
+            // If the line could not be ended in the old stream, it is ended here: read one after the other, the two
+            // streams are whole lines.
             Some(torn) => {
                 self.changed(Some(torn || ended.is_err()));
                 self.end_torn_line()?;
@@ -178,12 +180,12 @@ impl<W: LineTarget> LineWriter<W> {
         Ok(lines)
     }
 
-    /// How many events `sent` bytes are, and whether they end in the middle of one.
+    /// Returns how many events `sent` bytes are, and records whether they end in the middle of one.
     fn record_progress(&mut self, sent: usize) -> usize {
         let whole = self.ends.partition_point(|&end| end <= sent);
         let boundary = whole.checked_sub(1).map_or(0, |last| self.ends[last]);
         self.torn = sent > boundary;
-        // All but its newline is out, and ending the torn line writes that. To send the event again would repeat it.
+        // All but its newline is out, and ending the torn line writes that. Sending the event again would repeat it.
         let lacks_newline = self.torn && self.ends.get(whole) == Some(&(sent + 1)) && self.buffer[sent] == b'\n';
         whole + usize::from(lacks_newline)
     }
@@ -217,7 +219,7 @@ impl<W: LineTarget> LineWriter<W> {
     }
 }
 
-/// One write that moves at least a byte.
+/// Makes one write that moves at least a byte.
 fn write_some(out: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
     loop {
         match out.write(bytes) {
@@ -228,11 +230,11 @@ fn write_some(out: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// Permanent if the far end of this stream is gone. All else may pass: a disk gets room, a quota is raised, a mount
-/// comes back; and what does not pass ends with the pipeline's patience.
+/// Permanent if the far end of this stream is closed. All other errors may pass: a disk gets room, a quota is raised, a
+/// mount returns; those that do not pass end with the pipeline's retries.
 pub(super) fn classify(error: io::Error) -> SinkError {
     match error.kind() {
-        // The reader of a pipe or a FIFO, or the peer of a socket, has left.
+        // The reader of a pipe or a FIFO, or the peer of a socket, has closed it.
         io::ErrorKind::BrokenPipe
         | io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted
@@ -262,7 +264,7 @@ mod tests {
         }
     }
 
-    /// Answers each write as the script says, then takes everything.
+    /// Handles each write according to the script, then accepts everything.
     #[derive(Default)]
     struct Scripted {
         script: VecDeque<Result<usize, io::ErrorKind>>,
@@ -308,7 +310,7 @@ mod tests {
         let batch = batch(["one", "", "three", "four"]);
         let whole = "one\n\nthree\nfour\n";
         for stop in 0..whole.len() {
-            // A write of nothing is an error of its own.
+            // A write of zero bytes is an error of its own.
             let script = if stop == 0 { vec![FULL] } else { vec![Ok(stop), FULL] };
             let mut writer = writer([]);
             writer.out.script = script.into();

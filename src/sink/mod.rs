@@ -1,4 +1,18 @@
-//! A sink task (async sinks) or a thread the sink owns (blocking ones): where bytes leave the process.
+//! A sink task: destinations of events, such as files and the console. Blocking sinks run on a sink's thread.
+
+// In: calls of `pipeline`, one at a time, each with a batch or a request to flush, reopen or close; `open` of
+// `builder`, once.
+// Out: bytes, which leave the process here; a `SinkError` with the number of delivered events; background errors and
+// written bytes, which the pipeline collects after each call.
+//
+// Invariants:
+// * The methods of a sink are never called concurrently.
+// * Blocking code has a thread of its own (`thread.rs`), which the process never joins.
+// * An error counts exactly the events that are out (`lines.rs`), so a retry repeats none of them.
+//
+// Next: `format`, which encodes each event; the bytes then leave the process.
+//
+// Add a sink in a file or folder of its own, export it here, and give it a `type` in `config/sink.rs`.
 
 mod console;
 mod error;
@@ -22,9 +36,9 @@ pub use thread::{Blocking, BlockingSink};
 use crate::event::Batch;
 pub use crate::stats::labels::SinkErrorKind;
 
-/// Where events go: a file, a socket, a service.
+/// A destination of events: a file, a socket, a service.
 ///
-/// A sink is owned by one task; its methods are never called at the same time. Use `#[async_trait]`:
+/// A sink is owned by one task, which never makes two calls at the same time. Use `#[async_trait]`:
 ///
 /// ```
 /// use logweir::{Batch, Sink, SinkError, async_trait};
@@ -41,19 +55,19 @@ pub use crate::stats::labels::SinkErrorKind;
 /// ```
 ///
 /// # Blocking
-/// `poll` must not block: a sink that does stops every sink of its logger. Wrap blocking code in
+/// `poll` must not block: a sink that blocks there stops every sink of its logger. Wrap blocking code in
 /// [`Blocking::new`](crate::sink::Blocking::new), which gives it a thread of its own.
 ///
 /// # Cancel safety
-/// A `write` that takes longer than the pipeline's timeout is dropped at whatever `.await` it is at, unless
-/// [`outlives_timeout`](Sink::outlives_timeout). The next call must first bring the stream to a boundary between
-/// events (end a torn line, drop a broken connection).
+/// If a `write` exceeds the pipeline's timeout, its future is dropped at its current `.await`, unless
+/// [`outlives_timeout`](Sink::outlives_timeout). The next call must first bring the stream to a boundary between events
+/// (end a torn line, drop a broken connection).
 #[async_trait]
 pub trait Sink: Send + 'static {
-    /// Makes the sink ready. Called once by `start()`, on the caller's thread and in the order the sinks were added.
+    /// Prepares the sink. Called once by `start()`, on the caller's thread and in the order the sinks were added.
     ///
     /// # Errors
-    /// An error ends `start()` with a [`BuildError`](crate::BuildError) that names the sink and keeps the error.
+    /// If it fails, `start()` returns a [`BuildError`](crate::BuildError) that names the sink and keeps the error.
     fn open(&mut self) -> Result<(), SinkError> {
         Ok(())
     }
@@ -61,39 +75,40 @@ pub trait Sink: Send + 'static {
     /// Delivers a batch, oldest event first. `Ok` means that every event of it is delivered.
     async fn write(&mut self, batch: &Batch) -> Result<(), SinkError>;
 
-    /// Brings everything written so far as far as the sink promises (to the disk, say).
+    /// Flushes everything written so far, to disk if the sink promises that.
     async fn flush(&mut self) -> Result<(), SinkError> {
         Ok(())
     }
 
-    /// Called once, after the last write.
+    /// Flushes and closes the sink. Called once, after the last write.
     async fn close(&mut self) -> Result<(), SinkError> {
         self.flush().await
     }
 
-    /// Opens the destination again after something else moved it away (logrotate).
+    /// Reopens the destination after another program moved it away (logrotate).
     async fn reopen(&mut self) -> Result<(), SinkError> {
         Ok(())
     }
 
-    /// Bytes written since the sink was made: a running total, read after each write.
+    /// Returns the bytes written since the sink was created: a running total, read after each write.
     fn written_bytes(&self) -> u64 {
         0
     }
 
-    /// Trouble that cost no event, since this was asked last: asked after each call, counted and reported as an error of
-    /// the sink's, and nothing else comes of it.
+    /// Takes the background error since the last call, if any. Called after each other call. The error is counted and
+    /// reported as an error of the sink, but triggers no retry.
     fn take_error(&mut self) -> Option<SinkError> {
         None
     }
 
-    /// How long a call may take if its pipeline is not told otherwise ([`Pipeline::timeout`](crate::Pipeline::timeout)).
+    /// Returns the timeout of a call if the pipeline does not set one
+    /// ([`Pipeline::timeout`](crate::Pipeline::timeout)). Default: 5 s.
     fn default_timeout(&self) -> Duration {
         Duration::from_secs(5)
     }
 
-    /// Whether a write goes on behind a timeout, as it does on a thread. The pipeline then keeps the timed-out future,
-    /// writes nothing else meanwhile, and books its late answer.
+    /// Returns whether a call keeps running after its timeout, as on a dedicated thread. The pipeline then keeps the
+    /// timed-out future, makes no other call meanwhile, and counts the late result.
     fn outlives_timeout(&self) -> bool {
         false
     }

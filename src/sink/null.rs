@@ -1,13 +1,13 @@
-//! A sink task: the sink that discards.
+//! A sink task: the sink that discards events.
 
 use async_trait::async_trait;
 
 use super::{Sink, SinkError};
 use crate::event::Batch;
 
-/// Takes every event and discards it.
+/// Accepts every event and discards it.
 ///
-/// Its pipeline counts the events as delivered: to measure a logger, or to switch a sink off by configuration.
+/// Its pipeline counts the events as delivered. Use it to measure a logger, or to disable a sink by configuration.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NullSink;
 

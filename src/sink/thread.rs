@@ -1,9 +1,9 @@
-//! A thread the sink owns: blocking writes, kept away from every runtime.
+//! A sink's thread: runs blocking sinks, so that they block no runtime.
 //!
 //! Invariants:
-//! * at most one job is unanswered: a call first takes the answer that a dropped call left behind;
-//! * nobody joins the thread, and it waits for nobody but the sink: a sink that blocks for ever costs one thread, never
-//!   the exit of the process.
+//! * At most one request has no answer: a call first waits for the answer that a dropped call did not take.
+//! * The thread is never joined, and it waits for the sink only: a sink that blocks forever costs one thread, but never
+//!   delays the exit of the process.
 
 use std::error::Error;
 use std::fmt;
@@ -22,7 +22,7 @@ use crate::event::Batch;
 
 /// A sink whose calls block their thread: a file, a pipe, a database driver without `async`.
 ///
-/// The same contract as [`Sink`], without `async`. [`Blocking::new`] makes a [`Sink`] of it:
+/// It has the same contract as [`Sink`], without `async`. [`Blocking::new`] makes a [`Sink`] of it:
 ///
 /// ```
 /// use std::io::Write;
@@ -45,10 +45,10 @@ use crate::event::Batch;
 /// # let _: &dyn logweir::Sink = &sink;
 /// ```
 pub trait BlockingSink: Send + 'static {
-    /// Makes the sink ready. Called once, on the thread that calls `start()`, before the sink moves to its own.
+    /// Prepares the sink. Called once, on the thread that calls `start()`, before the sink moves to its own thread.
     ///
     /// # Errors
-    /// An error ends `start()`, as with [`Sink::open`].
+    /// If it fails, `start()` fails, like with [`Sink::open`].
     fn open(&mut self) -> Result<(), SinkError> {
         Ok(())
     }
@@ -56,39 +56,39 @@ pub trait BlockingSink: Send + 'static {
     /// Delivers a batch, oldest event first. `Ok` means that every event of it is delivered.
     ///
     /// # Errors
-    /// The [`SinkError`] says what to do next, and how many events were delivered all the same.
+    /// Returns a [`SinkError`] whose kind decides what happens next, with the number of events delivered despite it.
     fn write(&mut self, batch: &Batch) -> Result<(), SinkError>;
 
-    /// Brings everything written so far as far as the sink promises (to the disk, say).
+    /// Flushes everything written so far, to disk if the sink promises that.
     ///
     /// # Errors
-    /// What kept it from getting there.
+    /// Returns the error that prevented it.
     fn flush(&mut self) -> Result<(), SinkError> {
         Ok(())
     }
 
-    /// Called once, after the last write. By default it flushes.
+    /// Closes the sink. Called once, after the last write. Default: flushes.
     ///
     /// # Errors
-    /// As [`flush`](BlockingSink::flush).
+    /// Like [`flush`](BlockingSink::flush).
     fn close(&mut self) -> Result<(), SinkError> {
         self.flush()
     }
 
-    /// Opens the destination again after something else moved it away (logrotate).
+    /// Reopens the destination after another program moved it away (logrotate).
     ///
     /// # Errors
-    /// What kept it from being opened.
+    /// Returns the error that prevented it.
     fn reopen(&mut self) -> Result<(), SinkError> {
         Ok(())
     }
 
-    /// Bytes written since the sink was made: a running total, read after each call.
+    /// Returns the bytes written since the sink was created: a running total, read after each call.
     fn written_bytes(&self) -> u64 {
         0
     }
 
-    /// Trouble that cost no event, since this was asked last; asked after each call, as [`Sink::take_error`].
+    /// Takes the background error since the last call, if any. Called after each other call, like [`Sink::take_error`].
     fn take_error(&mut self) -> Option<SinkError> {
         None
     }
@@ -97,30 +97,30 @@ pub trait BlockingSink: Send + 'static {
 /// Gives a [`BlockingSink`] a thread of its own, which makes a [`Sink`] of it.
 ///
 /// The thread starts in [`open`](Sink::open). It is detached: neither dropping the `Blocking` nor the end of the
-/// process ever waits for it, however long the sink blocks. Each call costs one hand-over to the thread and one back,
+/// process ever waits for it, however long the sink blocks. Each call costs one message to the thread and one back,
 /// whatever the size of the batch.
 ///
-/// A panic in the sink is an error of kind [`Panic`](super::SinkErrorKind::Panic), and the thread goes on. Log calls made
-/// on the thread are suppressed, so a sink whose own libraries log cannot feed itself.
+/// A panic in the sink is an error of kind [`Panic`](super::SinkErrorKind::Panic), and the thread continues. Log calls
+/// made on the thread are suppressed, so a sink whose own libraries log cannot feed itself.
 ///
-/// Dropped without [`close`](Sink::close), the sink is dropped on its thread as soon as the call it is in returns.
+/// If dropped without [`close`](Sink::close), the sink is dropped on its thread as soon as its current call returns.
 ///
 /// # Cancel safety
-/// A call whose future is dropped goes on behind it, to its end. The next call first waits for that, so order is kept
-/// and nothing is written twice; the result of the dropped call is lost. Dropped while it waits, a call never begins.
-/// [`outlives_timeout`](Sink::outlives_timeout) is true, so a pipeline does not drop a call that takes too long.
+/// A call whose future is dropped continues to its end. The next call first waits for it, so order is kept and nothing
+/// is written twice; the result of the dropped call is lost. If a call is dropped during that wait, it never begins.
+/// [`outlives_timeout`](Sink::outlives_timeout) is true, so a pipeline does not drop a call that exceeds its timeout.
 #[must_use = "a sink does nothing until a logger has it"]
 pub struct Blocking<S> {
     name: String,
     /// The sink, until it is opened.
     idle: Option<S>,
     requests: Option<Sender<Request>>,
-    /// What the last call waits for; still here at the next call if the future was dropped.
+    /// The answer the last call waits for; still present at the next call if the future was dropped.
     pending: Option<oneshot::Receiver<Result<(), SinkError>>>,
     status: Arc<SharedStatus>,
 }
 
-/// What the sink shows beside its answers. Each answer publishes it.
+/// The sink's state besides its answers, updated before each answer.
 #[derive(Default)]
 struct SharedStatus {
     written: AtomicU64,
@@ -142,21 +142,21 @@ impl SharedStatus {
 }
 
 impl<S: BlockingSink> Blocking<S> {
-    /// The sink on a thread named `logweir-sink`.
+    /// Creates a sink that runs on a thread named `logweir-sink`.
     pub fn new(sink: S) -> Self {
         let status =
             Arc::new(SharedStatus { written: AtomicU64::new(sink.written_bytes()), ..SharedStatus::default() });
         Blocking { name: "logweir-sink".to_owned(), idle: Some(sink), requests: None, pending: None, status }
     }
 
-    /// Names the thread; default `logweir-sink`. Linux shows the first 15 bytes. Zero bytes are left out.
+    /// Names the thread. Default: `logweir-sink`. Linux shows the first 15 bytes. Zero bytes are removed.
     pub fn name(mut self, name: &str) -> Self {
         // A name with a zero byte makes `spawn` panic.
         self.name = name.replace('\0', "");
         self
     }
 
-    /// The sink while it has not been opened, for builders around it.
+    /// The sink while it has not been opened, for builders that wrap it.
     pub(super) fn unopened_mut(&mut self) -> Option<&mut S> {
         self.idle.as_mut()
     }
@@ -177,7 +177,7 @@ impl<S: BlockingSink> Blocking<S> {
     }
 
     pub(super) async fn call(&mut self, command: Command) -> Result<(), SinkError> {
-        // What a dropped call left: its caller gave up the result, only the order still matters.
+        // The answer to a dropped call: its caller does not need the result, only the order still matters.
         drop(self.answer().await);
         let Some(requests) = &self.requests else { return Err(SinkError::permanent(ThreadError::NotOpen)) };
         let (answer, pending) = oneshot::channel();
@@ -304,7 +304,7 @@ pub(super) enum Command {
     Reopen,
 }
 
-/// The thread's whole life.
+/// The thread's main loop.
 fn run_thread<S: BlockingSink>(mut sink: S, requests: &Receiver<Request>, status: &SharedStatus) {
     crate::context::suppress::mark_thread();
     while let Ok(Request { command, answer }) = requests.recv() {
@@ -319,10 +319,10 @@ fn run_thread<S: BlockingSink>(mut sink: S, requests: &Receiver<Request>, status
             result
         }))
         .unwrap_or_else(|payload| Err(SinkError::panicked(payload)));
-        // Before the answer: who has it may count on the batch's memory.
+        // Before the answer: the caller may rely on the batch's memory being freed.
         drop(command);
         if answer.send(result).is_err() {
-            // The receiver lives as long as the `Blocking`: that was dropped.
+            // The receiver lives as long as the `Blocking`, which was dropped.
             return;
         }
     }

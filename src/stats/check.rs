@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{ShutdownReport, SinkStats, Stats};
 
-/// A book that does not add up: a defect of this crate.
+/// The error of counters that do not add up: a defect of this crate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImbalanceError(String);
 
@@ -21,10 +21,10 @@ fn equal(what: &str, left: u64, right: u64) -> Result<(), ImbalanceError> {
 }
 
 impl Stats {
-    /// Adds up both books.
+    /// Checks the equations of the queue and of each sink.
     ///
     /// # Errors
-    /// The first equation that does not hold.
+    /// Returns the first equation that does not hold.
     pub fn check(&self) -> Result<(), ImbalanceError> {
         equal("emitted = accepted + refused", self.emitted, self.accepted + self.refused.total())?;
         let settled = self.evicted.total() + self.dispatched + self.queued;
@@ -48,10 +48,10 @@ impl SinkStats {
 }
 
 impl ShutdownReport {
-    /// Adds up both books, in which nothing is left on its way.
+    /// Checks the equations of the queue and of each sink, and that no event is left in flight.
     ///
     /// # Errors
-    /// The first equation that does not hold.
+    /// Returns the first equation that does not hold.
     pub fn check(&self) -> Result<(), ImbalanceError> {
         equal("emitted = accepted + refused", self.emitted, self.accepted + self.refused.total())?;
         let settled = self.evicted.total() + self.dispatched + self.queued;

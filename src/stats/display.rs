@@ -1,4 +1,4 @@
-//! Anywhere (pure): reports as a person reads them.
+//! Anywhere (pure): the text form of reports.
 
 use std::fmt;
 

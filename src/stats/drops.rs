@@ -9,17 +9,17 @@ use super::labels::DropReason;
 pub struct DropCounts([u64; DropReason::ALL.len()]);
 
 impl DropCounts {
-    /// How many events were lost for this reason.
+    /// Returns how many events were lost for this reason.
     pub fn get(&self, reason: DropReason) -> u64 {
         self.0[reason as usize]
     }
 
-    /// How many events were lost for any reason.
+    /// Returns how many events were lost for any reason.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
     }
 
-    /// The reasons that lost events, with how many.
+    /// Returns the reasons that lost events, with their counts.
     pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
         DropReason::ALL.into_iter().map(|reason| (reason, self.get(reason))).filter(|(_, count)| *count > 0)
     }
@@ -28,7 +28,7 @@ impl DropCounts {
         self.0[reason as usize] += count;
     }
 
-    /// What was lost since these were `before`.
+    /// The losses since the counts were `before`.
     pub(crate) fn since(&self, before: &DropCounts) -> DropCounts {
         let mut since = *self;
         for (mine, theirs) in since.0.iter_mut().zip(before.0) {

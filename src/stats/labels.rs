@@ -1,8 +1,8 @@
-//! Anywhere (pure): the closed lists that are labels of metrics.
+//! Anywhere (pure): the closed lists of metric labels.
 
 use std::fmt;
 
-/// Why an event was lost. The list is closed: there is no other way to lose one.
+/// Why an event was lost. The list is closed: each loss has one of these reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -10,7 +10,7 @@ use std::fmt;
 pub enum DropReason {
     /// Refused: the lane was full and the policy does not evict, or the wait for room expired.
     OverflowNewest,
-    /// Evicted: the lane was full and a newer event took the place.
+    /// Evicted: the lane was full and a newer event replaced it.
     OverflowOldest,
     /// Refused or evicted: the queue's share of the memory was used up.
     Memory,
@@ -18,15 +18,15 @@ pub enum DropReason {
     Shed,
     /// Refused: the logger was shut down.
     Closed,
-    /// Refused: one of the logger's tasks is gone.
+    /// Refused: one of the logger's tasks failed.
     TaskFailed,
-    /// The sink's backlog was full and newer events took the place.
+    /// The sink's backlog was full and newer events replaced it.
     BacklogFull,
     /// The sink does not accept this event.
     Rejected,
     /// The sink is unusable.
     SinkFailed,
-    /// The sink failed as often as the pipeline tries.
+    /// The sink failed in every attempt that the pipeline makes.
     RetriesExhausted,
     /// The circuit breaker was open.
     BreakerOpen,
@@ -57,14 +57,14 @@ impl DropReason {
         DropReason::RuntimeDropped,
     ];
 
-    /// Reasons an event is refused for, before it is accepted.
+    /// Reasons for which an event is refused, before it is accepted.
     pub const REFUSED: [DropReason; 5] =
         [DropReason::OverflowNewest, DropReason::Memory, DropReason::Shed, DropReason::Closed, DropReason::TaskFailed];
 
-    /// Reasons an accepted event is evicted from the queue for.
+    /// Reasons for which an accepted event is evicted from the queue.
     pub const EVICTED: [DropReason; 2] = [DropReason::OverflowOldest, DropReason::Memory];
 
-    /// Reasons a sink's pipeline drops an event for.
+    /// Reasons for which a sink's pipeline drops an event.
     pub const PER_SINK: [DropReason; 8] = [
         DropReason::BacklogFull,
         DropReason::Rejected,
@@ -76,7 +76,7 @@ impl DropReason {
         DropReason::RuntimeDropped,
     ];
 
-    /// The snake-case name, as metric labels spell it.
+    /// Returns the name in snake case, as in metric labels.
     pub const fn as_str(self) -> &'static str {
         match self {
             DropReason::OverflowNewest => "overflow_newest",
@@ -103,12 +103,12 @@ impl fmt::Display for DropReason {
     }
 }
 
-/// What kind of trouble a sink had; the label `kind` of `logweir_sink_errors_total`.
+/// The kind of a sink's error; the label `kind` of `logweir_sink_errors_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum SinkErrorKind {
-    /// Trying again may help.
+    /// A retry may help.
     Temporary,
     /// The events are not acceptable to the sink.
     Rejected,
@@ -130,7 +130,7 @@ impl SinkErrorKind {
         SinkErrorKind::Panic,
     ];
 
-    /// The snake-case name.
+    /// Returns the name in snake case.
     pub const fn as_str(self) -> &'static str {
         ["temporary", "rejected", "permanent", "timeout", "panic"][self as usize]
     }
@@ -142,7 +142,7 @@ impl fmt::Display for SinkErrorKind {
     }
 }
 
-/// Where a circuit breaker stands.
+/// The state of a circuit breaker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -150,8 +150,8 @@ pub enum BreakerState {
     /// Every batch is written. 0 in the metrics.
     #[default]
     Closed,
-    /// One write is tried. 1 in the metrics.
+    /// One write is the probe. 1 in the metrics.
     HalfOpen,
-    /// The sink is left alone. 2 in the metrics.
+    /// The sink is paused. 2 in the metrics.
     Open,
 }

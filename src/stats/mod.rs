@@ -1,4 +1,16 @@
-//! Anywhere (pure): what was lost and why, and the snapshots of the books.
+//! Anywhere (pure): statistics and reports: snapshots of the counters, with a reason for every loss.
+
+// In: counters that `runtime` collects from `queue`, `dispatch` and `pipeline`, in one snapshot.
+// Out: `Stats` and reports for callers; label lists for `observe`, which exports the counters as metrics.
+//
+// Invariants:
+// * `Stats::check` holds for every snapshot, `ShutdownReport::check` for every report.
+// * The lists in `labels.rs` are closed: each loss has exactly one `DropReason`.
+//
+// Next: callers, and `observe/metrics.rs`.
+//
+// Add a reason for a loss, or a kind of error, in `labels.rs`; a counter in `Stats` or `SinkStats`, in `check.rs` if it
+// is part of an equation, and in `observe/metrics.rs`.
 
 mod check;
 mod display;
@@ -13,9 +25,9 @@ pub use labels::DropReason;
 pub use reports::{FlushReport, ShutdownReport, SinkFlushReport};
 pub use sink::{FallbackStats, LastError, SinkStats};
 
-/// The two books of a logger at one moment; see [`Logger::stats`](crate::Logger::stats).
+/// The counters of a logger at one moment; see [`Logger::stats`](crate::Logger::stats).
 ///
-/// Intake: `emitted = accepted + refused`, `accepted = evicted + dispatched + queued`. Each sink's book is in its
+/// Queue: `emitted = accepted + refused`, `accepted = evicted + dispatched + queued`. Each sink's counters are in its
 /// [`SinkStats`]. A snapshot is consistent: [`Stats::check`] holds at every moment.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -23,25 +35,25 @@ pub use sink::{FallbackStats, LastError, SinkStats};
 pub struct Stats {
     /// The logger's name.
     pub logger: String,
-    /// Calls that passed the filter, suppressed and sampled ones apart.
+    /// Calls that passed the filter, except suppressed and sampled ones.
     pub emitted: u64,
     /// Events that entered the queue.
     pub accepted: u64,
-    /// Events that did not.
+    /// Events that did not enter the queue, by reason.
     pub refused: DropCounts,
-    /// Events that left the queue for a newer one.
+    /// Events that were removed from the queue for a newer one.
     pub evicted: DropCounts,
-    /// Events that were handed to the sinks' pipelines.
+    /// Events that were dispatched to the sinks' pipelines.
     pub dispatched: u64,
     /// Events in the queue.
     pub queued: u64,
     /// Heap bytes of queued events and living contexts.
     pub queued_bytes: u64,
-    /// Events that had a value cut to fit the size limit.
+    /// Events with a value truncated to fit the size limit.
     pub truncated: u64,
-    /// Events that our own tasks and sinks logged, which never enter.
+    /// Events logged by the logger's own tasks and sinks, which never enter the queue.
     pub suppressed: u64,
-    /// Calls that `every:` or `at_most:` left out.
+    /// Calls skipped by `every:` or `at_most:`.
     pub sampled: u64,
     /// One for each sink, in the order they were added.
     pub sinks: Vec<SinkStats>,

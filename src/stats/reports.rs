@@ -1,10 +1,10 @@
-//! Anywhere (pure): how a flush and a shutdown ended.
+//! Anywhere (pure): the results of a flush and a shutdown.
 
 use std::time::Duration;
 
 use super::{DropCounts, LastError, SinkStats, Stats};
 
-/// How a logger ended; see [`Logger::shutdown`](crate::Logger::shutdown).
+/// The final counters of a logger; see [`Logger::shutdown`](crate::Logger::shutdown).
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -12,24 +12,24 @@ use super::{DropCounts, LastError, SinkStats, Stats};
 pub struct ShutdownReport {
     /// The logger's name.
     pub logger: String,
-    /// Calls that passed the filter, suppressed and sampled ones apart.
+    /// Calls that passed the filter, except suppressed and sampled ones.
     pub emitted: u64,
     /// Events that entered the queue.
     pub accepted: u64,
-    /// Events that did not.
+    /// Events that did not enter the queue, by reason.
     pub refused: DropCounts,
-    /// Events that left the queue for a newer one.
+    /// Events that were removed from the queue for a newer one.
     pub evicted: DropCounts,
-    /// Events that were handed to the sinks' pipelines.
+    /// Events that were dispatched to the sinks' pipelines.
     pub dispatched: u64,
-    /// 0, unless a caller's thread stood still in the middle of a send (in a debugger, say) when the books were closed:
-    /// its event, and those behind it in its lane. [`Logger::stats`](crate::Logger::stats) settles them later.
+    /// 0, unless a caller's thread was paused in the middle of a send (in a debugger, say) when the counters were
+    /// sealed: its event, and those after it in its lane. [`Logger::stats`](crate::Logger::stats) settles them later.
     pub queued: u64,
-    /// Events that had a value cut to fit the size limit.
+    /// Events with a value truncated to fit the size limit.
     pub truncated: u64,
-    /// Events that our own tasks and sinks logged, which never enter.
+    /// Events logged by the logger's own tasks and sinks, which never enter the queue.
     pub suppressed: u64,
-    /// Calls that `every:` or `at_most:` left out.
+    /// Calls skipped by `every:` or `at_most:`.
     pub sampled: u64,
     /// One for each sink, in the order they were added.
     pub sinks: Vec<SinkStats>,
@@ -37,11 +37,11 @@ pub struct ShutdownReport {
     pub failed_hooks: u64,
     /// Whether the deadline passed before everything was done.
     pub timed_out: bool,
-    /// From the first request to the end.
+    /// The time from the first request to the end.
     pub elapsed: Duration,
 }
 
-/// How far a flush came; see [`Logger::flush`](crate::Logger::flush).
+/// The result of a flush; see [`Logger::flush`](crate::Logger::flush).
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -54,11 +54,11 @@ pub struct FlushReport {
     pub queued: u64,
     /// One for each sink, in the order they were added.
     pub sinks: Vec<SinkFlushReport>,
-    /// How long it took.
+    /// The time it took.
     pub elapsed: Duration,
 }
 
-/// How far a flush came at one sink.
+/// The result of a flush at one sink.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -69,7 +69,7 @@ pub struct SinkFlushReport {
     pub flushed: bool,
     /// Events before the barrier that are still waiting or being written.
     pub pending: u64,
-    /// Why the sink's own flush failed.
+    /// The error of the sink's own flush.
     pub error: Option<LastError>,
 }
 
@@ -95,7 +95,7 @@ impl ShutdownReport {
         }
     }
 
-    /// The report of the sink of this name.
+    /// Returns the counters of the sink of this name.
     pub fn sink(&self, name: &str) -> Option<&SinkStats> {
         self.sinks.iter().find(|sink| sink.name == name)
     }

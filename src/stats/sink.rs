@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::DropCounts;
 use super::labels::{BreakerState, SinkErrorKind};
 
-/// The book of one sink: `dispatched = filtered + routed`,
+/// The counters of one sink: `dispatched = filtered + routed`,
 /// `routed = delivered + fallback + dropped + backlog + in_flight + unconfirmed`.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -13,31 +13,32 @@ use super::labels::{BreakerState, SinkErrorKind};
 pub struct SinkStats {
     /// The sink's name.
     pub name: String,
-    /// Events the pipeline's level kept out; not a loss.
+    /// Events excluded by the pipeline's filter; not a loss.
     pub filtered: u64,
     /// Events meant for this sink.
     pub routed: u64,
-    /// Events the sink said it has.
+    /// Events delivered to the sink.
     pub delivered: u64,
-    /// Events the fallback chain delivered instead.
+    /// Events delivered by the fallback chain instead.
     pub delivered_by_fallback: u64,
-    /// The links of the fallback chain, in their order; their deliveries add up to `fallback`.
+    /// The links of the fallback chain, in their order; their deliveries add up to `delivered_by_fallback`.
     pub fallbacks: Vec<FallbackStats>,
-    /// Events lost, by reason.
+    /// Events dropped, by reason.
     pub dropped: DropCounts,
-    /// Events waiting.
+    /// Events waiting in the backlog.
     pub backlog: u64,
-    /// Memory the waiting and written events pin.
+    /// Memory pinned by events waiting or being written.
     pub backlog_bytes: u64,
-    /// Events in a write that has not answered.
+    /// Events in a write that has not returned.
     pub in_flight: u64,
-    /// Events whose write was given up without an answer: delivered or not, nobody knows.
+    /// Events whose write timed out; they may or may not have been delivered.
     pub unconfirmed: u64,
-    /// Events written again, here or by a fallback, after a write that was given up: they may be there twice.
+    /// Events written again, here or by a fallback, after their write timed out: they may have been delivered twice.
     pub maybe_duplicated: u64,
-    /// Writes that were tried again.
+    /// Writes that were retried.
     pub retries: u64,
-    /// Lines the sink said it has that are no events: notices of losses and of its recovery. They are in no book.
+    /// Lines delivered to the sink that are no events: notices of losses and of its recovery. No other counter includes
+    /// them.
     pub notices: u64,
     /// Bytes written, as the sink counts them.
     pub written_bytes: u64,
@@ -47,9 +48,9 @@ pub struct SinkStats {
     pub(crate) errors_by_kind: [u64; SinkErrorKind::ALL.len()],
     /// The latest failure.
     pub last_error: Option<LastError>,
-    /// Where the circuit breaker stands.
+    /// The state of the circuit breaker.
     pub breaker: BreakerState,
-    /// How often the circuit breaker opened.
+    /// The number of times the circuit breaker opened.
     pub breaker_opened: u64,
     /// Median time of a write since the latency window was last reset; relative error 1 %.
     pub write_p50: Option<Duration>,
@@ -68,7 +69,7 @@ pub struct FallbackStats {
     pub name: String,
     /// Events it delivered instead of the sink.
     pub delivered: u64,
-    /// Notices it said it has, as [`SinkStats::notices`].
+    /// Notices it delivered, like [`SinkStats::notices`].
     pub notices: u64,
     /// Failed writes.
     pub errors: u64,
@@ -79,16 +80,16 @@ pub struct FallbackStats {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct LastError {
-    /// What kind of trouble it was.
+    /// The kind of the error.
     pub kind: SinkErrorKind,
     /// The error and its sources, joined by `": "`.
     pub message: String,
-    /// When.
+    /// The time of the failure.
     pub at: SystemTime,
 }
 
 impl SinkStats {
-    /// How many calls of the sink failed in this way.
+    /// Returns how many calls of the sink failed with this kind of error.
     pub fn errors_of(&self, kind: SinkErrorKind) -> u64 {
         self.errors_by_kind[kind as usize]
     }

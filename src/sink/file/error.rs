@@ -1,17 +1,17 @@
-//! Anywhere: why there is no file, and what went wrong beside the events' way.
+//! Anywhere (pure): errors of opening, configuring and maintaining files.
 
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// A log file could not be opened, or a folder for it not be made.
+/// The error of opening a log file, or of creating a directory for it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct OpenError {
-    /// The path as it was given; of a file that is rolled, the path of the file itself where there is one.
+    /// The path as given; for a rolled file, the path of the file itself if there is one.
     pub path: PathBuf,
-    /// What the operating system said.
+    /// The operating system's error.
     pub source: io::Error,
 }
 
@@ -27,15 +27,15 @@ impl Error for OpenError {
     }
 }
 
-/// A knob of [`Rolling`](super::Rolling) is wrong.
+/// An invalid option of [`Rolling`](super::Rolling).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RollingError {
-    /// As the method is named.
+    /// The name of the method.
     pub option: &'static str,
-    /// What it was set to.
+    /// The invalid value.
     pub value: String,
-    /// What it may be set to.
+    /// The valid values.
     pub allowed: String,
 }
 
@@ -48,33 +48,33 @@ impl fmt::Display for RollingError {
 
 impl Error for RollingError {}
 
-/// What was to be done beside writing lines, and cost none that it could not be.
+/// The error of a background task, which cost no line.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct MaintenanceError {
-    /// What was to be done.
+    /// The task.
     pub task: MaintenanceTask,
-    /// To which file, or in which folder.
+    /// Its file or directory.
     pub path: PathBuf,
-    /// What the operating system said.
+    /// The operating system's error.
     pub source: io::Error,
 }
 
-/// What is done with files beside writing lines.
+/// A background task besides writing lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MaintenanceTask {
-    /// Beginning the next file, whose time or size had come. The current one goes on.
+    /// Beginning the next file, when the current one is full or its period is over. The current one continues.
     Roll,
-    /// Going on at the sink's path, where its file no longer stood. The file goes on where it is.
+    /// Opening the sink's path again, when it no longer names the open file. The sink continues in the open file.
     Follow,
-    /// Having the sink's path show where the current file is: something else stands there, and is left alone.
+    /// Pointing the sink's path to the current file: the path exists and is not a symlink, and stays unchanged.
     Link,
-    /// Looking through the folder.
+    /// Reading the directory.
     List,
     /// Deleting an old file.
     Delete,
-    /// Compressing a rolled file, which stays as it is.
+    /// Compressing a rolled file, which stays unchanged.
     Compress,
 }
 

@@ -1,4 +1,4 @@
-//! A thread the sink owns: the files of a rolling sink, as they stand in their folder.
+//! A sink's thread: the files of a rolling sink in their directory.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -8,14 +8,14 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::names::{GZ, Names, PARTIAL, Place, State};
 use super::open::or_here;
 
-/// Where the files are, and how they are called.
+/// The directory of the files, and their name pattern.
 #[derive(Clone, Debug)]
 pub(super) struct Folder {
     path: PathBuf,
     names: Names,
 }
 
-/// A file that is there.
+/// A file in the directory.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Found {
     pub(super) place: Place,
@@ -45,7 +45,7 @@ impl Folder {
         &self.names
     }
 
-    /// The path of the file in this place.
+    /// The path of the file with this date and number, in this state.
     pub(super) fn file(&self, place: Place, state: State) -> PathBuf {
         let suffix = match state {
             State::Plain => "",
@@ -55,7 +55,7 @@ impl Folder {
         self.path.join(self.names.name(place) + suffix)
     }
 
-    /// The sink's own files, in the order they were begun; no file if the folder is not there.
+    /// Returns the sink's own files, in the order they were begun; none if the directory does not exist.
     pub(super) fn files(&self) -> io::Result<Vec<Found>> {
         let entries = match fs::read_dir(self.path()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -68,7 +68,7 @@ impl Folder {
             let Some((place, state)) = name.to_str().and_then(|name| self.names.place(name)) else { continue };
             match entry.metadata() {
                 Ok(metadata) if metadata.is_file() => files.push(Found::new(place, state, &metadata)),
-                // Somebody's folder or link of such a name is not ours.
+                // A directory or link of such a name is not ours.
                 Ok(_) => {}
                 // Deleted meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}

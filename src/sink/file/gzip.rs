@@ -1,4 +1,4 @@
-//! The upkeep's thread: a rolled file becomes a compressed one.
+//! A service thread: the maintenance thread compresses a rolled file.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Write};
@@ -10,8 +10,8 @@ use super::folder::Folder;
 use super::names::{Place, State};
 use super::open::{claim, stands_at, sync_folder};
 
-/// What the command `nice` gives if it is told nothing: a tenth of a processor that somebody else wants all of. With the
-/// lowest one files would pile up on a machine that is always busy.
+/// The default of the command `nice`: a tenth of a processor that another process uses fully. With the lowest priority,
+/// files would pile up on a machine that is always busy.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const NICE: i32 = 10;
 
@@ -26,22 +26,22 @@ pub(super) fn compress(folder: &Folder, place: Place) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
         source => source?,
     };
-    // Held to the end: it keeps others from the partial file, too.
+    // Held to the end: it also keeps other processes from the partial file.
     if !claim(&source) || !stands_at(&plain, &source) {
         return Ok(false);
     }
     if source.metadata()?.len() == 0 {
-        // Begun where a compressed file stood, and given up there: that one has all lines.
+        // Created where a compressed file existed, and abandoned: the compressed file has all lines.
         fs::remove_file(&plain)?;
         return Ok(true);
     }
     let written = write(&source, &partial).and_then(|()| fs::rename(&partial, &compressed));
     if let Err(error) = written {
-        // What is half done takes room that somebody may be short of.
+        // A partial file uses disk space that may be short.
         fs::remove_file(&partial).unwrap_or_default();
         return Err(error);
     }
-    // Its name is to be on the disk before the only other copy goes.
+    // Its name must be on the disk before the only other copy is deleted.
     sync_folder(folder.path())?;
     match fs::remove_file(&plain) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -66,14 +66,14 @@ fn write(source: &File, partial: &Path) -> io::Result<()> {
     out.set_modified(modified)
 }
 
-/// To be locked for one alone, some file systems want it to be writable (NFS).
+/// Some file systems lock a file exclusively only if it is writable (NFS).
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path).or_else(|_| File::open(path))
 }
 
-/// For nobody else until it is known who may read it.
+/// Creates a private file: its final permissions are not known yet.
 fn create(path: &Path) -> io::Result<File> {
-    // Made anew, not emptied: a link of this name would lead to somebody else's file.
+    // Created anew, not truncated: a link of this name would lead to a file that is not ours.
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -94,7 +94,7 @@ fn adopt(copy: &File, metadata: &Metadata) -> io::Result<()> {
     {
         use std::os::unix::fs::{MetadataExt, fchown};
         let own = copy.metadata()?;
-        // Only root may give a file away; whoever is not owns the file already, or may only read it.
+        // Only root may give a file away; any other user owns the file already, or may only read it.
         if (own.uid(), own.gid()) != (metadata.uid(), metadata.gid()) {
             fchown(copy, Some(metadata.uid()), Some(metadata.gid())).unwrap_or_default();
         }
@@ -102,9 +102,9 @@ fn adopt(copy: &File, metadata: &Metadata) -> io::Result<()> {
     copy.set_permissions(metadata.permissions())
 }
 
-/// From now on others that want the processor have nearly all of it.
+/// Lowers this thread's priority: from now on other threads get nearly all of the processor.
 pub(super) fn step_back() {
-    // Elsewhere than on Linux this is the priority of the whole process.
+    // Outside Linux this is the priority of the whole process.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     rustix::process::setpriority_process(None, NICE).unwrap_or_default();
 }

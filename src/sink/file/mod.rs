@@ -1,4 +1,17 @@
-//! A thread the sink owns: lines appended to a file, or to one file after another.
+//! A sink's thread: appends lines to a file, or to one file after another.
+//!
+//! In: batches and requests of `sink/thread.rs`.
+//! Out: lines in files; background errors of rolling and maintenance.
+//!
+//! Invariants:
+//! * Events are never written to a file that no path names.
+//! * An error counts exactly the events whose lines are in the file.
+//! * Deletion and compression run on a maintenance thread and never delay a write.
+//!
+//! `open.rs` opens, `target.rs` replaces the active file, `roller.rs` chooses the next one, `upkeep.rs` deletes and
+//! compresses. Add an option of rolling in `rolling.rs` and `config/rolling.rs`.
+//!
+//! Next: the file system.
 
 mod error;
 mod folder;
@@ -33,27 +46,28 @@ use crate::format::{Format, Text};
 
 /// Appends events to a file.
 ///
-/// By default it writes [`Text`] without colours, [`Durability::Buffered`]. Missing folders are created. If the file
-/// ends in the middle of a line (a crash, a disk that was full), that line is ended before the first event. A batch is
-/// one write in the usual case, at the end of the file wherever that is by then, so several processes can share the
-/// file.
+/// By default it writes [`Text`] without color, [`Durability::Buffered`]. Missing directories are created. If the file
+/// ends in the middle of a line (after a crash or a full disk), that line is ended before the first event. A batch is
+/// usually one write, at the current end of the file, so several processes can share the file.
 ///
-/// Before each batch it looks whether the file still stands at its path. After something else moved it away (logrotate) or
-/// deleted it, perhaps with its folder, it goes on in a new file at the path; `reopen` does so at once. If that fails, a
-/// file that was moved goes on where it is, and one that was deleted is a temporary error: no line is written to where
-/// nobody can find it. (What was written between the deletion and the next batch has gone with the file.) Truncating the
-/// file in place (logrotate's `copytruncate`) needs no `reopen`. Where the system has no inodes (Windows), only a file that
-/// is missing is noticed.
+/// Before each batch, the sink checks that its path still names the open file. If another program moved the file away
+/// (logrotate) or deleted it, perhaps with its directory, the sink continues in a new file at the path; `reopen` does
+/// so at once. If that fails, the sink continues in a moved file, and returns a temporary error for a deleted one:
+/// events are never written to an unlinked file. (Lines written between the deletion and the next batch are lost with
+/// the file.) Truncating the file in place (logrotate's `copytruncate`) needs no `reopen`. On systems without inodes
+/// (Windows), only a missing file is noticed.
+///
+/// [`rolling`](FileSink::rolling) begins another file by time or size, and deletes and compresses old ones.
 ///
 /// [`rolling`](FileSink::rolling) makes it begin another file by time or size, and delete and compress old ones.
 ///
 /// # Errors
-/// A file that cannot be opened at the start is a permanent error whose source is an [`OpenError`]. A full disk, an exhausted quota
-/// and other I/O errors are temporary. When the path is a FIFO whose reader left, or the file has gone from its network
-/// file server, the error is permanent, and so is every later one until `reopen`.
+/// If the file cannot be opened at the start, the error is permanent and its source is an [`OpenError`]. A full disk,
+/// an exhausted quota and other I/O errors are temporary. If the path is a FIFO whose reader has closed it, or the file
+/// was removed on its network file server, the error is permanent, and so is every later one until `reopen`.
 ///
 /// An error counts exactly the events whose lines are in the file, so a retry repeats none of them. The one exception
-/// is a failed synchronisation with [`Durability::SyncEveryBatch`].
+/// is a failed synchronization with [`Durability::SyncEveryBatch`].
 ///
 /// # Blocking
 /// The file is opened on the thread that calls `start()`; opening a FIFO waits there for a reader. All other I/O is on
@@ -76,27 +90,28 @@ pub struct FileSink {
 /// | | an event is delivered when | killed process | power cut, kernel crash |
 /// |---|---|---|---|
 /// | `Buffered` | the operating system has it | every delivered event | what the system wrote back by itself, often all but the last 30 s |
-/// | `Flushed` | the operating system has it | every delivered event | also everything before the last flush or shutdown |
-/// | `Synced` | the disk has it | every delivered event | every delivered event |
+/// | `SyncOnFlush` | the operating system has it | every delivered event | also everything before the last flush or shutdown |
+/// | `SyncEveryBatch` | the disk has it | every delivered event | every delivered event |
 ///
-/// The disk has what it reported as written (`fdatasync`); a disk that lies about its cache is beyond a logger. On
-/// Unix, `Flushed` and `Synced` also bring the names of new files and folders to the disk, where the file system can.
+/// The disk has what it reported as written (`fdatasync`); the logger cannot detect a disk that misreports its cache.
+/// On Unix, `SyncOnFlush` and `SyncEveryBatch` also write the names of new files and directories to disk, if the file
+/// system can.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Durability {
-    /// Nothing waits for the disk. Every batch is handed to the operating system before its write returns.
+    /// Does not wait for the disk. Every batch is passed to the operating system before its write returns.
     #[default]
     Buffered,
-    /// Each flush, hence also a shutdown, waits for the disk.
+    /// Waits for the disk at each flush, hence also at shutdown.
     SyncOnFlush,
-    /// Each batch waits for the disk: some milliseconds on a disk without a protected cache. If the disk does not
-    /// confirm, none of the batch counts as delivered, although its lines may be there: a retry may repeat them.
+    /// Waits for the disk after each batch: some milliseconds on a disk without a protected cache. If the disk does not
+    /// confirm, no event of the batch counts as delivered, although its lines may be there: a retry may repeat them.
     SyncEveryBatch,
 }
 
 impl FileSink {
-    /// Appends to the file at `path`, which is opened by `start()`. A relative path is relative to the process's
-    /// directory at that time, and again at each `reopen`.
+    /// Creates a sink that appends to the file at `path`, which is opened by `start()`. A relative path is relative to
+    /// the process's working directory at that time, and again at each `reopen`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let writer = FileWriter {
             path: path.into(),
@@ -109,23 +124,23 @@ impl FileSink {
         FileSink { thread: Blocking::new(writer).name("logweir-file") }
     }
 
-    /// How events become bytes; default [`Text`] without colours.
+    /// Sets how events become bytes. Default: [`Text`] without color.
     pub fn format(self, format: impl Format) -> Self {
         self.configure(|writer| writer.format = Box::new(format))
     }
 
-    /// What survives a crash; default [`Durability::Buffered`].
+    /// Sets what survives a crash. Default: [`Durability::Buffered`].
     pub fn durability(self, durability: Durability) -> Self {
         self.configure(|writer| writer.durability = durability)
     }
 
-    /// Begins another file by time or size. Default: all goes to the one file at the path.
+    /// Begins another file by time or size. Default: all events go to the one file at the path.
     pub fn rolling(self, policy: Rolling) -> Self {
         self.configure(|writer| writer.rolling = Some(policy))
     }
 
     fn configure(mut self, set: impl FnOnce(&mut FileWriter)) -> Self {
-        // A sink that was opened by hand has its writer elsewhere, and is past configuring.
+        // After the sink was opened by hand, its writer is on the thread and cannot be configured.
         if let Some(writer) = self.thread.unopened_mut() {
             set(writer);
         }
@@ -175,7 +190,7 @@ impl BlockingSink for FileWriter {
         let written = lines.write(batch, 0..batch.len(), &mut *self.format);
         let nothing = written.as_ref().is_err_and(|error| error.delivered() == 0);
         if self.durability == Durability::SyncEveryBatch && !nothing {
-            // Its error takes the place of the write's, for nothing is delivered then.
+            // Its error replaces the write's, because nothing is delivered then.
             self.sync()?;
         }
         written
@@ -183,7 +198,7 @@ impl BlockingSink for FileWriter {
 
     fn flush(&mut self) -> Result<(), SinkError> {
         let ended = self.lines.as_mut().map_or(Ok(()), LineWriter::flush);
-        // Also if a torn line cannot be ended: all that is whole is to be on the disk.
+        // Also if a torn line cannot be ended: all whole lines must be on the disk.
         let synced = match self.durability {
             Durability::Buffered => Ok(()),
             Durability::SyncOnFlush | Durability::SyncEveryBatch => self.sync(),
@@ -200,7 +215,7 @@ impl BlockingSink for FileWriter {
     }
 
     fn reopen(&mut self) -> Result<(), SinkError> {
-        // The old file first, while it is still at hand. If it cannot be brought to its end, say so, but move on: a
+        // First the old file, while it is open. If its flush fails, return the error, but continue with the new file: a
         // full disk is one reason to rotate.
         let flushed = self.flush();
         if let Some(lines) = &mut self.lines {

@@ -1,4 +1,4 @@
-//! Anywhere (pure): how the files of a rolling sink are called, and which files are its own.
+//! Anywhere (pure): the names of a rolling sink's files, and which files are its own.
 
 use std::cmp::Ordering;
 
@@ -6,12 +6,12 @@ use super::period::Unit;
 
 const DATE: &str = "{date}";
 const SEQ: &str = "{seq}";
-/// What a compressed file ends in.
+/// The suffix of a compressed file.
 pub(super) const GZ: &str = ".gz";
-/// What a compressed file ends in while it is written.
+/// The suffix of a compressed file while it is written.
 pub(super) const PARTIAL: &str = ".gz.partial";
 
-/// What follows what: the stretch of time a file was begun in, then its number in that stretch, from 1.
+/// The order of files: the period in which a file was begun, then its number in that period, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place {
     pub(super) period: u64,
@@ -19,7 +19,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Where the file goes that is begun in `period`. Not before this one, wherever the clock is by now.
+    /// The place of the next file, begun in `period`. Never before this one, whatever the clock shows.
     pub(super) fn next(self, period: u64) -> Place {
         match period.cmp(&self.period) {
             Ordering::Greater => Place { period, seq: 1 },
@@ -28,17 +28,17 @@ impl Place {
     }
 }
 
-/// In which state a file is. Of two that stand in one place the later one has all that is in the other.
+/// The state of a file. Of two files in one place, the later state has all lines of the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum State {
-    /// A compressed file that is not whole: being written, or left behind.
+    /// An incomplete compressed file: being written, or left behind.
     Partial,
     /// Lines, as they were written.
     Plain,
     Compressed,
 }
 
-/// A pattern for names with a date and a number in it.
+/// A name pattern with a date and a number.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Names {
     before: String,
@@ -58,7 +58,7 @@ impl Names {
         Names { before: format!("{stem}."), between: ".".into(), behind: extension, is_seq_first: false, unit }
     }
 
-    /// None unless it is a name, with each of the two once, that does not end as a compressed file does.
+    /// `None` unless it is a name, with each of the two once, and without the suffix of a compressed file.
     pub(super) fn parse(pattern: &str, unit: Unit) -> Option<Self> {
         let (date, seq) = (pattern.find(DATE)?, pattern.find(SEQ)?);
         let is_seq_first = seq < date;
@@ -76,11 +76,11 @@ impl Names {
         self.unit
     }
 
-    /// The name of the file at this place.
+    /// The name of the file in this place.
     pub(super) fn name(&self, place: Place) -> String {
         let Names { before, between, behind, is_seq_first, unit } = self;
         let (date, seq) = (unit.label(place.period), place.seq);
-        // Four digits at the least: most shells sort names as texts.
+        // At least four digits: most shells sort names as text.
         if *is_seq_first {
             format!("{before}{seq:04}{between}{date}{behind}")
         } else {
@@ -109,7 +109,7 @@ impl Names {
             (date, rest.strip_prefix(&*self.between)?)
         };
         let place = Place { period: self.unit.parse(date)?, seq: seq.parse().ok()? };
-        // `+1` and `00001` are numbers too, and no names that we give.
+        // `+1` and `00001` are numbers too, but no names of ours.
         (self.name(place) == name).then_some(place)
     }
 }

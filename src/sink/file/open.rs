@@ -1,4 +1,4 @@
-//! Any thread that opens files: from a path to a file that is ready for the first line.
+//! A sink's thread: opens files, from a path to a file ready for the first line. At the start, on the caller's thread.
 
 #[cfg(unix)]
 use std::fs::TryLockError;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::Durability;
 
-/// How often a lock is tried for, and what is between: 20 ms in all.
+/// Attempts to get a lock, and the pause between them: 20 ms in total.
 #[cfg(unix)]
 const CLAIMS: u32 = 20;
 #[cfg(unix)]
@@ -22,7 +22,7 @@ const CLAIM_PAUSE: Duration = Duration::from_millis(1);
 pub(super) struct Opened {
     pub(super) path: PathBuf,
     pub(super) file: File,
-    /// A device or a FIFO has no end to look at, no disk to wait for and no place to lose: it has none.
+    /// None for a device or a FIFO: it has no end to read, no disk to wait for and no path to lose.
     pub(super) identity: Option<Identity>,
     pub(super) bytes: u64,
     /// Whether its last byte is not the end of a line.
@@ -30,12 +30,13 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Opens the file for appending; makes it, and its folders, where it is missing.
+    /// Opens the file for appending; creates it, and its directories, if missing.
     pub(super) fn at(path: &Path, durability: Durability) -> io::Result<Self> {
         Opened::with(OpenOptions::new().append(true).create(true), path, durability)
     }
 
-    /// As [`at`](Opened::at), to be [shared](share): of a file that cannot be read the lock may not be had (NFS).
+    /// Like [`at`](Opened::at), for a file to be [shared](share): a file that cannot be read may not be lockable
+    /// (NFS).
     pub(super) fn to_share(path: &Path, durability: Durability) -> io::Result<Self> {
         Opened::with(OpenOptions::new().read(cfg!(unix)).append(true).create(true), path, durability)
     }
@@ -49,7 +50,7 @@ impl Opened {
         let regular = metadata.is_file();
         let torn = regular && ends_torn(path)?;
         if regular && durability != Durability::Buffered {
-            // The file's name stands in its folder, the name of each new folder in the one above.
+            // The file's name is in its directory, the name of each new directory in the one above.
             folder.ancestors().take(created + 1).try_for_each(|folder| sync_folder(or_here(folder)))?;
         }
         let identity = regular.then(|| Identity::of(&metadata));
@@ -57,7 +58,7 @@ impl Opened {
     }
 }
 
-/// Tells a file from another one that stands at the same path.
+/// Distinguishes a file from another one at the same path.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Identity {
     #[cfg(unix)]
@@ -73,23 +74,25 @@ impl Identity {
         Identity { device: metadata.dev(), inode: metadata.ino() }
     }
 
-    /// Elsewhere a file that is there is taken to be the one.
+    /// On other systems, any file at the path is assumed to be the one.
     #[cfg(not(unix))]
     pub(super) fn of(_: &Metadata) -> Self {
         Identity {}
     }
 }
 
-/// Lets everybody know that the file is written to, for as long as the handle is open. False: somebody has it for himself.
-/// Where the file system has no locks, there is nobody to tell.
+/// Takes a shared lock, which marks the file as being written, for as long as the handle is open. False: another
+/// process has it locked exclusively. True if the file system has no locks.
 #[cfg(unix)]
 pub(super) fn share(file: &File) -> bool {
     !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
 
-/// Takes the file for this handle alone, for as long as that is open. False: somebody writes to it, or has it for himself.
+/// Takes an exclusive lock, for as long as the handle is open. False: another process writes to the file, or has it
+/// locked.
 ///
-/// A child process that is just being made has all our locks, until it is a program of its own. That is waited for.
+/// A child process that is just being forked has all our locks until it executes its program. The attempts wait for
+/// that.
 #[cfg(unix)]
 pub(super) fn claim(file: &File) -> bool {
     for _ in 0..CLAIMS {
@@ -101,7 +104,7 @@ pub(super) fn claim(file: &File) -> bool {
     false
 }
 
-/// On Windows a lock that is shared keeps everybody from writing, its owner included.
+/// On Windows a shared lock prevents every process from writing, its owner included.
 #[cfg(not(unix))]
 pub(super) fn share(_: &File) -> bool {
     true
@@ -112,14 +115,14 @@ pub(super) fn claim(_: &File) -> bool {
     true
 }
 
-/// Whether the file stands at this path, and not a link to it.
+/// Whether the path names this file, and not a link to it.
 pub(super) fn stands_at(path: &Path, file: &File) -> bool {
     let own = file.metadata().map(|metadata| Identity::of(&metadata));
     let there = fs::symlink_metadata(path).map(|metadata| metadata.is_file().then(|| Identity::of(&metadata)));
     matches!((own, there), (Ok(own), Ok(Some(there))) if own == there)
 }
 
-/// Whether the file can still be found by some name: what is written to it is not lost.
+/// Whether the file still has a name: what is written to it is not lost.
 #[cfg(unix)]
 pub(super) fn has_a_name(file: &File, _: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -135,16 +138,16 @@ pub(super) fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
 }
 
-/// The folder of a path that names none.
+/// The directory of a path that names none.
 pub(super) fn or_here(folder: &Path) -> &Path {
     if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
 }
 
-/// Whether there is a last byte, and it is no newline. It takes a handle of its own: the one for appending must not be
-/// able to read, or a FIFO would have a reader (us) for ever.
+/// Whether there is a last byte that is no newline. It opens a handle of its own: the one for appending must not be
+/// readable, or a FIFO would always have a reader (this process).
 fn ends_torn(path: &Path) -> io::Result<bool> {
     let mut file = match File::open(path) {
-        // We may append to it, but not look: take it to be whole.
+        // The file may be appended to, but not read: assume it is whole.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
         opened => opened?,
     };
@@ -153,14 +156,14 @@ fn ends_torn(path: &Path) -> io::Result<bool> {
     }
     file.seek(SeekFrom::End(-1))?;
     let mut last = [0];
-    // Nothing to read: someone has emptied the file in between.
+    // Nothing to read: another process has truncated the file in between.
     Ok(file.read(&mut last)? == 1 && last != *b"\n")
 }
 
 #[cfg(unix)]
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     match File::open(folder).and_then(|folder| folder.sync_all()) {
-        // We may not read the folder, or its file system cannot do this.
+        // The directory is not readable, or its file system does not support this.
         Err(error)
             if matches!(
                 error.kind(),

@@ -1,10 +1,10 @@
-//! Anywhere (pure): stretches of UTC time, by which rolled files are named.
+//! Anywhere (pure): periods of UTC time, after which rolled files are named.
 
 use std::time::Duration;
 
 use crate::time::calendar::{DAYS_BEFORE_EPOCH, civil, days};
 
-/// How long a stretch is.
+/// The length of a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
     Minute,
@@ -21,17 +21,17 @@ impl Unit {
         }
     }
 
-    /// The stretch that this time is in, counted from the Unix epoch.
+    /// The period that contains this time, counted from the Unix epoch.
     pub(super) fn of(self, nanos: u64) -> u64 {
         nanos / 1_000_000_000 / self.seconds()
     }
 
-    /// When a stretch is over, since the Unix epoch.
+    /// The end of a period, since the Unix epoch.
     pub(super) fn end(self, period: u64) -> Duration {
         Duration::from_secs((period + 1).saturating_mul(self.seconds()))
     }
 
-    /// How long a label is.
+    /// The length of a label.
     pub(super) fn label_len(self) -> usize {
         match self {
             Unit::Minute => "2026-11-24T21-19".len(),
@@ -40,7 +40,8 @@ impl Unit {
         }
     }
 
-    /// What a stretch is called: ISO 8601 down to what it is long, but with `-` for `:`, which not every file system takes.
+    /// The name of a period: ISO 8601 down to the period's unit, but with `-` for `:`, which not every file system
+    /// accepts.
     pub(super) fn label(self, period: u64) -> String {
         let seconds = period.saturating_mul(self.seconds());
         let (year, month, day) = civil(seconds / 86_400 + DAYS_BEFORE_EPOCH);
@@ -52,7 +53,7 @@ impl Unit {
         }
     }
 
-    /// The stretch of this label, if it is one.
+    /// The period of this label, if it is one.
     pub(super) fn parse(self, label: &str) -> Option<u64> {
         let number = |range: std::ops::Range<usize>| {
             let digits = label.get(range)?;
@@ -64,7 +65,7 @@ impl Unit {
             Unit::Hour => since * 24 + number(11..13)?,
             Unit::Minute => since * 1440 + number(11..13)? * 60 + number(14..16)?,
         };
-        // What is between the digits, the range of hours and minutes, and the length.
+        // Checks the separators, the range of hours and minutes, and the length.
         (self.label(period) == label).then_some(period)
     }
 }

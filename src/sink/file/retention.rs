@@ -1,18 +1,18 @@
-//! Anywhere (pure): how many rolled files stay.
+//! Anywhere (pure): how many rolled files are kept.
 
 use std::time::Duration;
 
 use super::names::Place;
 use super::period::Unit;
 
-/// What is kept of the files of a rolling sink. None: all.
+/// Which files of a rolling sink are kept. None: all.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Retention {
-    /// The most files, the current one included.
+    /// The maximum number of files, including the current one.
     pub(super) files: Option<usize>,
-    /// How long after its last line a file goes.
+    /// How long after its last line a file is kept.
     pub(super) age: Option<Duration>,
-    /// The most bytes, the room of the current file included.
+    /// The maximum number of bytes, including the room of the current file.
     pub(super) bytes: Option<u64>,
 }
 
@@ -25,7 +25,7 @@ pub(super) struct Rolled {
     pub(super) modified: Duration,
 }
 
-/// What the decision depends on beside the files.
+/// The inputs of the decision besides the files.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Now {
     /// Since the Unix epoch.
@@ -34,7 +34,7 @@ pub(super) struct Now {
     /// Whether a file ends with its period, as the current one will.
     pub(super) is_by_time: bool,
     pub(super) current: Place,
-    /// What the current file has or may come to.
+    /// The current file's size, or the size it may reach.
     pub(super) current_bytes: u64,
 }
 
@@ -43,7 +43,7 @@ impl Retention {
         *self != Retention::default()
     }
 
-    /// How many of these, which are in their order, go: the first ones.
+    /// How many of these files, which are in order, expire: the first ones.
     pub(super) fn doomed(&self, rolled: &[Rolled], now: &Now) -> usize {
         let by_count = self.files.map_or(0, |most| (rolled.len() + 1).saturating_sub(most));
         let by_bytes = self.bytes.map_or(0, |most| {
@@ -64,13 +64,13 @@ impl Retention {
 }
 
 impl Now {
-    /// When the last line of a file may have come.
+    /// When the last line of a file may have been written.
     fn ended(&self, rolled: &[Rolled], index: usize) -> Duration {
         let Rolled { place: own, modified, .. } = rolled[index];
-        // A file that is rolled by its size alone goes on until the next one was begun.
+        // A file that is rolled by size alone continues until the next one was begun.
         let until = if self.is_by_time { own } else { rolled.get(index + 1).map_or(self.current, |next| next.place) };
         let end = self.unit.end(until.period);
-        // A period that has not begun is of a clock that was ahead, and says nothing of the time.
+        // A period in the future comes from a clock that was ahead, and does not tell the time.
         if end.saturating_sub(self.time) > self.unit.end(0) { modified } else { end }
     }
 }
@@ -114,7 +114,7 @@ mod tests {
         for (most, doomed) in [(0, 5), (9, 5), (19, 5), (20, 4), (29, 4), (59, 1), (60, 0), (u64::MAX, 0)] {
             assert_eq!(keep(most).doomed(&files(0..5), &on(5)), doomed, "keep {most}");
         }
-        // What is older than one that does not fit goes, too: what stays has no gap.
+        // Files older than one that does not fit are deleted too: the kept files have no gap.
         let mut uneven = files(0..3);
         uneven[1].bytes = 1000;
         assert_eq!(keep(100).doomed(&uneven, &on(5)), 2);

@@ -1,9 +1,10 @@
-//! The sink's thread: which of the files of a rolling sink is written to, and when the next one is begun.
+//! A sink's thread: which file of a rolling sink is written to, and when the next one is begun.
 //!
 //! Invariants:
-//! * places only rise, and one that was compressed is never taken again;
-//! * the current file carries a shared lock, by which everybody knows that it is written to;
-//! * `seen` is the period in which the current file was begun or, if the clock was set back since, the one it was set to.
+//! * Places only increase, and a compressed one is never taken again.
+//! * The current file has a shared lock, which marks it as being written.
+//! * `seen` is the period in which the current file was begun or, if the clock was set back since, the one it was set
+//!   to.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -17,20 +18,20 @@ use super::open::{Opened, claim, share, stands_at};
 use super::rolling::Rolling;
 use super::upkeep::{Current, Trouble, Upkeep};
 
-/// How often another process may be faster before it is an error.
+/// How often other processes may take the tried file before it is an error.
 const TRIES: usize = 64;
 
 pub(super) struct Roller {
     policy: Rolling,
     folder: Folder,
-    /// The path as it was given, which shows where the current file is.
+    /// The path as given, a symlink to the current file.
     link: PathBuf,
     durability: Durability,
     place: Option<Place>,
     seen: u64,
     upkeep: Upkeep,
     trouble: Trouble,
-    /// That the path is no link was said.
+    /// Whether the error that the path is no symlink was reported.
     is_link_said: bool,
 }
 
@@ -47,27 +48,27 @@ impl Roller {
         Ok(Roller { policy, folder, link, durability, place: None, seen: 0, upkeep, trouble, is_link_said: false })
     }
 
-    /// The period that it is by the clock.
+    /// The current period by the clock.
     pub(super) fn now(&self) -> u64 {
         self.folder.names().unit().of(self.policy.clock.now())
     }
 
-    /// Whether the next line, of so many bytes, belongs into another file than the current one, of so many.
+    /// Whether the next line, of `line` bytes, needs another file than the current one, of `bytes` bytes.
     pub(super) fn is_due(&mut self, now: u64, bytes: u64, line: u64) -> bool {
-        // Time that is lived through twice is not waited for.
+        // After the clock was set back, the repeated time must not delay the next file.
         self.seen = self.seen.min(now);
         let is_over = self.policy.every.is_some() && now > self.seen;
         let is_full = bytes > 0 && self.policy.max_bytes.is_some_and(|most| bytes.saturating_add(line) > most);
         is_over || is_full
     }
 
-    /// How many of the lines that end at these offsets from `start` fit behind so many bytes; one at the least.
+    /// How many of the lines that end at these offsets from `start` fit after `bytes` bytes; at least one.
     pub(super) fn room(&self, bytes: u64, start: usize, ends: &[usize]) -> usize {
         let fits = |most: u64| ends.partition_point(|end| bytes + (end - start) as u64 <= most);
         self.policy.max_bytes.map_or(ends.len(), fits).max(1)
     }
 
-    /// Opens the newest file if it may go on, or else the next one. With `beyond`, one that comes after the current file.
+    /// Opens the newest file if it may be continued, or else the next one. With `beyond`, one after the current file.
     pub(super) fn open(&mut self, now: u64, beyond: bool) -> Result<Opened, OpenError> {
         let mut passed = self.place.filter(|_| beyond);
         for _ in 0..TRIES {
@@ -86,10 +87,10 @@ impl Roller {
         Err(OpenError { path: self.folder.path().to_owned(), source })
     }
 
-    /// The current file is full, or its time is over: opens the one behind it.
+    /// Opens the next file, when the current one is full or its period is over.
     pub(super) fn roll(&mut self, now: u64) -> Result<Opened, OpenError> {
         let Some(place) = self.place.map(|place| place.next(now)) else { return self.open(now, true) };
-        // The usual case, without a look through the folder: nobody else was there before.
+        // The usual case needs no scan of the directory: no other process was there before.
         let path = self.folder.file(place, State::Plain);
         match File::create_new(&path) {
             Ok(_) => {}
@@ -105,17 +106,18 @@ impl Roller {
         }
     }
 
-    /// The file that was written to before: it goes if nothing was.
+    /// Deletes the previous file if it is empty.
     pub(super) fn leave(&self, path: &Path, file: &File) {
         let is_empty = || file.metadata().is_ok_and(|metadata| metadata.len() == 0);
-        // Claimed, nobody else has it, nor gets it any more: who opens it finds the lock, and then that it has gone.
+        // With an exclusive lock, no other process has the file or gets it anymore: one that opens it finds the lock,
+        // and then that it was deleted.
         if is_empty() && claim(file) && is_empty() {
-            // It is only less tidy if that fails.
+            // If that fails, only an empty file is left.
             fs::remove_file(path).unwrap_or_default();
         }
     }
 
-    /// Has the path show where the current file is, if that is known.
+    /// Points the path to the current file, if there is one.
     pub(super) fn point(&mut self) {
         let Some(place) = self.place else { return };
         match point(&self.link, &self.folder, place) {
@@ -129,7 +131,7 @@ impl Roller {
         }
     }
 
-    /// Waits for what is to be done with the others, as long as the policy says.
+    /// Waits for pending maintenance, as long as the policy allows.
     pub(super) fn close(&self) {
         if !self.policy.close_timeout.is_zero() {
             self.upkeep.wait(self.policy.close_timeout);
@@ -156,38 +158,39 @@ impl Roller {
 
     fn has_time(&self, newest: &Found, now: u64) -> bool {
         let unit = self.folder.names().unit();
-        // Ahead of the clock, it was begun before that was set back. Its date says nothing, so its last change must.
+        // Dated ahead of the clock, it was begun before the clock was set back. The date is useless then, so the last
+        // change decides.
         let is_ahead = newest.place.period > now;
         let period = if is_ahead { unit.of(newest.modified.as_nanos() as u64) } else { newest.place.period };
         self.policy.every.is_none() || period == now
     }
 
-    /// Opens the file and lets everybody know that it is written to. None if it is somebody else's.
+    /// Opens the file and marks it as being written. `None`: another process has it.
     fn take(&self, place: Place) -> Result<Option<Opened>, OpenError> {
         let path = self.folder.file(place, State::Plain);
-        // What is no file does not become one of ours by its name; a folder in its place is an error.
+        // A path that is no file does not become ours by its name; a directory there is an error.
         if fs::symlink_metadata(&path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
             return Ok(None);
         }
         let opened =
             Opened::to_share(&path, self.durability).map_err(|source| OpenError { path: path.clone(), source })?;
-        // Somebody compresses it, or just has.
+        // Another process compresses it, or just has.
         if !share(&opened.file) || !stands_at(&path, &opened.file) {
             return Ok(None);
         }
-        // Another process was here, whose lines would be overwritten by this file's: it is passed by, and what was made here
-        // is deleted with the next look at all of them.
+        // Another process compressed the file of this name, whose lines this file would overwrite: it is skipped, and
+        // the empty file created here is deleted by the next maintenance run.
         let is_over = self.folder.file(place, State::Compressed).exists();
         Ok((!is_over).then_some(opened))
     }
 
-    /// Of a file that is not gone on with: the first line of the next one is not to look like the rest of its last.
+    /// Ends a torn line in a file that is not continued: the next file's first line must not look like the rest of it.
     fn end_torn_line(&self, newest: Found) {
         if newest.state == State::Plain
             && let Ok(Some(opened)) = self.take(newest.place)
             && opened.torn
         {
-            // If that fails, it is as torn as before.
+            // If that fails, the line stays torn.
             (&opened.file).write_all(b"\n").unwrap_or_default();
         }
     }
@@ -200,13 +203,13 @@ impl Roller {
     }
 }
 
-/// Only a link of ours is replaced, and nothing depends on it.
+/// Replaces a symlink of ours only; nothing depends on it.
 #[cfg(unix)]
 fn point(link: &Path, folder: &Folder, place: Place) -> io::Result<()> {
     use std::os::unix::fs::symlink;
 
     let is_ours = match fs::symlink_metadata(link) {
-        // A name of ours is no path: one that leads elsewhere is not a link that was made here.
+        // A link to a name of ours was made here; one to another path was not.
         Ok(metadata) if metadata.is_symlink() => {
             fs::read_link(link).is_ok_and(|to| to.to_str().is_some_and(|name| folder.names().place(name).is_some()))
         }
@@ -216,14 +219,14 @@ fn point(link: &Path, folder: &Folder, place: Place) -> io::Result<()> {
     if !is_ours {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else stands there, which is left alone"));
     }
-    // Made beside it and moved over it: whoever opens the path finds the one or the other.
+    // Created under another name and renamed over it: a process that opens the path finds the old or the new one.
     let new = link.with_file_name(format!(".{}.{}", folder.names().name(place), std::process::id()));
     let pointed = symlink(folder.names().name(place), &new).and_then(|()| fs::rename(&new, link));
     match pointed {
         Ok(()) => Ok(()),
         Err(error) => {
             fs::remove_file(&new).unwrap_or_default();
-            // Of that name was somebody's who does the same, or one left behind: the next file has another one.
+            // Another process is doing the same, or left its link behind: the next file has another name.
             if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
         }
     }

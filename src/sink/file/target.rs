@@ -1,4 +1,4 @@
-//! The sink's thread: the file that is written to now, and how the next one takes its place.
+//! A sink's thread: the active file, and how the next one replaces it.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ use super::upkeep::Trouble;
 use crate::sink::lines::{Allowance, LineTarget};
 
 pub(super) struct Target {
-    /// Where the file was opened.
+    /// The path at which the file was opened.
     path: PathBuf,
     file: File,
     identity: Option<Identity>,
@@ -20,9 +20,9 @@ pub(super) struct Target {
     durability: Durability,
     roller: Option<Roller>,
     trouble: Trouble,
-    /// What could not be done, was said, and still cannot.
+    /// The errors that were reported and persist.
     said: Said,
-    /// A file that was left did not get to the disk.
+    /// The error of syncing a previous file to disk.
     unsynced: Option<io::Error>,
 }
 
@@ -33,7 +33,7 @@ struct Said {
 }
 
 impl Target {
-    /// Opens the file; says whether it ends in the middle of a line.
+    /// Opens the file; returns whether it ends in the middle of a line.
     pub(super) fn open(
         path: &Path,
         durability: Durability,
@@ -48,10 +48,10 @@ impl Target {
         Ok((Target { path, file, identity, bytes, durability, roller, trouble, said, unsynced }, torn))
     }
 
-    /// Looks whether the file still stands where it was opened, and if not opens it again; before each batch. Of another
-    /// file, says whether it ends in the middle of a line.
+    /// Checks before each batch whether the path still names the open file, and reopens it if not. For another file,
+    /// returns whether it ends in the middle of a line.
     ///
-    /// A file that was moved away is gone on with if there is no other; one that was deleted is not.
+    /// If there is no other file, a moved file is continued; a deleted one is not.
     pub(super) fn look(&mut self) -> Result<Option<bool>, OpenError> {
         if self.is_in_place() {
             self.said.follow = false;
@@ -63,7 +63,7 @@ impl Target {
         }
     }
 
-    /// Opens the path anew. A file that is rolled and stands in its place goes on, unless it is of no use any more.
+    /// Opens the path anew. A rolled file that is still in place continues, unless it is broken.
     pub(super) fn reopen(&mut self, is_gone: bool) -> Result<Option<bool>, OpenError> {
         if let Some(roller) = &mut self.roller {
             roller.point();
@@ -74,7 +74,7 @@ impl Target {
         self.open_again().map(Some)
     }
 
-    /// Waits until the disk has it.
+    /// Waits until the disk has the file.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         if let Some(error) = self.unsynced.take() {
             return Err(error);
@@ -92,7 +92,7 @@ impl Target {
         let Some(own) = self.identity else { return true };
         match fs::metadata(&self.path) {
             Ok(metadata) if Identity::of(&metadata) == own => {
-                // Others may write to it too.
+                // Other processes may write to it too.
                 self.bytes = metadata.len();
                 true
             }
@@ -109,12 +109,12 @@ impl Target {
         Ok(self.replace(opened).0)
     }
 
-    /// Goes on in another file; returns whether that is torn, and the file before.
+    /// Continues in another file; returns whether that is torn, and the previous file.
     fn replace(&mut self, opened: Opened) -> (bool, PathBuf, File) {
         if self.durability != Durability::Buffered
             && let Err(error) = self.sync()
         {
-            // The next look at the disk says so, whichever file it is at: this one's lines were among those.
+            // The next sync returns it, whichever file it is for: this file's lines were among those.
             self.unsynced = Some(error);
         }
         let Opened { path, file, identity, bytes, torn } = opened;
@@ -124,7 +124,7 @@ impl Target {
         (torn, std::mem::replace(&mut self.path, path), std::mem::replace(&mut self.file, file))
     }
 
-    /// Rolls the file if that is due for a line of so many bytes. Of another file, says whether it is torn.
+    /// Rolls the file if a line of this many bytes requires it. For another file, returns whether it is torn.
     fn roll(&mut self, line: u64) -> Result<Option<bool>, OpenError> {
         let Some(roller) = &mut self.roller else { return Ok(None) };
         let now = roller.now();
@@ -143,7 +143,8 @@ impl Target {
         }
     }
 
-    /// There is no other file. This one will do if it can be found; that is said once, though tried with every batch.
+    /// Keeps the current file, as there is no other, if it still has a name. Reports that once, although each batch
+    /// tries again.
     fn go_on(&mut self, task: MaintenanceTask, error: OpenError) -> Result<Option<bool>, OpenError> {
         if !has_a_name(&self.file, &self.path) {
             return Err(error);
@@ -172,14 +173,15 @@ impl LineTarget for Target {
     fn prepare(&mut self, start: usize, ends: &[usize]) -> io::Result<Allowance> {
         let line = ends.first().map_or(0, |close| (close - start) as u64);
         let mut changed = None;
-        // What another process has begun may be as good as full. A torn line is record_shutdown by whoever asks, before the next.
+        // A file that another process began may be full already. A torn line is ended by the caller, before the next
+        // line.
         while changed != Some(true)
             && let Some(torn) = self.roll(line).map_err(io::Error::other)?
         {
             changed = Some(torn);
         }
         let bytes = self.bytes + u64::from(changed == Some(true));
-        // While no other file can be had, all goes to this one: line by line, each would be a try.
+        // While no other file can be opened, all lines go to this one: line by line, each would be an attempt.
         let roller = self.roller.as_ref().filter(|_| !self.said.roll);
         let lines = roller.map_or(ends.len(), |roller| roller.room(bytes, start, ends));
         Ok(Allowance { lines, changed })

@@ -1,6 +1,6 @@
-//! A thread of its own: what becomes of files that are no longer written to. Old ones are deleted, the others compressed.
+//! A service thread: deletes old files that are no longer written to, and compresses the others.
 //!
-//! It looks at what there is each time, and remembers nothing: what an earlier run has left is no special case.
+//! Each run reads the directory and keeps no state: files of an earlier run are no special case.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -20,18 +20,18 @@ use super::rolling::Rolling;
 use crate::context::suppress;
 use crate::sink::SinkError;
 
-/// How often it looks by itself, if time alone may make something to do.
+/// How often it runs by itself, if time alone may require it.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// The file that is written to.
+/// The active file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Current {
     pub(super) place: Place,
-    /// What it has, or may come to.
+    /// Its size, or the size it may reach.
     pub(super) bytes: u64,
 }
 
-/// What the sink is to report and cost no event: the newest, if there is more.
+/// The background error that the sink is to report: the newest, if there are several.
 #[derive(Clone, Default)]
 pub(super) struct Trouble(Arc<Mutex<Option<SinkError>>>);
 
@@ -48,15 +48,15 @@ impl Trouble {
 
 enum Wake {
     Look,
-    /// As `Look`; answered when nothing is left to do.
+    /// Like `Look`; answered when nothing is left to do.
     Finish(Sender<()>),
 }
 
-/// The sink's end of the thread. When it is dropped the thread ends, once nothing is left to do; the end of the process does
-/// not wait for it.
+/// The sink's end of the maintenance thread. When it is dropped, the thread ends once nothing is left to do; the exit
+/// of the process does not wait for it.
 pub(super) struct Upkeep {
     current: Arc<Mutex<Option<Current>>>,
-    /// None: there is nothing it could have to do.
+    /// None: the policy needs no maintenance.
     wakes: Option<Sender<Wake>>,
 }
 
@@ -77,23 +77,23 @@ impl Upkeep {
         Ok(Upkeep { current, wakes: Some(wakes) })
     }
 
-    /// Another file is the current one.
+    /// Records that another file is the active one.
     pub(super) fn look(&self, current: Current) {
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(current);
         self.wake(Wake::Look);
     }
 
-    /// Waits until there is nothing left to do, or this time is over.
+    /// Waits until nothing is left to do, or this time is over.
     pub(super) fn wait(&self, time: Duration) {
         let (done, end) = mpsc::channel();
         self.wake(Wake::Finish(done));
-        // Neither of the ways in which it can end says more than that it has.
+        // Either way of ending only means that the wait is over.
         end.recv_timeout(time).unwrap_or_default();
     }
 
     fn wake(&self, wake: Wake) {
         if let Some(wakes) = &self.wakes {
-            // A thread that panicked does nothing more, and files stay as they are.
+            // If the thread panicked, files stay unchanged.
             wakes.send(wake).unwrap_or_default();
         }
     }
@@ -128,15 +128,15 @@ impl Keeper {
             is_behind = !self.tidy();
             for wake in wakes {
                 if let Wake::Finish(done) = wake {
-                    // Who asked may have stopped waiting.
+                    // The sink may have stopped waiting.
                     done.send(()).unwrap_or_default();
                 }
             }
         }
     }
 
-    /// Deletes what is old, then compresses the oldest file that is not, and so on until nothing is left that it can do;
-    /// returns whether nothing is left at all.
+    /// Deletes expired files, then compresses the oldest file that is not compressed, and so on until it can do no
+    /// more; returns whether nothing is left at all.
     fn tidy(&self) -> bool {
         let mut passed = HashSet::new();
         loop {
@@ -156,10 +156,10 @@ impl Keeper {
         }
     }
 
-    /// Deletes what is not to be kept; returns the rest.
+    /// Deletes expired files; returns the rest.
     fn delete(&self, files: &[Found], current: Current, passed: &mut HashSet<Place>) -> Vec<Found> {
         let places = files.chunk_by(|a, b| a.place == b.place);
-        // Only half a compressed file is there: what it was made from has gone.
+        // Only a partial compressed file exists: its source was deleted.
         let is_left_behind = |states: &&[Found]| states.iter().all(|found| found.state == State::Partial);
         let (left_behind, whole): (Vec<_>, Vec<_>) = places.partition(is_left_behind);
         let bytes = |states: &[Found]| states.iter().map(|found| found.bytes).sum();
@@ -183,9 +183,9 @@ impl Keeper {
         kept.concat()
     }
 
-    /// Deletes what stands in a place; returns whether nothing does any more.
+    /// Deletes all files in a place; returns whether none is left.
     fn delete_all(&self, states: &[Found]) -> bool {
-        // The plain file before the partial one: whoever compresses the one is writing the other.
+        // The plain file before the partial one: the process that compresses the first is writing the second.
         states.iter().rev().all(|found| {
             let path = self.folder.file(found.place, found.state);
             remove(&path).unwrap_or_else(|error| {
@@ -202,13 +202,13 @@ impl Keeper {
         let Some(next) = kept.iter().filter(|_| self.policy.is_compressing()).find(is_next) else { return false };
         match super::gzip::compress(&self.folder, next.place) {
             Ok(true) => true,
-            // Another process writes to it still.
+            // Another process still writes to it.
             Ok(false) => passed.insert(next.place),
             Err(error) => {
                 passed.insert(next.place);
                 let is_full = error.kind() == io::ErrorKind::StorageFull;
                 self.say(MaintenanceTask::Compress, self.folder.file(next.place, State::Plain), error);
-                // None of the others has more room.
+                // The other files have no more room.
                 !is_full
             }
         }
@@ -224,10 +224,10 @@ impl Keeper {
     }
 }
 
-/// Deletes a file, unless somebody writes to it.
+/// Deletes a file, unless another process writes to it.
 fn remove(path: &Path) -> io::Result<bool> {
     let gone = |error: io::Error| if error.kind() == io::ErrorKind::NotFound { Ok(true) } else { Err(error) };
-    // Claimed until it has gone: who opens it meanwhile finds out.
+    // Locked exclusively until it is deleted: a process that opens it meanwhile notices.
     let file = File::open(path);
     if file.as_ref().is_ok_and(|file| !claim(file)) {
         return Ok(false);

@@ -1,4 +1,4 @@
-//! Anywhere (pure): an event as a test looks at it.
+//! Anywhere (pure): an event as a test examines it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,67 +14,67 @@ pub struct CapturedEvent {
 }
 
 impl CapturedEvent {
-    /// How important it is.
+    /// Returns the event's importance.
     pub fn level(&self) -> Level {
         self.event.level()
     }
 
-    /// What filters go by: the module's path, unless the call gave another.
+    /// Returns the target that filters use: the module's path, unless the call sets another.
     pub fn target(&self) -> &str {
         self.event.target()
     }
 
-    /// The module's path.
+    /// Returns the module's path.
     pub fn module(&self) -> Option<&str> {
         self.event.module()
     }
 
-    /// The source file.
+    /// Returns the source file.
     pub fn file(&self) -> Option<&str> {
         self.event.file()
     }
 
-    /// The line in the source file.
+    /// Returns the line in the source file.
     pub fn line(&self) -> Option<u32> {
         self.event.line()
     }
 
-    /// The message template, as written in the call; none for an [`Event::new`].
+    /// Returns the message template, as written in the call; `None` for an [`Event::new`].
     pub fn template(&self) -> Option<&'static str> {
         self.event.template()
     }
 
-    /// The message: the template with its holes filled.
+    /// Returns the message: the template with its placeholders filled.
     pub fn message(&self) -> String {
         self.event.message().to_string()
     }
 
-    /// The value of the field of this name: the event's own, else its context's, else the logger's enrichment.
+    /// Returns the value of the field of this name: the event's own, else its context's, else the logger's enrichment.
     pub fn field(&self, name: &str) -> Option<Value<'_>> {
         self.record().field(name)
     }
 
-    /// Every field once, in the order of [`field`](CapturedEvent::field)'s search.
+    /// Returns every field once, in the search order of [`field`](CapturedEvent::field).
     pub fn fields(&self) -> Fields<'_> {
         self.record().fields()
     }
 
-    /// When it was emitted.
+    /// Returns the time of emission.
     pub fn timestamp(&self) -> SystemTime {
         self.event.timestamp()
     }
 
-    /// Whether a value was cut because the event was longer than the logger allows.
+    /// Returns whether a value was truncated because the event exceeded the logger's size limit.
     pub fn is_truncated(&self) -> bool {
         self.event.is_truncated()
     }
 
-    /// The event itself, without the enrichment.
+    /// Returns the event itself, without the enrichment.
     pub fn event(&self) -> &Event {
         &self.event
     }
 
-    /// The event as a [`Format`](crate::Format) is given it.
+    /// Returns the event as a [`Format`](crate::Format) gets it.
     pub fn record(&self) -> Record<'_> {
         Record::enriched(&self.event, self.enrichment.as_deref())
     }

@@ -19,11 +19,11 @@ pub use selection::Selection;
 use super::{Sink, SinkError};
 use crate::event::Batch;
 
-/// Keeps the newest events in memory, to look at them in a test or to show them on a page.
+/// Keeps the newest events in memory, to examine them in a test or to show them on a page.
 ///
 /// Clones share the store: give one to the logger and keep the other. It keeps the newest 65,536 events unless
-/// [`capacity`](MemorySink::capacity) says otherwise: 8 MiB, and more for events longer than about 94 bytes. That
-/// memory is the sink's, beside the logger's own.
+/// [`capacity`](MemorySink::capacity) sets another number: 8 MiB, and more for events longer than about 94 bytes. The
+/// sink has that memory in addition to the logger's own.
 ///
 /// # Examples
 /// ```
@@ -76,12 +76,12 @@ impl Store {
 }
 
 impl MemorySink {
-    /// An empty store for the newest 65,536 events.
+    /// Creates an empty store for the newest 65,536 events.
     pub fn new() -> Self {
         MemorySink::default()
     }
 
-    /// Keeps the newest `events`; default 65,536. It holds for all clones. With 0, events are only counted.
+    /// Sets how many of the newest events are kept, for all clones. Default: 65,536. With 0, events are only counted.
     pub fn capacity(self, events: usize) -> Self {
         let mut store = self.store();
         store.capacity = events;
@@ -90,51 +90,51 @@ impl MemorySink {
         self
     }
 
-    /// The events kept, oldest first.
+    /// Returns the kept events, oldest first.
     pub fn events(&self) -> Vec<CapturedEvent> {
         self.store().events.iter().cloned().collect()
     }
 
-    /// The events kept, to be narrowed down: `memory.select().level(Level::Warn).field("user", "ada").one()`.
+    /// Returns the kept events for further selection: `memory.select().level(Level::Warn).field("user", "ada").one()`.
     pub fn select(&self) -> Selection {
         Selection::of(self.events())
     }
 
-    /// How many events are kept.
+    /// Returns how many events are kept.
     pub fn len(&self) -> usize {
         self.store().events.len()
     }
 
-    /// Whether no event is kept.
+    /// Returns whether no event is kept.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many events were ever written, kept or not.
+    /// Returns how many events were ever written, kept or not.
     pub fn total(&self) -> u64 {
         self.store().total
     }
 
-    /// Forgets the events kept. [`total`](MemorySink::total) stays.
+    /// Removes the kept events. [`total`](MemorySink::total) stays.
     pub fn clear(&self) {
-        // Dropped outside the lock, whatever their values cost to drop.
+        // Dropped outside the lock, whatever the cost of dropping their values.
         let events = std::mem::take(&mut self.store().events);
         drop(events);
     }
 
-    /// Waits until `count` events were ever written, then returns those kept.
+    /// Waits until `count` events were ever written, then returns the kept ones.
     ///
-    /// Events written before the call count, as do those [cleared](MemorySink::clear) or pushed out: after `clear`,
-    /// wait for `total() + n`. With a timeout of zero it only looks.
+    /// Events written before the call count, and so do those [cleared](MemorySink::clear) or pushed out: after `clear`,
+    /// wait for `total() + n`. With a timeout of zero it does not wait.
     ///
-    /// The timeout is tokio's time when a tokio runtime is current (so a paused clock works), otherwise real time, kept
-    /// by a thread that ends with the wait.
+    /// The timeout is tokio's time when a tokio runtime is current (so a paused clock works), otherwise real time,
+    /// measured by a thread that ends with the wait.
     ///
     /// # Errors
-    /// Fewer were written within `timeout`; the error says how many.
+    /// Returns an error with the number of events if fewer were written within `timeout`.
     ///
     /// # Panics
-    /// In a tokio runtime without a timer (`Builder::enable_time`).
+    /// Panics in a tokio runtime without a timer (`Builder::enable_time`).
     ///
     /// # Cancel safety
     /// Nothing is lost: it takes nothing out of the store.
@@ -143,7 +143,7 @@ impl MemorySink {
         let in_time = if tokio::runtime::Handle::try_current().is_ok() {
             tokio::time::timeout(timeout, reached).await.is_ok()
         } else {
-            // The sender's end of life ends the timer's thread.
+            // Dropping the sender ends the timer's thread.
             let (_waiting, expired) = spawn_timer(timeout);
             tokio::select! {
                 biased;
@@ -160,7 +160,7 @@ impl MemorySink {
 
     async fn wait_until(&self, total: u64) {
         loop {
-            // Before the look: it is told of every write from here on, polled or not.
+            // Before the check: it is notified of every write from here on, polled or not.
             let written = self.shared.written.notified();
             if self.total() >= total {
                 return;
@@ -170,7 +170,7 @@ impl MemorySink {
     }
 
     fn store(&self) -> MutexGuard<'_, Store> {
-        // A panic under the lock can only come from an allocation; the store is whole between any two steps.
+        // A panic under the lock can only come from an allocation; the store is consistent between any two steps.
         self.shared.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -191,7 +191,7 @@ impl Sink for MemorySink {
     async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
         let enrichment = batch.enrichment();
         let mut store = self.store();
-        // Only those that stay are copied.
+        // Only events that stay are copied.
         let newest = batch.len().saturating_sub(store.capacity);
         let captured = batch.iter().skip(newest);
         store.events.extend(
@@ -205,13 +205,13 @@ impl Sink for MemorySink {
     }
 }
 
-/// The receiver ends after `timeout`. Dropping the sender ends the thread before that.
+/// The receiver completes after `timeout`. Dropping the sender ends the thread earlier.
 fn spawn_timer(timeout: Duration) -> (mpsc::Sender<()>, oneshot::Receiver<()>) {
     let (waiting, waited_for) = mpsc::channel();
     let (expire, expired) = oneshot::channel();
-    // Detached. Without a thread, `expire` goes with the closure, and the wait ends at once.
+    // Detached. If there is no thread, `expire` is dropped with the closure, and the wait ends at once.
     let thread = thread::Builder::new().name("logweir-timer".to_owned()).spawn(move || {
-        // Nobody sends: it ends by time or with the wait, and `expire` after it.
+        // There is never a message: `recv` ends by time or with the wait, and `expire` is dropped after it.
         let ended = waited_for.recv_timeout(timeout);
         drop((ended, expire));
     });
@@ -219,13 +219,13 @@ fn spawn_timer(timeout: Duration) -> (mpsc::Sender<()>, oneshot::Receiver<()>) {
     (waiting, expired)
 }
 
-/// [`MemorySink::wait_for`] ran out of time.
+/// The error of [`MemorySink::wait_for`] when its timeout expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WaitError {
     /// How many events were waited for.
     pub wanted: usize,
-    /// How many were written, ever.
+    /// How many events were ever written.
     pub seen: usize,
 }
 

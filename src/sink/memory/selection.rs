@@ -1,4 +1,4 @@
-//! Anywhere (pure): events that were captured, narrowed down to those a test is about.
+//! Anywhere (pure): captured events, reduced to those a test is about.
 
 use std::fmt;
 use std::ops::Deref;
@@ -6,10 +6,10 @@ use std::ops::Deref;
 use super::CapturedEvent;
 use crate::event::{Level, ToValue};
 
-/// Events of a [`MemorySink`](super::MemorySink), oldest first: each method leaves those that fit.
+/// Events of a [`MemorySink`](super::MemorySink), oldest first. Each method keeps the events that match.
 ///
-/// It is a slice of [`CapturedEvent`], and its `Debug` shows each event on a line of its own, so that `assert_eq!` and
-/// [`exactly_one`](Selection::exactly_one) say what was there instead.
+/// A selection is a slice of [`CapturedEvent`], and its `Debug` shows each event on a line of its own, so that
+/// `assert_eq!` and [`exactly_one`](Selection::exactly_one) show what was there instead.
 ///
 /// ```
 /// # use logweir::{Level, Logger, info, warn, sink::MemorySink};
@@ -28,7 +28,7 @@ use crate::event::{Level, ToValue};
 #[must_use = "a selection asserts nothing by itself"]
 pub struct Selection {
     events: Vec<CapturedEvent>,
-    /// What was asked for, in words.
+    /// The criteria, in words.
     asked: String,
 }
 
@@ -37,58 +37,59 @@ impl Selection {
         Selection { events, asked: String::new() }
     }
 
-    /// Of exactly this level.
+    /// Keeps events of exactly this level.
     pub fn level(self, level: Level) -> Self {
         self.keep(format_args!("level {level}"), |event| event.level() == level)
     }
 
-    /// Of this target, or of one below it (`app` has `app` and `app::db`).
+    /// Keeps events of this target, or of one below it (`app` matches `app` and `app::db`).
     pub fn target(self, target: &str) -> Self {
         let below = |rest: &str| rest.is_empty() || rest.starts_with("::");
         self.keep(format_args!("target {target}"), |event| event.target().strip_prefix(target).is_some_and(below))
     }
 
-    /// With this text in the message.
+    /// Keeps events with this text in the message.
     pub fn message(self, part: &str) -> Self {
         self.keep(format_args!("message with {part:?}"), |event| event.message().contains(part))
     }
 
-    /// With a field of this name and value: the event's own, its context's or the logger's. Integers are equal by value.
+    /// Keeps events with a field of this name and value: the event's own, its context's or the logger's. Integers are
+    /// equal by value.
     pub fn field(self, name: &str, value: impl ToValue) -> Self {
         let value = value.to_value();
         self.keep(format_args!("{name}={value}"), |event| event.field(name) == Some(value))
     }
 
-    /// With a field of this name.
+    /// Keeps events with a field of this name.
     pub fn with_field(self, name: &str) -> Self {
         self.keep(format_args!("a field {name}"), |event| event.field(name).is_some())
     }
 
-    /// For which the predicate holds.
+    /// Keeps events for which the predicate holds.
     pub fn filter(self, predicate: impl Fn(&CapturedEvent) -> bool) -> Self {
         self.keep(format_args!("a predicate"), predicate)
     }
 
-    /// The only event there is.
+    /// Returns the only event.
     ///
     /// # Panics
-    /// If there is none, or more; it shows what was asked for and what there is.
+    /// Panics if there is none, or more than one; the message shows the criteria and the events.
     #[track_caller]
     pub fn exactly_one(self) -> CapturedEvent {
         assert!(self.events.len() == 1, "not one event but {}{}: {self:?}", self.events.len(), self.wanted());
         self.events.into_iter().next().expect("there is one")
     }
 
-    /// Asserts that nothing fits.
+    /// Asserts that no event matches.
     ///
     /// # Panics
-    /// If something does; it shows what.
+    /// Panics if one matches; the message shows the events.
     #[track_caller]
     pub fn assert_none(self) {
         assert!(self.events.is_empty(), "not none but {}{}: {self:?}", self.events.len(), self.wanted());
     }
 
-    /// The messages.
+    /// Returns the messages.
     pub fn messages(&self) -> Vec<String> {
         self.events.iter().map(CapturedEvent::message).collect()
     }
@@ -124,7 +125,7 @@ impl IntoIterator for Selection {
     }
 }
 
-/// One event a line: `warn app::db: the message {"name": Str("value")}`.
+/// One event per line: `warn app::db: the message {"name": Str("value")}`.
 impl fmt::Debug for Selection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[")?;
