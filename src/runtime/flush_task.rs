@@ -15,6 +15,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_unti
 use super::cancellation::{Cancellation, cancelled};
 use super::closing::{drain_after_close, start_fallback_phase, stop_after_task_failure};
 use super::filter_override::FilterOverride;
+use super::flush_deadlines::FlushDeadlines;
 use super::hooks::run_hooks;
 use super::pressure::PressureMonitor;
 use super::shutdown::StopReason;
@@ -90,7 +91,7 @@ async fn run_guarded(mut finalizer: FinalizeOnDrop, parts: FlushTaskParts) {
         grace_deadline: None,
         is_blocked: false,
         recheck_pending_send: false,
-        deadlines: Vec::new(),
+        deadlines: FlushDeadlines::default(),
         filter_override: FilterOverride::default(),
         metrics_due: Instant::now() + METRICS_INTERVAL,
     };
@@ -145,7 +146,7 @@ struct FlushTask<'a> {
     /// A flush waits for an event that is half written.
     recheck_pending_send: bool,
     /// The deadlines of the pending flushes on this runtime's clock.
-    deadlines: Vec<(Arc<FlushRequest>, Instant)>,
+    deadlines: FlushDeadlines,
     filter_override: FilterOverride,
     metrics_due: Instant,
 }
@@ -297,7 +298,7 @@ impl FlushTask<'_> {
     async fn advance_flushes(&mut self) {
         self.recheck_pending_send = false;
         let open = self.core.pending_flushes();
-        self.expire(&open);
+        self.expire_flushes(&open);
         let waiting: Vec<_> = open.into_iter().filter(|request| !request.has_barriers()).collect();
         if waiting.is_empty() {
             return;
@@ -317,33 +318,15 @@ impl FlushTask<'_> {
 
     /// Flushes the sinks; no caller waits for it.
     fn flush_in_background(&mut self) {
-        let is_pending = self.deadlines.iter().any(|(request, _)| !request.has_barriers());
-        if !is_pending {
+        if !self.deadlines.has_one_before_its_barriers() {
             let request = self.core.request_flush(Duration::MAX);
-            self.deadlines.push((request, Instant::now() + METRICS_INTERVAL));
+            self.deadlines.add(request, Instant::now() + METRICS_INTERVAL);
         }
     }
 
-    fn expire(&mut self, open: &[Arc<FlushRequest>]) {
-        let now = Instant::now();
-        self.deadlines.retain(|(known, _)| open.iter().any(|request| Arc::ptr_eq(request, known)));
-        for request in open {
-            if !self.deadlines.iter().any(|(known, _)| Arc::ptr_eq(request, known))
-                && let Some(deadline) = now.checked_add(request.timeout)
-            {
-                self.deadlines.push((request.clone(), deadline));
-            }
-        }
-        let mut any = false;
-        self.deadlines.retain(|(request, deadline)| {
-            let is_over = *deadline <= now;
-            if is_over {
-                request.expire();
-                any = true;
-            }
-            !is_over
-        });
-        if any {
+    /// Ends the flushes whose time is over on this runtime's clock.
+    fn expire_flushes(&mut self, open: &[Arc<FlushRequest>]) {
+        if self.deadlines.expire(open, Instant::now()) {
             self.core.notifiers.progress.notify_waiters();
         }
     }
@@ -351,18 +334,13 @@ impl FlushTask<'_> {
     fn check_pressure(&mut self) {
         if !self.pressure_monitors.is_empty() {
             let percent = self.core.queue.percent_full();
-            self.pressure_monitors.iter_mut().for_each(|gauge| gauge.check(percent, &self.core.diagnostics));
+            self.pressure_monitors.iter_mut().for_each(|monitor| monitor.check(percent, &self.core.diagnostics));
         }
     }
 
     fn next_timer(&self) -> Option<Instant> {
-        let look_again = self.recheck_pending_send.then(|| Instant::now() + PENDING_SEND_RECHECK);
-        self.deadlines
-            .iter()
-            .map(|(_, deadline)| *deadline)
-            .chain(look_again)
-            .chain(self.filter_override.deadline())
-            .min()
+        let recheck = self.recheck_pending_send.then(|| Instant::now() + PENDING_SEND_RECHECK);
+        self.deadlines.next().into_iter().chain(recheck).chain(self.filter_override.deadline()).min()
     }
 
     fn refresh_metrics(&mut self) {
@@ -377,10 +355,9 @@ impl FlushTask<'_> {
         loop {
             self.check_pressure();
             let open = self.core.pending_flushes();
-            self.expire(&open);
+            self.expire_flushes(&open);
             self.filter_override.expire_if_due(&self.core.filter, Instant::now());
-            let timer =
-                self.deadlines.iter().map(|(_, deadline)| *deadline).chain(self.filter_override.deadline()).min();
+            let timer = self.deadlines.next().into_iter().chain(self.filter_override.deadline()).min();
             tokio::select! {
                 () = until(timer) => {}
                 // Another flush was requested.

@@ -26,6 +26,7 @@ mod detached;
 mod filter_override;
 mod finalize;
 mod flush;
+mod flush_deadlines;
 mod flush_task;
 mod hooks;
 mod pressure;

@@ -41,7 +41,7 @@ pub(crate) enum StopReason {
 
 /// A requested shutdown.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Request {
+pub(crate) struct ShutdownRequest {
     pub(crate) at: Instant,
     /// The earliest of the requested ones; `None` is never.
     pub(crate) deadline: Option<Instant>,
@@ -49,7 +49,7 @@ pub(crate) struct Request {
 
 #[derive(Default)]
 struct ShutdownProgress {
-    request: Option<Request>,
+    request: Option<ShutdownRequest>,
     is_done: bool,
 }
 
@@ -68,7 +68,7 @@ impl ShutdownState {
         let since = Instant::now();
         let deadline = since.checked_add(timeout);
         self.state.send_modify(|state| {
-            let request = state.request.get_or_insert(Request { at: since, deadline });
+            let request = state.request.get_or_insert(ShutdownRequest { at: since, deadline });
             request.deadline = match (request.deadline, deadline) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
@@ -76,7 +76,7 @@ impl ShutdownState {
         });
     }
 
-    pub(crate) fn requested(&self) -> Option<Request> {
+    pub(crate) fn requested(&self) -> Option<ShutdownRequest> {
         self.state.borrow().request
     }
 
