@@ -1,4 +1,4 @@
-//! A sink task: which action comes next, and how its result is recorded.
+//! A sink task: how the result of an action is recorded.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -6,127 +6,17 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep_until};
 
-use super::backlog::Entry;
 use super::breaker::Circuit;
 use super::ledger::{Fate, Outlet, last_error};
 use super::load::Piece;
 use super::notice::{Audience, Notice, Writer};
 use super::station::{Barrier, State, Station};
-use crate::event::Batch;
 use crate::observe::diagnostics::Diagnostic;
 use crate::sink::SinkError;
 use crate::stats::labels::BreakerState;
 use crate::time::clock;
 
-const EVERYBODY: [Audience; 2] = [Audience::Sink, Audience::Fallback];
-const THE_FALLBACK: [Audience; 1] = [Audience::Fallback];
-
-/// The next action of the sink task.
-pub(super) enum Step {
-    Write(Taken),
-    Tell(Box<Notice>),
-    Flush(Barrier),
-    Reopen(u64),
-    Close,
-}
-
-/// The next action of the fallback while a call of the sink is still running.
-pub(super) enum Around {
-    Write(Taken),
-    Tell(Box<Notice>),
-}
-
-/// A batch taken from the backlog; its memory is charged until it is released.
-pub(super) struct Taken {
-    pub(super) batch: Batch,
-    charge: usize,
-}
-
 impl Station {
-    /// Waits for the next action. Cancel-safe.
-    pub(super) async fn next(&self) -> Step {
-        loop {
-            if let Some(step) = self.take_step() {
-                return step;
-            }
-            self.something_to_do(&EVERYBODY).await;
-        }
-    }
-
-    /// Waits for the next batch or notice for the fallback, whatever else there is to do. Cancel-safe.
-    pub(super) async fn next_around(&self) -> Around {
-        loop {
-            if let Some(around) = self.take_around() {
-                return around;
-            }
-            self.something_to_do(&THE_FALLBACK).await;
-        }
-    }
-
-    /// Waits for a wake-up, or until a notice to one of these audiences is due.
-    async fn something_to_do(&self, audiences: &[Audience]) {
-        let notice_due = self.notice_due(audiences);
-        tokio::select! {
-            () = self.work.notified() => {}
-            () = until(notice_due) => {}
-        }
-    }
-
-    fn take_around(&self) -> Option<Around> {
-        let mut state = self.state();
-        if state.sealed {
-            return None;
-        }
-        match self.take_notice(&mut state, &THE_FALLBACK, false) {
-            Some(notice) => Some(Around::Tell(notice)),
-            None => state.take_batch().map(Around::Write),
-        }
-    }
-
-    fn take_step(&self) -> Option<Step> {
-        let mut state = self.state();
-        if state.sealed {
-            return None;
-        }
-        if let Some(ticket) = state.reopen.take() {
-            return Some(Step::Reopen(ticket));
-        }
-        let front = state.backlog.front();
-        if let Some(&barrier) = state.barriers.front()
-            && front.is_none_or(|front| front > barrier.position())
-        {
-            state.barriers.pop_front();
-            return Some(Step::Flush(barrier));
-        }
-        // While the sink closes, one last notice covers all losses: a notice that hangs must not cost two timeouts.
-        if !state.closing
-            && let Some(notice) = self.take_notice(&mut state, &EVERYBODY, false)
-        {
-            return Some(Step::Tell(notice));
-        }
-        if let Some(taken) = state.take_batch() {
-            return Some(Step::Write(taken));
-        }
-        if !state.closing || state.closed {
-            return None;
-        }
-        // Losses not reported yet go into one last notice before the close, however recent the last notice is.
-        let last = self.take_notice(&mut state, &[Audience::Sink], true);
-        Some(last.map_or(Step::Close, Step::Tell))
-    }
-
-    /// The last notice for the fallback's readers, once the sink itself has closed.
-    pub(super) fn last_notice(&self) -> Option<Box<Notice>> {
-        let mut state = self.state();
-        if state.sealed { None } else { self.take_notice(&mut state, &THE_FALLBACK, true) }
-    }
-
-    /// Releases the batch's memory.
-    pub(super) fn release(&self, taken: &Taken) {
-        self.state().backlog.release(taken.charge);
-        self.config.house.bells.room.notify_one();
-    }
-
     /// Records that a write begins: how many events in flight are unconfirmed until it returns, and what it repeats.
     ///
     /// Never returns once the counters are sealed, which dropped these events: none of them may be written after that.
@@ -290,7 +180,12 @@ impl Station {
         }
     }
 
-    fn take_notice(&self, state: &mut State, audiences: &[Audience], is_closing: bool) -> Option<Box<Notice>> {
+    pub(super) fn take_notice(
+        &self,
+        state: &mut State,
+        audiences: &[Audience],
+        is_closing: bool,
+    ) -> Option<Box<Notice>> {
         let State { notices, ledger, circuit, .. } = state;
         let (now, lost) = (Instant::now(), ledger.dropped());
         let writer = Writer { sink: &self.config.name, enrichment: self.config.house.enrichment.as_ref() };
@@ -299,7 +194,7 @@ impl Station {
     }
 
     /// When the next notice to one of these audiences is due.
-    fn notice_due(&self, audiences: &[Audience]) -> Option<Instant> {
+    pub(super) fn notice_due(&self, audiences: &[Audience]) -> Option<Instant> {
         let state = self.state();
         let State { notices, ledger, circuit, .. } = &*state;
         let (now, lost) = (Instant::now(), ledger.dropped());
@@ -377,13 +272,6 @@ impl Station {
     }
 }
 
-async fn until(when: Option<Instant>) {
-    match when {
-        Some(when) => sleep_until(when).await,
-        None => std::future::pending().await,
-    }
-}
-
 impl State {
     /// Tracks since when writes fail, and reports the recovery once they succeed, if the breaker had opened.
     fn note_trouble(&mut self, before: BreakerState, now: Instant) {
@@ -395,14 +283,5 @@ impl State {
             let recovery = self.ledger.recovery(since, now);
             self.notices.recovered(recovery);
         }
-    }
-
-    fn take_batch(&mut self) -> Option<Taken> {
-        if self.sealed {
-            return None;
-        }
-        let Entry { batch, charge, .. } = self.backlog.pop()?;
-        self.ledger.begin(batch.len() as u64);
-        Some(Taken { batch, charge })
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use tokio::time::{Instant, timeout};
 
-use super::booking::{Step, Taken};
+use super::action::{Step, Taken};
 use super::fallback::{Chain, Link};
 use super::ledger::{Fate, Outlet};
 use super::load::{Bisected, Load};

@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::booking::{Around, Taken};
+use super::action::{Around, Taken};
 use super::delivery::{Call, guarded};
 use super::ledger::{Fate, Outlet};
 use super::load::{Load, Piece};

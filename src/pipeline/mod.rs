@@ -18,6 +18,7 @@
 //!
 //! Next: `sink`, which turns a batch into bytes.
 
+mod action;
 mod backlog;
 mod booking;
 mod breaker;
