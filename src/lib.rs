@@ -157,25 +157,36 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+// The rooms, in the order of an event's journey. A room imports only rooms of the rows below its own; the rows are in
+// `tests/it/layout.rs`, and each room's `mod.rs` says where it runs, what comes in and what goes out.
+
+// A call becomes an event, on the caller's thread.
 mod macros;
 #[cfg(any(feature = "log", feature = "tracing"))]
 pub mod bridge;
 pub mod event;
+// Whether it passes, and what its place in the program adds to it.
 pub mod filter;
 mod context;
+// The handle, and the queue behind it.
 mod logger;
 mod queue;
+// The flush task merges the lanes into batches; each sink's pipeline delivers them.
 mod dispatch;
 mod pipeline;
 pub mod sink;
 pub mod format;
 
+// What runs all this: the state that the parts of a logger share, its flush task, its shutdown.
 mod runtime;
+// How a process ends: guard, signals, panics.
 mod lifecycle;
+// What the logger counts and reports about itself.
 pub mod stats;
 mod observe;
 #[cfg(feature = "prometheus")]
 mod admin;
+// How it is set up and tested.
 mod builder;
 #[cfg(feature = "config")]
 pub mod config;
