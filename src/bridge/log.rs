@@ -14,41 +14,42 @@ use crate::logger::Logger;
 
 type KvResult = Result<(), log::kv::Error>;
 
-/// The most that a flush waits outside of a runtime: as long as a sink has for one write by default.
+/// The longest wait of a flush outside a runtime: the default timeout for one write of a sink.
 const FLUSH: Duration = Duration::from_secs(5);
 
-/// What `log` calls.
+/// The logger that `log` calls.
 struct Bridge {
     logger: Logger,
 }
 
 impl Logger {
-    /// Makes this the logger of the `log` crate: what libraries and your own code log there becomes events here.
+    /// Makes this the logger of the `log` crate: records that libraries and your own code log there become events here.
     ///
     /// A record keeps its level, target, module, file and line, and its key-values their types: numbers up to 128 bits,
-    /// floats, booleans, text, null, errors with their sources; what is none of these is text, as its `Display` or `Debug`
-    /// writes it. Of two values of one name the first counts. Names and targets are not static here, so they travel in
-    /// the event and count in the memory accounts; a record takes one allocation more than a call of our own macros.
+    /// floats, booleans, text, null, errors with their sources. Any other value is text, as its `Display` or `Debug`
+    /// writes it. The first of two values of one name wins. Names and targets are not static here, so they travel in
+    /// the event and count in the memory accounts; a record takes one allocation more than a call of logweir's own
+    /// macros.
     ///
-    /// [`log::max_level`] is the least important level that the filter lets pass for any target, from now on and whenever
-    /// the filter changes ([`Logger::set_filter`], [`Logger::set_temporary_filter`]); what you set it to yourself holds until
-    /// then. `log` has no `Fatal`: a filter that passes nothing below turns it off.
+    /// [`log::max_level`] is set to the least important level that the filter passes for any target, now and whenever
+    /// the filter changes ([`Logger::set_filter`], [`Logger::set_temporary_filter`]). A level that you set yourself
+    /// holds until then. `log` has no `Fatal`: a filter that passes nothing below it turns `log` off.
     ///
     /// The handle that `log` gets is never dropped, as with [`Logger::set_global`]: such a logger ends only by
-    /// [`Logger::shutdown`]; records that come later are refused (`closed`) and counted. One that
-    /// [`with`](Logger::with) made gives its context to every record. What sinks and the logger's own tasks log through
-    /// `log` is suppressed, as is everything else they log.
+    /// [`Logger::shutdown`]; later records are refused (`closed`) and counted. A handle made by [`with`](Logger::with)
+    /// gives its context to every record. Records that sinks and the logger's own tasks log through `log` are
+    /// suppressed, like everything else they log.
     ///
     /// # Flush
-    /// `log::logger().flush()` never deadlocks. On a thread of a tokio runtime, one of `spawn_blocking` too, it asks for a
-    /// flush and returns; await [`Logger::flush`] to know how it went. In sinks and the logger's own tasks, which a flush
-    /// would wait for, it does nothing. On any other thread it waits like [`Logger::flush_blocking`], 5 s at the most, all
-    /// of them if the logger runs on a runtime that nobody drives meanwhile.
+    /// `log::logger().flush()` never deadlocks. On a thread of a tokio runtime, also one of `spawn_blocking`, it
+    /// requests a flush and returns; await [`Logger::flush`] for the result. In sinks and the logger's own tasks, for
+    /// which a flush would wait, it does nothing. On any other thread it waits like [`Logger::flush_blocking`], for at
+    /// most 5 s, and for all of them if no thread drives the logger's runtime meanwhile.
     ///
-    /// # Beside `tracing`
-    /// `tracing_subscriber`'s `init()` and `try_init()` install a bridge of their own from `log` to `tracing` (unless its
-    /// feature `tracing-log` is off), and there can be one: after it this is an error; after this `init()` panics. To have
-    /// both, make the subscriber the default with `tracing::subscriber::set_global_default`.
+    /// # With `tracing`
+    /// `tracing_subscriber`'s `init()` and `try_init()` install a bridge of their own from `log` to `tracing` (unless
+    /// its feature `tracing-log` is off), and there can be one: after it this is an error; after this `init()` panics.
+    /// To have both, make the subscriber the default with `tracing::subscriber::set_global_default`.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -60,16 +61,18 @@ impl Logger {
     /// ```
     ///
     /// # Errors
-    /// `log` has a logger already, which stays; it takes one in the life of the process. Nothing has changed then.
+    /// Returns an error, and changes nothing, if the `log` crate has a logger already: it takes one in the life of the
+    /// process.
     pub fn install_log(&self) -> Result<(), InstallLogError> {
         log::set_boxed_logger(Box::new(self.log_bridge())).map_err(|source| InstallLogError { source })?;
         self.follow_filter(|lowest| log::set_max_level(max_level(lowest)));
         Ok(())
     }
 
-    /// What [`Logger::install_log`] installs, for a `log` logger of yours that passes records on, or a test.
+    /// Returns the bridge that [`Logger::install_log`] installs, for a `log` logger of yours that forwards records, or
+    /// a test.
     ///
-    /// It holds a handle to this logger and leaves [`log::max_level`] alone.
+    /// It holds a handle to this logger and does not change [`log::max_level`].
     pub fn log_bridge(&self) -> impl Log + use<> {
         Bridge { logger: self.clone() }
     }
@@ -81,7 +84,7 @@ impl Log for Bridge {
     }
 
     fn log(&self, record: &Record<'_>) {
-        // `log`'s macros have compared with the maximum level, no more.
+        // `log`'s macros compare with the maximum level only.
         if self.enabled(record.metadata()) {
             self.logger.__emit(event(record));
         }
@@ -89,7 +92,7 @@ impl Log for Bridge {
 
     fn flush(&self) {
         if suppress::is_active() {
-            // A sink that flushes what it logs with would ask for its own next flush, for ever.
+            // A sink that flushes the logger it logs with would request its own next flush, forever.
             return;
         }
         match Handle::try_current() {
@@ -124,18 +127,18 @@ fn event(record: &Record<'_>) -> Event {
     let (module, file, line) = (record.module_path(), record.file(), record.line());
     let mut fields =
         PairVisitor(Event::dynamic_format(level(record.level()), record.target(), *record.args(), module, file, line));
-    // A source that fails half way has given what it gave.
+    // If a source fails half way, the pairs before it are kept.
     record.key_values().visit(&mut fields).unwrap_or_default();
     fields.0
 }
 
-/// Takes the pairs of a record into its event.
+/// Adds the pairs of a record to its event.
 struct PairVisitor(Event);
 
 impl<'kvs> VisitSource<'kvs> for PairVisitor {
     fn visit_pair(&mut self, key: Key<'kvs>, value: LogValue<'kvs>) -> KvResult {
         let mut field = Field { event: &mut self.0, name: Some(key.as_str()) };
-        // A value that fails before it says what it is stands as null: its name was logged.
+        // A value that fails before it yields anything becomes null: its name was logged.
         value.visit(&mut field).unwrap_or_default();
         field.add(())
     }
@@ -157,7 +160,7 @@ impl Field<'_> {
 }
 
 impl<'v> VisitValue<'v> for Field<'_> {
-    /// `Display` or `Debug` alone; `log` does not say which, and its `Display` writes either.
+    /// A value with `Display` or `Debug` alone; `log` does not tell which, and its `Display` writes either.
     fn visit_any(&mut self, value: LogValue<'_>) -> KvResult {
         if let Some(name) = self.name.take() {
             self.event.add_display(name, &value);

@@ -1,4 +1,4 @@
-//! Anywhere (pure): a stretch of events on its way into a sink.
+//! Anywhere (pure): a run of events on its way into a sink.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::{Event, Record};
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     events: Arc<[Event]>,
-    /// Which of the events this sink wants, by index; all of them if absent.
+    /// The events that this sink wants, by index; all of them if absent.
     picked: Option<Arc<[u32]>>,
     range: Range<usize>,
     enrichment: Option<Arc<SharedFields>>,
@@ -24,23 +24,23 @@ impl Batch {
         Batch { events, picked: None, range, enrichment }
     }
 
-    /// The batch with only the events at these indices, which rise.
+    /// Returns the batch with only the events at these indices, which ascend.
     pub(crate) fn pick(&self, picked: Arc<[u32]>) -> Self {
         let range = 0..picked.len();
         Batch { picked: Some(picked), range, ..self.clone() }
     }
 
-    /// The number of events.
+    /// Returns the number of events.
     pub fn len(&self) -> usize {
         self.range.len()
     }
 
-    /// Whether there is no event; no sink is given such a batch.
+    /// Returns whether there is no event; no sink gets such a batch.
     pub fn is_empty(&self) -> bool {
         self.range.is_empty()
     }
 
-    /// The record at `index`, the oldest at 0.
+    /// Returns the record at `index`, the oldest at 0.
     pub fn get(&self, index: usize) -> Option<Record<'_>> {
         let index = (index < self.len()).then(|| self.range.start + index)?;
         let index = match &self.picked {
@@ -50,19 +50,19 @@ impl Batch {
         Some(Record { event: self.events.get(index)?, enrichment: self.enrichment.as_deref() })
     }
 
-    /// The records, oldest first.
+    /// Returns the records, oldest first.
     #[expect(clippy::missing_panics_doc, reason = "every index below the length has its record")]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
         (0..self.len()).map(|index| self.get(index).expect("the index is below the batch's length"))
     }
 
-    /// The same batch without its first `count` events (all of them at the most).
+    /// Returns the same batch without its first `count` events (at most all of them).
     pub fn skip(&self, count: usize) -> Self {
         let start = self.range.start + count.min(self.len());
         Batch { range: start..self.range.end, ..self.clone() }
     }
 
-    /// The first `count` events, and the rest.
+    /// Returns the first `count` events, and the rest.
     pub(crate) fn split_at(&self, count: usize) -> (Self, Self) {
         let middle = self.range.start + count.min(self.len());
         (Batch { range: self.range.start..middle, ..self.clone() }, self.skip(count))
@@ -73,7 +73,7 @@ impl Batch {
     }
 }
 
-/// A batch of your own, to try a [`Sink`](crate::Sink) or a [`Format`](crate::Format) with.
+/// Makes a batch of your own, to try a [`Sink`](crate::Sink) or a [`Format`](crate::Format) with.
 impl FromIterator<Event> for Batch {
     fn from_iter<I: IntoIterator<Item = Event>>(events: I) -> Self {
         Batch::new(events.into_iter().collect(), None)

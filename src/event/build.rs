@@ -25,12 +25,12 @@ impl Event {
         }
     }
 
-    /// Whether every event of its call site has the same message.
+    /// Returns whether every event of its call site has the same message.
     pub(crate) fn has_constant_message(&self) -> bool {
         self.fields.flags & (DYNAMIC | MESSAGE) == 0 && self.callsite.constant_message().is_some()
     }
 
-    /// The holes of its template that have a format, as its message shows them.
+    /// Returns the holes of its template that have a format, as its message shows them.
     pub(crate) fn formatted_holes(&self) -> impl Iterator<Item = template::Filled<'_>> {
         let template = self.template().is_some().then_some(&self.callsite.template);
         template.into_iter().flat_map(|template| template::formatted(template, self.layer().values))
@@ -69,7 +69,7 @@ impl Event {
         self.context.as_ref()
     }
 
-    /// The event leaves the queue, whose account no longer pays for its context.
+    /// Takes the event's context out of the queue's account, as the event leaves the queue.
     pub(crate) fn leave_queue(&mut self) {
         if let Some(context) = &self.context
             && let Some(outside) = context.after_dequeue()
@@ -78,24 +78,25 @@ impl Event {
         }
     }
 
-    /// Bytes on the heap that are this event's alone.
+    /// Returns the bytes on the heap that are this event's alone.
     #[inline]
     pub(crate) fn spilled_bytes(&self) -> usize {
         self.fields.heap_bytes()
     }
 
-    /// Whether [`Event::limit`] would cut it.
+    /// Returns whether [`Event::limit`] would truncate it.
     pub(crate) fn exceeds(&self, max: usize) -> bool {
         self.fields.bytes().len() > max
     }
 
-    /// Puts a mask in place of the values of the event's own fields that the redactor hides; returns whether there were any.
+    /// Masks the values of the event's own fields that the redactor hides; returns whether there were any.
     pub(crate) fn redact(&mut self, redactor: &Redactor) -> bool {
         let masked = redact::event(&self.fields, self.header_len(), self.callsite, redactor);
         masked.map(|masked| self.fields = masked).is_some()
     }
 
-    /// Brings a spilled event down to `max` bytes on the heap, spare room included; returns whether a value was cut.
+    /// Truncates a spilled event to `max` bytes on the heap, spare room included; returns whether a value was
+    /// truncated.
     #[cold]
     pub(crate) fn limit(&mut self, max: usize) -> bool {
         if self.fields.bytes().len() <= max {

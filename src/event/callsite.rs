@@ -1,4 +1,4 @@
-//! Anywhere (pure): what is known of a log call when it compiles.
+//! Anywhere (pure): the part of a log call that is known when it compiles.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,14 +17,14 @@ pub struct Callsite {
     pub(super) line: u32,
     pub(super) template: Template,
     pub(super) names: &'static [&'static str],
-    /// The filter's last answer: its generation above the low byte, the threshold for this target in it.
+    /// The filter's cached decision: its generation above the low byte, the threshold for this target in it.
     answer: AtomicU64,
-    /// The redactor's last answer: its generation in the upper half, a bit for each name it hides in the lower.
+    /// The redactor's cached decision: its generation in the upper half, a bit for each name it hides in the lower.
     hidden: AtomicU64,
 }
 
 impl Callsite {
-    /// Generation 0 is no filter's, so a new call site asks first.
+    /// Creates a call site. Generation 0 is no filter's, so its first call reads the filter.
     pub const fn new(
         target: &'static str,
         module: &'static str,
@@ -37,41 +37,41 @@ impl Callsite {
         Callsite { target, module, file, line, template, names, answer, hidden }
     }
 
-    /// The target, by which filters decide.
+    /// Returns the target, by which filters decide.
     pub(crate) fn target(&self) -> &'static str {
         self.target
     }
 
-    /// The names of the fields, in their order.
+    /// Returns the names of the fields, in their order.
     pub(crate) fn names(&self) -> &'static [&'static str] {
         self.names
     }
 
-    /// The template, as written in the call.
+    /// Returns the template, as written in the call.
     pub(crate) fn template(&self) -> &'static str {
         self.template.text
     }
 
-    /// The names of the fields that its template has holes for.
+    /// Returns the names of the fields that its template has holes for.
     pub(crate) fn shown_names(&self) -> impl Iterator<Item = &'static str> {
         let shown = self.names.iter().enumerate().filter(|(field, _)| shows(&self.template, *field));
         shown.map(|(_, name)| *name)
     }
 
-    /// The message, if it has no holes.
+    /// Returns the message, if it has no holes.
     pub(crate) fn constant_message(&self) -> Option<&'static str> {
         self.template.constant()
     }
 
-    /// The answer kept for this generation of a filter, as a number that compares like [`LevelFilter`].
+    /// Returns the threshold cached for this generation of a filter, as a number that compares like [`LevelFilter`].
     #[inline]
     pub(crate) fn cached_threshold(&self, generation: u64) -> Option<u8> {
-        // Relaxed: the word is complete in itself, and a stale one only asks the filter again.
+        // Relaxed: the word is complete in itself, and with a stale one the filter is only read again.
         let answer = self.answer.load(Ordering::Relaxed);
         (answer >> 8 == generation).then_some(answer as u8)
     }
 
-    /// The answer kept for this generation of a redactor.
+    /// Returns the hidden names cached for this generation of a redactor.
     pub(super) fn cached_hidden(&self, generation: u32) -> Option<u32> {
         let hidden = self.hidden.load(Ordering::Relaxed);
         (hidden >> 32 == u64::from(generation)).then_some(hidden as u32)

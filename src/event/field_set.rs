@@ -7,11 +7,11 @@ use super::template::Template;
 use super::value::ToValue;
 use super::{Callsite, Event, Level};
 
-/// The call site of sets that no macro made.
+/// The call site of sets that no macro created.
 static SITE: Callsite = Callsite::new("", "", "", 0, Template::new("", &[]), &[]);
 
-/// Fields to be given to a [`scope`](crate::scope()) or to a child of a logger: made by [`fields!`](crate::fields!), or one
-/// by one where the names are not known when the program compiles.
+/// Fields for a [`scope`](crate::scope()) or for a child of a logger: created by [`fields!`](crate::fields!), or one by
+/// one if the names are not known when the program compiles.
 ///
 /// ```
 /// use logweir::event::FieldSet;
@@ -27,7 +27,7 @@ static SITE: Callsite = Callsite::new("", "", "", 0, Template::new("", &[]), &[]
 pub struct FieldSet(Event);
 
 impl FieldSet {
-    /// No fields.
+    /// Creates an empty set.
     pub const fn new() -> Self {
         FieldSet(Event::__new(&SITE, Level::Info))
     }
@@ -42,7 +42,7 @@ impl FieldSet {
         FieldSet(self.0.with(name, value))
     }
 
-    /// The fields, in their order.
+    /// Returns the fields, in their order.
     pub fn fields(&self) -> Fields<'_> {
         self.0.fields()
     }

@@ -13,14 +13,14 @@ use super::{DYNAMIC, DYNAMIC_SITE, Event, Level, Value};
 use super::{TextKind, ToValue};
 
 impl Event {
-    /// An event of a static call site whose first value will be its message: text, not a template.
+    /// Creates an event of a static call site whose first value will be its message: text, not a template.
     #[cfg(feature = "tracing")]
     #[inline]
     pub(crate) const fn with_message(callsite: &'static Callsite, level: Level) -> Self {
         Event { callsite, timestamp: 0, context: None, fields: Encoded::new(level as u8 | MESSAGE) }
     }
 
-    /// An event whose first five values will be target, message, module, file and line.
+    /// Creates an event whose first five values will be target, message, module, file and line.
     #[cfg(feature = "tracing")]
     pub(crate) const fn with_header(level: Level) -> Self {
         Event { callsite: &DYNAMIC_SITE, timestamp: 0, context: None, fields: Encoded::new(level as u8 | DYNAMIC) }
@@ -68,7 +68,7 @@ impl Event {
         Event { callsite: &DYNAMIC_SITE, timestamp: 0, context: None, fields }
     }
 
-    /// As [`Event::add`], for what exists as text alone.
+    /// Like [`Event::add`], for a value that exists only as text.
     #[cfg(feature = "log")]
     pub(crate) fn add_display(&mut self, name: &str, value: &dyn fmt::Display) {
         if !self.layer().has(name) {

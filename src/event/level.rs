@@ -10,17 +10,17 @@ use std::str::FromStr;
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
 #[repr(u8)]
 pub enum Level {
-    /// Step-by-step detail, for a developer at a desk.
+    /// Step-by-step detail, for development.
     Trace = 0,
-    /// What a developer wants to know while looking for a fault.
+    /// Details that help a developer to find a fault.
     Debug = 1,
-    /// What happened, in an operator's words.
+    /// Normal operation, in an operator's words.
     Info = 2,
-    /// Something an operator should look at, some day.
+    /// A problem that an operator should examine, some day.
     Warn = 3,
-    /// Something failed.
+    /// An operation failed.
     Error = 4,
-    /// The process cannot go on.
+    /// The process cannot continue.
     Fatal = 5,
 }
 
@@ -28,17 +28,17 @@ impl Level {
     /// Every level, least important first.
     pub const ALL: [Level; 6] = [Level::Trace, Level::Debug, Level::Info, Level::Warn, Level::Error, Level::Fatal];
 
-    /// The lower-case name, as filters and metric labels spell it.
+    /// Returns the lower-case name, as filters and metric labels spell it.
     pub const fn as_str(self) -> &'static str {
         ["trace", "debug", "info", "warn", "error", "fatal"][self as usize]
     }
 
-    /// The upper-case name, as formats print it.
+    /// Returns the upper-case name, as formats print it.
     pub const fn as_upper_str(self) -> &'static str {
         ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"][self as usize]
     }
 
-    /// The level whose discriminant is in the low three bits; values past `Fatal` are `Fatal`.
+    /// Returns the level whose discriminant is in the low three bits; values past `Fatal` are `Fatal`.
     pub(crate) const fn from_bits(bits: u8) -> Level {
         // Not an index into a table: this compiles to a comparison.
         match bits & 0b111 {
@@ -100,13 +100,13 @@ impl LevelFilter {
         LevelFilter::Off,
     ];
 
-    /// Whether an event of this level passes.
+    /// Returns whether an event of this level passes.
     #[inline]
     pub const fn allows(self, level: Level) -> bool {
         level as u8 >= self as u8
     }
 
-    /// The lower-case name.
+    /// Returns the lower-case name.
     pub const fn as_str(self) -> &'static str {
         ["trace", "debug", "info", "warn", "error", "fatal", "off"][self as usize]
     }

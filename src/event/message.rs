@@ -12,7 +12,7 @@ impl Message<'_> {
     /// Writes the message as plain text, without escapes.
     ///
     /// # Errors
-    /// Those of `out`.
+    /// Returns the errors of `out`.
     pub fn write_to(&self, out: &mut dyn Write) -> fmt::Result {
         match self.0.message_text() {
             Some(message) => out.write_str(message),

@@ -1,4 +1,21 @@
-//! Anywhere (pure): what travels. No I/O, no clock, no tokio.
+//! Anywhere (pure): the data that travels: events, their fields, batches of them. No I/O, no clock, no tokio.
+//!
+//! In: the macros, the bridges and [`Event::new`] make events; their values are encoded at once, by `encoding`.
+//! `logger` and `queue` add the time, the context (`shared_fields`) and the masks of `redact`.
+//!
+//! Out: a [`Batch`] of [`Record`]s for `sink`, and for `format` a record's message and [`Fields`].
+//!
+//! Invariants:
+//! * An event is 128 bytes: a tokio mpsc block holds 32 of them.
+//! * A value keeps its type from the call to the sink, unless it is truncated in an event that is too long.
+//! * A record has each name once: the event's own field comes before its context's, and that before the logger's
+//!   enrichment.
+//! * A call site caches the decisions of a filter and of a redactor, each under its generation.
+//!
+//! Next: `filter` decides on the event by level and target.
+//!
+//! A type of values is a variant of [`Value`] (`value`) with a tag in `encoding`; the syntax of templates is in
+//! `template`, what redaction hides in `redact`, the limit on an event's size in `encoding`.
 
 mod batch;
 mod build;
@@ -50,7 +67,7 @@ const MESSAGE: u8 = 1 << 6;
 
 const DYNAMIC_HEADER: usize = 5;
 
-/// The field that says how many events a call site's sampling left out.
+/// The field with the number of events that a call site's sampling skipped.
 const SAMPLED_OUT: &str = "sampled_out";
 
 /// The call site of every event that has none of its own.
@@ -58,7 +75,7 @@ static DYNAMIC_SITE: Callsite = Callsite::new("", "", "", 0, Template::new("", &
 
 /// One thing that happened: a level, a time, a message template and typed fields.
 ///
-/// Made by the macros ([`new_event!`](crate::new_event!) gives it to you, the others emit it), or by [`Event::new`] where
+/// Created by the macros ([`new_event!`](crate::new_event!) returns it, the others emit it), or by [`Event::new`] if
 /// nothing is known when the program compiles. It is 128 bytes by value; fields beyond about 94 bytes move to the heap.
 #[derive(Clone)]
 #[must_use = "an event does nothing until a logger emits it"]
@@ -123,8 +140,8 @@ impl Event {
         self
     }
 
-    /// Sets the time it happened, instead of the time it is emitted. Times before 1970 or after 2554 are not
-    /// representable and become the nearest that is.
+    /// Sets the time it happened, instead of the time it is emitted. A time before 1970 or after 2554 is not
+    /// representable and becomes the nearest that is.
     #[must_use = "returns the event with the time"]
     pub fn with_timestamp(mut self, time: SystemTime) -> Self {
         self.timestamp = nanos(time);
@@ -132,33 +149,33 @@ impl Event {
         self
     }
 
-    /// How important it is.
+    /// Returns the level.
     #[inline]
     pub fn level(&self) -> Level {
         Level::from_bits(self.fields.flags)
     }
 
-    /// When it was emitted (or what [`Event::with_timestamp`] said). Before that: the Unix epoch.
+    /// Returns the time it was emitted, or that of [`Event::with_timestamp`]. Before that: the Unix epoch.
     pub fn timestamp(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_nanos(self.timestamp)
     }
 
-    /// What filters go by: the module's path, unless the call gave another.
+    /// Returns the target, by which filters decide: the module's path, unless the call gives another.
     pub fn target(&self) -> &str {
         self.header(0).unwrap_or(self.callsite.target)
     }
 
-    /// The module's path.
+    /// Returns the module's path.
     pub fn module(&self) -> Option<&str> {
         self.header(2).or(Some(self.callsite.module)).filter(|module| !module.is_empty())
     }
 
-    /// The source file.
+    /// Returns the source file.
     pub fn file(&self) -> Option<&str> {
         self.header(3).or(Some(self.callsite.file)).filter(|file| !file.is_empty())
     }
 
-    /// The line in the source file.
+    /// Returns the line in the source file.
     pub fn line(&self) -> Option<u32> {
         if !self.is_dynamic() {
             return Some(self.callsite.line);
@@ -169,23 +186,23 @@ impl Event {
         }
     }
 
-    /// The message template, as written in the call; none for an [`Event::new`] and where a library's call site
-    /// gives only the finished message.
+    /// Returns the message template, as written in the call; none for an [`Event::new`], and for a library's call site
+    /// that gives only the finished message.
     pub fn template(&self) -> Option<&'static str> {
         (self.header_len() == 0).then_some(self.callsite.template.text)
     }
 
-    /// The message: the template with its holes filled.
+    /// Returns the message: the template with its holes filled.
     pub fn message(&self) -> Message<'_> {
         Message(self)
     }
 
-    /// The event's fields and, for names it does not have itself, its context's.
+    /// Returns the event's fields and, for names it does not have itself, its context's.
     pub fn fields(&self) -> Fields<'_> {
         Record { event: self, enrichment: None }.fields()
     }
 
-    /// Whether a value was cut because the event was longer than the logger allows.
+    /// Returns whether a value was truncated because the event was longer than the logger allows.
     pub fn is_truncated(&self) -> bool {
         self.fields.flags & TRUNCATED != 0
     }
@@ -194,7 +211,7 @@ impl Event {
         self.fields.flags & DYNAMIC != 0
     }
 
-    /// The values before those of the static names.
+    /// Returns the number of values before those of the static names.
     fn header_len(&self) -> usize {
         match self.fields.flags & (DYNAMIC | MESSAGE) {
             0 => 0,
@@ -203,7 +220,7 @@ impl Event {
         }
     }
 
-    /// The message of an event whose template is not it.
+    /// Returns the message of an event that has it as text, not as a template.
     fn message_text(&self) -> Option<&str> {
         match self.fields.flags & (DYNAMIC | MESSAGE) {
             0 => None,
@@ -217,14 +234,14 @@ impl Event {
             return None;
         }
         let mut values = Reader::new(self.fields.bytes());
-        // Not `nth`: it would check the texts it passes over for UTF-8.
+        // Not `nth`: it would check the texts it skips for UTF-8.
         for _ in 0..index {
             values.skip_value();
         }
         values.name()
     }
 
-    /// The event's own fields.
+    /// Returns the event's own fields.
     fn layer(&self) -> FieldLayer<'_> {
         let mut values = Reader::new(self.fields.bytes());
         for _ in 0..self.header_len() {
@@ -245,10 +262,10 @@ impl fmt::Debug for Event {
     }
 }
 
-/// Nanoseconds since the Unix epoch, clamped to what 64 bits hold.
+/// Returns nanoseconds since the Unix epoch, clamped to 64 bits.
 #[inline]
 pub(crate) fn nanos(time: SystemTime) -> u64 {
-    // In 64 bits: on every call's way, and the 128 of `as_nanos` are twice the instructions.
+    // In 64 bits: the 128 of `as_nanos` are twice the instructions.
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     since.as_secs().saturating_mul(1_000_000_000).saturating_add(since.subsec_nanos().into())
 }

@@ -12,37 +12,37 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// The event itself.
+    /// Returns the event itself.
     pub fn event(&self) -> &'a Event {
         self.event
     }
 
-    /// How important it is.
+    /// Returns the level.
     pub fn level(&self) -> Level {
         self.event.level()
     }
 
-    /// When it was emitted, in nanoseconds since the Unix epoch.
+    /// Returns the time it was emitted, in nanoseconds since the Unix epoch.
     pub fn timestamp_nanos(&self) -> u64 {
         self.event.timestamp
     }
 
-    /// When it was emitted.
+    /// Returns the time it was emitted.
     pub fn timestamp(&self) -> SystemTime {
         self.event.timestamp()
     }
 
-    /// What filters go by.
+    /// Returns the target, by which filters decide.
     pub fn target(&self) -> &'a str {
         self.event.target()
     }
 
-    /// The message: the template with its holes filled.
+    /// Returns the message: the template with its holes filled.
     pub fn message(&self) -> Message<'a> {
         self.event.message()
     }
 
-    /// Every field once: the event's own, then its context's, then the logger's enrichment.
+    /// Returns every field once: the event's own, then its context's, then the logger's enrichment.
     #[inline]
     pub fn fields(&self) -> Fields<'a> {
         Fields::new([
@@ -52,26 +52,26 @@ impl<'a> Record<'a> {
         ])
     }
 
-    /// The fields that the message does not already show, for formats people read.
+    /// Returns the fields that the message does not show, for formats that people read.
     pub fn fields_beside_message(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + use<'a> {
         let record = *self;
         let fields = self.fields().enumerate();
         fields.filter(move |(index, (name, _))| !record.shows(*index, name)).map(|(_, field)| field)
     }
 
-    /// Whether the message shows the field of this number and name.
+    /// Returns whether the message shows the field of this number and name.
     pub(crate) fn shows(&self, index: usize, name: &str) -> bool {
         let Callsite { names, template, .. } = self.event.callsite;
-        // An event that was cut may lack the last fields of its call site.
+        // A truncated event may lack the last fields of its call site.
         names.get(index).is_some_and(|own| std::ptr::eq(*own, name)) && template::shows(template, index)
     }
 
-    /// The value of the field of this name.
+    /// Returns the value of the field of this name.
     pub fn field(&self, name: &str) -> Option<Value<'a>> {
         self.fields().find(|(other, _)| *other == name).map(|(_, value)| value)
     }
 
-    /// Whether a value was cut because the event was longer than the logger allows.
+    /// Returns whether a value was truncated because the event was longer than the logger allows.
     pub fn is_truncated(&self) -> bool {
         self.event.is_truncated()
     }

@@ -1,4 +1,4 @@
-//! Anywhere (pure): fields whose values must not leave the process, by name.
+//! Anywhere (pure): masks the values of fields that must not leave the process, by name.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -6,16 +6,16 @@ use super::callsite::Callsite;
 use super::encoding::{Encoded, Reader, values};
 use super::value::Value;
 
-/// Stands where a value was.
+/// Replaces a hidden value.
 pub(crate) const MASK: &str = "***";
 
-/// The last bit of a call site's answer stands for every name from here on, which are then asked for one by one.
+/// The last bit of a call site's cached decision is for every name from here on; those names are checked one by one.
 const LAST: usize = 31;
 
 /// The names a logger hides.
 #[derive(Debug)]
 pub(crate) struct Redactor {
-    /// Unique in the process: a call site's cached answer belongs to one redactor. 0: there were too many, nothing is
+    /// Unique in the process: a call site's cached decision belongs to one redactor. 0: there were too many, nothing is
     /// cached.
     generation: u32,
     patterns: Vec<Pattern>,
@@ -30,7 +30,7 @@ pub(crate) struct Pattern {
 }
 
 impl Pattern {
-    /// None if that is no pattern.
+    /// Parses a pattern; none if that is no pattern.
     pub(crate) fn parse(pattern: &str) -> Option<Self> {
         let text = pattern.strip_prefix('*').unwrap_or(pattern);
         let any_before = text.len() < pattern.len();
@@ -59,13 +59,13 @@ impl Redactor {
         Redactor { generation, patterns }
     }
 
-    /// Whether the value of a field of this name is hidden. Of a dotted name the last part counts too.
+    /// Returns whether the value of a field of this name is hidden. The last part of a dotted name is compared too.
     fn hides(&self, name: &str) -> bool {
         let last = name.rsplit('.').next().unwrap_or(name);
         self.patterns.iter().any(|pattern| pattern.fits(name) || pattern.fits(last))
     }
 
-    /// A bit for each of the call site's names that is hidden.
+    /// Returns a bit for each of the call site's names that is hidden.
     fn hidden(&self, callsite: &Callsite) -> u32 {
         if let Some(hidden) = callsite.cached_hidden(self.generation).filter(|_| self.generation > 0) {
             return hidden;
@@ -77,8 +77,8 @@ impl Redactor {
     }
 }
 
-/// An event's fields with masks, if there is something to mask: behind `header` values those of the call site's names,
-/// then pairs.
+/// Returns an event's fields with masks, if there is a value to mask: after `header` values come those of the call
+/// site's names, then pairs.
 pub(super) fn event(fields: &Encoded, header: usize, callsite: &Callsite, redactor: &Redactor) -> Option<Encoded> {
     let hidden = redactor.hidden(callsite);
     let is_hidden = |index: usize| match index.checked_sub(header) {
@@ -89,7 +89,7 @@ pub(super) fn event(fields: &Encoded, header: usize, callsite: &Callsite, redact
     masked(fields, header + callsite.names.len(), is_hidden, redactor)
 }
 
-/// As [`event`], of pairs alone.
+/// Like [`event`], for pairs alone.
 pub(super) fn pairs(fields: &Encoded, redactor: &Redactor) -> Option<Encoded> {
     masked(fields, 0, |_| false, redactor)
 }
@@ -102,7 +102,7 @@ fn masked(fields: &Encoded, unnamed: usize, is_hidden: impl Fn(usize) -> bool, r
         let hide = if index < unnamed {
             is_hidden(index)
         } else {
-            // Between two values of pairs stands the name of the second.
+            // Between the values of two pairs is the name of the second.
             Reader::new(&bytes[before..value.start]).name().is_some_and(|name| redactor.hides(name))
         };
         before = value.end;

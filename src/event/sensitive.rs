@@ -1,11 +1,11 @@
-//! Anywhere (pure): values that must not be read where logs are.
+//! Anywhere (pure): values that must not appear in a log.
 
 use std::fmt;
 
 use super::{MASK, ToValue, Value};
 
-/// Keeps a value out of the log: whatever the sigil (`k = v`, `%v`, `?v`, `@v`), `***` is what is written, and what is
-/// formatted with it inside (a `#[derive(Debug)]` on the struct around it, say) shows `***` in its place. The value itself
+/// Hides a value from the log: with any sigil (`k = v`, `%v`, `?v`, `@v`), `***` is written. A text formatted with the
+/// value inside, such as by a `#[derive(Debug)]` on the struct around it, shows `***` in its place. The value itself
 /// never enters the queue.
 ///
 /// ```
@@ -17,7 +17,7 @@ use super::{MASK, ToValue, Value};
 /// assert_eq!(password.expose(), "hunter2");
 /// ```
 ///
-/// It hides; it does not wipe memory. For fields that somebody else names there is
+/// It hides; it does not wipe memory. For fields that other code names, there is
 /// [`Builder::redact`](crate::Builder::redact).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Sensitive<T>(T);
@@ -28,12 +28,12 @@ impl<T> Sensitive<T> {
         Sensitive(value)
     }
 
-    /// The value, for the one place that needs it.
+    /// Returns the value, for the one place that needs it.
     pub const fn expose(&self) -> &T {
         &self.0
     }
 
-    /// The value, moved out.
+    /// Returns the value, moved out.
     pub fn into_inner(self) -> T {
         self.0
     }
@@ -63,7 +63,7 @@ impl<T> ToValue for Sensitive<T> {
     }
 }
 
-/// As `"***"`: what is serialized may be logged.
+/// Serializes as `"***"`: serialized data may be logged.
 #[cfg(feature = "serde")]
 impl<T> serde::Serialize for Sensitive<T> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -71,7 +71,7 @@ impl<T> serde::Serialize for Sensitive<T> {
     }
 }
 
-/// As the value itself: a configuration may hold secrets.
+/// Deserializes as the value itself: a configuration may hold secrets.
 #[cfg(feature = "serde")]
 impl<'de, T: serde::Deserialize<'de>> serde::Deserialize<'de> for Sensitive<T> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -17,13 +17,13 @@ pub(crate) struct SharedFields {
     account: Charged,
 }
 
-/// Who pays for a context.
+/// The account that a context is charged to.
 enum Charged {
-    /// Nobody: the queue's account had no room, and events that carry this context are refused.
+    /// None: the queue's account had no room, and events that carry this context are refused.
     Nobody,
     /// The queue, for as long as a logger or a queued event has this context.
     Queue {
-        /// Gives the bytes back when dropped.
+        /// Releases the bytes when dropped.
         _charge: Box<dyn Any + Send + Sync>,
         /// The same fields for events that leave the queue: a sink that hangs must not hold the queue's bytes. Made by
         /// the flush task for the first such event, so that no caller pays for it.
@@ -34,7 +34,7 @@ enum Charged {
 }
 
 impl SharedFields {
-    /// What `parent` has, with `name` set to `value`.
+    /// Returns the fields of `parent`, with `name` set to `value`.
     pub(crate) fn extend(parent: Option<&SharedFields>, name: &str, value: Value<'_>) -> Self {
         let mut fields = Encoded::new(0);
         for (key, inherited) in parent.into_iter().flat_map(SharedFields::layer) {
@@ -46,12 +46,12 @@ impl SharedFields {
         SharedFields::of(fields)
     }
 
-    /// The set's fields and, for names it does not have, the outer ones.
+    /// Returns the set's fields and, for names it does not have, the outer ones.
     pub(crate) fn with_fields_over(set: &FieldSet, outer: Option<&SharedFields>) -> Self {
         SharedFields::nested(set.layer(), outer)
     }
 
-    /// These fields and, for names that are not among them, the outer ones.
+    /// Returns these fields and, for names that are not among them, the outer ones.
     pub(crate) fn within(&self, outer: &SharedFields) -> Self {
         SharedFields::nested(self.layer(), Some(outer))
     }
@@ -64,12 +64,12 @@ impl SharedFields {
         SharedFields::of(fields)
     }
 
-    /// The same fields, for somebody else to pay for.
+    /// Returns the same fields, not charged.
     pub(crate) fn share_uncharged(&self) -> Self {
         SharedFields { fields: self.fields.clone(), account: Charged::Nobody }
     }
 
-    /// The same without what the redactor hides, for nobody to pay for yet.
+    /// Returns the fields with the values masked that the redactor hides, not charged yet.
     pub(crate) fn redacted(self, redactor: &Redactor) -> Self {
         match redact::pairs(&self.fields, redactor) {
             Some(masked) => SharedFields::of(masked),
@@ -86,12 +86,12 @@ impl SharedFields {
         self.layer().find(|(other, _)| *other == name).map(|(_, value)| value)
     }
 
-    /// Memory this context holds, as the accounts charge it.
+    /// Returns the memory this context holds, as the accounts charge it.
     pub(crate) fn bytes(&self) -> usize {
         size_of::<SharedFields>() + size_of::<Encoded>() + self.fields.heap_bytes()
     }
 
-    /// The queue pays; dropping `charge` gives the bytes back.
+    /// Charges the queue; dropping `charge` releases the bytes.
     pub(crate) fn set_charge(&mut self, charge: Box<dyn Any + Send + Sync>) {
         self.account = Charged::Queue { _charge: charge, outside: OnceLock::new() };
     }
@@ -101,7 +101,7 @@ impl SharedFields {
         !matches!(self.account, Charged::Nobody)
     }
 
-    /// The context of events that have left the queue, if it is another one.
+    /// Returns the context of events that have left the queue, if it is another one.
     pub(super) fn after_dequeue(&self) -> Option<&Arc<SharedFields>> {
         match &self.account {
             Charged::Queue { outside, .. } => Some(
@@ -127,18 +127,18 @@ impl FieldPairs {
         FieldPairs(Encoded::new(0))
     }
 
-    /// What the context has.
+    /// Copies the fields of a context.
     pub(crate) fn of(context: Option<&SharedFields>) -> Self {
         context.map_or(FieldPairs::new(), |context| FieldPairs((*context.fields).clone()))
     }
 
-    /// Sets a field: a name that is there already gets the new value.
+    /// Sets a field: an existing field of that name gets the new value.
     pub(crate) fn set(&mut self, name: &str, value: Value<'_>) {
         self.remove(name);
         self.0.push_named(name, value);
     }
 
-    /// As [`FieldPairs::set`], for a value that exists only as a formatting.
+    /// Like [`FieldPairs::set`], for a value that exists only as a formatting.
     pub(crate) fn set_format(
         &mut self,
         name: &str,

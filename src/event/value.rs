@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::{self, Write};
 
-/// Errors of a chain that are kept: a chain may lead back to its start.
+/// The most errors of a chain that are kept: a chain may lead back to its start.
 pub(super) const MAX_ERRORS: usize = 128;
-/// Stands behind what a formatting wrote before it failed.
+/// Follows the text that a formatting wrote before it failed.
 pub(super) const FAILED_MARK: &str = "…(formatting failed)";
 
-/// The value of a field, borrowed from where it stands.
+/// The value of a field, borrowed from its owner.
 ///
 /// Values keep their type from the call to the sink: a number is never turned into text on the way.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +116,7 @@ pub struct ErrorChain<'a>(ErrorChainSource<'a>);
 enum ErrorChainSource<'a> {
     /// On the caller's side: not yet turned into text.
     Live(&'a (dyn Error + 'a)),
-    /// In an event: messages, each behind its length in four bytes.
+    /// In an event: messages, each after its length in four bytes.
     Encoded(&'a [u8]),
 }
 
@@ -136,7 +136,7 @@ impl<'a> ErrorChain<'a> {
         }
     }
 
-    /// The messages, outermost first: the error's own, then each source's, 128 at the most.
+    /// Returns the messages, outermost first: the error's own, then each source's, at most 128.
     pub fn messages(&self) -> impl Iterator<Item = Cow<'a, str>> + use<'a> {
         let mut chain = self.0;
         let mut ended = false;
@@ -147,7 +147,7 @@ impl<'a> ErrorChain<'a> {
                     Some(source) => chain = ErrorChainSource::Live(source),
                     None => ended = true,
                 }
-                // Not `to_string`: it panics where a formatting fails.
+                // Not `to_string`: it panics if a formatting fails.
                 let mut message = String::new();
                 if write!(message, "{error}").is_err() {
                     message.push_str(FAILED_MARK);
@@ -181,14 +181,14 @@ impl fmt::Debug for ErrorChain<'_> {
     }
 }
 
-/// An error as a field's value, with its whole chain of sources: `error!("sync failed", error = err(&e))`.
+/// Returns an error as a field's value, with its whole chain of sources: `error!("sync failed", error = err(&e))`.
 ///
 /// A plain `error = %e` keeps only the outermost message.
 pub fn err<'a>(error: &'a (dyn Error + 'a)) -> Value<'a> {
     Value::Error(ErrorChain::live(error))
 }
 
-/// A type that can stand as `key = value` in a log call and keeps its type on the way.
+/// A type that can be `key = value` in a log call and keeps its type on the way.
 ///
 /// Implement it for a type of your own that has a natural typed form; for anything else write `key = %value`
 /// (`Display`), `key = ?value` (`Debug`) or, with the feature `serde`, `key = @value` (JSON).
@@ -197,7 +197,7 @@ pub fn err<'a>(error: &'a (dyn Error + 'a)) -> Value<'a> {
     note = "write `key = %value` for its `Display` text, `key = ?value` for its `Debug` text, or (feature `serde`) `key = @value` for JSON"
 )]
 pub trait ToValue {
-    /// The value, borrowed from `self`.
+    /// Returns the value, borrowed from `self`.
     fn to_value(&self) -> Value<'_>;
 }
 

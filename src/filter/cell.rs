@@ -1,8 +1,8 @@
 //! Any thread: the filter of a logger, read by every call and replaced at run time.
 //!
 //! Invariants:
-//! * Each answer is one filter's, the old one's or the new one's; once a replacement has returned it is the new one's.
-//! * A generation is one filter's for ever, in the whole process: what is kept under it never has to be taken back.
+//! * Each decision is that of one filter, the old or the new one; once a replacement has returned, it is the new one's.
+//! * A generation belongs to one filter forever, in the whole process: a decision cached under it stays valid.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -15,31 +15,32 @@ use crate::event::LevelFilter;
 use crate::event::{Callsite, Event, Level};
 
 pub(crate) struct FilterCell {
-    /// What passes at all: the answer to most disabled calls is this one byte.
+    /// The lowest level that passes for any target: most disabled calls are decided by this one byte.
     lowest: AtomicU8,
     generation: AtomicU64,
-    // A std lock: held to read one pointer, by those that have not asked this filter before, or to replace it.
+    // A std lock: held to read one pointer, by a call site or thread that has not used this filter yet, or to replace
+    // it.
     settings: Mutex<CellState>,
 }
 
 struct CellState {
     current: Arc<Filter>,
-    /// While the current one is in force for a time: what comes back then, and that time.
+    /// While a temporary filter is in force: the permanent one to restore, and the time of the temporary one.
     lease: Option<(Arc<Filter>, Duration)>,
-    /// Told the lowest threshold of each new filter.
+    /// Called with the lowest threshold of each new filter.
     #[cfg(feature = "log")]
     follower: Option<fn(LevelFilter)>,
-    /// Called after each replacement, without the lock: what it asks again takes that.
+    /// Called after each replacement, without the lock: it reads the filter again, which takes the lock.
     #[cfg(feature = "tracing")]
     on_change: Option<fn()>,
 }
 
-/// Generation 0 means a call site that never asked.
+/// Generation 0 means a call site without a decision.
 static GENERATION: AtomicU64 = AtomicU64::new(1);
 
 thread_local! {
-    /// The filter this thread asked last about a target that is no call site's, and its generation: threads that log
-    /// through another facade would otherwise meet at one lock with every call.
+    /// The filter that decided last on this thread for a target without a call site, and its generation: threads that
+    /// log through another facade would otherwise contend for one lock at every call.
     static ASKED: RefCell<(u64, Option<Arc<Filter>>)> = const { RefCell::new((0, None)) };
 }
 
@@ -87,16 +88,16 @@ impl FilterCell {
         let kept = ASKED.try_with(|asked| {
             let (of, filter) = &mut *asked.borrow_mut();
             if *of != generation {
-                // As in `ask`: at worst a newer filter under an older generation, which is asked again.
+                // As in `ask`: at worst a newer filter is kept under an older generation, and read again.
                 (*of, *filter) = (generation, Some(self.current()));
             }
             filter.as_ref().is_some_and(|filter| filter.allows(level, target))
         });
-        // A thread that ends has lost what it kept.
+        // A thread that is ending has dropped its copy.
         kept.unwrap_or_else(|_| self.current().allows(level, target))
     }
 
-    /// Whether events of this level pass for some target.
+    /// Returns whether events of this level pass for some target.
     #[cfg(feature = "tracing")]
     pub(crate) fn may_allow(&self, level: Level) -> bool {
         level as u8 >= self.lowest.load(Ordering::Relaxed)
@@ -104,27 +105,29 @@ impl FilterCell {
 
     #[cold]
     fn ask(&self, callsite: &'static Callsite, level: Level, generation: u64) -> bool {
-        // The generation was read before the filter: a newer filter's answer under an older generation is asked again.
+        // The generation is read before the filter: a newer filter's decision under an older generation is requested
+        // again.
         let threshold = self.current().threshold(callsite.target());
         callsite.cache_threshold(generation, threshold);
         threshold.allows(level)
     }
 }
 
-/// The side of those who replace it.
+/// The side that replaces the filter.
 impl FilterCell {
     pub(crate) fn current(&self) -> Arc<Filter> {
         self.settings().current.clone()
     }
 
-    /// For good: ends a temporary one.
+    /// Replaces the filter permanently; ends a temporary one.
     pub(crate) fn set(&self, filter: Filter) {
         let mut settings = self.settings();
         settings.lease = None;
         self.install(settings, Arc::new(filter));
     }
 
-    /// For a time, counted from when the flush task learns of it; the last one for good comes back then.
+    /// Replaces the filter for a time, counted from when the flush task learns of it; then the permanent one is
+    /// restored.
     pub(crate) fn set_for(&self, filter: Filter, time: Duration) {
         let mut settings = self.settings();
         let permanent = settings.lease.take().map_or_else(|| settings.current.clone(), |(permanent, _)| permanent);
@@ -132,7 +135,7 @@ impl FilterCell {
         self.install(settings, Arc::new(filter));
     }
 
-    /// The generation of the filter in force, if that is a temporary one, and its time.
+    /// Returns the generation and the time of the filter in force, if it is a temporary one.
     pub(crate) fn lease(&self) -> Option<(u64, Duration)> {
         let settings = self.settings();
         settings.lease.as_ref().map(|(_, time)| (self.generation.load(Ordering::Relaxed), *time))
@@ -148,7 +151,7 @@ impl FilterCell {
         }
     }
 
-    /// Tells `follower` the lowest threshold now, and again with each new filter, in the order of the filters.
+    /// Calls `follower` with the lowest threshold now, and again with each new filter, in the order of the filters.
     #[cfg(feature = "log")]
     pub(crate) fn follow(&self, follower: fn(LevelFilter)) {
         let mut settings = self.settings();
@@ -156,13 +159,13 @@ impl FilterCell {
         settings.follower = Some(follower);
     }
 
-    /// Has `call` called after each replacement.
+    /// Sets the function that is called after each replacement.
     #[cfg(feature = "tracing")]
     pub(crate) fn on_change(&self, call: fn()) {
         self.settings().on_change = Some(call);
     }
 
-    /// Under the lock, so that two replacements leave one filter's numbers, not a mixture.
+    /// Installs a filter, under the lock: two replacements leave the numbers of one filter, not a mixture.
     fn install(&self, mut settings: MutexGuard<'_, CellState>, filter: Arc<Filter>) {
         let lowest = filter.lowest();
         self.lowest.store(lowest as u8, Ordering::Relaxed);

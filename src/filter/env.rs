@@ -1,4 +1,4 @@
-//! Anywhere: a filter from the environment of the process.
+//! Any thread: a filter from the environment of the process.
 
 use std::env::{self, VarError};
 use std::error::Error;
@@ -6,17 +6,16 @@ use std::fmt;
 
 use super::{Filter, ParseFilterError};
 
-/// The first of these that is set counts.
+/// The first of these that is set wins.
 const VARIABLES: [&str; 2] = ["LOGWEIR_LOG", "RUST_LOG"];
 
 impl Filter {
-    /// What the environment asks for: `LOGWEIR_LOG`, or else `RUST_LOG`. None if neither is set; a variable that is empty
-    /// or blank counts as not set.
+    /// Reads the filter of the environment: `LOGWEIR_LOG`, or else `RUST_LOG`. None if neither is set; a variable that
+    /// is empty or blank counts as not set.
     ///
     /// # Errors
-    /// Names the variable that counts, and what is wrong with it: it is not Unicode, or a directive does not follow the
-    /// grammar of [`Filter`]. What others read from `RUST_LOG` beyond it (spans, fields, patterns) is an error, not passed
-    /// over.
+    /// Returns an error that names the variable if it is not Unicode, or if a directive does not follow the grammar of
+    /// [`Filter`]. Forms that other crates read from `RUST_LOG` (spans, fields, patterns) are errors and not skipped.
     pub fn from_env() -> Result<Option<Filter>, EnvFilterError> {
         from(|variable| env::var(variable))
     }
@@ -35,7 +34,7 @@ fn from(read: impl Fn(&str) -> Result<String, VarError>) -> Result<Option<Filter
     Ok(None)
 }
 
-/// A variable of the environment holds no filter.
+/// A variable of the environment holds no valid filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnvFilterError {
     variable: &'static str,
@@ -49,12 +48,12 @@ enum EnvFilterErrorKind {
 }
 
 impl EnvFilterError {
-    /// The variable's name.
+    /// Returns the variable's name.
     pub fn variable(&self) -> &str {
         self.variable
     }
 
-    /// What is wrong with its text; none if it is not Unicode.
+    /// Returns the error in its text; none if it is not Unicode.
     pub fn parse_error(&self) -> Option<&ParseFilterError> {
         match &self.problem {
             EnvFilterErrorKind::Directive(error) => Some(error),

@@ -1,4 +1,20 @@
-//! Anywhere (pure), but for the cell that callers read: which targets log at which level.
+//! Any thread: which events pass, by target and level, and which calls the sampling lets pass.
+//!
+//! In: `builder`, `config` and `logger` parse filters from text or from the environment (`env`). `logger` replaces the
+//! filter at run time, permanently or for a time, which the flush task of `runtime` keeps.
+//!
+//! Out: a decision for each log call, through `logger`: from a byte of the cell, or from the call site of `event`,
+//! where the decision is cached. `pipeline` applies a filter of its own to each sink.
+//!
+//! Invariants:
+//! * A decision is that of one filter, never a mixture of two (`cell`).
+//! * Text outside the grammar is an error that names the directive and its column.
+//! * Sampling comes after the filter, and applies to one call for all loggers.
+//!
+//! Next: `context` adds the fields of the scope, as the event enters `queue`.
+//!
+//! The syntax of directives is here, variables of the environment in `env`, the cached decision in `cell`, and a rule
+//! of sampling in `sampler` (with its prefix in `macros`).
 
 mod cell;
 mod env;
@@ -12,11 +28,11 @@ pub use env::EnvFilterError;
 
 use crate::event::{Level, LevelFilter};
 
-/// Which events pass, by target and level.
+/// A filter of events, by target and level.
 ///
-/// Read from text: directives `[target][=level]`, separated by commas. A bare level sets the default; a bare target
-/// means `trace`; the directive with the longest target that the event's target starts with decides (as in
-/// `env_logger`); with no default, other targets are off. Levels are `trace debug info warn error fatal off`, in any
+/// Parsed from text: directives `[target][=level]`, separated by commas. A bare level sets the default; a bare target
+/// means `trace`. The directive with the longest target that the event's target starts with decides (as in
+/// `env_logger`). Without a default, other targets are off. Levels are `trace debug info warn error fatal off`, in any
 /// case.
 ///
 /// ```
@@ -26,12 +42,12 @@ use crate::event::{Level, LevelFilter};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     default: LevelFilter,
-    /// Longest target first, so that the first that fits decides.
+    /// Longest target first, so that the first match decides.
     directives: Vec<(String, LevelFilter)>,
 }
 
 impl Filter {
-    /// Whether an event of this level and target passes.
+    /// Returns whether an event of this level and target passes.
     ///
     /// ```
     /// use logweir::{Level, filter::Filter};
@@ -49,18 +65,18 @@ impl Filter {
         decided.map_or(self.default, |(_, threshold)| *threshold)
     }
 
-    /// The threshold of the most talkative target.
+    /// Returns the lowest threshold of all targets.
     pub(crate) fn lowest(&self) -> LevelFilter {
         self.directives.iter().map(|(_, threshold)| *threshold).fold(self.default, LevelFilter::min)
     }
 
-    /// The threshold of the least talkative target.
+    /// Returns the highest threshold of all targets.
     pub(crate) fn highest(&self) -> LevelFilter {
         self.directives.iter().map(|(_, threshold)| *threshold).fold(self.default, LevelFilter::max)
     }
 }
 
-/// Everything from `level` up, whatever the target.
+/// Passes every event from `level` up, for any target.
 impl From<Level> for Filter {
     fn from(level: Level) -> Self {
         Filter { default: level.into(), directives: Vec::new() }
@@ -81,7 +97,7 @@ impl FromStr for Filter {
                 None => {}
                 Some((None, threshold)) => default = Some(threshold),
                 Some((Some(target), threshold)) => {
-                    // Of two directives for one target the last counts.
+                    // The last of two directives for one target wins.
                     directives.retain(|(other, _)| other != target);
                     directives.push((target.into(), threshold));
                 }
@@ -96,7 +112,7 @@ impl FromStr for Filter {
     }
 }
 
-/// As it is parsed: the default first, then each target with its level.
+/// Writes the filter as it is parsed: the default first, then each target with its level.
 ///
 /// ```
 /// let filter: logweir::filter::Filter = "hyper=WARN, info, checkout".parse()?;
@@ -137,7 +153,7 @@ fn parse_directive(text: &str) -> Result<Option<(Option<&str>, LevelFilter)>, Re
     }
 }
 
-/// A filter's text does not follow the grammar. The message has the directive, its column and what is allowed there.
+/// The text of a filter does not follow the grammar. The message has the directive, its column and the allowed form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseFilterError {
     directive: String,
@@ -155,12 +171,12 @@ enum Reason {
 }
 
 impl ParseFilterError {
-    /// The directive that is wrong.
+    /// Returns the directive with the error.
     pub fn directive(&self) -> &str {
         &self.directive
     }
 
-    /// Where it begins: the byte in the text, counted from 1.
+    /// Returns where it begins: the byte in the text, counted from 1.
     pub fn column(&self) -> usize {
         self.column
     }

@@ -1,10 +1,10 @@
-//! The caller's thread: which of a call's events pass, where the call asks to be thinned out.
+//! The caller's thread: which events of a sampled log call pass.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What `every:` and `at_most:` make of a log call: static, one for each.
+/// The sampling of a log call with `every:` or `at_most:`: a static for each call.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Sampler(Rule);
@@ -18,26 +18,26 @@ enum Rule {
     AtMost {
         most: u64,
         per: Duration,
-        // A std lock: held for a few instructions, and what it guards moves together.
+        // A std lock: held for a few instructions; its fields change together.
         window: Mutex<Window>,
     },
 }
 
 impl Sampler {
-    /// The first, and every `nth` from there.
+    /// Lets the first pass, and every `nth` from there.
     ///
     /// # Panics
-    /// While compiling, if it is zero.
+    /// At compile time, if it is zero.
     #[track_caller]
     pub const fn every(nth: u64) -> Self {
         assert!(nth > 0, "`every:` is zero; it takes 1 or more");
         Sampler(Rule::Every { nth, seen: AtomicU64::new(0) })
     }
 
-    /// `most` in each `per`, which begins with the first of them.
+    /// Lets `most` pass in each `per`, which begins with the first of them.
     ///
     /// # Panics
-    /// While compiling, if one of them is zero.
+    /// At compile time, if one of them is zero.
     #[track_caller]
     pub const fn at_most(most: u64, per: Duration) -> Self {
         assert!(most > 0, "`at_most:` is zero; it takes 1 or more");
@@ -45,16 +45,16 @@ impl Sampler {
         Sampler(Rule::AtMost { most, per, window: Mutex::new(Window { began: None, passed: 0, skipped: 0 }) })
     }
 
-    /// How many were left out since the last that passed, if this one passes.
+    /// Returns how many were skipped since the last that passed, if this one passes.
     pub(crate) fn admit(&self) -> Option<u64> {
         match &self.0 {
             Rule::Every { nth, seen } => {
-                // Relaxed: the number guards nothing else. It comes round after 2^64 calls.
+                // Relaxed: the number guards no other memory. It wraps around after 2^64 calls.
                 let before = seen.fetch_add(1, Ordering::Relaxed);
                 before.is_multiple_of(*nth).then(|| if before == 0 { 0 } else { nth - 1 })
             }
             Rule::AtMost { most, per, window } => {
-                // Not tokio's time: there may be no runtime here. Read before the lock, which then is shorter.
+                // Not tokio's time: there may be no runtime here. Read before the lock, to hold it for less time.
                 let now = Instant::now();
                 window.lock().unwrap_or_else(PoisonError::into_inner).admit(now, *most, *per)
             }
@@ -62,7 +62,7 @@ impl Sampler {
     }
 }
 
-/// A stretch of time in which so many pass.
+/// A window of time, in which a number of calls pass.
 #[derive(Debug)]
 struct Window {
     began: Option<Instant>,
@@ -72,7 +72,7 @@ struct Window {
 
 impl Window {
     fn admit(&mut self, now: Instant, most: u64, per: Duration) -> Option<u64> {
-        // Another thread may have read its clock later and come first: no time has passed then.
+        // Another thread may have read its clock later and taken the lock first: no time has passed then.
         if self.began.is_none_or(|began| now.saturating_duration_since(began) >= per) {
             self.began = Some(now);
             self.passed = 0;

@@ -1,10 +1,11 @@
-//! The caller's thread: what the macros expand to.
+//! At compile time: the expansion of the macros.
 //!
 //! Invariants:
 //! * Items that a `macro_rules` defines are visible to the caller's expressions, so every one is named `__LOGWEIR_*`; a
 //!   pattern that names a local can be taken for the caller's constant, so every local is named `__logweir_*`.
-//! * Nothing is named by a bare path: a caller may have a type `Option`, a module `core` or a macro `concat` of his own.
-//! * One step of the muncher per field; the sigil chooses a function of this file.
+//! * Nothing is named by a bare path: a caller may have a type `Option`, a module `core` or a macro `concat` of its
+//!   own.
+//! * One step of the muncher per field; the sigil chooses a function of `value`.
 
 /// The muncher. Its state is `{what [level] [logger] [target] [sampling]}`, with the fields also `[template] [names]
 /// [values]`.
@@ -70,7 +71,7 @@ macro_rules! __logweir {
         ::core::compile_error!("one of `every:` and `at_most:` stands before the template, once")
     };
 
-    // What should be the level or the template is none.
+    // There is no level or template where one must be.
     ({$($state:tt)*}) => {
         ::core::compile_error!("the message template is missing: a string, before any fields")
     };
@@ -87,7 +88,7 @@ macro_rules! __logweir {
         ::core::compile_error!("the message template is missing: a string, before any fields")
     };
 
-    // The level where the macro's name does not say it, then the template.
+    // The level, if the macro's name does not give it, then the template.
     ({$what:ident [] $logger:tt $target:tt $sample:tt} $level:expr $(, $($rest:tt)*)?) => {
         $crate::__logweir!({$what [$level] $logger $target $sample} $($($rest)*)?)
     };
@@ -142,7 +143,7 @@ macro_rules! __logweir {
         ))
     };
 
-    // What it all becomes.
+    // The expansions.
     (@event [$level:expr] [] $target:tt [] $template:tt $names:tt [$(($how:ident $($value:tt)+))*]) => {{
         $crate::__logweir!(@site $target $template $names);
         let mut __logweir_event = $crate::Event::__new(&__LOGWEIR_SITE, $level);
@@ -158,7 +159,8 @@ macro_rules! __logweir {
     }};
     (@emit $level:tt [$logger:expr] $target:tt $sample:tt $template:tt $names:tt $values:tt) => {{
         $crate::__logweir!(@site $target $template $names);
-        // A `match` keeps what the expression borrows from; the coercion says "expected `&Logger`" if it is none.
+        // A `match` keeps the temporaries of the expression; the coercion reports "expected `&Logger`" for another
+        // type.
         match &$logger {
             __logweir_logger => {
                 let __logweir_logger: &$crate::Logger = __logweir_logger;
@@ -201,7 +203,7 @@ macro_rules! __logweir {
     (@site [$target:expr] [$template:expr] [$($name:tt)*]) => {
         const __LOGWEIR_TEMPLATE: &::core::primitive::str = $template;
         const __LOGWEIR_NAMES: &[&::core::primitive::str] = &[$($crate::__logweir_name!($name)),*];
-        // A static, not a constant: where its evaluation fails the compiler says so once.
+        // A static, not a constant: the compiler reports a failed evaluation only once.
         static __LOGWEIR_PIECES: [$crate::__private::Piece; $crate::__private::count(__LOGWEIR_TEMPLATE)] =
             $crate::__private::parse(__LOGWEIR_TEMPLATE, __LOGWEIR_NAMES);
         static __LOGWEIR_SITE: $crate::__private::Callsite = $crate::__private::Callsite::new(

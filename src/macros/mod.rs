@@ -1,4 +1,21 @@
-//! The caller's thread: what a log call becomes.
+//! At compile time: turns a log call into a static call site, and the code that builds and emits its event.
+//!
+//! In: the calls of the program: [`info!`](crate::info) and its siblings, [`new_event!`](macro@crate::new_event),
+//! `fields!`.
+//!
+//! Out: at the place of the call, a static `Callsite` of `event` with its parsed template. At run time the code there
+//! reads the logger's filter and the call's `Sampler` (`filter`), encodes the fields (`value`), and gives the event to
+//! `logger`.
+//!
+//! Invariants:
+//! * The fields are evaluated only if the event passes the filter and the sampling.
+//! * A template that does not parse, a hole without its field, or two fields of one name do not compile.
+//! * An expansion names only items of `$crate`, most of them in `__private` of lib.rs.
+//!
+//! Next: `event` encodes the fields.
+//!
+//! A new prefix or kind of field is an arm of the muncher in `expand`, and a sigil also a function in `value`; a new
+//! macro is added here. The syntax of templates is in `event`.
 
 mod expand;
 mod value;
@@ -23,9 +40,9 @@ pub use value::*;
 /// # Prefixes
 /// Before the template, in any order:
 ///
-/// * `target: "payments",` what filters go by: a constant, by default the path of the module.
-/// * `logger: expr,` where the event goes; not for `new_event!`, which emits nothing.
-/// * `every: n,` or `at_most: n, per: time,` thin out what is logged here; not for `new_event!`. See
+/// * `target: "payments",` the target, by which filters decide: a constant. Default: the path of the module.
+/// * `logger: expr,` the logger of the event; not for `new_event!`, which emits nothing.
+/// * `every: n,` or `at_most: n, per: time,` the sampling of this call; not for `new_event!`. See
 ///   [`info!`](crate::info#sampling).
 ///
 /// # Templates
@@ -45,8 +62,8 @@ pub use value::*;
 /// ```
 ///
 /// # Fields
-/// Separated by commas, at the end one more if you like. A field need not be in the template; two of one name do not
-/// compile. Values are evaluated once, in the order they stand in.
+/// Fields are separated by commas; one more may end the list. A field need not be in the template. Two fields of one
+/// name do not compile. Values are evaluated once, in the order of the call.
 ///
 /// | field | value |
 /// |---|---|
@@ -77,15 +94,15 @@ pub use value::*;
 /// ]);
 /// ```
 ///
-/// A `Display` or `Debug` that fails leaves what it wrote and a mark. One that panics panics here.
+/// A `Display` or `Debug` that fails leaves the text it has written and a mark. One that panics panics here.
 #[macro_export]
 macro_rules! new_event {
     ($($call:tt)*) => { $crate::__logweir!({event [] [] [] []} $($call)*) };
 }
 
-/// Emits an event whose level is known only when it happens: `log!(level, "..")`. Otherwise as [`info!`](crate::info).
+/// Emits an event whose level is known only at run time: `log!(level, "..")`. Otherwise like [`info!`](crate::info).
 ///
-/// The level and a `logger:` are evaluated always, the fields only when the event passes the filter.
+/// The level and a `logger:` are always evaluated, the fields only if the event passes the filter.
 ///
 /// ```no_run
 /// use logweir::{Level, Logger, log};
@@ -100,13 +117,13 @@ macro_rules! log {
     ($($call:tt)*) => { $crate::__logweir!({emit [] [] [] []} $($call)*) };
 }
 
-/// Emits an event of [`Level::Trace`](crate::Level::Trace). As [`info!`](crate::info) otherwise.
+/// Emits an event of [`Level::Trace`](crate::Level::Trace). Otherwise like [`info!`](crate::info).
 #[macro_export]
 macro_rules! trace {
     ($($call:tt)*) => { $crate::__logweir!({emit [$crate::Level::Trace] [] [] []} $($call)*) };
 }
 
-/// Emits an event of [`Level::Debug`](crate::Level::Debug). As [`info!`](crate::info) otherwise.
+/// Emits an event of [`Level::Debug`](crate::Level::Debug). Otherwise like [`info!`](crate::info).
 #[macro_export]
 macro_rules! debug {
     ($($call:tt)*) => { $crate::__logweir!({emit [$crate::Level::Debug] [] [] []} $($call)*) };
@@ -114,7 +131,7 @@ macro_rules! debug {
 
 /// Emits an event of [`Level::Info`](crate::Level::Info), to the global logger or the one after `logger:`.
 ///
-/// Without a global logger, and without `logger:`, it does nothing. The fields are evaluated only when the event passes
+/// Does nothing without a global logger and without `logger:`. The fields are evaluated only if the event passes
 /// the logger's filter. `logger:` takes a [`Logger`](crate::Logger) or anything that dereferences to one, and does not
 /// move it. Templates, fields and `target:` are described at [`new_event!`](macro@crate::new_event).
 ///
@@ -132,10 +149,10 @@ macro_rules! debug {
 /// ```
 ///
 /// # Sampling
-/// Of the calls that pass the filter, `every: n` lets the first and then every `n`th pass; `at_most: n, per: time` the
-/// first `n` from the first on until that time is over, and then again. Both are of this call alone, for all threads and
-/// loggers together; numbers and time are constants, more than zero, which is checked when the call compiles. The fields
-/// of what is left out are not evaluated.
+/// Of the calls that pass the filter, `every: n` lets the first pass, and then every `n`th. `at_most: n, per: time`
+/// lets the first `n` pass until that time has passed since the first of them, and then again. Both count this call
+/// alone, for all threads and loggers together. Numbers and time are constants above zero, checked when the call
+/// compiles. The fields of a skipped call are not evaluated.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -146,27 +163,28 @@ macro_rules! debug {
 /// warn!(at_most: 5, per: Duration::from_secs(60), "no answer from {peer}", peer);
 /// ```
 ///
-/// What is left out is counted ([`Stats::sampled`](crate::Stats::sampled), `logweir_events_sampled_total`) and is no loss:
-/// it was never emitted. The next event that passes says in a field `sampled_out` how many there were since the one before
-/// it. `at_most` takes a lock of its own, for a few instructions.
+/// Skipped calls are counted ([`Stats::sampled`](crate::Stats::sampled), `logweir_events_sampled_total`). They are no
+/// loss: they were never emitted. The next event that passes has a field `sampled_out` with the number of calls skipped
+/// since the one before it. `at_most` takes a lock of its own, for a few instructions.
 #[macro_export]
 macro_rules! info {
     ($($call:tt)*) => { $crate::__logweir!({emit [$crate::Level::Info] [] [] []} $($call)*) };
 }
 
-/// Emits an event of [`Level::Warn`](crate::Level::Warn). As [`info!`](crate::info) otherwise.
+/// Emits an event of [`Level::Warn`](crate::Level::Warn). Otherwise like [`info!`](crate::info).
 #[macro_export]
 macro_rules! warn {
     ($($call:tt)*) => { $crate::__logweir!({emit [$crate::Level::Warn] [] [] []} $($call)*) };
 }
 
-/// Emits an event of [`Level::Error`](crate::Level::Error). As [`info!`](crate::info) otherwise.
+/// Emits an event of [`Level::Error`](crate::Level::Error). Otherwise like [`info!`](crate::info).
 #[macro_export]
 macro_rules! error {
     ($($call:tt)*) => { $crate::__logweir!({emit [$crate::Level::Error] [] [] []} $($call)*) };
 }
 
-/// Emits an event of [`Level::Fatal`](crate::Level::Fatal). As [`info!`](crate::info) otherwise: the process goes on.
+/// Emits an event of [`Level::Fatal`](crate::Level::Fatal). Otherwise like [`info!`](crate::info): the process
+/// continues.
 #[macro_export]
 macro_rules! fatal {
     ($($call:tt)*) => { $crate::__logweir!({emit [$crate::Level::Fatal] [] [] []} $($call)*) };

@@ -67,7 +67,7 @@ mod json {
     }
 }
 
-/// What `k = @v` asks of `v` where nothing can give it.
+/// The bound of `k = @v` without the feature `serde`: no type meets it.
 #[cfg(not(feature = "serde"))]
 #[diagnostic::on_unimplemented(
     message = "a field `key = @value` needs the feature `serde` of `logweir`",

@@ -1,4 +1,4 @@
-//! The caller's thread: the logger's filter as `tracing` asks for it.
+//! The caller's thread: the logger's filter, as a per-layer filter of `tracing`.
 
 use std::fmt;
 
@@ -12,27 +12,27 @@ use crate::logger::Logger;
 
 /// The logger's filter as a per-layer filter: [`Logger::tracing_layer`] has it already.
 ///
-/// It decides for its own layer alone. Its answer is kept in each call site of `tracing`, so what it keeps out costs about
-/// a nanosecond if no other layer wants it either; [`Logger::set_filter`] has every call site ask again.
+/// It decides for its own layer alone. Each call site of `tracing` caches the decision, so a disabled one costs about a
+/// nanosecond if no other layer wants it either; [`Logger::set_filter`] makes every call site request it again.
 pub struct LoggerFilter {
     logger: Logger,
 }
 
 impl LoggerFilter {
     pub(super) fn new(logger: Logger) -> Self {
-        // Call sites of `tracing` must not go by answers they keep from the filter before.
+        // Call sites of `tracing` must not use the decisions of the filter before.
         logger.on_filter_change(callsite::rebuild_interest_cache);
         LoggerFilter { logger }
     }
 }
 
 impl<S: Subscriber> Filter<S> for LoggerFilter {
-    /// Asked when another layer's answer to the same call site changes from call to call.
+    /// Called if another layer's decision on the same call site changes from call to call.
     fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
         match Site::known(metadata) {
             Some(known) => match known.callsite() {
                 Some(callsite) => self.logger.__enabled(callsite, known.level),
-                // The record's own target is not known yet; the layer will look at it.
+                // The record's own target is not known yet; the layer checks it later.
                 None => true,
             },
             None => self.logger.enabled(site::level(metadata.level()), metadata.target()),

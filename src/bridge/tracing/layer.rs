@@ -1,4 +1,4 @@
-//! The caller's thread: what `tracing` tells a layer, turned into events and contexts.
+//! The caller's thread: turns the events and spans that `tracing` gives a layer into events and contexts.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        // Built before the first event; whether it is wanted is the filter's business.
+        // Built before the first event; the filter decides whether it is wanted.
         Site::of(metadata);
         Interest::always()
     }
@@ -29,7 +29,7 @@ where
         let site = Site::of(event.metadata());
         let mut ours = match &site.kind {
             SiteKind::Event(known) => {
-                // A filter that was replaced holds from here on, whatever call sites remember.
+                // A new filter holds from here on, whatever decision a call site has cached.
                 if !self.logger.__enabled(&known.in_order, site.level) {
                     return;
                 }
@@ -130,7 +130,7 @@ impl TracingLayer {
         }
     }
 
-    /// The context of events in this span.
+    /// Returns the context of events in this span.
     fn context<S>(&self, span: &SpanRef<'_, S>, active: Active) -> Arc<SharedFields>
     where
         S: for<'a> LookupSpan<'a>,
@@ -150,7 +150,7 @@ impl TracingLayer {
         context
     }
 
-    /// For an event that has passed the filter.
+    /// Emits an event that has passed the filter.
     #[inline]
     fn emit(&self, mut event: Event, context: Option<Arc<SharedFields>>) {
         event.set_context(context);

@@ -1,4 +1,4 @@
-//! The caller's thread: call sites of `tracing` log here. A layer for `tracing_subscriber::registry()`.
+//! The caller's thread: a layer for `tracing_subscriber::registry()`, by which call sites of `tracing` log here.
 //!
 //! A program that logs through `tracing` changes the lines that set logging up, and not a single call:
 //!
@@ -30,60 +30,62 @@
 //! # }
 //! ```
 //!
-//! # What becomes of an event?
-//! Its level, target, module, file and line are those of its call site, and are read once for each call site. Its message
-//! is text, formatted straight into the event; an event without one has its name for it, if the call gave a name. Values
-//! keep their types, bytes and errors with their sources included. `%value` and `?value` reach a layer alike, as something
-//! that can be formatted: both become [`Value::Debug`](crate::Value::Debug). A value that is absent (`None`, `Empty`) is no
-//! field. Of two fields of one name the first counts.
+//! # Events
+//! An event has the level, target, module, file and line of its call site, which are read once for each call site. Its
+//! message is text, formatted straight into the event; an event without one has its name as the message, if the call
+//! gave a name. Values keep their types, bytes and errors with their sources included. A layer cannot tell `%value`
+//! from `?value`: both become [`Value::Debug`](crate::Value::Debug). An absent value (`None`, `Empty`) is no field. The
+//! first of two fields of one name wins.
 //!
-//! Records of the `log` crate that come through `tracing-log` (as `init` of `tracing-subscriber` has it by default) keep
-//! their own target, module, file and line.
+//! Records of the `log` crate that come through `tracing-log` (which `init` of `tracing-subscriber` installs by
+//! default) keep their own target, module, file and line.
 //!
-//! # What becomes of a span?
+//! # Spans
 //! An event carries the fields of the span it is in, and of that span's parents: `tracing`'s own scope, with explicit
-//! parents and `parent: None`. The order is from the root to the leaf; of equal names the nearest counts, the event's own
-//! first of all. Three fields more say which spans:
+//! parents and `parent: None`. The order is from the root to the leaf. Of equal names the nearest wins, the event's own
+//! first of all. Three more fields name the spans:
 //!
 //! | field | value |
 //! |---|---|
 //! | `span` | the name of the span the event is in |
 //! | `spans` | the names from the root to it, `request:charge:retry`, if there is more than one |
-//! | `span.id` | the registry's number of it, with [`TracingLayer::span_ids`]; used again after it was closed |
+//! | `span.id` | the registry's number of it, with [`TracingLayer::span_ids`]; reused after it was closed |
 //!
-//! A span's own field of one of these names takes its place. [`Logger::with`] goes before all: the fields of the logger
-//! that made the layer are in every event.
+//! A span's own field of one of these names replaces it. The fields of the logger that made the layer
+//! ([`Logger::with`]) come before all others, and are in every event.
 //!
-//! Fields are encoded once, when the span is opened or `record`ed, and put together once for all events in a span; after
-//! a `record` in the same tree of spans, once more. An event has the fields of the moment it was emitted: what is recorded
-//! later does not change it. That memory is the [context](Logger::with)'s: it counts in the queue's account, and if that
-//! is used up the events are refused (`memory`).
+//! Fields are encoded once, when the span is opened or `record`ed, and merged once for all events in a span; after a
+//! `record` in the same tree of spans, once more. An event has the fields at the moment it was emitted: later records
+//! do not change it. The memory of the merged fields is the [context](Logger::with)'s: it counts in the queue's
+//! account, and if that is used up, the events are refused (`memory`).
 //!
 //! # Traces of OpenTelemetry
-//! With the feature `opentelemetry`, an event carries `trace_id` and `span_id` (hexadecimal text) of the OpenTelemetry span
-//! that is active where it is logged: that of `tracing-opentelemetry`'s layer for the span that was entered, or any other
-//! that was attached. An event with an explicit parent carries those with which events were logged in that span before, if
-//! there are any; asking would start a span whose own parent is perhaps not set yet. For the same reason opening a span
-//! tells none.
+//! With the feature `opentelemetry`, an event carries `trace_id` and `span_id` (hexadecimal text) of the OpenTelemetry
+//! span that is active where it is logged: that of `tracing-opentelemetry`'s layer for the span that was entered, or
+//! any other that was attached. An event with an explicit parent carries the ids of earlier events in that span, if
+//! there are any: a request for its ids could start a span whose own parent is not set yet. For the same reason the
+//! event of opening a span has none.
 //!
 //! # Which filter decides?
-//! The logger's, which [`Logger::set_filter`] replaces: as a [per-layer filter](LoggerFilter) for this layer alone. A
-//! filter you add (`.with_filter(..)`) decides too. Other layers keep what theirs let through. A span that is kept out is
-//! as if it were not there: its children have its parents, and an event in it is in the nearest span entered around it.
+//! The logger's filter decides, as a [per-layer filter](LoggerFilter) for this layer alone; [`Logger::set_filter`]
+//! replaces it. A filter you add (`.with_filter(..)`) decides too. Other layers get the events that their own filters
+//! pass. An excluded span counts as absent: its children have its parents, and an event in it is in the nearest span
+//! entered around it.
 //!
 //! # What does it cost?
-//! A call site that is kept out: about a nanosecond. One that passes: what `tracing` takes, then the encoding and the
-//! queue, as with the macros of this crate; no allocation outside spans while the fields fit about 94 bytes. In a span, a
-//! reference count more; the first event in it, and the first one after a `record`, builds the context. `cargo bench
-//! --features tracing --bench tracing` prints the figures beside those of `tracing-subscriber`'s JSON.
+//! A disabled call site costs about a nanosecond. An event that passes costs the time of `tracing`, then that of the
+//! encoding and the queue, as with the macros of this crate; outside spans there is no allocation while the fields fit
+//! about 94 bytes. In a span it takes one more reference count; the first event in it, and the first one after a
+//! `record`, builds the context. `cargo bench --features tracing --bench tracing` prints the figures beside those of
+//! `tracing-subscriber`'s JSON.
 //!
 //! # Does it keep the logger running?
-//! As any handle does. A subscriber made global is never dropped, and then the logger ends by [`Logger::shutdown`] alone;
-//! events after that are refused (`closed`) and counted.
+//! Yes, like any handle. A global subscriber is never dropped, and then the logger ends only by [`Logger::shutdown`];
+//! later events are refused (`closed`) and counted.
 //!
 //! # What do sinks log?
-//! Nothing that comes back: what is logged through the layer while a sink works is suppressed and counted, as it is with
-//! every other way in. See [`suppress`](crate::suppress()).
+//! Events that a sink logs through the layer while it works are suppressed and counted, as through every other way in.
+//! See [`suppress`](crate::suppress()).
 
 mod filter;
 mod layer;
@@ -104,9 +106,9 @@ use crate::event::SharedFields;
 use crate::logger::Logger;
 
 impl Logger {
-    /// A layer for `tracing_subscriber::registry()`, with the logger's filter for its own: events and spans of `tracing`
-    /// go to this logger, with its context. What they become, and what it costs, is said at
-    /// [`bridge::tracing`](crate::bridge::tracing).
+    /// Returns a layer for `tracing_subscriber::registry()` with the logger's filter: events and spans of `tracing` go
+    /// to this logger, with its context. [`bridge::tracing`](crate::bridge::tracing) describes what they become, and
+    /// the cost.
     ///
     /// `S` is the subscriber it is put on, which the compiler knows. [`TracingLayer`] has options.
     ///
@@ -122,7 +124,7 @@ impl Logger {
     }
 }
 
-/// The layer itself, for those who want another than [`Logger::tracing_layer`] gives.
+/// The layer itself, for other options than those of [`Logger::tracing_layer`].
 ///
 /// Set its options, then add the logger's filter with [`filtered`](TracingLayer::filtered):
 ///
@@ -137,9 +139,8 @@ impl Logger {
 /// # Ok::<(), logweir::BuildError>(())
 /// ```
 ///
-/// Without it, it is a layer like any other: the logger's filter still keeps events out, but every call site runs to the
-/// point where it is asked, and spans are carried that the filter would keep out. For subscribers that know no per-layer
-/// filters.
+/// Without the filter it is a layer like any other: the logger still excludes events, but every call site runs up to
+/// that check, and spans are kept that the filter would exclude. For subscribers that know no per-layer filters.
 #[must_use = "a layer does nothing until a subscriber has it"]
 pub struct TracingLayer {
     /// Without its context, so that it leaves an event the one it has.
@@ -151,7 +152,7 @@ pub struct TracingLayer {
     span_ids: bool,
 }
 
-/// Which events tell of the spans themselves; none by default.
+/// The events that report the spans themselves. Default: none.
 ///
 /// They have the level, target and place of the span, and its fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -162,34 +163,35 @@ pub enum SpanEvents {
     None,
     /// `span opened`, with the fields the span was opened with.
     Open,
-    /// `span closed`, with the fields it has in the end, and in milliseconds (floats) `busy_ms`, the time it was entered,
-    /// and `idle_ms`, the time it was open and not entered. Costs every entering and leaving a look at the clock.
+    /// `span closed`, with the fields it has in the end, and in milliseconds (floats) `busy_ms`, the time it was
+    /// entered, and `idle_ms`, the time it was open and not entered. Costs a reading of the clock at each enter and
+    /// exit.
     Close,
     /// Both.
     OpenAndClose,
 }
 
 impl TracingLayer {
-    /// A layer that logs to this logger, with its context, without events of spans and without span ids.
+    /// Creates a layer that logs to this logger, with its context, without events of spans and without span ids.
     pub fn new(logger: &Logger) -> Self {
         let (logger, base) = logger.into_parts();
         TracingLayer { logger, base, id: LayerId::next(), span_events: SpanEvents::None, span_ids: false }
     }
 
-    /// Which events tell of the spans themselves, [`SpanEvents::None`] by default.
+    /// Sets which events report the spans themselves. Default: [`SpanEvents::None`].
     pub fn span_events(mut self, events: SpanEvents) -> Self {
         self.span_events = events;
         self
     }
 
-    /// Whether events carry the registry's number of the span they are in, as `span.id`; not by default. It tells spans of
-    /// one name apart while they are open, and is used again later.
+    /// Sets whether events carry the registry's number of the span they are in, as `span.id`. Default: `false`. It
+    /// tells spans of one name apart while they are open, and is reused later.
     pub fn span_ids(mut self, on: bool) -> Self {
         self.span_ids = on;
         self
     }
 
-    /// The layer with the logger's filter as its per-layer filter. `S` is the subscriber it is put on.
+    /// Adds the logger's filter as the per-layer filter of the layer. `S` is the subscriber it is put on.
     pub fn filtered<S>(self) -> Filtered<TracingLayer, LoggerFilter, S> {
         let filter = LoggerFilter::new(self.logger.clone());
         Filtered::new(self, filter)

@@ -1,12 +1,12 @@
-//! The caller's thread: the ids of the OpenTelemetry span that is active here. Without the feature `opentelemetry` there
-//! are none, and nothing of this is left.
+//! The caller's thread: the ids of the OpenTelemetry span that is active here. Without the feature `opentelemetry`
+//! there are none, and this code compiles to nothing.
 
 use crate::event::{Event, FieldPairs};
 
-/// What is known of the ids of a span's events.
+/// The ids of a span's events, as far as they are known.
 #[derive(Clone, Copy)]
 pub(super) enum Active {
-    /// The span need not be the one that is active: those it had before, if any.
+    /// The span may not be the active one: use the ids it had before, if any.
     Unknown,
     Is(Option<Ids>),
 }
@@ -14,7 +14,7 @@ pub(super) enum Active {
 impl Active {
     #[inline]
     pub(super) fn for_event(event: &tracing_core::Event<'_>) -> Self {
-        // What OpenTelemetry says itself, it may say while it changes what is active.
+        // OpenTelemetry may log its own events while it changes the active span.
         if event.is_contextual() && !event.metadata().target().starts_with("opentelemetry") {
             Active::Is(ids::active())
         } else {
@@ -29,7 +29,7 @@ impl Active {
         }
     }
 
-    /// Whether a context with these ids will do.
+    /// Returns whether a context with these ids can be used.
     #[inline]
     pub(super) fn is(self, ids: Option<Ids>) -> bool {
         match self {
@@ -38,7 +38,7 @@ impl Active {
         }
     }
 
-    /// For an event outside of spans.
+    /// Adds the ids to an event outside of spans.
     #[inline]
     pub(super) fn add_to(self, event: &mut Event) {
         if let Some(ids) = self.ids() {
@@ -65,8 +65,8 @@ mod ids {
         span: SpanId,
     }
 
-    /// From the thread's own record of it, and not from the data of the span: that is behind a lock which OpenTelemetry
-    /// holds while it starts a span, and what it runs then may log.
+    /// Reads the ids from the thread's own record, and not from the data of the span: that is behind a lock which
+    /// OpenTelemetry holds while it starts a span, and the code that it runs then may log.
     pub(super) fn active() -> Option<Ids> {
         let look = || {
             opentelemetry::Context::map_current(|cx| {
@@ -75,7 +75,7 @@ mod ids {
                 (has_span && context.is_valid()).then(|| Ids { trace: context.trace_id(), span: context.span_id() })
             })
         };
-        // It panics in a thread that is ending and has put its record away.
+        // It panics in a thread that is ending and has dropped its record.
         catch_unwind(look).unwrap_or_default()
     }
 

@@ -1,7 +1,7 @@
-//! The caller's thread: what is known of a call site of `tracing`, built when it is first met.
+//! The caller's thread: the static data of a call site of `tracing`, built at its first use.
 //!
 //! Invariants:
-//! * Metadata is `'static`, so its address is never another call site's, and what is kept under it stays right.
+//! * Metadata is `'static`, so its address is never another call site's, and data cached under it stays valid.
 //! * A site is leaked. `tracing` itself keeps every call site for the life of the process, and their number is bounded by
 //!   the program's text; a site that was built is never built again.
 
@@ -14,7 +14,7 @@ use tracing_core::Metadata;
 
 use crate::event::{Callsite, Level, Piece, Template};
 
-/// The names of the fields with which `tracing-log` says where a `log` record comes from.
+/// The names of the fields that `tracing-log` uses for the origin of a `log` record.
 pub(super) const LOG_TARGET: &str = "log.target";
 pub(super) const LOG_MODULE: &str = "log.module_path";
 pub(super) const LOG_FILE: &str = "log.file";
@@ -29,42 +29,43 @@ pub(super) struct Site {
 
 pub(super) enum SiteKind {
     Event(EventSite),
-    /// A call site of `tracing-log`, which stands for all records of its level.
+    /// A call site of `tracing-log`, which all records of its level share.
     LogRecord,
     Span(SpanSite),
 }
 
 pub(super) struct EventSite {
-    /// The event's values are the site's fields, each there and in order.
+    /// For events whose values are the site's fields, all present and in order.
     pub(super) in_order: Callsite,
-    /// Some are absent, or they come in another order: each value with its name.
+    /// For events with absent values, or in another order: each value with its name.
     pub(super) by_name: Callsite,
     pub(super) has_message: bool,
     /// How many fields there are, the message included.
     pub(super) fields: usize,
-    /// Whether `in_order` is worth trying: the message is first, and no name is there twice.
+    /// Whether `in_order` is worth trying: the message is first, and no name occurs twice.
     pub(super) is_regular: bool,
 }
 
-/// The events that tell of a span itself.
+/// The call sites of the events that report a span itself.
 pub(super) struct SpanSite {
     pub(super) opened: Callsite,
     pub(super) closed: Callsite,
 }
 
-/// By the address of their metadata. A std lock: taken for a look, by threads that have not met a site before.
+/// All sites, by the address of their metadata. A std lock: taken for a lookup, by threads that have not used a site
+/// before.
 static SITES: RwLock<BTreeMap<usize, &'static Site>> = RwLock::new(BTreeMap::new());
 
 const RECENT_BITS: u32 = 7;
 
 thread_local! {
-    /// Sites this thread has met, each in the one place its address leads to: a hit is one comparison and no lock.
+    /// Sites this thread has used, each in the one place of its address: a hit is one comparison and no lock.
     static RECENT: [Cell<Option<&'static Site>>; 1 << RECENT_BITS] =
         const { [const { Cell::new(None) }; 1 << RECENT_BITS] };
 }
 
 impl Site {
-    /// The site of this metadata, which is built the first time it is asked for.
+    /// Returns the site of this metadata, and builds it at its first use.
     #[inline]
     pub(super) fn of(metadata: &'static Metadata<'static>) -> &'static Site {
         match recent(metadata) {
@@ -73,8 +74,8 @@ impl Site {
         }
     }
 
-    /// The site of this metadata, if it was built. Metadata that is not `'static` has an address of its own, so it never
-    /// finds another's.
+    /// Returns the site of this metadata, if it was built. Metadata that is not `'static` has an address of its own, so
+    /// it never finds the site of another.
     pub(super) fn known(metadata: &Metadata<'_>) -> Option<&'static Site> {
         recent(metadata).or_else(|| {
             let sites = SITES.read().unwrap_or_else(PoisonError::into_inner);
@@ -86,7 +87,7 @@ impl Site {
     fn met(metadata: &'static Metadata<'static>) -> &'static Site {
         let site = Site::known(metadata).unwrap_or_else(|| {
             let mut sites = SITES.write().unwrap_or_else(PoisonError::into_inner);
-            // Another thread may have been first; what is here is never replaced.
+            // Another thread may have been first; an existing site is never replaced.
             sites.entry(address(metadata)).or_insert_with(|| Box::leak(Box::new(Site::new(metadata))))
         });
         remember(site);
@@ -104,7 +105,7 @@ impl Site {
         Site { metadata, level: level(metadata.level()), kind }
     }
 
-    /// What the filter's answer is kept in; none for records of `log`, whose targets differ.
+    /// Returns where the filter's decision is cached; none for records of `log`, whose targets differ.
     pub(super) fn callsite(&'static self) -> Option<&'static Callsite> {
         match &self.kind {
             SiteKind::Event(event) => Some(&event.in_order),
@@ -114,7 +115,7 @@ impl Site {
     }
 }
 
-/// Whether this is a call site of `tracing-log`.
+/// Returns whether this is a call site of `tracing-log`.
 pub(super) fn is_log_record(metadata: &Metadata<'_>) -> bool {
     metadata.target() == "log" && metadata.fields().field(LOG_TARGET).is_some()
 }
@@ -133,7 +134,7 @@ fn address(metadata: &Metadata<'_>) -> usize {
     ptr::from_ref(metadata).addr()
 }
 
-/// The high bits of a product with 2^64 over the golden ratio: addresses of statics differ in few low bits.
+/// Returns the high bits of a product with 2^64 over the golden ratio: addresses of statics differ in few low bits.
 #[inline]
 fn place(address: usize) -> usize {
     ((address as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (u64::BITS - RECENT_BITS)) as usize
@@ -168,9 +169,9 @@ impl EventSite {
     }
 }
 
-/// A name that the call gave stands for the message it did not give.
+/// Makes the name that the call gave the message, if it gave no message.
 fn name_template(name: &'static str) -> Template {
-    // What the macros put where the call gives no name: `event src/main.rs:7`.
+    // The macros' name for a call that gives none: `event src/main.rs:7`.
     if name.starts_with("event ") {
         return Template::new("", &[]);
     }
@@ -228,7 +229,7 @@ mod tests {
         for metadata in sites.iter().chain(&sites) {
             let site = Site::of(metadata);
             assert!(ptr::eq(site.metadata, *metadata));
-            // As if another site had pushed it out of its place, and stood there.
+            // As if another site had taken its place.
             RECENT.with(|recent| recent.iter().for_each(|place| place.set(Some(site))));
             assert!(sites.iter().all(|other| ptr::eq(Site::of(other).metadata, *other)));
         }

@@ -1,4 +1,4 @@
-//! The caller's thread: what the layer keeps of a span, among the span's extensions.
+//! The caller's thread: the data that the layer keeps of a span, among the span's extensions.
 //!
 //! Invariants:
 //! * No value is formatted while extensions are locked: its `Debug` may log, and would wait for that lock.
@@ -15,7 +15,7 @@ use tracing_subscriber::registry::{LookupSpan, SpanRef};
 use super::otel::{Active, Ids};
 use crate::event::{FieldPairs, SharedFields, TextKind, Value};
 
-/// Which layer a span's data is of: several loggers may listen to one registry.
+/// The layer that a span's data belongs to: several loggers may listen to one registry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct LayerId(u64);
 
@@ -45,7 +45,7 @@ pub(super) struct Cached {
     pub(super) context: Arc<SharedFields>,
 }
 
-/// What one layer keeps of one span.
+/// The data that one layer keeps of one span.
 pub(super) struct SpanData {
     layer: LayerId,
     epoch: Epoch,
@@ -63,7 +63,7 @@ impl SpanData {
 
     pub(super) fn record(&mut self, recorded: &FieldPairs) {
         self.fields.set_all(recorded);
-        // After the fields: who finds the new epoch finds them.
+        // After the fields: a reader of the new epoch finds them.
         match &mut self.epoch {
             Epoch::Alone(epoch) => *epoch += 1,
             Epoch::InTree(tree) => drop(tree.0.fetch_add(1, Ordering::Release)),
@@ -77,7 +77,7 @@ impl SpanData {
         }
     }
 
-    /// From here on it counts with its children.
+    /// Makes it share the epoch with its children from here on.
     fn tree(&mut self) -> TreeEpoch {
         let tree = match &self.epoch {
             Epoch::Alone(epoch) => TreeEpoch(Arc::new(AtomicU64::new(*epoch))),
@@ -88,13 +88,13 @@ impl SpanData {
     }
 }
 
-/// The data of every layer of ours: nearly always of one.
+/// The data of every `TracingLayer`: nearly always of one.
 struct SpanDataOfLayers {
     first: SpanData,
     others: Vec<SpanData>,
 }
 
-/// Runs `look` on what the layer keeps of the span, under the lock of the span's extensions.
+/// Runs `look` on the layer's data of the span, under the lock of the span's extensions.
 pub(super) fn with_span<S, R>(span: &SpanRef<'_, S>, layer: LayerId, look: impl FnOnce(&SpanData) -> R) -> Option<R>
 where
     S: for<'a> LookupSpan<'a>,
@@ -106,7 +106,7 @@ where
     data.map(look)
 }
 
-/// As [`look`], to change it.
+/// Like [`with_span`], with a function that may change the data.
 pub(super) fn with_span_mut<S, R>(
     span: &SpanRef<'_, S>,
     layer: LayerId,
@@ -132,7 +132,7 @@ where
     }
 }
 
-/// The tree that children of this span are in.
+/// Returns the tree that children of this span are in.
 pub(super) fn tree<S>(span: &SpanRef<'_, S>, layer: LayerId) -> Option<TreeEpoch>
 where
     S: for<'a> LookupSpan<'a>,
@@ -140,7 +140,7 @@ where
     with_span_mut(span, layer, SpanData::tree)
 }
 
-/// The context of events in this span, if it is there, as new as the fields, and has these ids.
+/// Returns the cached context of events in this span, if it is as new as the fields and has these ids.
 pub(super) fn cached<S>(span: &SpanRef<'_, S>, layer: LayerId, active: Active) -> Option<Arc<SharedFields>>
 where
     S: for<'a> LookupSpan<'a>,
@@ -148,14 +148,14 @@ where
     with_span(span, layer, |data| {
         let cached = data.context.as_ref()?;
         let is_right = cached.epoch == data.epoch() && active.is(cached.ids);
-        // One that the account had no room for is tried again: there may be room by now.
+        // One that the account had no room for is built again: there may be room by now.
         (is_right && cached.context.is_charged()).then(|| cached.context.clone())
     })
     .flatten()
 }
 
-/// The fields of events in this span: of the logger, then of the spans from the root to this one; of equal names the
-/// nearest counts. With the epoch from which on they are out of date.
+/// Returns the fields of events in this span: of the logger, then of the spans from the root to this one; of equal
+/// names the nearest wins. Returns the epoch too: once it has changed, the fields are out of date.
 pub(super) fn flatten<S>(
     span: &SpanRef<'_, S>,
     layer: LayerId,
@@ -165,7 +165,7 @@ pub(super) fn flatten<S>(
 where
     S: for<'a> LookupSpan<'a>,
 {
-    // Before the fields are read: what is recorded from here on makes them out of date, read or not.
+    // Before the fields are read: values recorded from here on make them out of date, read or not.
     let epoch = with_span(span, layer, SpanData::epoch).unwrap_or_default();
     let mut fields = FieldPairs::of(base);
     fields.set("span", Value::Str(span.name()));
@@ -200,7 +200,7 @@ where
     S: for<'a> LookupSpan<'a>,
 {
     let before = with_span_mut(span, layer, |data| data.context.replace(cached));
-    // Here, not under the lock: the last holder gives the bytes back, which wakes who waits for them.
+    // Here, not under the lock: the last holder releases the bytes, which wakes the callers that wait for them.
     drop(before);
 }
 
@@ -234,7 +234,7 @@ impl Times {
         [self.busy, self.idle].map(|time| time.as_nanos() as f64 / 1e6)
     }
 
-    /// Books the time since the last look.
+    /// Adds the time since the last lap.
     fn lap(&mut self) {
         let now = Instant::now();
         let lap = now.saturating_duration_since(self.since);

@@ -9,7 +9,7 @@ use tracing_core::span;
 use super::site::{EventSite, LOG_FILE, LOG_LINE, LOG_MODULE, LOG_TARGET, MESSAGE};
 use crate::event::{Callsite, ErrorChain, Event, FieldPairs, Level, TextKind, ToValue, Value};
 
-/// Implements `Visit` by two methods: `value` for what has a type, `format` for what exists only as a formatting.
+/// Implements `Visit` by two methods: `value` for a typed value, `format` for one that exists only as a formatting.
 macro_rules! visit_by_value_and_format {
     ($visitor:ty) => {
         impl Visit for $visitor {
@@ -56,7 +56,7 @@ macro_rules! visit_by_value_and_format {
     };
 }
 
-/// The event, encoded as its site allows.
+/// Encodes the event, as its site allows.
 #[inline]
 pub(super) fn encode(event: &tracing_core::Event<'_>, site: &'static EventSite, level: Level) -> Event {
     if site.is_regular {
@@ -69,7 +69,7 @@ pub(super) fn encode(event: &tracing_core::Event<'_>, site: &'static EventSite, 
     encode_by_name(event, site, level)
 }
 
-/// For events with absent values (`None`, `Empty`), and those that put their message last.
+/// Encodes events with absent values (`None`, `Empty`), and those that put their message last.
 #[cold]
 fn encode_by_name(event: &tracing_core::Event<'_>, site: &'static EventSite, level: Level) -> Event {
     let mut ours = site.begin(&site.by_name, level);
@@ -80,7 +80,7 @@ fn encode_by_name(event: &tracing_core::Event<'_>, site: &'static EventSite, lev
     ours
 }
 
-/// A record of `log`, with the target, file and line of its own.
+/// Encodes a record of `log`, with its own target, file and line.
 #[cold]
 pub(super) fn encode_log_record(event: &tracing_core::Event<'_>, level: Level) -> Event {
     let mut ours = Event::with_header(level);
@@ -93,7 +93,7 @@ pub(super) fn encode_log_record(event: &tracing_core::Event<'_>, level: Level) -
     ours
 }
 
-/// An event that someone made of a span's metadata.
+/// Encodes an event that was made of a span's metadata.
 #[cold]
 pub(super) fn encode_span_event(event: &tracing_core::Event<'_>, level: Level) -> Event {
     let metadata = event.metadata();
@@ -114,7 +114,7 @@ impl EventSite {
     }
 }
 
-/// Each field in its place, or none at all from the first that is not.
+/// Takes each field in its place, and none from the first that is not.
 struct InOrder {
     event: Event,
     next: usize,
@@ -122,7 +122,7 @@ struct InOrder {
 }
 
 impl InOrder {
-    /// Whether this field's value is due.
+    /// Returns whether this field's value is due.
     #[inline(always)]
     fn takes(&mut self, field: &Field) -> bool {
         let is_due = field.index() == self.next;
@@ -154,7 +154,7 @@ impl InOrder {
 
 visit_by_value_and_format!(InOrder);
 
-/// A message need not be given as text.
+/// Pushes a message, which need not be given as text.
 fn push_text(event: &mut Event, value: Value<'_>) {
     match value {
         Value::Str(text) => event.push(Value::Str(text)),
@@ -234,14 +234,14 @@ impl OneField<'_> {
 
 visit_by_value_and_format!(OneField<'_>);
 
-/// What a span was opened with.
+/// Returns the fields a span was opened with.
 pub(super) fn attributes(attributes: &span::Attributes<'_>) -> FieldPairs {
     let mut visitor = Collect(FieldPairs::new());
     attributes.record(&mut visitor);
     visitor.0
 }
 
-/// What was recorded on a span later.
+/// Returns the fields recorded on a span later.
 pub(super) fn recorded(record: &span::Record<'_>) -> FieldPairs {
     let mut visitor = Collect(FieldPairs::new());
     record.record(&mut visitor);

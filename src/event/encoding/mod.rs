@@ -1,10 +1,10 @@
-//! Anywhere (pure): the byte form field values travel in, and its reader.
+//! Anywhere (pure): the byte form of field values, and its reader.
 //!
 //! Invariants:
 //! * A value is a tag byte and a payload. Numbers have fixed payloads, little-endian; texts have their length before
 //!   them, in one byte or (tag with [`LONG`]) in four.
-//! * The values of a call site's static names come first, in their order; what follows are pairs of a name (encoded as a
-//!   text) and a value.
+//! * The values of a call site's static names come first, in their order, then pairs of a name (encoded as a text) and
+//!   a value.
 //! * The bytes are inline until they no longer fit, then all of them are on the heap and `len` is [`SPILLED`], an index
 //!   past the end of the inline buffer: the inline attempt of every later write then fails by its own bounds check.
 
@@ -26,7 +26,7 @@ use super::value::{ErrorChain, FAILED_MARK, MAX_ERRORS, Value};
 const INLINE: usize = 94;
 const SPILLED: u8 = u8::MAX;
 const FIRST_HEAP_BYTES: usize = 256;
-/// A formatted value is cut here: a `Display` that never ends must not take the process with it.
+/// The longest formatted value: a `Display` that never ends must not exhaust the memory of the process.
 const MAX_TEXT_BYTES: usize = 64 << 20;
 
 mod tag {
@@ -82,7 +82,7 @@ impl Encoded {
         }
     }
 
-    /// Heap memory this value holds, as the memory accounts charge it.
+    /// Returns the heap memory this value holds, as the memory accounts charge it.
     #[inline]
     pub(super) fn heap_bytes(&self) -> usize {
         match &self.heap {
@@ -110,8 +110,8 @@ impl Encoded {
         }
     }
 
-    /// Writes a value that exists only as a formatting, straight into the buffer. A formatting that fails leaves what it
-    /// wrote and a mark.
+    /// Writes a value that exists only as a formatting, straight into the buffer. A formatting that fails leaves the
+    /// text it has written and a mark.
     pub(super) fn push_format(&mut self, kind: TextKind, write: impl FnOnce(&mut dyn Write) -> fmt::Result) {
         let tag = match kind {
             TextKind::Str => tag::STR,
@@ -121,9 +121,9 @@ impl Encoded {
         let start = self.open_text(tag);
         let mut text = TextWriter { to: self, room: MAX_TEXT_BYTES, cut: false };
         let failed = write(&mut text).is_err();
-        // A formatting may swallow the error that a full text gave it.
+        // A formatting may swallow the error that a full text returned.
         if failed || text.cut {
-            // Half a document would not parse, so what was to be JSON is text from here on.
+            // Half a document would not parse, so a JSON value becomes text here.
             self.append(FAILED_MARK.as_bytes());
             self.bytes_mut()[start] = if tag == tag::JSON { tag::STR } else { tag };
         }
@@ -193,7 +193,7 @@ impl Encoded {
         let mut room = MAX_TEXT_BYTES;
         match chain.as_live() {
             Some(error) => {
-                // Sources may lead back to where they started.
+                // Sources may lead back to their start.
                 for error in std::iter::successors(Some(error), |error| error.source()).take(MAX_ERRORS) {
                     room = self.push_message(room, |to| write!(to, "{error}"));
                 }
@@ -207,7 +207,7 @@ impl Encoded {
         self.close_text(start);
     }
 
-    /// Writes one message of a chain with room for so many bytes; returns the room that is left.
+    /// Writes one message of a chain with room for so many bytes; returns the remaining room.
     fn push_message(&mut self, room: usize, write: impl FnOnce(&mut dyn Write) -> fmt::Result) -> usize {
         let start = self.bytes().len();
         self.append(&[0; 4]);
@@ -223,7 +223,7 @@ impl Encoded {
         room
     }
 
-    /// Begins a text whose length is not known yet; returns where.
+    /// Begins a text whose length is not known yet; returns its offset.
     fn open_text(&mut self, tag: u8) -> usize {
         let start = self.bytes().len();
         self.append(&[tag, 0]);
@@ -279,7 +279,7 @@ impl Encoded {
 struct TextWriter<'a> {
     to: &'a mut Encoded,
     room: usize,
-    /// Something was refused for want of room.
+    /// A write was refused for lack of room.
     cut: bool,
 }
 

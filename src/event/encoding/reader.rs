@@ -1,11 +1,11 @@
-//! Anywhere (pure): reads encoded values; the fields of an event and of what is around it.
+//! Anywhere (pure): reads encoded values; the fields of an event, its context and its enrichment.
 
 use std::fmt;
 
 use super::super::value::{ErrorChain, Value};
 use super::{LONG, tag};
 
-/// Reads encoded values; bytes it cannot read end it.
+/// Reads encoded values; ends at bytes it cannot read.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Reader<'a> {
     pub(super) rest: &'a [u8],
@@ -35,7 +35,7 @@ impl<'a> Reader<'a> {
         Some(text)
     }
 
-    /// Passes over one value; returns the length of its text.
+    /// Skips one value; returns the length of its text.
     #[inline]
     pub(in super::super) fn skip_value(&mut self) -> Option<usize> {
         let [tag] = self.take()?;
@@ -91,7 +91,7 @@ impl<'a> Iterator for Reader<'a> {
     }
 }
 
-/// The bytes were a `str` when they were written; the check is what reading them back without `unsafe` costs.
+/// The bytes were a `str` when they were written; the check is the price of reading them back without `unsafe`.
 #[inline]
 fn utf8(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or("\u{FFFD}")
@@ -105,8 +105,8 @@ pub(crate) struct FieldLayer<'a> {
 }
 
 impl<'a> FieldLayer<'a> {
-    /// Whether a field of this name is there. Compares bytes and reads no value: it is asked for every field of the layers
-    /// behind this one.
+    /// Returns whether there is a field of this name. Compares bytes and reads no value: it is called for every field
+    /// of the layers after this one.
     pub(in super::super) fn has(self, name: &str) -> bool {
         let FieldLayer { names, mut values } = self;
         if names.contains(&name) {

@@ -1,4 +1,4 @@
-//! What a cut leaves, and what the reader makes of bytes that are no encoding.
+//! A test's thread: what truncation leaves, and what the reader makes of bytes that are no encoding.
 
 use proptest::prelude::*;
 
@@ -38,7 +38,7 @@ fn the_longest_text_is_cut_and_nothing_else() {
         panic!("{:?}", values_of(&cut))
     };
     assert_eq!(first, short);
-    // The header of 5 bytes became one of 2, which is not given back.
+    // The header of 5 bytes became one of 2, which is not released.
     assert_eq!((second, cut.bytes().len()), (&long[..180], 597));
     assert!(cut.heap_bytes() <= 597 + size_of::<Vec<u8>>(), "the spare room was given back");
 }

@@ -1,10 +1,11 @@
-//! Anywhere (pure): an event that is longer than allowed loses the ends of its longest texts.
+//! Anywhere (pure): truncates the longest texts of an event that is longer than allowed.
 
 use super::super::value::Value;
 use super::{Encoded, Reader, tag};
 
 impl Encoded {
-    /// Gives back the spare room of a spilled buffer where that is worth a reallocation, or where it goes over `max`.
+    /// Releases the spare room of a spilled buffer if that is worth a reallocation, or if the buffer takes more than
+    /// `max`.
     pub(in super::super) fn shrink(&mut self, max: usize) {
         if let Some(heap) = &mut self.heap
             && (heap.capacity() - heap.len() > heap.len() / 2 || heap.capacity() > max)
@@ -13,8 +14,8 @@ impl Encoded {
         }
     }
 
-    /// Cuts the longest text values until at most `max` bytes are left, without the pairs whose name alone takes much of
-    /// that. `names` is the number of static names.
+    /// Truncates the longest text values until at most `max` bytes are left, and drops the pairs whose name alone takes
+    /// more than a quarter of that. `names` is the number of static names.
     #[cold]
     pub(in super::super) fn truncate_to(&mut self, max: usize, names: usize) {
         if self.bytes().len() > max {
@@ -44,7 +45,7 @@ impl Encoded {
         }
     }
 
-    /// The same with other values from value number `first` on. `names` is the number of static names.
+    /// Returns a copy with other values from value number `first` on. `names` is the number of static names.
     pub(in super::super) fn with_values<const N: usize>(
         &self,
         first: usize,
@@ -60,8 +61,8 @@ impl Encoded {
         fields
     }
 
-    /// The same without pairs whose name is longer: a name is whole or it is another one, and to make room for such a one
-    /// every text would go.
+    /// Returns a copy without pairs whose name is longer: a truncated name would be another name, and to make room for
+    /// a long one every text would be truncated.
     fn without_names_over(&self, longest: usize, names: usize) -> Self {
         let (bytes, mut kept) = (self.bytes(), Encoded::new(self.flags));
         let mut from = 0;
@@ -79,7 +80,7 @@ impl Encoded {
         match (Reader { rest: encoded }).next() {
             Some(Value::Bytes(bytes)) => self.push_text(tag::BYTES, &bytes[..keep.min(bytes.len())]),
             Some(Value::Debug(text)) => self.push_text(tag::DEBUG, clip(tag::DEBUG, text.as_bytes(), keep)),
-            // Half a JSON document or half a chain is text.
+            // Half a JSON document or half a chain becomes text.
             Some(value) => {
                 let text = value.to_string();
                 self.push_text(tag::STR, clip(tag::STR, text.as_bytes(), keep));
@@ -89,7 +90,7 @@ impl Encoded {
     }
 }
 
-/// At most `max` bytes of `text`, ending on a character boundary unless these are bytes.
+/// Returns at most `max` bytes of `text`, ending on a character boundary unless these are bytes.
 pub(super) fn clip(tag: u8, text: &[u8], max: usize) -> &[u8] {
     let mut end = max.min(text.len());
     while tag != tag::BYTES && end > 0 && end < text.len() && text[end] & 0xC0 == 0x80 {
@@ -98,7 +99,7 @@ pub(super) fn clip(tag: u8, text: &[u8], max: usize) -> &[u8] {
     &text[..end]
 }
 
-/// Where a value stands in the bytes, from its tag to its end.
+/// The range of a value in the bytes, from its tag to its end.
 pub(in super::super) struct ValueSpan {
     pub(in super::super) start: usize,
     pub(in super::super) end: usize,
@@ -108,7 +109,7 @@ pub(in super::super) struct ValueSpan {
     name_len: usize,
 }
 
-/// The values (not the names of pairs) in encoded bytes.
+/// Returns the values (not the names of pairs) in encoded bytes.
 pub(in super::super) fn values(bytes: &[u8], names: usize) -> impl Iterator<Item = ValueSpan> {
     let mut reader = Reader { rest: bytes };
     let mut index = 0;

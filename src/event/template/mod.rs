@@ -38,7 +38,7 @@ pub enum Piece {
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct Hole {
-    /// Which of the call's fields.
+    /// The index of the call's field.
     field: usize,
     /// The least width; negative to pad on the right.
     align: i16,
@@ -55,7 +55,7 @@ enum HoleFormat {
 }
 
 impl Template {
-    /// The message, if it has no holes and is one piece.
+    /// Returns the message, if it has no holes and is one piece.
     pub(super) fn constant(&self) -> Option<&'static str> {
         match self.pieces {
             [] => Some(""),

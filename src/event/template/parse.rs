@@ -1,4 +1,4 @@
-//! While the log call compiles (const evaluation): a template and the names of its fields, checked.
+//! At compile time: parses a template, and checks it and the names of its fields (const evaluation).
 
 use super::{Hole, HoleFormat, Piece};
 
@@ -11,7 +11,7 @@ pub(super) const MAX_PRECISION: u8 = 32;
 /// Counts the pieces of `template`.
 ///
 /// # Panics
-/// While compiling, for a template that is malformed.
+/// At compile time, for a template that is malformed.
 // Every function between here and `fail` tracks its caller: the compiler then points at the log call alone.
 #[track_caller]
 pub const fn count(template: &str) -> usize {
@@ -26,7 +26,7 @@ pub const fn count(template: &str) -> usize {
 /// Parses `template`, whose holes name fields in `names`, into its `N` pieces.
 ///
 /// # Panics
-/// While compiling, for a hole without its field, for two fields of one name and for a field without one.
+/// At compile time, for a hole without its field, for two fields of one name and for a field without one.
 #[track_caller]
 pub const fn parse<const N: usize>(template: &'static str, names: &[&str]) -> [Piece; N] {
     check_names(names);
@@ -98,7 +98,7 @@ impl Cursor<'_> {
             let byte = bytes[at];
             if byte == b'{' || byte == b'}' {
                 if at + 1 < bytes.len() && bytes[at + 1] == byte {
-                    // The first brace ends this piece of text, the second is passed over.
+                    // The first brace ends this piece of text, the second is skipped.
                     self.at = at + 2;
                     return Some(Token::Text { start, end: at + 1 });
                 }
@@ -191,7 +191,7 @@ const fn parse_format(text: &str, hole: &str) -> HoleFormat {
     }
 }
 
-/// The decimal number in `bytes` from `at` to the end, if it has one to four digits.
+/// Returns the decimal number in `bytes` from `at` to the end, if it has one to four digits.
 const fn parse_number(bytes: &[u8], mut at: usize) -> Option<u32> {
     if at >= bytes.len() || bytes.len() - at > 4 {
         return None;
@@ -207,7 +207,7 @@ const fn parse_number(bytes: &[u8], mut at: usize) -> Option<u32> {
     Some(number)
 }
 
-/// The part of `text` between two offsets that stand at ASCII characters.
+/// Returns the part of `text` between two offsets of ASCII characters.
 const fn slice(text: &str, start: usize, end: usize) -> &str {
     let (head, _) = text.as_bytes().split_at(end);
     match std::str::from_utf8(head.split_at(start).1) {
@@ -231,7 +231,7 @@ const fn equal(a: &str, b: &str) -> bool {
     true
 }
 
-/// The name of a field as a call spells it, less the `r#` of a raw identifier. For dotted names see [`dotted`].
+/// Returns the name of a field as a call spells it, less the `r#` of a raw identifier. For dotted names see [`dotted`].
 pub const fn field_name(name: &'static str) -> &'static str {
     match name.as_bytes() {
         [b'r', b'#', ..] => slice(name, 2, name.len()),
@@ -239,7 +239,7 @@ pub const fn field_name(name: &'static str) -> &'static str {
     }
 }
 
-/// The length of a dotted name less the `r#` of its raw identifiers.
+/// Returns the length of a dotted name less the `r#` of its raw identifiers.
 pub const fn dotted_len(name: &str) -> usize {
     let bytes = name.as_bytes();
     let (mut at, mut len) = (0, 0);
@@ -254,7 +254,7 @@ pub const fn dotted_len(name: &str) -> usize {
     len
 }
 
-/// The `N` bytes of a dotted name less the `r#` of its raw identifiers.
+/// Returns the `N` bytes of a dotted name less the `r#` of its raw identifiers.
 pub const fn dotted<const N: usize>(name: &str) -> [u8; N] {
     let bytes = name.as_bytes();
     let mut short = [0; N];
@@ -271,15 +271,15 @@ pub const fn dotted<const N: usize>(name: &str) -> [u8; N] {
     short
 }
 
-/// An identifier has its only `#` behind the `r` that makes it raw.
+/// Returns whether a raw identifier begins here: its only `#` follows the `r`.
 const fn is_raw_mark(bytes: &[u8], at: usize) -> bool {
     bytes[at] == b'r' && at + 1 < bytes.len() && bytes[at + 1] == b'#'
 }
 
-/// What [`dotted`] gave, as text.
+/// Returns the bytes of [`dotted`] as text.
 ///
 /// # Panics
-/// While compiling, for bytes that are no UTF-8, which `dotted` does not give.
+/// At compile time, for bytes that are no UTF-8, which `dotted` never returns.
 pub const fn text(bytes: &'static [u8]) -> &'static str {
     match std::str::from_utf8(bytes) {
         Ok(name) => name,
@@ -294,7 +294,7 @@ const fn fail(before: &str, subject: &str, after: &str) -> ! {
     let mut sentence = [b' '; MOST];
     let mut len = 0;
     let parts = [before, subject, after];
-    // Room is kept for `after`. A cut inside a character would not be UTF-8, so a subject to be cut is made ASCII.
+    // Keeps room for `after`. A cut inside a character would not be UTF-8, so a truncated subject is made ASCII.
     let whole = before.len() + subject.len() <= MOST - 128;
     let mut part = 0;
     while part < parts.len() {

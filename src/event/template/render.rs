@@ -1,4 +1,4 @@
-//! Anywhere (pure): the holes of a template, filled.
+//! Anywhere (pure): fills the holes of a template.
 
 use std::fmt::{self, Write};
 
@@ -17,12 +17,12 @@ pub(in super::super) fn render(template: &Template, values: Reader<'_>, out: &mu
     Ok(())
 }
 
-/// Which fields the template already shows.
+/// Returns whether the template shows the field.
 pub(in super::super) fn shows(template: &Template, field: usize) -> bool {
     template.pieces.iter().any(|piece| matches!(piece, Piece::Hole(hole) if hole.field == field))
 }
 
-/// The holes that have a format, filled from `values`.
+/// Returns the holes that have a format, filled from `values`.
 pub(in super::super) fn formatted<'a>(
     template: &'static Template,
     values: Reader<'a>,
@@ -40,7 +40,7 @@ pub(crate) struct Filled<'a> {
 }
 
 impl Filled<'_> {
-    /// Writes what the message has in its place.
+    /// Writes the hole as the message shows it.
     pub(crate) fn write_to(&self, out: &mut dyn Write) -> fmt::Result {
         self.hole.write(self.values, out)
     }
@@ -51,7 +51,7 @@ impl Hole {
         for _ in 0..self.field {
             values.skip_value();
         }
-        // A value is missing only where an event over its size limit lost its last fields.
+        // A value is missing only if an event over its size limit lost its last fields.
         let value = values.next().unwrap_or(Value::Null);
         if self.align == 0 {
             return self.format.write(&value, out);
@@ -64,7 +64,7 @@ impl Hole {
 }
 
 impl HoleFormat {
-    /// A format that does not apply to the value (hexadecimal text, say) leaves it plain.
+    /// A format that does not apply to the value (as hexadecimal to text) leaves it plain.
     fn write(self, value: &Value<'_>, out: &mut dyn Write) -> fmt::Result {
         match (self, *value) {
             (HoleFormat::Precision(digits), Value::F64(v)) => write!(out, "{v:.*}", digits as usize),

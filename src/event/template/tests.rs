@@ -1,4 +1,4 @@
-//! The parser under any text: what it reads is what was spelt, or a sentence says why not.
+//! A test's thread: the parser under any text. It reads what the text spells, or a sentence reports the error.
 
 use std::panic::catch_unwind;
 
@@ -119,7 +119,7 @@ fn stretch() -> impl Strategy<Value = Stretch> {
     prop_oneof![text, hole]
 }
 
-/// Text beside text is one text.
+/// Adjacent texts are one text.
 fn joined(stretches: impl IntoIterator<Item = Stretch>) -> Vec<Stretch> {
     let mut joined = Vec::new();
     for stretch in stretches {
