@@ -7,7 +7,7 @@
 //! Invariants:
 //! * Reporting never waits, and never uses the logger's own queue: a report would be lost together with its subject.
 //! * Metrics cost a caller nothing: the flush task and each scrape refresh them.
-//! * Every series exists from the first scrape on, with the value 0.
+//! * Every series exists from the first scrape on.
 //!
 //! Next: the user's handler or standard error; for metrics, the recorder that `admin` serves or the user passes.
 //!
