@@ -1,6 +1,6 @@
 //! Any thread: what the logger reports about itself, its errors and its metrics.
 //!
-//! In: errors of `pipeline`, `runtime`, `lifecycle` and `logger`; snapshots of the counters from `runtime`, which calls
+//! In: errors of `pipeline`, `dispatch`, `runtime` and `lifecycle`; snapshots of the counters from `runtime`, which calls
 //! [`metrics::LoggerMetrics::refresh`].
 //! Out: reports to the handler of `Builder::on_error`, or to standard error; values for a metrics recorder.
 //!
