@@ -10,7 +10,7 @@
 //!
 //! Next: the Prometheus server that scrapes.
 //!
-//! Add a page in [`metrics`] beside `/metrics`, or in a file of its own.
+//! Add a page in [`metrics`] next to `/metrics`, or in a file of its own.
 
 mod metrics;
 

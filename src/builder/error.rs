@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use crate::filter::{EnvFilterError, ParseFilterError};
 use crate::sink::SinkError;
 
-/// Why `start` refused. Nothing was started; sinks that were opened are dropped.
+/// The error of `start`. Nothing was started; opened sinks are dropped.
 #[derive(Debug)]
 pub struct BuildError(pub(super) BuildErrorKind);
 
@@ -40,7 +40,7 @@ pub(super) enum BuildErrorKind {
 }
 
 impl BuildError {
-    /// The knob that is wrong, as the builder's method is named; none if it is the environment that refused.
+    /// Returns the invalid option, by the name of the builder's method; `None` for an error of the environment.
     pub fn option(&self) -> Option<&str> {
         match &self.0 {
             BuildErrorKind::Knob { name, .. } => Some(name),
@@ -55,10 +55,10 @@ impl BuildError {
     }
 }
 
-/// For a configuration, which knows where the value was written.
+/// For `config`, which knows where the value was written.
 #[cfg(feature = "config")]
 impl BuildError {
-    /// The knob, its value and what is allowed.
+    /// The option, its value and the valid values.
     pub(crate) fn parts(&self) -> Option<(&'static str, &str, &str)> {
         match &self.0 {
             BuildErrorKind::Knob { name, value, allowed } => Some((name, value, allowed)),
@@ -76,7 +76,7 @@ impl fmt::Display for BuildError {
             BuildErrorKind::SinkFilter { name, source } => write!(f, "`filter` of sink `{name}`: {source}"),
             BuildErrorKind::Sink { name, source } => {
                 write!(f, "sink `{name}` cannot be opened")?;
-                // What is wrong with a sink (its path, say) is in the error's source, which not every caller prints.
+                // The cause of a sink's error (its path, say) is in the error's source, which not every caller prints.
                 source
                     .source()
                     .map_or(Ok(()), |cause| write!(f, ": {}", crate::observe::diagnostics::DisplayChain(cause)))
@@ -103,7 +103,7 @@ impl Error for BuildError {
     }
 }
 
-/// Why there is no filter.
+/// The error of a filter in text or environment.
 #[derive(Clone)]
 pub(super) enum FilterError {
     Text(ParseFilterError),
@@ -119,7 +119,7 @@ impl From<FilterError> for BuildErrorKind {
     }
 }
 
-/// The error for a knob whose value is not allowed.
+/// Creates the error for an option with an invalid value.
 pub(super) fn option(name: &'static str, value: impl ToString, allowed: impl Into<String>) -> BuildError {
     BuildError(BuildErrorKind::Knob { name, value: value.to_string(), allowed: allowed.into() })
 }

@@ -1,4 +1,17 @@
-//! The caller's thread, once: every knob with its default and bounds, checked together by `start`.
+//! The caller's thread, once: every option with its default and bounds, checked together by `start`.
+//!
+//! In: calls of the program, or of `config` for a configuration file.
+//! Out: a logger: its shared core, and the parts of its flush task and sink tasks.
+//!
+//! Invariants:
+//! * Nothing is checked or opened before `start`, except that `filter_from_env` reads the environment at once.
+//! * If `start` fails, no logger runs and opened sinks are dropped.
+//! * `plan.rs` decides whether the options fit together; it opens nothing.
+//!
+//! Next: `runtime`, which runs the flush task on a thread of its own or on the runtime of the program.
+//!
+//! Add an option here, with its default in `Builder::new`, its bounds in `plan.rs`, and its key in `config/settings.rs`
+//! and `config/example.toml`.
 
 mod error;
 mod plan;
@@ -29,9 +42,9 @@ use crate::{Logger, Sink};
 
 const DEFAULT_LANES: usize = 4;
 
-/// Configures a logger; made by [`Logger::builder`].
+/// Configures a logger; created by [`Logger::builder`].
 ///
-/// Nothing is checked before [`start`](Builder::start), which names the wrong knob, its value and what is allowed.
+/// [`start`](Builder::start) checks all options. It reports the first invalid option with its value and the valid ones.
 #[must_use = "a builder does nothing until `start`"]
 pub struct Builder<'r> {
     name: Option<String>,
@@ -90,23 +103,23 @@ impl<'r> Builder<'r> {
         }
     }
 
-    /// The logger's name: the label `logger` of its metrics, and how its own trouble is signed. Default: `logweir` for
-    /// the first unnamed logger of the process, `logweir-2` for the second, and so on.
+    /// Sets the logger's name, used as the `logger` label of its metrics and as the prefix of its diagnostics. Default:
+    /// `logweir` for the first unnamed logger of the process, `logweir-2` for the second, and so on.
     pub fn name(mut self, name: &str) -> Self {
         self.name = Some(name.to_owned());
         self
     }
 
-    /// Which events pass, by target and level, in the grammar of [`Filter`]. Default: `info`. Of this,
-    /// [`Builder::level`] and [`Builder::filter_from_env`] the last call counts.
+    /// Sets which events pass, by target and level, in the grammar of [`Filter`]. Default: `info`. The last call to
+    /// `filter`, [`level`](Builder::level) or [`filter_from_env`](Builder::filter_from_env) wins.
     pub fn filter(mut self, filter: &str) -> Self {
         self.filter = filter.parse().map_err(FilterError::Text);
         self
     }
 
-    /// Takes the filter from the environment, now: from `LOGWEIR_LOG`, or else from `RUST_LOG`. If neither is set, or they
-    /// are blank, what was set before stays: `.filter("info").filter_from_env()` is `info` by default. A wrong directive
-    /// is an error of [`start`](Builder::start), which names the variable too.
+    /// Takes the filter from the environment, now: from `LOGWEIR_LOG`, or else from `RUST_LOG`. If neither is set, or
+    /// they are blank, the previous filter stays: `.filter("info").filter_from_env()` is `info` by default. If a
+    /// directive is invalid, [`start`](Builder::start) returns an error that also names the variable.
     pub fn filter_from_env(mut self) -> Self {
         match Filter::from_env() {
             Ok(Some(filter)) => self.filter = Ok(filter),
@@ -116,155 +129,161 @@ impl<'r> Builder<'r> {
         self
     }
 
-    /// The least important level that passes, whatever the target. Default: `Info`.
+    /// Sets the least important level that passes, whatever the target. Default: `Info`. The last call to `level`,
+    /// [`filter`](Builder::filter) or [`filter_from_env`](Builder::filter_from_env) wins.
     pub fn level(mut self, level: Level) -> Self {
         self.filter = Ok(Filter::from(level));
         self
     }
 
-    /// How many events each lane holds. Default: 8192; 1 to 16,777,216.
+    /// Sets how many events each lane holds. Default: 8192. Range: 1 to 16,777,216.
     ///
-    /// All lanes together, at 128 bytes an event, may take half of the queue's memory at the most.
+    /// All lanes together, at 128 bytes per event, may take at most half of the queue's memory.
     pub fn queue_capacity(mut self, events: usize) -> Self {
         self.queue_capacity = events;
         self
     }
 
-    /// Over how many channels the callers' threads are spread. Default: the number of cores, at most 4; 1 to 64.
+    /// Sets the number of lanes, the channels over which the callers' threads are spread. Default: the number of cores,
+    /// at most 4. Range: 1 to 64.
     ///
     /// Each lane has its own capacity and evicts its own oldest event. One lane makes the overflow policy exact for all
-    /// threads together, and lets them contend.
+    /// threads together, but lets them contend.
     pub fn lanes(mut self, lanes: usize) -> Self {
         self.lanes = lanes;
         self
     }
 
-    /// The memory budget in bytes. Default: 64 MiB.
+    /// Sets the memory limit in bytes. Default: 64 MiB.
     ///
-    /// Half is the queue's: the lanes, then spilled bytes and contexts. The other half is the sinks' backlogs', in
-    /// equal shares or as [`Pipeline::backlog_bytes`] says. Shares are never lent.
+    /// Half is for the queue: the lanes, then spilled bytes and contexts. The other half is for the sinks' backlogs, in
+    /// equal shares or as set by [`Pipeline::backlog_bytes`]. Shares are never lent.
     pub fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory_limit = bytes;
         self
     }
 
-    /// The most bytes an event's fields may take. Default: 256 KiB; 256 at the least. Of a longer event the longest
-    /// text value is cut, and a field whose name takes over a quarter of them is left out; the event is flagged and counted as
-    /// `truncated`.
+    /// Sets the maximum size of an event's fields in bytes. Default: 256 KiB. Range: at least 256 bytes. In a longer
+    /// event the longest text value is truncated, and a field whose name takes over a quarter of the limit is omitted;
+    /// the event is flagged and counted as `truncated`.
     pub fn max_event_bytes(mut self, bytes: usize) -> Self {
         self.max_event_bytes = bytes;
         self
     }
 
-    /// The most events in one [`Sink::write`]. Default: 512; 1 to 65,536.
+    /// Sets the maximum number of events in one [`Sink::write`]. Default: 512. Range: 1 to 65,536.
     pub fn batch_size(mut self, events: usize) -> Self {
         self.batch_size = events;
         self
     }
 
-    /// Accepted events reach every sink's backlog within this time, as long as the logger's runtime is polled.
-    /// Default: 100 ms; 1 ms to 1 h.
+    /// Sets the time within which accepted events reach every sink's backlog, as long as the logger's runtime is
+    /// polled. Default: 100 ms. Range: 1 ms to 1 h.
     pub fn flush_interval(mut self, interval: Duration) -> Self {
         self.flush_interval = interval;
         self
     }
 
-    /// Events of this level and above wake the flush task at once. Default: `Error`; `LevelFilter::Off` for none.
+    /// Sets the level from which events wake the flush task at once. Default: `Error`. `LevelFilter::Off` for none.
     pub fn flush_at(mut self, level: impl Into<LevelFilter>) -> Self {
         self.flush_at = level.into();
         self
     }
 
-    /// What happens to an event that finds the queue full. Default: [`Overflow::DropOldest`].
+    /// Sets the policy for an event when the queue is full. Default: [`Overflow::DropOldest`].
     pub fn overflow(mut self, policy: Overflow) -> Self {
         self.overflow = policy;
         self
     }
 
-    /// Keeps this part of each lane, rounded up, for events of `level` and above. Default: none; 0 to 90 percent.
+    /// Reserves this part of each lane, rounded up, for events of `level` and above. Default: none. Range: 0 to 90
+    /// percent.
     ///
-    /// An event below the level that finds only the reserve left is refused (`shed`) under every overflow policy:
-    /// it neither evicts nor blocks. [`Logger::try_emit`] hands it back, [`Logger::emit_wait`] waits until its part of
-    /// the lane has room. The others use all of the lane, and what happens to one that finds it full is the policy's.
-    /// Callers that log at the very same moment may take a place of the reserve each. Of a lane with few places one
-    /// stays for every event.
+    /// If only the reserve is left, an event below the level is refused (`shed`) under every overflow policy: it
+    /// neither evicts nor blocks. [`Logger::try_emit`] returns it, [`Logger::emit_wait`] waits until its part of the
+    /// lane has room. Events of the level and above use all of the lane; if it is full, the overflow policy applies.
+    /// Callers that log at the very same moment may each take a slot of the reserve. In a lane with few slots, one
+    /// stays for all events.
     pub fn reserve(mut self, level: Level, percent: u8) -> Self {
         self.reserve = Reserve { level: level.into(), percent: percent.into() };
         self
     }
 
-    /// Calls `callback` when the queue has filled to `percent` ([`Pressure::Rising`]), and when it has then fallen below
-    /// half of that ([`Pressure::Falling`]): once for each crossing. Default: none; 1 to 100 percent; each call adds one.
+    /// Calls `callback` when the queue has filled to `percent` ([`Pressure::Rising`]), and when it has then fallen
+    /// below half of that ([`Pressure::Falling`]): once for each transition. Default: none. Range: 1 to 100 percent.
+    /// Each call adds a callback.
     ///
-    /// What counts is the fullest lane, or the memory for spilled bytes and contexts if that is fuller. The flush task
-    /// looks whenever it hands out, so a peak between two looks may pass unseen, and one is seen a
-    /// [`flush_interval`](Builder::flush_interval) late at the most. The caller pays nothing.
+    /// The fullest lane decides, or the memory for spilled bytes and contexts if that is fuller. Pressure is sampled on
+    /// every dispatch, so a short peak may be missed, and a transition is seen at most one
+    /// [`flush_interval`](Builder::flush_interval) late. Callers pay nothing.
     ///
-    /// Runs on the logger's runtime, between two batches: it must not block, what it logs is suppressed, and a panic is
-    /// caught and reported.
+    /// The callback runs on the logger's runtime, between two batches. It must not block; events it logs are
+    /// suppressed, and a panic is caught and reported.
     pub fn on_pressure(mut self, percent: u8, callback: impl Fn(Pressure) + Send + Sync + 'static) -> Self {
         self.pressure_monitors.push(PressureMonitor::new(percent, callback));
         self
     }
 
-    /// What to do with trouble of the logger itself. Default: at most ten lines a second on standard error.
+    /// Sets the handler for the logger's own errors. Default: at most ten lines per second on standard error.
     ///
-    /// Runs on the logger's runtime; it must not block, and what it logs is suppressed.
+    /// It runs on the logger's runtime and must not block; events it logs are suppressed.
     pub fn on_error(mut self, handler: impl Fn(&Diagnostic) + Send + Sync + 'static) -> Self {
         self.on_error = Some(Box::new(handler));
         self
     }
 
-    /// The least time from one notice in a sink to the next. Default: 1 s; 1 ms or more; `Duration::MAX` for none.
+    /// Sets the minimum time between notices in a sink. Default: 1 s. Range: 1 ms or more. `None` or `Duration::MAX`
+    /// disables notices.
     ///
-    /// Losses are announced where people read: each sink gets a line (target `logweir`, level `Warn`) that says how many
-    /// events the queue lost since the last one and why, and how many were lost on the way to this sink. A sink's own
-    /// losses are announced to its fallback too, and both are told when a sink is available again whose circuit breaker
-    /// had opened. Notices are made in the pipeline: no filter or level keeps them out, the queue cannot lose them, and
-    /// they are in no book but [`SinkStats::notices`](crate::stats::SinkStats::notices). One that cannot be written is
-    /// made up for by the next, after twice the time, and again twice, up to 1024 times. The last one comes as the sink
-    /// closes. A sink is told nothing while its breaker is open, nor in the last fifth of a shutdown if it has a fallback.
+    /// Losses also appear in the log itself: each sink gets a line (target `logweir`, level `Warn`) with the number and
+    /// reasons of events lost in the queue since the last notice, and lost on the way to this sink. A sink's own losses
+    /// are also reported to its fallback. If the circuit breaker had opened, both are notified when the sink has
+    /// recovered. Notices are created in the pipeline: no filter or level excludes them, the queue cannot lose them,
+    /// and only [`SinkStats::notices`](crate::stats::SinkStats::notices) counts them. If a notice cannot be written,
+    /// its counts move to the next one, and the interval doubles (up to 1024×). The last notice is written when the
+    /// sink closes. A sink gets no notice while its breaker is open, nor in the last fifth of a shutdown if it has a
+    /// fallback.
     pub fn notice_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.notice_interval = interval.into().unwrap_or(Duration::MAX);
         self
     }
 
-    /// A field that every event carries, unless it or its context has one of that name. Costs the caller nothing: it is
-    /// added when sinks read.
+    /// Adds a field to every event that has no field of that name, neither its own nor in its context. It costs callers
+    /// nothing: sinks add it when they read the event.
     pub fn enrich(mut self, key: &str, value: impl ToValue) -> Self {
         self.enrichment = Some(SharedFields::extend(self.enrichment.as_ref(), key, value.to_value()));
         self
     }
 
-    /// As [`enrich`](Builder::enrich), with a value that changes: `value` is asked on the flush side, once each time events
-    /// are handed out (at the [`flush_interval`](Builder::flush_interval), or sooner when the flush task is woken), and all
-    /// of those events carry the answer. So it is the value at the hand-out, and not of the moment each was logged in.
-    /// [Notices](Builder::notice_interval) go without.
+    /// Like [`enrich`](Builder::enrich), but with a value that changes. The flush task calls `value` once per dispatch
+    /// (at the [`flush_interval`](Builder::flush_interval), or sooner when it is woken) and adds the result to all
+    /// events of that dispatch. So the value is that of the dispatch, not of the moment an event was logged.
+    /// [Notices](Builder::notice_interval) do not have it.
     ///
-    /// It goes before an `enrich` of the same key, and before an earlier `enrich_with`.
+    /// It takes precedence over an `enrich` of the same key, and over an earlier `enrich_with`.
     ///
-    /// Runs on the logger's runtime: it must not block, what it logs is suppressed, and a panic is caught and reported;
-    /// the field is then left out.
+    /// `value` runs on the logger's runtime. It must not block; events it logs are suppressed. A panic is caught and
+    /// reported, and the field is then omitted.
     pub fn enrich_with<V: ToValue>(mut self, key: &str, value: impl FnMut() -> V + Send + 'static) -> Self {
         self.enrichers.push(Enricher::new(key, value));
         self
     }
 
-    /// Hides the values of fields by name: in their place stands `***`, in the field and where the message shows it.
-    /// Default: nothing is hidden. Each call adds to what the others said.
+    /// Hides the values of fields by name: `***` replaces them, in the field and in the message. Default: nothing is
+    /// hidden. Calls add up.
     ///
-    /// A pattern is a name, with `*` for anything at its beginning, its end or both: `password`, `auth*`, `*_token`,
-    /// `*secret*`. It is compared with the whole name and, of a dotted one, with the last part (`password` hides
-    /// `user.password` too), in any ASCII case. A pattern without a name, or with a `*` elsewhere, is an error of
-    /// [`start`](Builder::start).
+    /// A pattern is a name, with `*` for any text at its beginning, its end or both: `password`, `auth*`, `*_token`,
+    /// `*secret*`. It is compared with the whole name and, for a dotted one, with the last part (`password` also hides
+    /// `user.password`), ignoring ASCII case. If a pattern has no name, or a `*` elsewhere, [`start`](Builder::start)
+    /// returns an error.
     ///
-    /// It holds for every field of every event, whoever named it: a log call, [`Event::with`](crate::Event::with), a
-    /// [`scope`](crate::scope()), [`Logger::with`], [`enrich`](Builder::enrich). The values are replaced on the caller's
-    /// side, before the queue, so that no sink, no fallback and no copy of the memory has them. Names that are known when a
-    /// log call compiles are looked at once for each call site, the others for each event.
+    /// It applies to every field of every event, from every source: a log call, [`Event::with`](crate::Event::with), a
+    /// [`scope`](crate::scope()), [`Logger::with`], [`enrich`](Builder::enrich). The values are replaced on the
+    /// caller's side, before the queue, so that no sink, no fallback and no copy of the memory has them. Names known
+    /// when a log call compiles are checked once per call site, the others for each event.
     ///
-    /// It does not search texts: neither a message that was formatted before it was logged, nor a value, nor the keys
-    /// inside a JSON value. There [`Sensitive`](crate::Sensitive) hides what its type says.
+    /// Redaction does not look inside text: neither a message that was formatted before it was logged, nor a value, nor
+    /// the keys of a JSON value. Use [`Sensitive`](crate::Sensitive) there, which hides values by type.
     ///
     /// ```
     /// # use logweir::{Logger, info, sink::MemorySink};
@@ -286,47 +305,47 @@ impl<'r> Builder<'r> {
         self
     }
 
-    /// Whether the knobs fit together so far.
+    /// Checks that the options set so far fit together.
     #[cfg(feature = "config")]
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         plan::Plan::check(self).map(drop)
     }
 
-    /// Adds a sink, or a [`Pipeline`] to one. Names are the label `sink` of the metrics and must differ.
+    /// Adds a sink, or a [`Pipeline`] to one. Names are the label `sink` of the metrics and must be unique.
     pub fn sink(mut self, name: &str, sink: impl Into<Pipeline>) -> Self {
         self.sinks.push((name.to_owned(), sink.into()));
         self
     }
 
-    /// Follows a service's cancellation: the tasks of the service write their last lines then, so the logger goes on
-    /// accepting, flushes its sinks at once and at every interval, and shuts down when [`Logger::shutdown`] is called
-    /// or [`Builder::grace_period`] is over.
+    /// Follows a service's cancellation token. The tasks of the service write their last events after the cancellation,
+    /// so the logger continues to accept, flushes its sinks at once and at every interval, and shuts down when
+    /// [`Logger::shutdown`] is called or [`Builder::grace_period`] is over.
     pub fn cancel_on(mut self, token: CancellationToken) -> Self {
         self.cancel = Some(token);
         self
     }
 
-    /// How long the logger waits for [`Logger::shutdown`] after the cancellation. Default: 10 s.
+    /// Sets how long the logger waits for [`Logger::shutdown`] after the cancellation. Default: 10 s.
     pub fn grace_period(mut self, grace: Duration) -> Self {
         self.grace_period = grace;
         self
     }
 
-    /// The time for a shutdown that nobody called with one: after the grace, or when the last handle was dropped.
-    /// Default: 5 s.
+    /// Sets the deadline of an implicit shutdown: after the grace period, or when the last handle is dropped. Default:
+    /// 5 s.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.shutdown_timeout = timeout;
         self
     }
 
-    /// Registers the metrics on a recorder of yours. Default: on the global recorder that is there at `start`, if any.
+    /// Registers the metrics on this recorder. Default: the global recorder that is installed at `start`, if any.
     pub fn metrics_recorder(mut self, recorder: &'r dyn Recorder) -> Self {
         self.recorder = Some(recorder);
         self
     }
 
-    /// Makes a recorder of this logger's own and serves it at `http://ADDR/metrics`, until the sinks are closed. Port 0
-    /// takes a free one, see [`Logger::prometheus_addr`].
+    /// Creates a recorder for this logger and serves it at `http://ADDR/metrics`, until the sinks are closed. Port 0
+    /// selects a free port, see [`Logger::prometheus_addr`].
     #[cfg(feature = "prometheus")]
     pub fn prometheus(mut self, addr: impl Into<SocketAddr>) -> Self {
         self.prometheus = Some(addr.into());

@@ -1,4 +1,5 @@
-//! The caller's thread, once (pure): whether the knobs fit together, and what they come to.
+//! The caller's thread, once: checks that the options fit together, and computes the values that follow from them.
+//! Pure.
 
 use std::time::Duration;
 
@@ -11,17 +12,17 @@ use crate::runtime::PressureMonitor;
 
 const MAX_LANES: usize = 64;
 const MAX_CAPACITY: usize = 1 << 24;
-/// In percent of a lane: every event gets a tenth at the least.
+/// In percent of a lane: at least a tenth is for every event.
 const MAX_RESERVE: usize = 90;
 const MAX_BATCH: usize = 1 << 16;
 const MIN_EVENT_BYTES: usize = 256;
-/// Two of the smallest limit on an event: one can wait while another is written.
+/// Two of the smallest limit of an event: one can wait while another is written.
 const MIN_ACCOUNT: usize = 2 * MIN_EVENT_BYTES;
 const MAX_INTERVAL: Duration = Duration::from_secs(3600);
-/// A batch pins at most this part of the smallest sink's account, so that some can wait while one is written.
+/// A batch pins at most this part of the smallest sink's backlog limit, so that some can wait while one is written.
 const BATCHES_PER_ACCOUNT: usize = 4;
 
-/// What the knobs come to, once they are known to fit together.
+/// The values that follow from options that fit together.
 pub(super) struct Plan {
     /// The queue's bytes less its lanes.
     pub(super) heap_bytes: usize,
@@ -74,7 +75,7 @@ impl Plan {
         let heap_bytes = half - lanes_bytes;
         let sinks = sinks(&builder.sinks, half)?;
         let smallest = sinks.iter().map(|sink| sink.account).min().unwrap_or(0);
-        // Half of a sink's account, so that one can wait while another is written.
+        // Half of a sink's backlog limit, so that one event can wait while another is written.
         let most = heap_bytes.saturating_sub(size_of::<Vec<u8>>()).min(smallest / 2);
         if max_event_bytes < MIN_EVENT_BYTES || max_event_bytes > most {
             let allowed = format!(
@@ -87,7 +88,7 @@ impl Plan {
     }
 }
 
-/// The sinks' accounts (what was asked for, the rest in equal shares) and filters.
+/// Returns the sinks' backlog limits (the requested ones, the rest in equal shares) and filters.
 fn sinks(sinks: &[(String, Pipeline)], half: usize) -> Result<Vec<SinkPlan>, BuildError> {
     if sinks.is_empty() {
         return Err(option("sink", "none", "at least one sink"));
@@ -116,10 +117,10 @@ fn sinks(sinks: &[(String, Pipeline)], half: usize) -> Result<Vec<SinkPlan>, Bui
     sinks.iter().map(plan).collect()
 }
 
-/// The numbers of a pipeline and of the links of its chain.
+/// Checks the numbers of a pipeline and of the links of its chain.
 fn check_pipeline(name: &str, pipeline: &Pipeline) -> Result<(), BuildError> {
     let Pipeline { timeout, retry, breaker, fallback, .. } = pipeline;
-    // Also that of a fallback, which filters nothing: whoever wrote it meant something.
+    // Also the filter of a fallback, which filters nothing: it was written on purpose.
     filter(name, pipeline)?;
     let wrong = |what, value: String, allowed: &str| Err(option(what, format!("{value} (sink `{name}`)"), allowed));
     if timeout.is_zero() {

@@ -34,7 +34,7 @@ use crate::runtime::{
 };
 
 impl Logger {
-    /// Begins to configure a logger.
+    /// Returns a builder with the default options.
     pub fn builder() -> Builder<'static> {
         Builder::new()
     }
@@ -45,7 +45,8 @@ impl Builder<'_> {
     /// with the application, and survives a dropped runtime.
     ///
     /// # Errors
-    /// The first knob that is wrong, a sink that cannot be opened, a port in use, no thread. Nothing was started then.
+    /// Returns an error for the first invalid option, a sink that cannot be opened, a port in use, or a missing thread.
+    /// Nothing was started then.
     ///
     /// # Blocking
     /// Opens the sinks on this thread.
@@ -64,14 +65,14 @@ impl Builder<'_> {
         Ok(Logger::new(core))
     }
 
-    /// Starts the logger on a runtime of yours, for a test with a paused clock, or to have no extra thread. The runtime
-    /// needs its timers (`enable_time`), and with [`Builder::prometheus`] its I/O (`enable_io`).
+    /// Starts the logger on this runtime, for a test with a paused clock, or to have no extra thread. The runtime needs
+    /// its timers (`enable_time`), and with [`Builder::prometheus`] its I/O (`enable_io`).
     ///
-    /// If the runtime is dropped before the logger is shut down, what is pending is lost (`runtime_dropped`) and said so
-    /// once. On a current-thread runtime the logger moves on only while that runtime does.
+    /// If the runtime is dropped before the logger is shut down, pending events are lost (`runtime_dropped`), which is
+    /// reported once. On a current-thread runtime the logger makes progress only while that runtime does.
     ///
     /// # Errors
-    /// As [`Builder::start`]; also for a runtime without timers or I/O.
+    /// Like [`Builder::start`]; also for a runtime without timers or I/O.
     ///
     /// # Blocking
     /// Opens the sinks on this thread.
@@ -203,13 +204,13 @@ fn next_name() -> String {
     }
 }
 
-/// The logger's own thread.
+/// The main function of the logger's own thread.
 fn run_thread(runtime: DetachedRuntime, core: Arc<LoggerCore>, parts: FlushTaskParts) {
     mark_logger_thread();
     runtime.get().block_on(runtime::run(core, parts));
 }
 
-/// The shared half of each pipeline, and the half its task owns.
+/// The shared half of each pipeline, and the half that its task owns.
 type SinkParts = (Box<[Arc<Station>]>, Vec<Line>);
 
 fn build_sinks(sinks: Vec<(String, Pipeline)>, plan: &Plan, histograms: Vec<SinkHistograms>, env: &House) -> SinkParts {
@@ -244,7 +245,7 @@ fn register_server(
     let _inside = runtime.enter();
     let listen = |source| BuildError(BuildErrorKind::Listen { addr: ([0, 0, 0, 0], 0).into(), source });
     let addr = exporter.addr().map_err(listen)?;
-    // Tokio has no way to ask for its drivers; it panics without them.
+    // Tokio has no query for its drivers; it panics without them.
     let registered = catch_unwind(AssertUnwindSafe(|| exporter.register()));
     let server = registered.map_err(|_| BuildError(BuildErrorKind::Runtime("I/O (`enable_io`)")))?;
     let server = server.map_err(|source| BuildError(BuildErrorKind::Listen { addr, source }))?;

@@ -1,4 +1,4 @@
-//! The example of a configuration says what the builder does without it.
+//! A test's thread: the example of a configuration has the builder's defaults.
 
 use super::*;
 use crate::config::tests::whole_example;
@@ -13,7 +13,7 @@ fn example<'r>() -> Builder<'r> {
 
 #[test]
 fn the_example_of_a_configuration_shows_the_builders_defaults() {
-    // Every knob is looked at: a new one does not compile here until someone has.
+    // Every option is checked: a new one does not compile here until it is added.
     let Builder {
         name: _,
         filter,
@@ -69,7 +69,7 @@ fn the_example_of_a_configuration_shows_the_pipelines_defaults() {
     assert_eq!(fallback.as_ref().map(|link| link.timeout), Some(Pipeline::new(ConsoleSink::stderr()).timeout));
 }
 
-/// A value of its own for each key, so that none can stand in for another.
+/// A different value for each key, so that none can be mistaken for another.
 const EVERY_KEY: &str = "
     name = 'shop'
     filter = 'debug'

@@ -1,4 +1,4 @@
-//! Anywhere (pure): what is a word, or a table for those who want to say more.
+//! Anywhere (pure): values that are a word, or a table with more details.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,10 +9,10 @@ use super::error::all;
 
 /// A value that is one of a few words or a table.
 pub(super) trait WordOrTable: Sized {
-    /// What is allowed, in the words of an error.
+    /// The valid values, in the words of an error.
     fn allowed() -> String;
 
-    /// None if it is none of the words.
+    /// `None` if it is none of the words.
     fn from_word<E: de::Error>(word: &str) -> Result<Option<Self>, E>;
 
     fn from_table<'de, A: MapAccess<'de>>(table: A) -> Result<Self, A::Error>;
@@ -41,7 +41,7 @@ impl<'de, T: WordOrTable> Visitor<'de> for ChoiceVisitor<T> {
     }
 }
 
-/// Settings that may be switched off.
+/// Settings that may be disabled.
 #[derive(Clone, Debug)]
 pub(super) enum OrNever<T> {
     Never,
@@ -76,7 +76,7 @@ pub(super) fn keys_of<T: for<'de> Deserialize<'de>>() -> &'static [&'static str]
     }
 }
 
-/// Answers whoever wants a struct or an enum by an error that holds its keys.
+/// Returns an error with the keys when a type deserializes a struct or an enum from it.
 struct KeysDeserializer;
 
 #[derive(Debug)]

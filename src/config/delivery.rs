@@ -26,7 +26,7 @@ pub(super) struct Delivery {
     _fallback: Option<IgnoredAny>,
 }
 
-/// The keys that every fallback has: the rest is its primary's.
+/// The keys that every fallback has: the rest is that of its primary sink.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LinkDelivery {

@@ -1,4 +1,4 @@
-//! The caller's thread, once: what is wrong with a configuration, where it was written, and what is allowed there.
+//! The caller's thread, once: an error in a configuration, with its place and the valid values.
 
 use std::error::Error;
 use std::fmt;
@@ -12,15 +12,15 @@ use crate::builder::BuildError;
 use crate::filter::ParseFilterError;
 use crate::runtime::BoxError;
 
-/// Values longer than this are cut in a message: a key and what is allowed say more than the end of a long text.
+/// Longer values are truncated in a message: the key and the valid values help more than the end of a long text.
 const LONGEST_VALUE: usize = 80;
 
 const BETWEEN_PARTS: &str = "between its parts stand two underscores, as in `LOGWEIR__SINKS__FILE__LEVEL`";
 
-/// Why a configuration is not accepted.
+/// The error of an invalid configuration.
 ///
-/// The message has where it is written (file and line, or the variable of the environment), the key with the tables it is
-/// in, the value as it is written, and what is allowed:
+/// The message has the place (file and line, or the variable of the environment), the key with its tables, the value as
+/// written, and the valid values:
 ///
 /// ```
 /// # use logweir::config::Config;
@@ -35,9 +35,9 @@ pub struct ConfigError(Box<Inner>);
 #[derive(Debug)]
 struct Inner {
     origin: Option<Origin>,
-    /// The value as it is written, where there is one.
+    /// The value as written, if there is one.
     written: Option<String>,
-    /// Outermost first, each as it is shown.
+    /// Outermost first, each in its displayed form.
     key: Vec<String>,
     problem: ConfigErrorKind,
 }
@@ -46,9 +46,9 @@ struct Inner {
 pub(super) enum ConfigErrorKind {
     /// The file cannot be read.
     Read(io::Error),
-    /// The file's name does not say what it holds.
+    /// The file's extension is not that of a known format.
     Extension,
-    /// It is no TOML or no JSON.
+    /// It is no valid TOML or JSON.
     Syntax {
         said: String,
         source: BoxError,
@@ -57,7 +57,7 @@ pub(super) enum ConfigErrorKind {
         allowed: Vec<String>,
     },
     Missing,
-    /// A variable is for a sink that is not there.
+    /// A variable is for a sink that does not exist.
     NoSink {
         others: Vec<String>,
     },
@@ -68,24 +68,24 @@ pub(super) enum ConfigErrorKind {
     Word {
         allowed: Vec<String>,
     },
-    /// Set beside another of which it takes the place.
+    /// Set together with another key, which it would replace.
     Beside(&'static str),
     Filter(ParseFilterError),
-    /// The builder refuses it, alone or beside others.
+    /// The builder refuses it, alone or in combination.
     Knob(BuildError),
-    /// What a type says about its value: serde has no more than this text of it.
+    /// A type's own error about its value: serde has only this text.
     Refused(String),
-    /// What makes a registered sink failed.
+    /// The function that creates a registered sink failed.
     Sink(BoxError),
     /// A sink is registered under a name that is taken.
     Registered(String),
     /// A variable's name has an empty part.
     Variable,
-    /// A variable's value.
+    /// A variable's value is not Unicode.
     NotUnicode,
     /// Two variables are for one key.
     Twice(String),
-    /// A variable's name fits several keys.
+    /// A variable's name matches several keys.
     Several(Vec<String>),
 }
 
@@ -94,7 +94,7 @@ impl ConfigError {
         ConfigError(Box::new(Inner { origin: None, written: None, key: Vec::new(), problem }))
     }
 
-    /// With the place it is in, unless that is known.
+    /// Adds the place, unless it is known.
     pub(super) fn at(mut self, item: &Item) -> Self {
         if self.0.origin.is_none() {
             self.0.origin = Some(item.origin.clone());
@@ -108,41 +108,42 @@ impl ConfigError {
         self
     }
 
-    /// In the table or list of this key.
+    /// Adds the key of the enclosing table or list.
     pub(super) fn under(mut self, part: String) -> Self {
         self.0.key.insert(0, part);
         self
     }
 
-    /// In the table of this path.
+    /// Adds the path of the enclosing table.
     pub(super) fn inside(mut self, path: &[String]) -> Self {
         self.0.key.splice(0..0, path.iter().cloned());
         self
     }
 
-    /// The key that is wrong with the tables it is in, as `sinks.file.retry.max_delay`; none if the file as a whole is, or the
-    /// name of a variable.
+    /// Returns the invalid key with its tables, as `sinks.file.retry.max_delay`; `None` if the file as a whole is
+    /// invalid, or the name of a variable.
     pub fn key(&self) -> Option<String> {
         (!self.0.key.is_empty()).then(|| join(&self.0.key))
     }
 
-    /// The variable of the environment that is wrong or has set what is; none if it is written in a file or a text.
+    /// Returns the variable of the environment that is invalid or has set the invalid value; `None` if that is written
+    /// in a file or a text.
     pub fn variable(&self) -> Option<&str> {
         self.0.origin.as_ref()?.variable()
     }
 
-    /// The line that is wrong, counted from 1, where that is known: not for values in JSON.
+    /// Returns the invalid line, counted from 1, if it is known: not for values in JSON.
     pub fn line(&self) -> Option<usize> {
         self.0.origin.as_ref()?.line()
     }
 }
 
-/// For a value that would have an effect if a feature of the crate were on.
+/// The error for a value that has no effect without a feature of the crate.
 pub(super) fn needs<E: de::Error>(feature: &str) -> E {
     E::custom(format_args!("it needs logweir's feature `{feature}`"))
 }
 
-/// A key's parts as one; an index into a list brings its brackets.
+/// Joins the parts of a key; an index into a list has its brackets already.
 fn join(parts: &[String]) -> String {
     let mut key = String::new();
     for part in parts {
@@ -154,7 +155,7 @@ fn join(parts: &[String]) -> String {
     key
 }
 
-/// A key as it is shown in a path: in quotes unless TOML takes it bare.
+/// A key as displayed in a path: in quotes unless TOML allows it bare.
 pub(super) fn part(key: &str) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if !key.is_empty() && key.chars().all(is_bare) { key.to_owned() } else { format!("{key:?}") }
@@ -179,13 +180,13 @@ fn listed(words: &[impl AsRef<str>], last: &str) -> String {
     }
 }
 
-/// On one line, and without anything that drives a terminal.
+/// The text on one line, without anything that controls a terminal.
 fn plain(text: &str) -> String {
     let plain = |c: char| if c.is_control() { c.escape_default().collect() } else { vec![c] };
     text.chars().flat_map(plain).collect()
 }
 
-/// So too, and not too long.
+/// The same, with limited length.
 fn displayed(written: &str) -> String {
     match written.char_indices().nth(LONGEST_VALUE) {
         Some((end, _)) => plain(&written[..end]) + "…",
@@ -242,7 +243,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// The key without the tables it is in.
+/// The key without its tables.
 fn last(key: &[String]) -> &str {
     key.last().map_or("", |part| part.trim_matches('"'))
 }

@@ -19,8 +19,8 @@ use crate::sink::ConsoleSink;
 
 /// A format with its options, for the options of a sink of your own.
 ///
-/// Written as `format = "json"`, or with options as `format = { type = "text", colors = true }`. The options of each are
-/// in [`Config::example`](super::Config::example).
+/// Written as `format = "json"`, or with options as `format = { type = "text", colors = true }`.
+/// [`Config::example`](super::Config::example) has the options of each.
 ///
 /// ```
 /// use logweir::config::{Config, FormatOptions, SinkRegistry};
@@ -96,7 +96,7 @@ enum MessageWord {
 }
 
 impl FormatOptions {
-    /// The format, for one sink.
+    /// Creates the format, for one sink.
     pub fn build(&self) -> Box<dyn Format> {
         match &self.0 {
             FormatKind::Text(keys) => Box::new(Text::from(keys)),
@@ -110,8 +110,8 @@ impl FormatOptions {
         }
     }
 
-    /// Without options, text and the pretty format are the console's own: in colours, and in the width of the terminal, if
-    /// it has one.
+    /// Without options, text and the pretty format are the console's own: in color, and in the width of the terminal,
+    /// if there is one.
     pub(super) fn on_console(&self, console: ConsoleSink) -> ConsoleSink {
         match &self.0 {
             FormatKind::Text(TextKeys { colors: None, utc_offset: None }) => console,
@@ -174,7 +174,7 @@ impl WordOrTable for FormatOptions {
         FormatOptions::read(name, no_options).map(Some)
     }
 
-    /// The name comes first: it says which options there are.
+    /// The name comes first: it decides which options there are.
     fn from_table<'de, A: MapAccess<'de>>(mut table: A) -> Result<Self, A::Error> {
         if table.next_key::<String>()?.as_deref() != Some(TYPE) {
             return Err(de::Error::missing_field(TYPE));
@@ -207,7 +207,7 @@ pub(super) mod tests {
         String::from_utf8(out).expect("formats write UTF-8")
     }
 
-    /// Whether the options say what is so without them.
+    /// Checks that the options have the same values as their defaults.
     pub(in crate::config) fn is_as_without_options(options: &FormatOptions, name: &str) {
         let plain = FormatOptions::from_word::<value::Error>(name).unwrap().expect(name);
         assert_eq!(written(options), written(&plain));

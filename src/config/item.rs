@@ -1,7 +1,7 @@
-//! Anywhere (pure): a configuration as it was written, each value with the place it comes from.
+//! Anywhere (pure): a configuration as written, each value with its place.
 //!
-//! It stands between the text and the settings, because a variable of the environment overrides a single value, sinks keep
-//! their order, and an error names the place of the one value that is wrong.
+//! It is the step between the text and the settings, because a variable of the environment overrides a single value,
+//! sinks keep their order, and an error names the place of the one invalid value.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// A value and where it is written.
+/// A value and its place.
 // No `Debug`: the options of a sink may be secrets.
 #[derive(Clone)]
 pub(super) struct Item {
     pub(super) node: ItemValue,
     pub(super) origin: Origin,
-    /// As it is written, of a value that is neither table nor list and whose text is at hand.
+    /// As written, for a value that is neither table nor list and whose text is available.
     pub(super) written: Option<Box<str>>,
 }
 
@@ -27,11 +27,11 @@ pub(super) enum ItemValue {
     Float(f64),
     Text(String),
     List(Vec<Item>),
-    /// As it is written: sinks are opened and reported in this order.
+    /// In the written order: sinks are opened and reported in this order.
     Table(Vec<(String, Item)>),
 }
 
-/// Where a value is written.
+/// The place of a value.
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
     source: Arc<Source>,
@@ -45,7 +45,7 @@ pub(super) enum Source {
     File(PathBuf),
     Text,
     Variable(String),
-    /// Somebody else's deserializer, which says where when it reports an error.
+    /// Another deserializer, which adds the place when it reports an error.
     Elsewhere,
 }
 
@@ -78,7 +78,7 @@ impl Origin {
     }
 }
 
-/// As compilers and editors write it: `logweir.toml:12:8`.
+/// Like compilers and editors write it: `logweir.toml:12:8`.
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.source {
@@ -96,7 +96,7 @@ impl Item {
         Item { node: ItemValue::Table(Vec::new()), origin, written: None }
     }
 
-    /// The entries of a table; none of anything else.
+    /// The entries of a table; none for any other value.
     pub(super) fn entries(&self) -> &[(String, Item)] {
         match &self.node {
             ItemValue::Table(entries) => entries,
@@ -118,7 +118,7 @@ impl Item {
         Item { node: ItemValue::Table(entries), origin: self.origin.clone(), written: None }
     }
 
-    /// The value as it is written, or what it is.
+    /// The value as written, or a description of it.
     pub(super) fn shown(&self) -> String {
         match (&self.written, &self.node) {
             (Some(written), _) => written.to_string(),
@@ -132,7 +132,7 @@ impl Item {
         }
     }
 
-    /// Gives the whole of it this origin.
+    /// Sets this origin for all values in it.
     pub(super) fn set_origin(&mut self, origin: &Origin) {
         self.origin = origin.clone();
         match &mut self.node {
@@ -144,7 +144,7 @@ impl Item {
     }
 }
 
-/// From any format that knows its types; a key that is null is as if it were absent. Where it is written stays with that format.
+/// From any self-describing format; a key that is null counts as absent. Only that format knows the place.
 impl<'de> Deserialize<'de> for Item {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let node = deserializer.deserialize_any(NodeVisitor)?;
@@ -208,7 +208,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<ItemValue, A::Error> {
         let mut entries: Vec<(String, Item)> = Vec::new();
         while let Some(key) = table.next_key::<String>()? {
-            // TOML does not allow it; JSON leaves it to its readers, most of which drop one of the two in silence.
+            // TOML does not allow it; JSON leaves it to its readers, most of which silently drop one of the two.
             if entries.iter().any(|(other, _)| *other == key) {
                 return Err(de::Error::custom(format_args!("the key `{}` is there twice", key.escape_debug())));
             }

@@ -15,7 +15,7 @@ pub(super) struct JsonKeys {
     dotted: Option<DottedWord>,
 }
 
-/// By what they are the keys of.
+/// By the parts of a line.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KeyNames {

@@ -1,4 +1,20 @@
-//! The caller's thread, once: everything the builder offers from a TOML or JSON file and the environment.
+//! The caller's thread, once: everything the builder offers, from a TOML or JSON file and the environment.
+
+// In: a file, a text or another deserializer; variables of the environment; the sinks that a program registers.
+// Out: a `Builder` with all options set, or a `ConfigError` with the place, the key, the value and the valid ones.
+//
+// Invariants:
+// * An absent key calls no method of the builder: defaults are defined in `builder` only.
+// * Each value keeps the place it was written at, so every error names it.
+// * `example.toml` has every key with its default, and tests compare it with the builder.
+//
+// Text becomes items (`text.rs`, `item.rs`), variables override them (`variables.rs`), and serde reads them
+// (`reader.rs`).
+//
+// Next: `builder`, which checks the options and starts the logger.
+//
+// Add a key of the builder in `settings.rs`, of a pipeline in `delivery.rs`, of a sink in `sink.rs`, of a format in
+// `format.rs`, each with a line in `example.toml`.
 
 mod choice;
 mod delivery;
@@ -35,7 +51,7 @@ use settings::{Settings, set};
 
 use crate::builder::{BuildError, Builder};
 
-/// What a logger is told by a file and by the environment: everything of a [`Builder`] that is no code.
+/// The configuration of a logger by a file and by the environment: everything of a [`Builder`] that is not code.
 ///
 /// ```no_run
 /// use logweir::config::{Config, SinkRegistry};
@@ -49,36 +65,38 @@ use crate::builder::{BuildError, Builder};
 /// # }
 /// ```
 ///
-/// The keys are the methods of the builder, of [`Pipeline`](crate::Pipeline), [`Retry`](crate::Retry) and so on, with their
-/// meaning, bounds and defaults: a key that is absent calls no method. [`Config::example`] has all of them. What is code
-/// stays code: callbacks, [`cancel_on`](Builder::cancel_on), [`enrich_with`](Builder::enrich_with) and a
-/// [`metrics`](Builder::metrics_recorder) recorder are set on the builder, and a sink of your own is [registered](SinkRegistry::register).
+/// The keys are the methods of the builder, of [`Pipeline`](crate::Pipeline), [`Retry`](crate::Retry) and so on, with
+/// their meaning, bounds and defaults: an absent key calls no method. [`Config::example`] has all of them. Code stays
+/// code: callbacks, [`cancel_on`](Builder::cancel_on), [`enrich_with`](Builder::enrich_with) and a
+/// [`metrics_recorder`](Builder::metrics_recorder) are set on the builder, and a sink of your own is
+/// [registered](SinkRegistry::register).
 ///
-/// # What is written how
-/// * **Durations** have their unit: `100ms`, `5s`, `1m 30s`. **Sizes** are a number of bytes or have a unit: `64MiB`,
-///   `64 MB`. **Percents** are `10` or `10%`. **Levels** are written in any case, **filters** in the grammar of
+/// # Values
+/// * **Durations** have a unit: `100ms`, `5s`, `1m 30s`. **Sizes** are a number of bytes or have a unit: `64MiB`, `64
+///   MB`. **Percents** are `10` or `10%`. **Levels** are written in any case, **filters** in the grammar of
 ///   [`Filter`](crate::filter::Filter).
-/// * **Sinks** are tables below `sinks`, each with a `type`; they are opened and reported in the order they are written in.
-/// * **Paths** are relative to the directory of the process, as they are for the sinks.
-/// * In JSON `null` is as if the key were absent.
+/// * **Sinks** are tables below `sinks`, each with a `type`; they are opened and reported in the written order.
+/// * **Paths** are relative to the working directory of the process, as for the sinks.
+/// * In JSON, `null` is the same as an absent key.
 ///
 /// # The environment
 /// [`with_env`](Config::with_env) reads variables that begin with `LOGWEIR__`: `LOGWEIR__FILTER=debug`,
-/// `LOGWEIR__SINKS__FILE__LEVEL=warn`. Two underscores stand between the parts of a key.
+/// `LOGWEIR__SINKS__FILE__LEVEL=warn`. Two underscores separate the parts of a key.
 ///
-/// * Capitals and small letters are the same, and an underscore stands for any character of a key that a variable cannot
-///   have: `LOGWEIR__SINKS__ACCESS_LOG__LEVEL` is for a sink `access-log`. If several keys fit, none of them exactly, that is
-///   an error. A sink with two underscores in a row in its name is out of reach.
-/// * A part that fits no key that is there names a new one, in small letters if it is all in capitals. So a sink can be
-///   added: `LOGWEIR__SINKS__CONSOLE__TYPE=console`. A key that nobody knows is an error that names the variable.
-/// * The value is a TOML value if it reads as one (`5`, `true`, `["password", "*_token"]`, `{ block = "50ms" }`), or else
-///   text. Where text is wanted, a number or truth value is the text it is written as. A table or a list takes the place of
-///   the whole that was there.
+/// * Case is ignored, and an underscore matches any character of a key that a variable cannot have:
+///   `LOGWEIR__SINKS__ACCESS_LOG__LEVEL` is for a sink `access-log`. If several keys match, none of them exactly, that
+///   is an error. A sink with two consecutive underscores in its name cannot be configured by a variable.
+/// * A part that matches no existing key names a new one, in lowercase if it is all in capitals. So a variable can add
+///   a sink: `LOGWEIR__SINKS__CONSOLE__TYPE=console`. An unknown key is an error that names the variable.
+/// * The value is a TOML value if it can be read as one (`5`, `true`, `["password", "*_token"]`, `{ block = "50ms" }`),
+///   or else text. If text is expected, a number or Boolean is read as the text that was written. A table or a list
+///   replaces the whole previous value.
 /// * A blank variable counts as not set; empty text is `""`.
-/// * `filter` takes the place of a `level` that was written beside it, and `level` that of a `filter`.
+/// * `filter` replaces a `level` in the same table, and `level` a `filter`.
 ///
-/// `LOGWEIR_LOG`, with one underscore, and `RUST_LOG` are the variables of [`filter_from_env`](Builder::filter_from_env),
-/// which go before all of them, `LOGWEIR__FILTER` included, where `filter_from_env` is set.
+/// `LOGWEIR_LOG`, with one underscore, and `RUST_LOG` are the variables of
+/// [`filter_from_env`](Builder::filter_from_env). If `filter_from_env` is set, they take precedence over all of them,
+/// including `LOGWEIR__FILTER`.
 ///
 /// # In a configuration of your own
 /// `Config` is `Deserialize`, for any format that knows its types, as TOML, JSON and YAML do:
@@ -95,24 +113,24 @@ use crate::builder::{BuildError, Builder};
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 ///
-/// The error then has the key from `Config` on; where that is, is the other format's to say. So is the order of the sinks:
-/// `toml::from_str` hands keys over sorted by name, `serde_json::from_str` as they are written.
+/// An error then has the key from `Config` on; the other format reports the place. It also decides the order of the
+/// sinks: `toml::from_str` returns keys sorted by name, `serde_json::from_str` in the written order.
 ///
-/// It is not `Serialize`: a logger does not keep its configuration, and the file it was read from says more.
+/// It is not `Serialize`: a logger does not keep its configuration, and the original file has more information.
 #[derive(Clone)]
 #[must_use = "a configuration does nothing until a logger is built of it"]
 pub struct Config {
-    /// As it was written, for what overrides it.
+    /// As written, for variables that override it.
     root: Item,
     settings: Settings,
 }
 
 impl Config {
-    /// Reads a file, TOML or JSON as its name ends in `.toml` or `.json`.
+    /// Reads a file, as TOML or JSON if its name ends in `.toml` or `.json`.
     ///
     /// # Errors
-    /// A file that cannot be read, another ending, what [`from_toml`](Config::from_toml) and
-    /// [`from_json`](Config::from_json) refuse.
+    /// Returns an error if the file cannot be read, has another extension, or is refused by
+    /// [`from_toml`](Config::from_toml) or [`from_json`](Config::from_json).
     ///
     /// # Blocking
     /// Reads the file on this thread.
@@ -130,19 +148,20 @@ impl Config {
         Config::from_root(read(&text, &origin)?)
     }
 
-    /// Reads TOML; its origin is called `text` in errors.
+    /// Reads TOML; errors call its origin `text`.
     ///
     /// # Errors
-    /// What is no TOML, an unknown key, a value that is not allowed. What only [`start`](Builder::start) can know (that
-    /// knobs fit together, that a file can be opened) it says itself.
+    /// Returns an error for invalid TOML, an unknown key, or an invalid value. Errors that only
+    /// [`start`](Builder::start) can detect (options that do not fit together, a file that cannot be opened) are
+    /// returned there.
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
         Config::from_root(text::from_toml(text, &Origin::new(Source::Text))?)
     }
 
-    /// Reads JSON; its origin is called `text` in errors.
+    /// Reads JSON; errors call its origin `text`.
     ///
     /// # Errors
-    /// As of [`from_toml`](Config::from_toml); also a key that is there twice.
+    /// Like [`from_toml`](Config::from_toml); also for a key that occurs twice.
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
         Config::from_root(text::from_json(text, &Origin::new(Source::Text))?)
     }
@@ -151,18 +170,19 @@ impl Config {
         Ok(Config { settings: Settings::read(&root)?, root })
     }
 
-    /// With what the environment of the process overrides, see [above](Config#the-environment).
+    /// Returns the configuration with the overrides of the process's environment, see [above](Config#the-environment).
     ///
     /// # Errors
-    /// The first variable that names no key, or whose value is not allowed there.
+    /// Returns an error for the first variable that names no key, or whose value is invalid for it.
     pub fn with_env(self) -> Result<Self, ConfigError> {
         self.with_vars(env::vars_os())
     }
 
-    /// With what these variables override, as [`with_env`](Config::with_env); for tests, or an environment from elsewhere.
+    /// Returns the configuration with the overrides of these variables, like [`with_env`](Config::with_env); for tests,
+    /// or an environment from another source.
     ///
     /// # Errors
-    /// As of [`with_env`](Config::with_env).
+    /// Like [`with_env`](Config::with_env).
     ///
     /// ```
     /// # use logweir::config::Config;
@@ -183,28 +203,28 @@ impl Config {
         Config::from_root(self.root)
     }
 
-    /// The builder that was told all of this, to be told the rest and started. `sinks` has the types of sink of your own;
-    /// [`SinkRegistry::new`] is none.
+    /// Returns a builder with all of these options, to be completed and started. `sinks` has your own types of sink;
+    /// [`SinkRegistry::new`] has none.
     ///
     /// # Errors
-    /// A sink of a type that is neither built in nor registered, options that its type does not take, and what its
-    /// registered function returns as an error; a number that the builder refuses, alone or beside the others.
+    /// Returns an error for a sink whose type is neither built in nor registered, options that its type does not have,
+    /// an error of its registered function, and a number that the builder refuses, alone or in combination.
     pub fn builder<'r>(&self, sinks: &SinkRegistry) -> Result<Builder<'r>, ConfigError> {
         let builder = self.settings.builder(sinks)?;
         match builder.check().map_err(|error| self.place(error)) {
             Err(Some(error)) => Err(error),
-            // What is not written here may be told to the builder yet: `start` looks again.
+            // Options that are not written here may still be set on the builder: `start` checks again.
             Err(None) | Ok(()) => Ok(builder),
         }
     }
 
-    /// The builder's error with the place in which its knob is written.
+    /// The builder's error with the place where its option is written.
     fn place(&self, error: BuildError) -> Option<ConfigError> {
         let (knob, value, _) = error.parts()?;
         let of_sink = || {
             let is_it = |(name, _): &&(String, Item)| value.contains(&format!("(sink `{name}"));
             let (name, table) = self.root.get("sinks")?.entries().iter().find(is_it)?;
-            // What a fallback has stands deeper, but in this table.
+            // The option of a fallback is deeper, but inside this table.
             Some((table.get(knob).unwrap_or(table), sink::path_of(name)))
         };
         let (item, path) = self.root.get(knob).map(|item| (item, Vec::new())).or_else(of_sink)?;
@@ -212,10 +232,10 @@ impl Config {
         Some(ConfigError::new(ConfigErrorKind::Knob(error)).written_at(origin).under(knob.into()).inside(&path))
     }
 
-    /// A file to start from, in TOML: every key with its meaning, unit and default.
+    /// Returns a file to start from, in TOML: every key with its meaning, unit and default.
     ///
-    /// A line that begins with `#` and a key or a table shows the default, or an example where there is none; delete the `#` to
-    /// change it. A line that begins with `# ` explains.
+    /// A line that begins with `#` and a key or a table shows the default, or an example if there is none; delete the
+    /// `#` to change it. A line that begins with `# ` explains.
     ///
     /// ```
     /// # use logweir::config::Config;
@@ -227,7 +247,7 @@ impl Config {
     }
 }
 
-/// Nothing is said: the builder's defaults, and no sink.
+/// No key is set: the builder's defaults, and no sink.
 impl Default for Config {
     fn default() -> Self {
         Config::from_root(Item::empty(Origin::new(Source::Text))).expect("every key may be absent")

@@ -1,6 +1,6 @@
 //! Anywhere (pure): the word that was probably meant.
 
-/// The word with the fewest slips from `word`, if these are few enough to be slips. The first of several.
+/// Returns the word with the fewest typing errors from `word`, if there are few enough of them. The first of several.
 pub(super) fn nearest<'a>(word: &str, words: &'a [String]) -> Option<&'a str> {
     let word = word.to_lowercase();
     let by_slips = words.iter().map(|other| (slips(&word, &other.to_lowercase()), other));
@@ -9,8 +9,7 @@ pub(super) fn nearest<'a>(word: &str, words: &'a [String]) -> Option<&'a str> {
     (slips * 3 <= word.chars().count()).then_some(nearest)
 }
 
-/// How many letters are to be added, left out, replaced or swapped with their neighbour: the "optimal string alignment"
-/// distance.
+/// The number of letters to add, remove, replace or swap with their neighbor: the "optimal string alignment" distance.
 fn slips(from: &str, to: &str) -> usize {
     let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
     let mut before: Vec<usize> = Vec::new();

@@ -1,4 +1,4 @@
-//! Anywhere (pure): durations, sizes, percents and levels as people write them.
+//! Anywhere (pure): durations, sizes, percents and levels in human-readable form.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,10 +11,10 @@ use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
 use crate::event::{Level, LevelFilter};
 use crate::format::UtcOffset;
 
-/// A duration as people write it, for the options of a sink of your own.
+/// A duration in human-readable form, for the options of a sink of your own.
 ///
 /// Numbers with units: `100ms`, `5s`, `1m 30s`, `1h`, `14d`; several are added up. A bare number is an error, because
-/// nobody can see its unit, and so is `5M`, of which nobody can see whether it is months.
+/// its unit is unknown, and so is `5M`, which could mean months.
 ///
 /// ```
 /// use std::time::Duration;
@@ -33,10 +33,10 @@ pub struct HumanDuration(
     pub Duration,
 );
 
-/// A number of bytes as people write it, for the options of a sink of your own.
+/// A number of bytes in human-readable form, for the options of a sink of your own.
 ///
-/// A whole number of bytes, or a number with its unit: `64MiB` and `64 MiB` are 64 · 2²⁰ bytes, `64MB` and `64 MB` 64 · 10⁶;
-/// so for `k`, `M`, `G`, `T`, `P` and `E`, in any case.
+/// A whole number of bytes, or a number with its unit: `64MiB` and `64 MiB` are 64 · 2²⁰ bytes, `64MB` and `64 MB` 64 ·
+/// 10⁶. The same holds for `k`, `M`, `G`, `T`, `P` and `E`, in any case.
 ///
 /// ```
 /// use logweir::config::HumanSize;
@@ -52,13 +52,13 @@ pub struct HumanSize(
 );
 
 impl HumanSize {
-    /// Where memory is counted. More than there can be is refused there.
+    /// The size as a size in memory. The builder refuses more than there can be.
     pub(super) fn in_memory(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 }
 
-/// The time between two notices, which may be endless.
+/// The time between two notices, which may be unlimited.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Interval(pub(super) Duration);
 
@@ -75,13 +75,13 @@ pub(super) struct Threshold(pub(super) LevelFilter);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Address(pub(super) SocketAddr);
 
-/// A distance from UTC.
+/// An offset from UTC.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Offset(pub(super) UtcOffset);
 
-/// What is written as text or as a whole number.
+/// A value written as text or as a whole number.
 trait Written: Sized {
-    /// What is allowed, in the words of an error.
+    /// The valid values, in the words of an error.
     const ALLOWED: &str;
 
     fn from_text(text: &str) -> Option<Self>;
@@ -95,7 +95,7 @@ impl Written for HumanDuration {
     const ALLOWED: &str = "a duration with its unit, such as `100ms`, `5s` or `1m 30s`";
 
     fn from_text(text: &str) -> Option<Self> {
-        // A month to the parser, and a minute to whoever writes sizes in any case.
+        // A month to the parser, but a minute to a user who writes sizes in any case.
         if text.contains('M') {
             return None;
         }
@@ -108,7 +108,7 @@ impl Written for HumanSize {
 
     fn from_text(text: &str) -> Option<Self> {
         let ByteSize(bytes) = text.trim().parse().ok()?;
-        // The parser stops there when a number does not fit.
+        // The parser returns this if a number does not fit.
         (bytes < u64::MAX).then_some(HumanSize(bytes))
     }
 

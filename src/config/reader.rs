@@ -1,4 +1,4 @@
-//! Anywhere (pure): serde's view of an item, which knows the place of every value that is refused.
+//! Anywhere (pure): serde's view of an item, which knows the place of every invalid value.
 
 use std::fmt;
 
@@ -12,10 +12,10 @@ use serde::forward_to_deserialize_any;
 use super::error::{ConfigError, ConfigErrorKind, all, part};
 use super::item::{Item, ItemValue};
 
-/// What a sink is made by; it goes before the other keys of its table, wherever it is written.
+/// The type of a sink or format; it is read before the other keys of its table, wherever it is written.
 pub(super) const TYPE: &str = "type";
 
-/// Reads a value whose key has this path. `beside` are keys of the same table that are read elsewhere.
+/// Reads a value whose key has this path. `beside` are keys of the same table that are read separately.
 pub(super) fn read<'de, T: Deserialize<'de>>(
     item: &'de Item,
     path: &[String],
@@ -34,7 +34,7 @@ impl<'a> ItemDeserializer<'a> {
         ItemDeserializer { item, beside: &[] }
     }
 
-    /// Text, or what was given as text: `LOGWEIR__NAME=7` names the logger `7`.
+    /// Text, or a variable's value as written: `LOGWEIR__NAME=7` names the logger `7`.
     fn text(&self) -> Option<&'a str> {
         match &self.item.node {
             ItemValue::Text(text) => Some(text),
@@ -101,7 +101,7 @@ impl<'de> Deserializer<'de> for ItemDeserializer<'de> {
         visitor.visit_newtype_struct(self)
     }
 
-    /// No options are an empty table: a sink that is registered without any.
+    /// No options are an empty table: for a sink registered without any.
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self.item.node {
             ItemValue::Table(_) => self.check_keys(&[]).and_then(|()| visitor.visit_unit()),
@@ -113,7 +113,7 @@ impl<'de> Deserializer<'de> for ItemDeserializer<'de> {
         self.deserialize_unit(visitor)
     }
 
-    /// A key that the struct does not have is an error, whether or not the struct asks for that.
+    /// A key that the struct does not have is an error, whether or not the struct denies unknown fields.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -236,7 +236,7 @@ impl<'de> VariantAccess<'de> for NoValue {
     }
 }
 
-/// The error on its way out to the place of the value.
+/// An error that gets the place of its value as it is passed outward.
 #[derive(Debug)]
 pub(super) struct ReadError(ConfigError);
 
@@ -254,7 +254,7 @@ impl ReadError {
     }
 }
 
-/// What serde expects, in the words of one who writes a file.
+/// Serde's expectation in words for the author of a file.
 fn in_words(expected: &str) -> String {
     let words = match expected {
         "a boolean" => "`true` or `false`",

@@ -1,4 +1,4 @@
-//! The caller's thread, once: the sinks of a program's own, by the name their type has in a configuration.
+//! The caller's thread, once: the sinks of a program's own, by the name of their type in a configuration.
 
 use std::error::Error;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::pipeline::Pipeline;
 
 type MakeSink = Box<dyn Fn(&Registered) -> Result<Pipeline, ConfigError> + Send + Sync>;
 
-/// The sinks of your own that a configuration may name as a `type`, beside `console`, `file` and `null`.
+/// Your own types of sink, which a configuration may name as a `type` in addition to `console`, `file` and `null`.
 ///
 /// ```
 /// use logweir::config::{Config, HumanDuration, SinkRegistry};
@@ -46,23 +46,23 @@ pub struct SinkRegistry {
 }
 
 impl SinkRegistry {
-    /// None but those that are built in.
+    /// Creates a registry with the built-in types only.
     pub fn new() -> Self {
         SinkRegistry::default()
     }
 
-    /// Registers what makes the sinks of this `type`: it is given the options of the sink and returns the sink, or a
-    /// [`Pipeline`] to it.
+    /// Registers a function that creates the sinks of this `type`: it gets the options of the sink and returns the
+    /// sink, or a [`Pipeline`] to it.
     ///
-    /// `O` is read from the keys of the sink's table but those that every sink has (`level`, `timeout`, `retry` and so on),
-    /// which are set on the pipeline afterwards. A key that `O` does not have is an error, with or without serde's
-    /// `deny_unknown_fields` (but not if `O` has a `flatten` or a `tag`: of such a type serde does not say the keys, and an
-    /// error is at the sink's table); a field of `Option` may be absent. [`HumanDuration`](super::HumanDuration),
-    /// [`HumanSize`](super::HumanSize) and [`FormatOptions`](super::FormatOptions) are for its fields, `()` is for no
-    /// options at all.
+    /// `O` is read from the keys of the sink's table, without those that every sink has (`level`, `timeout`, `retry`
+    /// and so on), which are set on the pipeline afterwards. A key that `O` does not have is an error, with or without
+    /// serde's `deny_unknown_fields`. The exception is an `O` with a `flatten` or a `tag`: serde does not report the
+    /// keys of such a type, and an error is at the sink's table. A field of `Option` may be absent. Use
+    /// [`HumanDuration`](super::HumanDuration), [`HumanSize`](super::HumanSize) and
+    /// [`FormatOptions`](super::FormatOptions) for its fields, and `()` for no options.
     ///
-    /// What it returns as an error is the source of the [`ConfigError`] of
-    /// [`Config::builder`](super::Config::builder). So is a name that is registered twice or built in.
+    /// An error that the function returns is the source of the [`ConfigError`] of
+    /// [`Config::builder`](super::Config::builder). A name that is registered twice or built in is also an error there.
     pub fn register<O, P, E>(mut self, name: &str, make: impl Fn(O) -> Result<P, E> + Send + Sync + 'static) -> Self
     where
         O: DeserializeOwned,

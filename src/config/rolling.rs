@@ -33,7 +33,7 @@ enum Every {
     Day,
 }
 
-/// Whether files are compressed; they are not where nothing is built to do it.
+/// Whether files are compressed; always false if the feature is off.
 #[derive(Clone, Copy, Debug)]
 struct Gzip(bool);
 
@@ -43,7 +43,7 @@ impl From<&RollingPolicy> for Rolling {
             (Some(Every::Minute), _) => Rolling::minutely(),
             (Some(Every::Hour), _) => Rolling::hourly(),
             (None, Some(HumanSize(bytes))) => Rolling::by_size(bytes),
-            // Neither is refused when it is read.
+            // If both are absent, the reader has already returned an error.
             (Some(Every::Day), _) | (None, None) => Rolling::daily(),
         };
         let rolling = set(rolling, keys.max_bytes, |rolling, HumanSize(bytes)| rolling.max_bytes(bytes));

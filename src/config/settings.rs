@@ -1,4 +1,4 @@
-//! Anywhere (pure): what a builder is told, by its keys.
+//! Anywhere (pure): the options of a builder, by their keys.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ use crate::queue::Overflow;
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     keys: BuilderKeys,
-    /// As they are written.
+    /// In the written order.
     sinks: Vec<(String, SinkSettings)>,
 }
 
@@ -92,7 +92,7 @@ fn read_sinks(root: &Item) -> Result<Vec<(String, SinkSettings)>, ConfigError> {
 }
 
 fn read_sink(name: &str, table: &Item, sinks: &Item) -> Result<(String, SinkSettings), ConfigError> {
-    // A slip in a variable's name looks like the beginning of a new sink.
+    // A typing error in a variable's name looks like the beginning of a new sink.
     if table.origin.variable().is_some() && matches!(table.node, ItemValue::Table(_)) && table.get(TYPE).is_none() {
         let others = sinks
             .entries()
@@ -106,7 +106,7 @@ fn read_sink(name: &str, table: &Item, sinks: &Item) -> Result<(String, SinkSett
     Ok((name.to_owned(), SinkSettings::read(table, &path_of(name))?))
 }
 
-/// Whether the filter of this table follows the grammar.
+/// Checks the grammar of this table's filter.
 pub(super) fn check_filter(table: &Item, filter: Option<&str>, path: &[String]) -> Result<(), ConfigError> {
     let Some(Err(error)) = filter.map(str::parse::<crate::filter::Filter>) else { return Ok(()) };
     let place = table.get("filter").unwrap_or(table);
@@ -197,7 +197,7 @@ impl<'de> Deserialize<'de> for OverflowPolicy {
     }
 }
 
-/// Where metrics are served, if this is built to serve them.
+/// The address at which metrics are served, if this build can serve them.
 #[derive(Clone, Copy, Debug)]
 struct Listen(#[cfg_attr(not(feature = "prometheus"), expect(dead_code, reason = "there is none"))] SocketAddr);
 

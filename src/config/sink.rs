@@ -1,4 +1,4 @@
-//! Anywhere (pure): one sink with its pipeline and its fallback, from a table to what a builder takes.
+//! Anywhere (pure): one sink with its pipeline and its fallback, from a table to a builder's pipeline.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ pub(super) struct SinkSettings {
     fallback: Option<Box<SinkSettings>>,
 }
 
-/// Which of a pipeline's keys there are.
+/// The keys of a pipeline, or of a fallback.
 #[derive(Clone, Debug)]
 enum PipelineKeys {
     Primary(Box<Delivery>),
@@ -89,7 +89,7 @@ enum DurabilityWord {
     SyncEveryBatch,
 }
 
-/// A sink whose type the program knows: its options are read when a builder is made.
+/// A sink whose type the program registers: its options are read when a builder is created.
 #[derive(Clone)]
 pub(super) struct Registered {
     /// The sink's table.
@@ -97,7 +97,7 @@ pub(super) struct Registered {
     pub(super) path: Vec<String>,
     /// The table without the keys that every sink has.
     pub(super) options: Item,
-    /// These.
+    /// Those keys.
     pub(super) beside: &'static [&'static str],
 }
 
@@ -109,7 +109,7 @@ impl fmt::Debug for Registered {
 }
 
 impl SinkSettings {
-    /// Reads the table of this path.
+    /// Reads the table at this path.
     pub(super) fn read(table: &Item, path: &[String]) -> Result<Self, ConfigError> {
         let (delivery, options): (Delivery, Item) = split(table, path)?;
         if delivery.level.is_some()
@@ -146,7 +146,7 @@ impl SinkSettings {
     }
 }
 
-/// The keys that every sink has, and the table of the others, which are its type's.
+/// Returns the keys that every sink has, and the table of the others, which belong to its type.
 fn split<D: for<'de> Deserialize<'de>>(table: &Item, path: &[String]) -> Result<(D, Item), ConfigError> {
     if !matches!(table.node, ItemValue::Table(_)) {
         let allowed = "a table with a `type`".to_owned();
@@ -243,7 +243,7 @@ pub(super) mod tests {
     use crate::config::format::tests::is_as_without_options;
     use crate::sink::Rolling;
 
-    /// Whether the keys of these two tables say what is so without them.
+    /// Checks that the keys of these two tables have the same values as their defaults.
     pub(in crate::config) fn file_and_console(file: &Item, console: &Item) {
         let (file, console) = (SinkSettings::read(file, &[]), SinkSettings::read(console, &[]));
         let (file, console) = (file.expect("a file").kind, console.expect("a console").kind);
@@ -251,7 +251,7 @@ pub(super) mod tests {
         let FileKeys { path: _, durability, rolling, format } = file;
         assert_eq!(durability.map(Durability::from), Some(Durability::default()));
         is_as_without_options(&format.expect("it is there"), "text");
-        // Of these there is no default; of the others that the example has there is.
+        // These have no default; the others in the example do.
         let asked = Rolling::daily().max_bytes(64 << 20).keep_files(100).keep_bytes(1 << 30);
         let asked = asked.keep_age(Duration::from_secs(14 * 86_400)).file_name("app.{date}.{seq}.log");
         let shown = rolling.as_ref().map(|policy| format!("{:?}", Rolling::from(policy)));

@@ -1,4 +1,4 @@
-//! What the example shows is what happens without it. The builder's part of this is beside the builder.
+//! A test's thread: the example's keys have the default values. The builder's part of this is in `builder`.
 
 use super::format::tests::is_as_without_options;
 use super::reader::read;
@@ -6,7 +6,7 @@ use super::settings::Settings;
 use super::sink::tests::file_and_console;
 use super::*;
 
-/// The example with every key that it has commented out.
+/// The example with every commented-out key enabled.
 pub(crate) fn whole_example() -> String {
     let is_key = |line: &str| line.starts_with('#') && line != "#" && !line.starts_with("# ");
     let lines = Config::example().lines().map(|line| if is_key(line) { &line[1..] } else { line });

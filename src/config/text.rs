@@ -1,4 +1,4 @@
-//! Anywhere (pure): from TOML or JSON to the items they hold.
+//! Anywhere (pure): from TOML or JSON to items.
 
 use std::ops::Range;
 
@@ -9,14 +9,14 @@ use toml::de::{DeTable, DeValue};
 use super::error::{ConfigError, ConfigErrorKind};
 use super::item::{Item, ItemValue, Origin};
 
-/// Reads a text that came from there.
+/// Reads a text with this origin.
 pub(super) fn from_toml(text: &str, origin: &Origin) -> Result<Item, ConfigError> {
     let lines = LineIndex::new(text, origin);
     let root = DeTable::parse(text).map_err(|error| lines.syntax(error))?;
     Ok(Item { node: lines.table(root.into_inner()), origin: origin.clone(), written: None })
 }
 
-/// Reads a single value, as on the right of `key = `.
+/// Reads a single value, like on the right of `key = `.
 pub(super) fn toml_value(text: &str, origin: &Origin) -> Option<Item> {
     let value = DeValue::parse(text).ok()?;
     let mut item = LineIndex::new(text, origin).item(value);
@@ -24,9 +24,9 @@ pub(super) fn toml_value(text: &str, origin: &Origin) -> Option<Item> {
     Some(item)
 }
 
-/// Reads a text that came from there.
+/// Reads a text with this origin.
 pub(super) fn from_json(text: &str, origin: &Origin) -> Result<Item, ConfigError> {
-    // Some editors put a mark there; TOML's parser passes over it by itself.
+    // Some editors write a byte order mark; TOML's parser skips it by itself.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut item: Item = serde_json::from_str(text).map_err(|error| json_syntax(error, origin))?;
     item.set_origin(origin);
@@ -36,11 +36,11 @@ pub(super) fn from_json(text: &str, origin: &Origin) -> Result<Item, ConfigError
 fn json_syntax(error: serde_json::Error, origin: &Origin) -> ConfigError {
     let (line, column) = (error.line(), error.column());
     let said = error.to_string();
-    // It stands in front of the message already.
+    // The message already begins with the place.
     let said = said.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&said).to_owned();
     let said = if error.classify() == Category::Data { said } else { format!("not JSON: {said}") };
     let problem = ConfigErrorKind::Syntax { said, source: error.into() };
-    // Of an empty text the column is 0.
+    // For an empty text the column is 0.
     ConfigError::new(problem).written_at(origin.at_column(line, column.max(1)))
 }
 
@@ -64,7 +64,7 @@ impl<'a> LineIndex<'a> {
     }
 
     fn syntax(&self, mut error: toml::de::Error) -> ConfigError {
-        // It holds the whole text, and shows the line that is wrong: either may have a password in it.
+        // It contains the whole text, and displays the invalid line: either may contain a password.
         error.set_input(None);
         let at = error.span().map_or(0, |span| span.start);
         let line = self.line(at);
@@ -74,7 +74,7 @@ impl<'a> LineIndex<'a> {
         ConfigError::new(ConfigErrorKind::Syntax { said, source: error.into() }).written_at(origin)
     }
 
-    /// The parser sorts keys by name; here they stand as they are written.
+    /// The parser sorts keys by name; this restores the written order.
     fn table(&self, table: DeTable<'_>) -> ItemValue {
         let mut entries: Vec<_> = table.into_iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
@@ -93,7 +93,7 @@ impl<'a> LineIndex<'a> {
         let node = match value {
             DeValue::String(text) => ItemValue::Text(text.into_owned()),
             DeValue::Boolean(value) => ItemValue::Bool(value),
-            // Text for those who want text, as it is written; nothing here is a time.
+            // Read as text if text is expected, as written; no option here is a time.
             DeValue::Datetime(time) => {
                 ItemValue::Text(written.as_deref().map_or_else(|| time.to_string(), str::to_owned))
             }
@@ -104,7 +104,7 @@ impl<'a> LineIndex<'a> {
                 Err(_) => ItemValue::Text(number.to_string()),
             },
             DeValue::Float(number) => match number.as_str().parse::<f64>() {
-                // A number that none holds (`12e4567`, the hash of a commit) is no infinity.
+                // A number out of range (`12e4567`, the hash of a commit) is not infinity.
                 Ok(value) if value.is_finite() || !number.as_str().contains(|c: char| c.is_ascii_digit()) => {
                     ItemValue::Float(value)
                 }

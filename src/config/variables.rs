@@ -1,4 +1,4 @@
-//! Anywhere (pure): what variables of the environment put in the place of what is written.
+//! Anywhere (pure): variables of the environment, which override written values.
 
 use std::ffi::OsString;
 
@@ -10,16 +10,16 @@ use super::text::toml_value;
 const PREFIX: &str = "LOGWEIR__";
 const BETWEEN: &str = "__";
 
-/// More than any key has: tables in tables are gone through in calls in calls.
+/// More parts than any key has: nested tables are visited by nested calls.
 const MOST_PARTS: usize = 64;
 
-/// Puts the values of those variables that are ours into the table.
+/// Puts the values of logweir's variables into the table.
 pub(super) fn overlay(
     root: &mut Item,
     variables: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<(), ConfigError> {
     let mut ours: Vec<Variable> = variables.filter_map(Variable::ours).collect::<Result<_, _>>()?;
-    // A table before a value in it, and the same order whatever that of the environment is.
+    // A table before a value in it, and the same order regardless of the environment's.
     ours.sort_by_cached_key(|variable| {
         (variable.parts.len(), variable.name.to_ascii_lowercase(), variable.name.clone())
     });
@@ -34,9 +34,9 @@ struct Variable {
 }
 
 impl Variable {
-    /// None if it is somebody else's, or blank: that counts as not set, as it does for `LOGWEIR_LOG`.
+    /// `None` if it is no variable of logweir, or blank: that counts as not set, like with `LOGWEIR_LOG`.
     fn ours((name, text): (OsString, OsString)) -> Option<Result<Self, ConfigError>> {
-        // Ours have ASCII at their beginning, whatever stands behind it.
+        // A variable of logweir begins with ASCII, whatever follows.
         let name = name.to_string_lossy().into_owned();
         let prefix = name.get(..PREFIX.len()).filter(|prefix| prefix.eq_ignore_ascii_case(PREFIX))?;
         let parts: Vec<String> = name[prefix.len()..].split(BETWEEN).map(str::to_owned).collect();
@@ -57,7 +57,7 @@ impl Variable {
         Origin::new(Source::Variable(self.name.clone()))
     }
 
-    /// A TOML value if it reads as one, or else text.
+    /// A TOML value if it can be read as one, or else text.
     fn item(&self) -> Item {
         let as_text = || Item { node: ItemValue::Text(self.text.clone()), origin: self.origin(), written: None };
         toml_value(self.text.trim(), &self.origin()).unwrap_or_else(as_text)
@@ -76,11 +76,11 @@ impl Variable {
         if is_filtered(&path)
             && let Some(other) = rival(&key)
         {
-            // Of the two the one that is set later counts, as with the builder's methods; two variables are an error.
+            // The last one wins, like with the builder's methods; two variables are an error.
             table.retain(|(name, item)| name != other || item.origin.variable().is_some());
         }
         let entry = self.entry(table, &key);
-        // As many parts and the same place: it has set this very value, and no table that it is in.
+        // The same number of parts at the same place: it has set this very value, not a table around it.
         let is_twice = |other: &&str| *other != self.name && other.split(BETWEEN).count() == self.parts.len() + 1;
         if let Some(other) = entry.origin.variable().filter(is_twice) {
             return Err(ConfigError::new(ConfigErrorKind::Twice(other.to_owned())).written_at(self.origin()));
@@ -89,7 +89,7 @@ impl Variable {
         Ok(())
     }
 
-    /// The key of the table that this part of the name means.
+    /// The key of the table that this part of the name matches.
     fn key(&self, table: &VariableEntries, part: &str) -> Result<String, ConfigError> {
         let keys = || table.iter().map(|(key, _)| key);
         let as_it_is = keys().filter(|key| *key == part);
@@ -106,7 +106,7 @@ impl Variable {
         }
     }
 
-    /// What is under this key, or room for it.
+    /// The value under this key, or a new empty one.
     fn entry<'a>(&self, table: &'a mut VariableEntries, key: &str) -> &'a mut Item {
         let index = table.iter().position(|(name, _)| *name == key).unwrap_or_else(|| {
             table.push((key.to_owned(), Item { node: ItemValue::Null, origin: self.origin(), written: None }));
@@ -115,7 +115,7 @@ impl Variable {
         &mut table[index].1
     }
 
-    /// The table that this is; what is none makes room for one.
+    /// This table; any other value is replaced by one.
     fn table<'a>(&self, item: &'a mut Item, key: &str) -> &'a mut VariableEntries {
         if !matches!(item.node, ItemValue::Table(_)) {
             // `format = "json"` is short for a table with that type, so an option does not change the format.
@@ -132,14 +132,14 @@ impl Variable {
 
 type VariableEntries = Vec<(String, Item)>;
 
-/// Whether the part of a variable's name stands for this key: a variable has no place for `-`, `.` and the like.
+/// Whether the part of a variable's name matches this key: a variable cannot contain `-`, `.` and the like.
 fn fits(key: &str, part: &str) -> bool {
     let same =
         |(key, part): (char, char)| key.eq_ignore_ascii_case(&part) || (part == '_' && !key.is_ascii_alphanumeric());
     key.chars().count() == part.chars().count() && key.chars().zip(part.chars()).all(same)
 }
 
-/// The logger and every sink have a filter, or a level in its place.
+/// The logger and every sink have a filter, or a level instead.
 fn is_filtered(path: &[String]) -> bool {
     matches!(path, []) || matches!(path, [sinks, _] if sinks == "sinks")
 }

@@ -1,20 +1,20 @@
-//! Coming from another logging library: the lines that change, before and after.
+//! Documentation only: migration from another logging library, with the lines that change, before and after.
 //!
-//! What stays are the call sites, where they are `tracing`'s or `log`'s: a bridge takes what they say. What changes is where
-//! logging is set up and how the program ends.
+//! The call sites stay, if they use `tracing` or `log`: a bridge takes their events. The setup of logging and the end
+//! of the program change.
 //!
 //! | there | here |
 //! |---|---|
 //! | `tracing_appender::non_blocking(writer)` | a [sink](crate::sink): each has its own queue, thread and memory |
 //! | `NonBlockingBuilder::lossy(true)`, `.buffered_lines_limit(n)` | [`Overflow::DropNewest`](crate::Overflow::DropNewest), [`Builder::queue_capacity`](crate::Builder::queue_capacity) |
-//! | `NonBlockingBuilder::lossy(false)` | [`Overflow::Block`](crate::Overflow::Block) with [`WhenFull::Wait`](crate::WhenFull::Block) |
+//! | `NonBlockingBuilder::lossy(false)` | [`Overflow::Block`](crate::Overflow::Block) with [`WhenFull::Block`](crate::WhenFull::Block) |
 //! | `WorkerGuard` | [`Logger::shutdown_guard`](crate::Logger::shutdown_guard), or [`Logger::shutdown`](crate::Logger::shutdown) for the numbers |
 //! | `ErrorCounter::dropped_lines` | [`Logger::stats`](crate::Logger::stats), the metrics, and a line in the log |
-//! | `RUST_LOG=info,hyper=warn` | [`Builder::filter_from_env`](crate::Builder::filter_from_env), in the same words |
+//! | `RUST_LOG=info,hyper=warn` | [`Builder::filter_from_env`](crate::Builder::filter_from_env), with the same syntax |
 //! | slog's `o!(..)` on a child | [`Logger::with_fields`](crate::Logger::with_fields) |
 //! | `tracing_appender::rolling::daily(folder, name)`, log4rs' rolling policies and triggers | [`Rolling`](crate::sink::Rolling) |
 //! | log4rs' YAML file | `config::Config`, from TOML or JSON |
-//! | a span, for its fields alone | [`scope`](crate::scope()) |
+//! | a span used only for its fields | [`scope`](crate::scope()) |
 //! | slog's `FnValue` at the root | [`Builder::enrich_with`](crate::Builder::enrich_with) |
 //!
 //! # From `tracing-appender`
@@ -55,9 +55,9 @@
 //! # }
 //! ```
 //!
-//! The guard waits for as long as it is told to and no longer; `tracing-appender`'s waits for a second and leaves what is
-//! left. Where `rolling::never` was something else, [`FileSink::rolling`](crate::sink::FileSink::rolling) takes its place; a
-//! file that `logrotate` moves away is followed.
+//! The guard waits at most its timeout; `tracing-appender`'s waits for one second and abandons the remaining events. If
+//! you use another policy than `rolling::never`, replace it by [`FileSink::rolling`](crate::sink::FileSink::rolling).
+//! If `logrotate` moves a file away, the sink follows the path.
 //!
 //! # From `env_logger`
 //!
@@ -92,8 +92,9 @@
 //! # }
 //! ```
 //!
-//! `env_logger` writes before the call returns; here the line is written a moment later, so a program that ends without its
-//! guard (`std::process::exit`, an abort) loses the last moment. [`Logger::flush`](crate::Logger::flush) is the barrier.
+//! `env_logger` writes before the call returns. Here the line is written a moment later, so a program that ends without
+//! its guard (`std::process::exit`, an abort) loses the last moment. [`Logger::flush`](crate::Logger::flush) is the
+//! barrier.
 //!
 //! # From `log4rs`
 //!
@@ -135,12 +136,12 @@
 //! # }
 //! ```
 //!
-//! An appender that hangs or fails stops the others there, and the caller; here each sink has a pipeline of its own. Files in
-//! YAML are not read: with the feature `config` TOML and JSON are.
+//! In log4rs, an appender that hangs or fails stops the others and the caller; here each sink has a pipeline of its
+//! own. YAML files are not supported: with the feature `config`, TOML and JSON are.
 //!
 //! # From `slog`
 //!
-//! Here the call sites change: slog's macros end in a semicolon and pairs, these in fields.
+//! Here the call sites change: slog's macros separate the pairs by a semicolon, these use fields.
 //!
 //! Before:
 //!
@@ -177,7 +178,7 @@
 //! # }
 //! ```
 //!
-//! With `set_global` and a [`scope`](crate::scope()) no logger has to be handed around for its fields:
+//! With `set_global` and a [`scope`](crate::scope()), no logger has to be passed along for its fields:
 //!
 //! ```
 //! use logweir::{fields, info, scope};

@@ -1,3 +1,9 @@
-//! Guides.
+//! Documentation only: guides.
+//!
+//! In: Markdown or doc comments. Out: pages of the documentation, and doctests.
+//!
+//! Invariant: no code; the room exists only where documentation is built or tested.
+//!
+//! Next: none. Add a page as a module, with its programs as doctests.
 
 pub mod migrating;

@@ -1,11 +1,11 @@
-//! Anywhere a sink formats (pure): what is the same in every line of a call site, written once.
+//! Anywhere (pure): the bytes that are the same in every line of a call site, formatted once.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::event::{Callsite, Record};
 
-/// Stretches of bytes, in their order.
+/// Sequences of bytes, in their order.
 #[derive(Clone, Debug)]
 pub(super) struct Fragments {
     bytes: Vec<u8>,
@@ -20,13 +20,13 @@ impl Default for Fragments {
 }
 
 impl Fragments {
-    /// Adds what `write` writes.
+    /// Adds a sequence that `write` writes.
     pub(super) fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.bytes);
         self.bounds.push(self.bytes.len());
     }
 
-    /// The stretch of this number; an empty one beyond the last.
+    /// Returns the sequence with this index; an empty one beyond the last.
     #[inline]
     pub(super) fn get(&self, index: usize) -> &[u8] {
         match self.bounds.get(index..index + 2) {
@@ -36,12 +36,12 @@ impl Fragments {
     }
 }
 
-/// The fragments of every call site that was met, at most as many as the program has.
+/// The fragments of every call site seen so far, at most as many as the program has.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CallsiteCache(HashMap<usize, Fragments, BuildHasherDefault<AddressHasher>>);
 
 impl CallsiteCache {
-    /// What is known of a record, which `write` makes the first time that its call site is met.
+    /// Returns the fragments of a record's call site; `write` makes them when the call site is seen for the first time.
     #[inline]
     pub(super) fn lookup(
         &mut self,
@@ -59,7 +59,7 @@ impl CallsiteCache {
 
     #[inline]
     fn of(&mut self, site: &'static Callsite, write: impl FnOnce(&mut Fragments)) -> &Fragments {
-        // Call sites live as long as the program, so an address is never another's.
+        // Call sites live as long as the program, so an address never belongs to another.
         self.0.entry(std::ptr::from_ref(site).addr()).or_insert_with(|| {
             let mut fragments = Fragments::default();
             write(&mut fragments);
@@ -76,17 +76,18 @@ pub(super) struct CachedCallsite<'a> {
 }
 
 impl<'a> CachedCallsite<'a> {
-    /// The fragments.
+    /// Returns the fragments.
     #[inline]
     pub(super) fn fragments(self) -> Option<&'a Fragments> {
         self.fragments
     }
 
-    /// The fragment of the record's field of this number, where `first` is the fragment of the first name: an empty one
-    /// if the name is not the call site's.
+    /// Returns the fragment of the record's field with this index, where `first` is the fragment of the first name: an
+    /// empty one if the name is not the call site's.
     #[inline]
     pub(super) fn name(self, first: usize, field: usize, name: &str) -> &'a [u8] {
-        // An event's own fields come first, and of these the ones that its call site names: all of them, unless it was cut.
+        // An event's own fields come first, starting with those that its call site names: all of them, unless it was
+        // truncated.
         match (self.names.get(field), self.fragments) {
             (Some(own), Some(fragments)) if std::ptr::eq(*own, name) => fragments.get(first + field),
             _ => &[],
@@ -94,7 +95,7 @@ impl<'a> CachedCallsite<'a> {
     }
 }
 
-/// Addresses are spread by what they are: one multiplication brings their differences to the top, where the map looks.
+/// Hashes an address by one multiplication, which moves the differences to the top bits, where the map looks.
 #[derive(Clone, Copy, Debug, Default)]
 struct AddressHasher(u64);
 

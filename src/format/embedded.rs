@@ -1,7 +1,7 @@
-//! Anywhere (pure): a JSON document that is a value inside another one.
+//! Anywhere (pure): a JSON document as a value inside another one.
 //!
-//! What a user hands over as JSON is put into the line as it is, so it is read through first: half a document would take
-//! the whole line with it, and a forged one could add keys of its own.
+//! JSON from a caller is written into the line unchanged, so it is validated first: an incomplete document would break
+//! the whole line, and a forged one could add keys of its own.
 
 use super::escape::{Escape, Stops, escape, hex4, stops};
 
@@ -18,8 +18,8 @@ pub(super) fn write(document: &str, out: &mut Vec<u8>) -> bool {
     whole
 }
 
-/// Outside its strings a document has ASCII alone, and inside them no control character: so a C0 control is layout,
-/// everything else that is found is inside a string.
+/// Outside its strings a document has ASCII only, and inside them no control character: so a C0 control is layout, and
+/// any other match is inside a string.
 struct InDocument;
 
 impl Escape for InDocument {
@@ -35,7 +35,7 @@ impl Escape for InDocument {
     }
 }
 
-/// Reads the grammar of RFC 8259; `None` where the text leaves it.
+/// Reads the grammar of RFC 8259; `None` if the text violates it.
 struct DocumentReader<'a> {
     rest: &'a [u8],
 }
@@ -105,7 +105,7 @@ impl DocumentReader<'_> {
         }
     }
 
-    /// What follows `\u`; half of a surrogate pair alone is no character, and a reader refuses the whole line for it.
+    /// After `\u`: one half of a surrogate pair is no character, and a reader would refuse the whole line.
     fn code_unit(&mut self) -> Option<()> {
         match self.hex4()? {
             0xD800..=0xDBFF => {
@@ -124,7 +124,8 @@ impl DocumentReader<'_> {
         let whole = self.rest;
         self.digits_and_exponent()?;
         let number = &whole[..whole.len() - self.rest.len()];
-        // What is beyond every `f64` strict readers refuse, and the whole line with it. It has an exponent or many digits.
+        // Strict readers refuse a number beyond every `f64`, and the whole line with it. It has an exponent or many
+        // digits.
         let may_be_beyond = number.len() > 308 || number.iter().any(|byte| matches!(byte, b'e' | b'E'));
         let value = || std::str::from_utf8(number).ok()?.parse::<f64>().ok();
         (!may_be_beyond || value().is_some_and(f64::is_finite)).then_some(())
@@ -162,7 +163,7 @@ impl DocumentReader<'_> {
         Some(())
     }
 
-    /// Passes over the next byte if it is one of these.
+    /// Skips the next byte if it is one of these.
     fn skip(&mut self, bytes: &[u8]) -> bool {
         let found = self.rest.first().is_some_and(|byte| bytes.contains(byte));
         if found {
@@ -281,7 +282,7 @@ mod tests {
                 "-?[1-9][0-9]{0,2}(\\.[0-9]{1,3})?[eE][+-]?[0-9]{1,4}",
             ],
         ) {
-            // Into a value: what is only skipped is not looked at as closely.
+            // Into a value: serde_json checks skipped text less strictly.
             let theirs = serde_json::from_str::<serde_json::Value>(&text).is_ok();
             prop_assert_eq!(written(&text).is_some(), theirs);
         }

@@ -1,7 +1,7 @@
-//! Anywhere (pure): text into a line of bytes that stays one line and drives no terminal.
+//! Anywhere (pure): escapes text, so that it stays on one line and cannot control a terminal.
 //!
-//! Formats differ in how they spell an escape, not in how they look for what needs one: a text that is plain is copied as
-//! a whole; in any other one bytes are looked up in a table, and what lies between two finds is copied as a whole.
+//! Formats differ in how they spell an escape, not in how they find what needs one. Plain text is copied as a whole. In
+//! other text, bytes are looked up in a table, and the text between two matches is copied as a whole.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -12,11 +12,11 @@ use crate::event::Message;
 pub(super) trait Escape {
     const STOPS: &'static Stops;
 
-    /// Writes a character that may not stand as it is.
+    /// Writes the escape of a character.
     fn spell(c: char, out: &mut Vec<u8>);
 }
 
-/// By byte: whether a character that is escaped may begin with it.
+/// By byte: whether an escaped character may begin with it.
 pub(super) type Stops = [bool; 256];
 
 /// The control characters, the lead bytes of the others in [`is_hidden`], and `more`, which is ASCII.
@@ -40,18 +40,18 @@ pub(super) const fn stops(more: &[u8]) -> Stops {
     stops
 }
 
-/// Whether a character ends a line, drives a terminal or changes the order in which its neighbours are shown: C0, DEL,
-/// C1, line and paragraph separators, bidirectional controls (Unicode Standard Annex 9).
+/// Whether a character ends a line, controls a terminal or changes the order in which its neighbors are displayed: C0,
+/// DEL, C1, line and paragraph separators, bidirectional controls (Unicode Standard Annex 9).
 pub(super) fn is_hidden(c: char) -> bool {
     matches!(c,
         '\0'..='\x1F' | '\x7F'..='\u{9F}'
         | '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Writes `text` with everything escaped that `E` escapes.
+/// Writes `text` with the escapes of `E`.
 #[inline]
 pub(super) fn escape<E: Escape>(text: &str, out: &mut Vec<u8>) {
-    // What is plain here no format escapes.
+    // No format escapes text that is plain here.
     if is_plain::<b' ', b'"', b'\\'>(text.as_bytes()) {
         out.extend_from_slice(text.as_bytes());
     } else {
@@ -59,10 +59,10 @@ pub(super) fn escape<E: Escape>(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// Whether every byte is ASCII from `FIRST` to `~` other than `A` and `B`, which nearly every text of an event is.
+/// Whether every byte is ASCII from `FIRST` to `~` other than `A` and `B`, as in nearly every text of an event.
 ///
-/// Eight bytes are looked at in one word, the last eight again where the length is no multiple of that: it takes a third
-/// of the instructions that a look at each byte takes, in a path that is little else.
+/// Eight bytes are tested in one word, and the last eight again if the length is no multiple of eight: that takes a
+/// third of the instructions of a test of each byte, in a path that does little else.
 #[inline]
 pub(super) fn is_plain<const FIRST: u8, const A: u8, const B: u8>(bytes: &[u8]) -> bool {
     let plain = |word: &[u8; 8]| is_plain_word::<FIRST, A, B>(u64::from_ne_bytes(*word));
@@ -75,9 +75,9 @@ pub(super) fn is_plain<const FIRST: u8, const A: u8, const B: u8>(bytes: &[u8]) 
     bytes.iter().all(|&byte| (FIRST..0x7F).contains(&byte) && byte != A && byte != B)
 }
 
-/// The top bit of a byte of `found` is set if the byte is below `FIRST`, `A`, `B`, DEL or no ASCII. A borrow can set it
-/// in the byte above such a byte as well, which does not matter to whether there is one. (The tests for a zero byte and
-/// for a byte below a bound are those of Sean Eron Anderson's "Bit Twiddling Hacks".)
+/// The top bit of a byte of `found` is set if the byte is below `FIRST`, `A`, `B`, DEL or no ASCII. A borrow can also
+/// set it in the byte above such a byte, which does not change whether there is one. (The tests for a zero byte and for
+/// a byte below a bound are those of Sean Eron Anderson's "Bit Twiddling Hacks".)
 #[inline]
 fn is_plain_word<const FIRST: u8, const A: u8, const B: u8>(word: u64) -> bool {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
@@ -107,13 +107,13 @@ fn escape_runs<E: Escape>(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(&text.as_bytes()[copied..]);
 }
 
-/// Writes the message straight into `out`, escaped on the way.
+/// Writes the message straight into `out`, escaped as it is written.
 #[inline]
 pub(super) fn escape_message<E: Escape>(message: Message<'_>, out: &mut Vec<u8>) {
     escape_written::<E>(out, |out| message.write_to(out));
 }
 
-/// Writes what `write` writes of an event, escaped on the way.
+/// Runs `write`, with its output escaped as it is written.
 #[inline]
 pub(super) fn escape_written<E: Escape>(out: &mut Vec<u8>, write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) {
     let mut writer = Escaping::<E> { out, escape: PhantomData };
@@ -135,7 +135,7 @@ impl<E: Escape> fmt::Write for Escaping<'_, E> {
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// Lower-case hexadecimal digits, two a byte.
+/// Writes lowercase hexadecimal digits, two per byte.
 pub(super) fn hex(bytes: &[u8], out: &mut Vec<u8>) {
     out.reserve(bytes.len() * 2);
     for byte in bytes {
@@ -143,7 +143,7 @@ pub(super) fn hex(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// The four hexadecimal digits of a character of the basic plane, in which all that is escaped lies.
+/// The four hexadecimal digits of a character of the basic plane, which contains every escaped character.
 pub(super) fn hex4(c: char) -> [u8; 4] {
     let code = c as usize;
     [12, 8, 4, 0].map(|shift| HEX[code >> shift & 15])

@@ -1,4 +1,4 @@
-//! Anywhere a sink formats (pure): one line of `key=value` pairs per event.
+//! Anywhere (pure): one line of `key=value` pairs per event.
 
 use super::Format;
 use super::callsite_cache::{CallsiteCache, Fragments};
@@ -15,30 +15,32 @@ use crate::event::{Callsite, Message, Record, Value};
 /// ts=2026-11-21T21:19:00.123456789Z level=info target=shop msg="user ada paid" user=ada cents=950
 /// ```
 ///
-/// `ts` (RFC 3339, UTC, nanoseconds), `level` (`trace` to `fatal`), `target` and `msg` come first, then `truncated=true` if
-/// a value was cut because the event was longer than the logger allows, then every field, those that the message shows
-/// included.
+/// `ts` (RFC 3339, UTC, nanoseconds), `level` (`trace` to `fatal`), `target` and `msg` come first. If a value was
+/// truncated because the event exceeded the logger's size limit, `truncated=true` follows. Then comes every field,
+/// including those that the message shows.
 ///
 /// | value | logfmt |
 /// |---|---|
 /// | integer | digits |
 /// | float | the shortest number that reads back the same; `NaN`, `Infinity`, `-Infinity` |
-/// | text, `Display`, `Debug`, JSON | itself, in quotes where it must be |
-/// | bytes | lower-case hexadecimal digits; `""` for none |
+/// | text, `Display`, `Debug`, JSON | itself, in quotes if needed |
+/// | bytes | lowercase hexadecimal digits; `""` for none |
 /// | error | its messages, joined by `": "` |
 /// | truth value, none | `true`, `false`, `null`; the *text* `null` is in quotes |
 ///
-/// **Quotes**: as [go-logfmt] has them, whose strict reader reads every line. A value is in quotes if it is empty or has a
-/// blank, `=`, `"`, `\`, a control character, one that is not shown (bidirectional controls, line separators) or U+FFFD;
-/// inside quotes are `\"`, `\\`, `\n`, `\r`, `\t` and `\uXXXX`.
+/// **Quotes**: like [go-logfmt], whose strict reader reads every line. A value is quoted if it is empty or has a blank,
+/// `=`, `"`, `\`, a control character, an invisible one (bidirectional controls, line separators) or U+FFFD; inside
+/// quotes are `\"`, `\\`, `\n`, `\r`, `\t` and `\uXXXX`.
 ///
-/// **Keys**: no reader of the format has a way to quote a key, so what may not stand in one (what would put a value in
-/// quotes, and `%`) is written as in URLs: the field `a b` has the key `a%20b`. An empty name is `%`.
+/// **Keys**: no reader of the format can read a quoted key. So characters that a key cannot have (those that would put
+/// a value in quotes, and `%`) are percent-encoded, as in URLs: the field `a b` has the key `a%20b`. An empty name is
+/// `%`.
 ///
-/// **No key is there twice and no field is lost**: `ts`, `level`, `target`, `msg` and `truncated` are reserved, whether or
-/// not the event was cut, and a field of such a name gets `_` behind it until no other field of the event has that name.
+/// **No key occurs twice and no field is lost**: `ts`, `level`, `target`, `msg` and `truncated` are reserved, whether
+/// or not the event was truncated. A field with a reserved name gets `_` appended until no other field of the event has
+/// that name.
 ///
-/// **No event can forge another**: whatever it carries is one line, and no value can look like a pair.
+/// **No event can forge another**: an event is one line, whatever its content, and no value can look like a pair.
 ///
 /// # Examples
 /// ```
@@ -67,7 +69,7 @@ pub struct Logfmt {
 }
 
 impl Logfmt {
-    /// The format; it has no options.
+    /// Creates the format; it has no options.
     pub fn new() -> Self {
         Logfmt { timestamp: Timestamp::new(Precision::Nanos, UtcOffset::UTC), sites: CallsiteCache::default() }
     }
@@ -109,8 +111,8 @@ impl Format for Logfmt {
     }
 }
 
-/// What is the same in every line of a call site: the target; the message, if it never changes; each name. One that is
-/// reserved is spelled by what other fields there are, and left empty.
+/// Writes the parts that are the same in every line of a call site: the target; the message, if it is constant; each
+/// name. A reserved name depends on the other fields, so its part is left empty.
 fn write_site(site: &'static Callsite, fragments: &mut Fragments) {
     fragments.add(|out| write_target(site.target(), out));
     fragments.add(|out| write_text(site.constant_message().unwrap_or_default(), out));
@@ -129,7 +131,7 @@ fn write_target(target: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b" msg=");
 }
 
-/// In quotes, since most messages have a blank, until it is there to be looked at.
+/// Writes the message in quotes, which most messages need for a blank, and removes them if the result needs none.
 fn write_message(message: Message<'_>, out: &mut Vec<u8>) {
     let quote = out.len();
     out.push(b'"');
@@ -153,10 +155,10 @@ fn is_reserved(name: &str) -> bool {
     matches!(name, "ts" | "level" | "target" | "msg" | "truncated")
 }
 
-/// Writes a name as it is, or so that no other name is written the same way.
+/// Writes a name unchanged, or so that no other name is written the same way.
 fn write_key(name: &str, out: &mut Vec<u8>) {
     if name.is_empty() {
-        // Elsewhere a `%` has digits behind it.
+        // In other keys a `%` is followed by digits.
         out.push(b'%');
     }
     for c in name.chars() {
@@ -180,12 +182,12 @@ fn write_value(value: Value<'_>, out: &mut Vec<u8>) {
         Value::Bytes([]) => out.extend_from_slice(b"\"\""),
         Value::F64(v) if !v.is_finite() => out.extend_from_slice(not_finite(v).unwrap_or_default().as_bytes()),
         Value::Error(_) => write_text(&value.to_string(), out),
-        // What needs no quotes is the same wherever it stands.
+        // Values without quotes are written like in `Text`.
         _ => text::write_value(value, out),
     }
 }
 
-/// Text in quotes, unless every reader takes it for one value without them.
+/// Writes text in quotes, unless every reader takes it for one value without them.
 #[inline]
 fn write_text(text: &str, out: &mut Vec<u8>) {
     if stands_bare(text) { out.extend_from_slice(text.as_bytes()) } else { write_string(text, out) }

@@ -1,15 +1,15 @@
-//! Anywhere a sink formats (pure): events become bytes.
+//! Anywhere (pure): formats, which turn events into bytes. A sink calls its format where it writes.
 //!
 //! | format | for | an event is |
 //! |---|---|---|
-//! | [`Text`] | people; what a console shows unless told otherwise | a line |
-//! | `Pretty` (feature `pretty`) | a developer at a terminal | a line and, behind a guide, as many as its fields need |
-//! | [`Json`] | programs; what a file or a pipe should hold if anything is to read it | a JSON object on a line |
+//! | [`Text`] | people; the default of console and files | a line |
+//! | `Pretty` (feature `pretty`) | a developer at a terminal | a line and, after a guide, as many as its fields need |
+//! | [`Json`] | programs; use it for files and pipes that programs read | a JSON object on a line |
 //! | [`Clef`] | Seq and other readers of Serilog's files | a JSON object on a line |
-//! | [`Logfmt`] | Loki, Heroku, Go's world | a line of `key=value` pairs |
+//! | [`Logfmt`] | Loki, Heroku, the Go ecosystem | a line of `key=value` pairs |
 //!
-//! None can be made to write another event, an escape sequence or a key of its own choice by what an event carries; in
-//! those for programs no key is there twice and no field is lost.
+//! The content of an event cannot make a format write another event, an escape sequence or an unintended key. In the
+//! formats for programs no key occurs twice and no field is lost.
 //!
 //! # A format of your own
 //! ```
@@ -38,6 +38,18 @@
 //! assert_eq!(out, b"INFO|shop|order\\npaid|cents=950\n");
 //! ```
 
+// In: records of a batch, from a sink of `sink` that owns the format.
+// Out: bytes appended to the sink's buffer, each event with its terminator.
+//
+// Invariants:
+// * A format cannot fail and does no I/O.
+// * An event of a line format is exactly one line: `escape.rs` escapes all that could end it or control a terminal.
+// * Bytes that are the same for every event of a call site are formatted once (`callsite_cache.rs`).
+//
+// Next: the sink writes the bytes.
+//
+// Add a format in a file of its own, export it here, and give it a `type` in `config/format.rs`.
+
 mod clef;
 mod embedded;
 mod escape;
@@ -60,7 +72,7 @@ pub use timestamp::UtcOffset;
 
 use crate::event::Record;
 
-/// Turns an event into bytes, its terminator (a newline, say) included. It cannot fail.
+/// Turns an event into bytes, including its terminator (a newline, say). It cannot fail.
 ///
 /// A format belongs to one sink and may keep state between calls (a timestamp's prefix, say).
 pub trait Format: Send + 'static {
@@ -75,7 +87,7 @@ impl Format for Box<dyn Format> {
     }
 }
 
-/// What needs the crate's inside: layers of fields, templates, events that were cut.
+/// Tests that need the crate's internals: layers of fields, templates, truncated events.
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,7 +162,7 @@ mod tests {
     #[test]
     fn the_fields_of_a_context_keep_their_names_beside_an_event_that_lost_its_last() {
         let mut event = Event::__new(&SITE, Level::Info);
-        // The others went, as numbers go that alone are over the limit.
+        // The other fields were dropped, like numbers that alone exceed the limit.
         event.push(Value::Str("ada"));
         event.set_context(Some(context(&[("service", "shop")])));
         let json = format(&mut Json::new(), &Record::from(&event));

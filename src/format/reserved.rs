@@ -1,13 +1,14 @@
-//! Anywhere a sink formats (pure): what becomes of a field whose name the format uses itself.
+//! Anywhere (pure): the key of a field whose name the format reserves.
 
 use crate::event::Record;
 
-/// The name of a field with as many `_` behind it as make it one that neither the format nor another field has.
+/// Returns the name of a field with as many `_` appended as needed for a name that neither the format nor another field
+/// has.
 #[cold]
 pub(super) fn rename(name: &str, record: &Record<'_>, is_reserved: impl Fn(&str) -> bool) -> String {
     let base = |name: &str| name.trim_end_matches('_').len();
     let has_field = |name: &str| record.fields().any(|(other, _)| other == name);
-    // Fields before this one may have been given what it would be given.
+    // Fields before this one may have got the name it would get.
     let mut given = Vec::new();
     for (other, _) in
         record.fields().filter(|(other, _)| is_reserved(other) && other[..base(other)] == name[..base(name)])

@@ -1,4 +1,4 @@
-//! Anywhere a sink formats (pure): one line per event, for people.
+//! Anywhere (pure): one line per event, for people.
 
 use super::Format;
 use super::escape::{Escape, Stops, escape, escape_message, hex, hex4, is_hidden, is_plain, stops};
@@ -12,18 +12,18 @@ use crate::event::{ErrorChain, Level, Record, Value};
 /// ```
 ///
 /// Time (RFC 3339, milliseconds), level, target, message, then the fields that the message does not already show. By
-/// default the time is UTC and there are no colours. An event with a value that was cut, because it was longer than the
-/// logger allows, ends in ` …[truncated]`.
+/// default the time is UTC and there is no color. If a value was truncated because the event exceeded the logger's size
+/// limit, the line ends in ` …[truncated]`.
 ///
 /// **Values**: text is quoted if it is empty or has a blank, `=`, `"` or a character that is escaped; so are names and
-/// targets. Inside quotes `"` and `\` have a `\` before them. `Debug` text and JSON bring their own quotes and get no
-/// others, unless a quote is left open or `=` stands outside of them. Bytes are lower-case hexadecimal, an error's chain
+/// targets. Inside quotes `"` and `\` are preceded by `\`. `Debug` text and JSON have their own quotes and get no
+/// others, unless a quote is left open or `=` occurs outside of them. Bytes are lowercase hexadecimal, an error's chain
 /// is joined by `": "`.
 ///
 /// **No event can forge another**: control characters (C0, DEL, C1), line separators and bidirectional controls are
-/// written `\n`, `\r`, `\t` or `\u{1b}`, in messages too, so an event is always one line and drives no terminal; and no
-/// name, target or value can look like another field. A message is free text, in which anything may be *said*: a
-/// program that must tell messages from fields reads [`Json`](super::Json).
+/// written `\n`, `\r`, `\t` or `\u{1b}`, in messages too. So an event is always one line and cannot control a terminal,
+/// and no name, target or value can look like another field. A message is free text and may *claim* anything: a program
+/// that must distinguish messages from fields reads [`Json`](super::Json).
 ///
 /// # Examples
 /// ```
@@ -37,20 +37,20 @@ pub struct Text {
 }
 
 impl Text {
-    /// The format with its defaults: UTC, no colours.
+    /// Creates the format with its defaults: UTC, no color.
     pub fn new() -> Self {
         Text { head: Head::new() }
     }
 
-    /// The distance from UTC in which times are written, UTC by default.
+    /// Sets the offset from UTC in which times are written. Default: UTC.
     #[must_use = "returns the format with the offset"]
     pub fn utc_offset(mut self, offset: UtcOffset) -> Self {
         self.head.timestamp = Timestamp::new(Precision::Millis, offset);
         self
     }
 
-    /// Whether lines are coloured by ANSI escape sequences (ECMA-48), not by default: the level by its importance; time,
-    /// target and names are dimmed.
+    /// Sets whether lines are colored by ANSI escape sequences (ECMA-48): the level by its importance; time, target and
+    /// names are dimmed. Default: no.
     #[must_use = "returns the format with or without colours"]
     pub fn colors(mut self, on: bool) -> Self {
         self.head.colors = on;
@@ -89,7 +89,7 @@ impl Format for Text {
     }
 }
 
-/// What an event begins with, for people: time, level, target.
+/// The start of an event, for people: time, level, target.
 #[derive(Clone, Debug)]
 pub(super) struct Head {
     pub(super) timestamp: Timestamp,
@@ -114,7 +114,7 @@ impl Head {
     }
 }
 
-/// Writes what `write` writes, in a colour where there are colours.
+/// Runs `write`, with its output in color if `colors` is set.
 #[inline]
 pub(super) fn paint(colors: bool, color: &[u8], out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     if colors {
@@ -179,7 +179,7 @@ fn write_error(chain: &ErrorChain<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// Text in quotes, unless it can be told from what stands around it without them.
+/// Writes text in quotes, unless it is unambiguous without them.
 #[inline]
 pub(super) fn write_token(text: &str, out: &mut Vec<u8>) {
     if is_bare(text) { out.extend_from_slice(text.as_bytes()) } else { write_quoted([text], out) }
@@ -194,15 +194,15 @@ fn write_quoted(parts: impl IntoIterator<Item = impl AsRef<str>>, out: &mut Vec<
     out.push(b'"');
 }
 
-/// Whether there is no blank, quote or `=` in the text, nothing that is escaped, and something at all.
+/// Whether the text is not empty and has no blank, quote, `=` or character that is escaped.
 #[inline]
 fn is_bare(text: &str) -> bool {
     let breaks = |c: char| c.is_whitespace() || matches!(c, '"' | '=') || is_hidden(c);
     !text.is_empty() && (is_plain::<b'!', b'"', b'='>(text.as_bytes()) || !text.chars().any(breaks))
 }
 
-/// Whether a text that may have quotes of its own cannot be taken for anything but one value: all its quotes are
-/// closed, and outside of them is no `=`, without which nothing looks like a field.
+/// Whether text that may have quotes of its own can only be read as one value: all its quotes are closed, and there is
+/// no `=` outside of them, without which nothing looks like a field.
 fn needs_quotes(text: &str) -> bool {
     let (mut inside, mut escaped) = (false, false);
     for byte in text.bytes() {
@@ -217,7 +217,7 @@ fn needs_quotes(text: &str) -> bool {
     !inside && !text.is_empty()
 }
 
-/// Text that no quotes surround.
+/// Text without quotes around it.
 pub(super) struct Bare;
 
 impl Escape for Bare {
@@ -239,7 +239,7 @@ impl Escape for Quoted {
     }
 }
 
-/// As Rust spells it.
+/// Escapes a character like Rust does.
 fn spell(c: char, out: &mut Vec<u8>) {
     match c {
         '"' => out.extend_from_slice(b"\\\""),

@@ -1,6 +1,6 @@
 //! Anywhere (pure): RFC 3339 timestamps from nanoseconds since the Unix epoch.
 //!
-//! Events come many to a second, so the text up to the second is kept and only the fraction is written anew.
+//! Many events share a second, so the text up to the second is cached and only the fraction is written for each.
 
 use crate::time::calendar::{DAYS_BEFORE_EPOCH, civil};
 
@@ -12,10 +12,9 @@ const PREFIX: usize = 19;
 /// Prefix, point, nine digits, `+hh:mm`.
 const LONGEST: usize = PREFIX + 1 + 9 + 6;
 
-/// A fixed distance from UTC, as `+02:00`.
+/// A fixed offset from UTC, such as `+02:00`.
 ///
-/// The default is UTC itself, printed as `Z`. There is no time zone database behind it: it does not follow daylight
-/// saving time.
+/// The default is UTC itself, printed as `Z`. It uses no time zone database: it does not follow daylight saving time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct UtcOffset {
     minutes: i16,
@@ -25,10 +24,10 @@ impl UtcOffset {
     /// No offset.
     pub const UTC: UtcOffset = UtcOffset { minutes: 0 };
 
-    /// An offset east of UTC, or west where the numbers are negative: `hours_minutes(-3, -30)` is `-03:30`.
+    /// Creates an offset east of UTC, or west if the numbers are negative: `hours_minutes(-3, -30)` is `-03:30`.
     ///
-    /// `None` unless hours are within ±23 and minutes within ±59 (what RFC 3339 can write) and the two, where neither is
-    /// 0, have the same sign.
+    /// Returns `None` unless hours are within ±23 and minutes within ±59 (the range of RFC 3339) and the two, if
+    /// neither is 0, have the same sign.
     ///
     /// # Examples
     /// ```
@@ -47,19 +46,20 @@ impl UtcOffset {
     }
 }
 
-/// How much of a second is written.
+/// The written digits of a second's fraction.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Precision {
     Millis,
     Nanos,
 }
 
-/// Writes times, keeping the text of the last one.
+/// Writes times; caches the text of the last one.
 #[derive(Clone, Debug)]
 pub(super) struct Timestamp {
     offset: UtcOffset,
     precision: Precision,
-    /// The second `text` shows; none has this value, since the last that fits 64 bits of nanoseconds is in 2554.
+    /// The second of `text`; initially a value that no second has, since the last that fits 64 bits of nanoseconds is
+    /// in 2554.
     second: u64,
     text: [u8; LONGEST],
     len: usize,
@@ -90,12 +90,12 @@ impl Timestamp {
     #[inline]
     pub(super) fn write(&mut self, nanos: u64, out: &mut Vec<u8>) {
         let second = nanos / NANOS_PER_SECOND;
-        // Not `>`: a clock that is set back must be shown as it is.
+        // Not `>`: if the clock is set back, its time is written unchanged.
         if second != self.second {
             self.turn_to(second);
         }
         let fraction = (nanos % NANOS_PER_SECOND) as u32;
-        // Groups of three do not wait for each other's divisions.
+        // Groups of three do not depend on each other's divisions.
         put_three(&mut self.text, PREFIX + 1, fraction / 1_000_000);
         if self.precision == Precision::Nanos {
             put_three(&mut self.text, PREFIX + 4, fraction / 1_000 % 1_000);

@@ -1,4 +1,4 @@
-//! The thread that leaves `main`: a shutdown in a drop.
+//! The caller's thread: a shutdown when a guard is dropped, as the thread leaves `main`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
@@ -13,7 +13,7 @@ use crate::observe::diagnostics::{self, Diagnostic};
 use crate::runtime::{Host, StopReason};
 
 impl Logger {
-    /// A guard for `main`: dropped, by `?` or a panic too, it shuts the logger down and waits for it.
+    /// Creates a guard for `main`: when dropped, also by `?` or a panic, it shuts the logger down and waits for it.
     pub fn shutdown_guard(&self, timeout: Duration) -> ShutdownGuard {
         ShutdownGuard { logger: self.clone(), timeout }
     }
@@ -22,9 +22,9 @@ impl Logger {
 /// Shuts the logger down when dropped; see [`Logger::shutdown_guard`].
 ///
 /// # Blocking
-/// The drop waits for the shutdown, its timeout at the most, on whatever thread it happens: that is its purpose. On the
-/// current-thread runtime that the logger itself runs on ([`Builder::start_on`]) waiting would stop the logger; there
-/// the drop ends it at once, and says so.
+/// The drop waits for the shutdown, at most its timeout, on whichever thread it happens: that is its purpose. On the
+/// current-thread runtime that the logger itself runs on ([`Builder::start_on`]), a wait would stop the logger; there
+/// the drop ends it at once and reports that.
 #[must_use = "dropped at once it shuts the logger down at once"]
 #[derive(Debug)]
 pub struct ShutdownGuard {
@@ -38,14 +38,14 @@ impl Drop for ShutdownGuard {
         if core.shutdown.is_done() {
             return;
         }
-        // Whoever wants the numbers awaits `shutdown`; for a guard they are said if something was lost.
+        // A caller that needs the numbers awaits `shutdown`; for a guard, losses are reported.
         core.report_losses.store(true, Ordering::Relaxed);
         match (core.home, Handle::try_current()) {
             (Host::Runtime { id, is_current_thread: true }, Ok(here)) if id == here.id() => {
                 core.shutdown.request(Duration::ZERO);
                 core.diagnostics.report(Diagnostic::GuardCannotWait);
                 core.finalize(StopReason::DeadlineExceeded);
-                // A handler is called where the logger runs, which is here, after this.
+                // A handler is called where the logger runs, which is this thread, later.
                 return diagnostics::wait_written();
             }
             (Host::Runtime { id, .. }, Ok(here)) if id == here.id() && tokio::task::try_id().is_some() => {
@@ -57,10 +57,10 @@ impl Drop for ShutdownGuard {
     }
 }
 
-/// Blocks a worker of the runtime that the logger runs on. Tasks that the worker was to poll next, the flush task perhaps,
-/// go to another one: those just woken are nobody else's to steal.
+/// Blocks a worker of the runtime that the logger runs on. Tasks that the worker would poll next, perhaps the flush
+/// task, move to another one: without that, no other worker can steal the tasks just woken.
 fn block_in_place_or_here<T>(block: impl Fn() -> T) -> T {
-    // It panics where tokio does not allow it, in a `LocalSet`, before it calls. Nothing is to be handed over there.
+    // It panics where tokio does not allow it, in a `LocalSet`, before the call. There are no tasks to move there.
     let blocked = catch_unwind(AssertUnwindSafe(|| tokio::task::block_in_place(&block)));
     blocked.unwrap_or_else(|_| block())
 }

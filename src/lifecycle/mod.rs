@@ -1,4 +1,16 @@
-//! How a process ends.
+//! Any thread: how a process ends, by a guard, a signal or a panic.
+//!
+//! In: drops of a [`ShutdownGuard`], signals, panics.
+//! Out: shutdowns, flushes and reopens, requested from `logger`; for a panic, an event; reports to `observe`.
+//!
+//! Invariants:
+//! * Each of these waits at most the time it is configured with.
+//! * Handlers of signals and panics hold the logger weakly: they do not keep it running.
+//! * In the panic hook no code of the user runs: a second panic there would abort the process.
+//!
+//! Next: `logger`, then `runtime`, which ends the logger.
+//!
+//! Add another way in which a process ends in a file of its own. Shutdown hooks are `Logger::on_shutdown`, in `logger`.
 
 mod guard;
 mod panic_hook;

@@ -1,7 +1,7 @@
-//! The panicking thread: logs the panic before anything unwinds.
+//! Any thread: the panicking one logs the panic before anything unwinds.
 //!
-//! Inside a hook a second panic aborts the process, so no code of the user's runs here: the sinks, formats and callbacks
-//! are called elsewhere, and what happens to them there is not waited for longer than the hook waits at all.
+//! A second panic inside a hook aborts the process, so no code of the user's runs here: sinks, formats and callbacks
+//! are called on other threads, and the hook waits for them at most its own time.
 
 use std::backtrace::Backtrace;
 use std::panic::{self, PanicHookInfo};
@@ -18,7 +18,7 @@ use crate::logger::{Logger, WeakLogger};
 use crate::queue::is_logger_thread;
 use crate::runtime::Host;
 
-/// Panics that come faster than this are logged, and not waited for.
+/// The hook does not wait for panics that come faster than this, but logs them.
 const WAIT_INTERVAL: Duration = Duration::from_secs(1);
 const TARGET: &str = "panic";
 
@@ -34,13 +34,13 @@ impl Logger {
     /// ```
     ///
     /// # Panics
-    /// On a thread that is panicking, as [`std::panic::set_hook`] does.
+    /// Panics on a thread that is panicking, like [`std::panic::set_hook`].
     pub fn install_panic_hook(&self) {
         PanicHook::new(self).install();
     }
 }
 
-/// How panics are logged; see [`PanicHook::install`].
+/// The options of the panic hook; see [`PanicHook::install`].
 #[must_use = "a hook does nothing until `install`"]
 #[derive(Debug)]
 pub struct PanicHook {
@@ -49,43 +49,43 @@ pub struct PanicHook {
 }
 
 impl PanicHook {
-    /// A hook that logs to this logger, with the handle's context.
+    /// Creates a hook that logs to this logger, with the handle's context.
     pub fn new(logger: &Logger) -> Self {
         PanicHook { logger: logger.clone(), wait: Duration::from_millis(500) }
     }
 
-    /// How long the panicking thread waits until the panic is delivered. Default: 500 ms; [`Duration::ZERO`] for not at
-    /// all.
+    /// Sets how long the panicking thread waits until the panic is delivered. Default: 500 ms. [`Duration::ZERO`]: no
+    /// wait.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
     }
 
-    /// Installs the hook in front of the one there is, which is called afterwards: by default it prints the panic.
+    /// Installs the hook before the existing one, which is called afterwards: by default it prints the panic.
     ///
-    /// A panic becomes an event of the target `panic` and the level [`Level::Fatal`], with the panic's file and line and
-    /// the fields `thread`, `location` and `backtrace`. Also one that is caught later, as those of tokio's tasks are:
-    /// nobody knows when it begins. The backtrace is taken whatever `RUST_BACKTRACE` is, since a service that panics in
-    /// the night was rarely started with it; only `RUST_BACKTRACE=0` says no. An event longer than
-    /// [`max_event_bytes`](crate::Builder::max_event_bytes) has it cut.
+    /// A panic becomes an event of the target `panic` and the level [`Level::Fatal`], with the panic's file and line
+    /// and the fields `thread`, `location` and `backtrace`. That includes panics that are caught later, like those of
+    /// tokio's tasks: when a panic begins, that is unknown. The backtrace does not depend on `RUST_BACKTRACE`, since a
+    /// service that panics at night was rarely started with it; only `RUST_BACKTRACE=0` disables it. If the event
+    /// exceeds [`max_event_bytes`](crate::Builder::max_event_bytes), the backtrace is truncated.
     ///
-    /// The thread then waits for the panic, and all that was logged before it, to be delivered, since the process may be
-    /// about to end: at most once a second for all threads together, and only where waiting can help. It does not on a
-    /// logger's own thread, nor on the current-thread runtime the logger runs on ([`Builder::start_on`]).
+    /// The thread then waits until the panic, and all events logged before it, are delivered, since the process may be
+    /// about to end: at most once a second for all threads together, and only where waiting can help. It does not wait
+    /// on a logger's own thread, nor on the current-thread runtime the logger runs on ([`Builder::start_on`]).
     ///
-    /// Panics of sinks and callbacks are caught and reported by the logger ([`Diagnostic`]), and not logged; nor is
-    /// anything once the logger has ended. The hook does not keep the logger running.
+    /// Panics of sinks and callbacks are caught and reported by the logger ([`Diagnostic`]), but not logged. Once the
+    /// logger has stopped, no panic is logged. The hook does not keep the logger running.
     ///
     /// [`Builder::start_on`]: crate::Builder::start_on
     /// [`Diagnostic`]: crate::error::Diagnostic
     ///
     /// # Panics
-    /// On a thread that is panicking, as [`std::panic::set_hook`] does.
+    /// Panics on a thread that is panicking, like [`std::panic::set_hook`].
     pub fn install(self) {
         let PanicHook { logger, wait } = self;
         let installed =
             Installed { logger: logger.downgrade(), wait, backtrace: wants_backtrace(), waited: Mutex::new(None) };
-        // Before what follows: it may end the process, as hooks that make every panic fatal do.
+        // Before the next hook: it may end the process, as hooks that make every panic fatal do.
         let next = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             installed.log(info);
@@ -102,18 +102,18 @@ struct Installed {
     logger: WeakLogger,
     wait: Duration,
     backtrace: bool,
-    /// When a panic was last waited for.
+    /// When the hook last waited for a panic.
     // A std lock: held to read and set it.
     waited: Mutex<Option<Instant>>,
 }
 
 /// Where the panicking thread can wait for the logger.
 enum WaitMode {
-    /// Nowhere: it is the thread that the logger needs.
+    /// Nowhere: the logger needs this thread.
     None,
     InPlace,
-    /// On a worker of the runtime that the logger runs on. What this thread wakes would stay with this worker, which
-    /// waits, so another one is to wake it.
+    /// This thread is a worker of the logger's runtime. Tasks that it wakes would stay with this worker, which waits,
+    /// so another thread must wake them.
     OtherThread,
 }
 
@@ -136,7 +136,7 @@ impl Installed {
         }
     }
 
-    /// Whether this panic is to be waited for; then the next ones are not, for a second.
+    /// Whether to wait for this panic; if so, not for others within a second.
     fn is_due(&self) -> bool {
         let now = Instant::now();
         let mut waited = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
@@ -156,7 +156,7 @@ impl Installed {
             drop(done);
         });
         match spawned {
-            // Nothing is ever sent: an error says that the time is over, or that the other thread is done.
+            // No value is ever sent: an error means that the time is over, or that the other thread is done.
             Ok(_) => wait.recv_timeout(self.wait).unwrap_or_default(),
             Err(_) => logger.emit_within(event, Duration::ZERO),
         }

@@ -1,4 +1,4 @@
-//! The caller's thread: an event on its way into the queue.
+//! The caller's thread: puts an event into the queue.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::queue::TryEmitError;
 
 impl Logger {
     /// Logs an event. It never waits for I/O, a sink or room (unless the policy is
-    /// [`Overflow::Block`](crate::Overflow::Block)): an event that finds no room is dealt with as the overflow policy
-    /// says, and counted.
+    /// [`Overflow::Block`](crate::Overflow::Block)). If the queue is full, the overflow policy applies and the loss is
+    /// counted.
     pub fn emit(&self, event: Event) {
         if self.core.filter.allows_event(&event) {
             self.__emit(event);
@@ -20,16 +20,17 @@ impl Logger {
 
     /// Logs an event if there is room for it now: evicts nothing and counts no loss.
     ///
-    /// An event that the filter keeps out, and one logged by a sink (which is counted as suppressed), is done with: `Ok`.
+    /// For an event that the filter excludes, and for one logged by a sink (which is counted as suppressed), the result
+    /// is `Ok`.
     ///
     /// # Errors
-    /// Hands the event back, which is then counted nowhere.
+    /// Returns the event, which is then not counted.
     pub fn try_emit(&self, mut event: Event) -> Result<(), TryEmitError> {
         let context = event.context().cloned();
         if !self.core.filter.allows_event(&event) {
             return Ok(());
         }
-        // What is handed back is whole, and shows what it showed.
+        // A returned event is complete, without redaction.
         let whole = self.core.queue.hides_some_of(&event).then(|| event.clone());
         if !self.prepare(&mut event) {
             return Ok(());
@@ -41,16 +42,17 @@ impl Logger {
         })
     }
 
-    /// Logs an event, waiting for room whatever the overflow policy is. Works under any executor.
+    /// Logs an event; waits for room, whatever the overflow policy is. Works under any executor.
     ///
     /// Under [`Overflow::DropNewest`](crate::Overflow::DropNewest) and [`Overflow::Block`](crate::Overflow::Block) an
     /// accepted event stays in the queue; under `DropOldest` a later one may evict it.
     ///
     /// # Errors
-    /// Why it was refused, after the logger was closed or if its context has no memory; such a refusal is counted.
+    /// Returns an error, and counts the refusal, if the logger is closed or the event's context does not fit the memory
+    /// budget.
     ///
     /// # Cancel safety
-    /// Dropped before it is ready, the event is not accepted and counted nowhere.
+    /// If the future is dropped before it is ready, the event is not accepted and not counted.
     pub async fn emit_wait(&self, mut event: Event) -> Result<(), EmitError> {
         if !self.core.filter.allows_event(&event) || !self.prepare(&mut event) {
             return Ok(());
@@ -58,7 +60,7 @@ impl Logger {
         self.core.queue.push_wait(event).await.map_err(|reason| EmitError { reason })
     }
 
-    /// Gives the event its context; whether it may enter at all.
+    /// Gives the event its context; returns whether it may enter the queue.
     #[inline(always)]
     fn prepare(&self, event: &mut Event) -> bool {
         if self.core.queue.is_special_here() {
@@ -70,7 +72,7 @@ impl Logger {
         true
     }
 
-    // Cold, which says where it is put: who is not here keeps the registers.
+    // Cold, which moves it out of the hot path: other events keep their registers.
     #[cold]
     fn prepare_specially(&self, event: &mut Event) -> bool {
         self.core.queue.prepare(event, self.context.as_ref())
@@ -82,8 +84,8 @@ impl Logger {
         self.core.filter.allows(callsite, level)
     }
 
-    /// For a call that is sampled and has passed the filter: how many events the sampling left out since the last that
-    /// passed, if this one does.
+    /// For a sampled call that has passed the filter: if this event passes the sampling, returns how many were skipped
+    /// since the last one that passed.
     #[doc(hidden)]
     pub fn __sampled(&self, sampler: &'static Sampler) -> Option<u64> {
         let left_out = sampler.admit();
@@ -93,7 +95,8 @@ impl Logger {
         left_out
     }
 
-    /// For an event that has passed the filter.
+    /// For an event that has passed the filter. Pushes it into the queue, which the flush task (`runtime::flush_task`)
+    /// drains.
     // One copy in the program, not one at each call site, which passes the event by its address.
     #[doc(hidden)]
     #[inline(never)]
@@ -108,7 +111,7 @@ impl Logger {
         }
     }
 
-    /// Emits an event that must not keep its thread longer than this, whatever the overflow policy.
+    /// Emits an event, and delays its thread for at most this time, whatever the overflow policy.
     pub(crate) fn emit_within(&self, mut event: Event, most: Duration) {
         if self.core.filter.allows_event(&event) && self.prepare(&mut event) {
             self.core.queue.push_within(event, most);

@@ -1,4 +1,4 @@
-//! What a call of a logger can fail for.
+//! Anywhere (pure): the errors of calls of a logger.
 
 use std::error::Error;
 use std::fmt;
@@ -7,14 +7,14 @@ use std::fmt;
 use super::Logger;
 use crate::stats::{DropReason, LastError};
 
-/// Why [`Logger::emit_wait`] did not take the event. The refusal is counted.
+/// The error of [`Logger::emit_wait`] for a refused event. The refusal is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EmitError {
     pub(super) reason: DropReason,
 }
 
 impl EmitError {
-    /// The reason it is counted under.
+    /// Returns the reason it is counted under.
     pub fn reason(&self) -> DropReason {
         self.reason
     }
@@ -28,7 +28,7 @@ impl fmt::Display for EmitError {
 
 impl Error for EmitError {}
 
-/// A blocking call was made on a thread of a tokio runtime. Nothing was done; await the `async` twin instead.
+/// The error of a blocking call on a thread of a tokio runtime. The call did nothing; await its `async` twin instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InsideRuntimeError(pub(super) ());
 
@@ -40,14 +40,14 @@ impl fmt::Display for InsideRuntimeError {
 
 impl Error for InsideRuntimeError {}
 
-/// Which sinks did not reopen; see [`Logger::reopen`].
+/// The sinks that did not reopen; see [`Logger::reopen`].
 #[derive(Clone, Debug)]
 pub struct ReopenError {
     pub(super) failed: Vec<(String, Option<LastError>)>,
 }
 
 impl ReopenError {
-    /// The sinks by name, each with its error; without one it did not answer in time.
+    /// Returns the sinks by name, each with its error; a sink without one did not finish in time.
     pub fn failed(&self) -> impl Iterator<Item = (&str, Option<&LastError>)> {
         self.failed.iter().map(|(name, error)| (name.as_str(), error.as_ref()))
     }

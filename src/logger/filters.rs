@@ -1,4 +1,4 @@
-//! Any thread: what a logger lets pass, replaced while it runs.
+//! Any thread: the filters of a logger, replaced while it runs.
 
 use std::error::Error;
 use std::fmt;
@@ -10,34 +10,34 @@ use crate::event::LevelFilter;
 use crate::filter::{Filter, ParseFilterError};
 
 impl Logger {
-    /// The filter in force.
+    /// Returns the current filter.
     pub fn filter(&self) -> Filter {
         Filter::clone(&self.core.filter.current())
     }
 
     /// Replaces the filter, for every handle, from the next call on. The grammar is [`Filter`]'s.
     ///
-    /// Each call on another thread is decided by the old filter or the new one, never by a mixture. It ends what
-    /// [`Logger::set_temporary_filter`] began.
+    /// Each call on another thread uses either the old filter or the new one, never a mixture. This ends a
+    /// [`Logger::set_temporary_filter`].
     ///
     /// # Errors
-    /// Names the directive that is wrong and its column; the old filter stays.
+    /// Returns an error with the invalid directive and its column; the old filter stays.
     pub fn set_filter(&self, filter: &str) -> Result<(), ParseFilterError> {
         filter.parse::<Filter>().map(|filter| self.core.filter.set(filter))
     }
 
-    /// Replaces the filter for a time: `debug` for ten minutes, say, and nobody has to remember to turn it off.
+    /// Replaces the filter for a time: `debug` for ten minutes, say, which then ends by itself.
     ///
-    /// When the time is over, the filter that was last set for good is in force again: the builder's or
-    /// [`Logger::set_filter`]'s. Of several calls the latest counts, with its filter and its time; they do not pile up.
-    /// A `set_filter` meanwhile counts at once and for good.
+    /// When the time is over, the last permanent filter applies again: the builder's or [`Logger::set_filter`]'s. The
+    /// last call to `set_temporary_filter` wins, with its filter and its time; calls do not accumulate. A `set_filter`
+    /// meanwhile takes effect at once and permanently.
     ///
-    /// The flush task keeps the time, by the clock of the runtime that the logger runs on, from when it learns of it,
-    /// which is at once unless something blocks that runtime. [`Duration::MAX`] has no end. Once the logger has ended
-    /// nothing comes back.
+    /// The flush task measures the time, by the clock of the logger's runtime. It starts when the flush task receives
+    /// the request, which is at once unless the runtime is blocked. [`Duration::MAX`] has no end. Once the logger has
+    /// stopped, the filter is not restored.
     ///
     /// # Errors
-    /// As [`Logger::set_filter`].
+    /// Like [`Logger::set_filter`].
     pub fn set_temporary_filter(&self, filter: &str, time: Duration) -> Result<(), ParseFilterError> {
         let filter = filter.parse()?;
         self.core.filter.set_for(filter, time);
@@ -45,11 +45,11 @@ impl Logger {
         Ok(())
     }
 
-    /// Replaces the filter of one sink, see [`Pipeline::filter`](crate::Pipeline::filter), for every event that is not
-    /// handed out to the sinks yet: those in the queue are chosen by the new one.
+    /// Replaces the filter of one sink, see [`Pipeline::filter`](crate::Pipeline::filter), for every event not
+    /// dispatched yet: the new filter also applies to events in the queue.
     ///
     /// # Errors
-    /// There is no sink of this name, or a directive is wrong; the old filter stays.
+    /// Returns an error if there is no sink of this name, or if a directive is invalid; the old filter stays.
     pub fn set_sink_filter(&self, sink: &str, filter: &str) -> Result<(), SinkFilterError> {
         let fail = |problem| SinkFilterError { sink: sink.to_owned(), problem };
         let handle = self.core.sinks.iter().find(|handle| handle.name() == sink);
@@ -66,14 +66,15 @@ impl Logger {
         self.core.filter.on_change(call);
     }
 
-    /// Tells `follower` the lowest threshold of the filter, now and of each new one. It must not log or block.
+    /// Calls `follower` with the lowest threshold of the filter, now and after each replacement. It must not log or
+    /// block.
     #[cfg(feature = "log")]
     pub(crate) fn follow_filter(&self, follower: fn(LevelFilter)) {
         self.core.filter.follow(follower);
     }
 }
 
-/// Why [`Logger::set_sink_filter`] has set nothing.
+/// The error of [`Logger::set_sink_filter`], which then changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SinkFilterError {
     sink: String,
@@ -82,18 +83,18 @@ pub struct SinkFilterError {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum SinkFilterErrorKind {
-    /// The names there are.
+    /// The existing names.
     Unknown(Vec<String>),
     Directive(ParseFilterError),
 }
 
 impl SinkFilterError {
-    /// The name that was given.
+    /// Returns the name in the call.
     pub fn sink(&self) -> &str {
         &self.sink
     }
 
-    /// What is wrong with the filter; none if there is no sink of this name.
+    /// Returns the error in the filter; `None` if there is no sink of this name.
     pub fn parse_error(&self) -> Option<&ParseFilterError> {
         match &self.problem {
             SinkFilterErrorKind::Directive(error) => Some(error),

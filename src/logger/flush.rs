@@ -1,4 +1,4 @@
-//! Any thread, any executor or none: waits until what was accepted is at the sinks.
+//! Any thread: waits until accepted events are settled at the sinks, under any executor or none.
 
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,11 @@ use crate::time::timer;
 
 impl Logger {
     /// Waits until everything accepted before the call is settled at every sink (delivered, dropped for a reason, or
-    /// unconfirmed) and each sink has flushed. Works under any executor; the timeout is kept in real time and, with
-    /// [`Builder::start_on`], on that runtime's clock, whichever is first.
+    /// unconfirmed) and each sink has flushed. Works under any executor. The timeout is measured in real time and, with
+    /// [`Builder::start_on`], by that runtime's clock, whichever expires first.
     ///
     /// # Cancel safety
-    /// Dropping the future takes back the request at most; no event is affected.
+    /// Dropping the future may cancel the flush; it never affects events.
     pub async fn flush(&self, timeout: Duration) -> FlushReport {
         let since = Instant::now();
         let request = self.core.request_flush(timeout);
@@ -23,25 +23,26 @@ impl Logger {
         self.core.flush_report(&request, since)
     }
 
-    /// As [`Logger::flush`], on this thread.
+    /// Like [`Logger::flush`], but blocks this thread.
     ///
     /// # Errors
-    /// [`InsideRuntimeError`] on a thread of a tokio runtime: blocking it could stop the very tasks it waits for.
+    /// Returns [`InsideRuntimeError`] on a thread of a tokio runtime: blocking it could stop the very tasks it waits
+    /// for.
     ///
     /// # Blocking
-    /// For `timeout` at the most.
+    /// At most `timeout`.
     pub fn flush_blocking(&self, timeout: Duration) -> Result<FlushReport, InsideRuntimeError> {
         outside_runtime()?;
         Ok(block_on(self.flush(timeout)))
     }
 
-    /// As [`Logger::flush`], without waiting for it.
+    /// Like [`Logger::flush`], but without waiting for it.
     #[cfg(feature = "log")]
     pub(crate) fn begin_flush(&self) {
         self.core.begin_flush();
     }
 
-    /// As [`Logger::flush`], on this thread: the caller answers for blocking it.
+    /// Like [`Logger::flush`], but blocks this thread: the caller is responsible for that.
     pub(crate) fn flush_on_current_thread(&self, timeout: Duration) -> FlushReport {
         block_on(self.flush(timeout))
     }

@@ -1,4 +1,4 @@
-//! Any thread: the logger of macro calls that name none.
+//! Any thread: the logger used by macros without a `logger:` argument.
 
 use std::sync::OnceLock;
 
@@ -6,7 +6,7 @@ use super::Logger;
 
 static GLOBAL: OnceLock<Logger> = OnceLock::new();
 
-/// The logger the macros use when they are given none.
+/// The logger used by macros without a `logger:` argument.
 #[doc(hidden)]
 #[inline]
 pub fn global() -> Option<&'static Logger> {
@@ -14,12 +14,12 @@ pub fn global() -> Option<&'static Logger> {
 }
 
 impl Logger {
-    /// Makes this the logger of macro calls that name none. Calls before it do nothing and count nothing.
+    /// Sets the logger used by macros without a `logger:` argument. Earlier calls are ignored and not counted.
     ///
     /// The global handle is never dropped: such a logger ends only by [`Logger::shutdown`].
     ///
     /// # Errors
-    /// Hands the logger back if there is a global one already.
+    /// Returns the logger if a global one is already set.
     pub fn set_global(&self) -> Result<(), Logger> {
         GLOBAL.set(self.clone())
     }

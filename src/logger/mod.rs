@@ -1,4 +1,17 @@
-//! The caller's side: any thread, any executor or none.
+//! The caller's thread: the handle of a logger, under any executor or none.
+//!
+//! In: calls of `macros`, `bridge` and the program.
+//! Out: events, pushed into `queue`; requests for a flush or a shutdown, to `runtime`; requests for a reopen, a sink's
+//! filter or a breaker reset, to `pipeline`.
+//!
+//! Invariants:
+//! * `emit` never waits for I/O, a sink or room, unless the policy is `Overflow::Block`.
+//! * `async` methods need no tokio runtime. A blocking twin returns an error on a thread of a tokio runtime.
+//! * Dropping the last handle requests a shutdown and does not wait for it.
+//!
+//! Next: `queue`, from which the flush task (`runtime`) drains the event.
+//!
+//! Add a method of the handle in the file of its topic. Shutdown hooks are added in `shutdown.rs` and run in `runtime`.
 
 mod emit;
 mod error;
@@ -29,9 +42,9 @@ use crate::stats::Stats;
 
 /// A handle to a logger: clones are cheap and log to the same queue.
 ///
-/// Made by [`Logger::builder`]. End it with [`Logger::shutdown`], which delivers what is pending and says what became
-/// of every event. Dropping the last handle starts a shutdown in the background that nobody waits for: if the process
-/// ends first, what was pending is lost and nothing says how much.
+/// Created by [`Logger::builder`]. End it with [`Logger::shutdown`], which delivers pending events and reports the
+/// final state of every event. Dropping the last handle starts a shutdown in the background without waiting for it: if
+/// the process ends first, pending events are lost, and the loss is not reported.
 pub struct Logger {
     core: Arc<LoggerCore>,
     context: Option<Arc<SharedFields>>,
@@ -42,15 +55,15 @@ impl Logger {
         Logger { core, context: None }
     }
 
-    /// A logger whose events carry one more field, and all of this one's.
+    /// Returns a logger whose events carry one more field, in addition to all of this one's.
     ///
-    /// The fields are encoded once, here. A name that is there already gets the new value. If the memory for contexts
-    /// (at most half of the queue's byte account) is used up, events of the new logger are refused (`memory`).
+    /// The fields are encoded once, here. If the name exists already, it gets the new value. If the memory for contexts
+    /// (at most half of the queue's memory budget) is used up, events of the new logger are refused (`memory`).
     pub fn with(&self, key: &str, value: impl ToValue) -> Logger {
         self.in_context(SharedFields::extend(self.context.as_deref(), key, value.to_value()))
     }
 
-    /// As [`Logger::with`], with several fields at once: `logger.with_fields(fields![user = name, attempt])`.
+    /// Like [`Logger::with`], but with several fields at once: `logger.with_fields(fields![user = name, attempt])`.
     pub fn with_fields(&self, fields: FieldSet) -> Logger {
         self.in_context(SharedFields::with_fields_over(&fields, self.context.as_deref()))
     }
@@ -65,17 +78,17 @@ impl Logger {
         child
     }
 
-    /// The context with what is to be hidden masked, paid for by the queue's account if that has room.
+    /// Masks the fields to redact and charges the context to the queue's memory budget, if it fits.
     pub(crate) fn admit_context(&self, context: SharedFields) -> Arc<SharedFields> {
         self.core.queue.admit_context(context)
     }
 
-    /// Whether an event of this level and target would pass the filter.
+    /// Returns whether an event of this level and target would pass the filter.
     pub fn enabled(&self, level: Level, target: &str) -> bool {
         self.core.filter.allows_target(target, level)
     }
 
-    /// Both books and every sink's numbers at this moment: a consistent snapshot.
+    /// Returns all counters, of the queue and of every sink, at this moment: a consistent snapshot.
     pub fn stats(&self) -> Stats {
         self.core.stats()
     }
@@ -92,13 +105,13 @@ impl Logger {
         self.core.sinks.iter().for_each(|sink| sink.reset_latency());
     }
 
-    /// Where the metrics are served, with [`Builder::prometheus`].
+    /// Returns the address at which the metrics are served, with [`Builder::prometheus`].
     #[cfg(feature = "prometheus")]
     pub fn prometheus_addr(&self) -> Option<std::net::SocketAddr> {
         self.core.prometheus_addr
     }
 
-    /// Whether it runs, drains, or has ended.
+    /// Returns whether it is running, shutting down or stopped.
     pub fn state(&self) -> State {
         self.core.state()
     }
@@ -126,7 +139,7 @@ impl Logger {
 
 impl Clone for Logger {
     fn clone(&self) -> Self {
-        // Relaxed, as in `Arc`: the new handle comes from one that is there.
+        // Relaxed, as in `Arc`: the new handle is a copy of an existing one.
         self.core.handles.fetch_add(1, Ordering::Relaxed);
         Logger { core: self.core.clone(), context: self.context.clone() }
     }

@@ -1,4 +1,4 @@
-//! Any thread, any executor or none: every sink opens its destination again.
+//! Any thread: has every sink reopen its destination, under any executor or none.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -8,13 +8,13 @@ use super::{Logger, ReopenError};
 use crate::time::timer;
 
 impl Logger {
-    /// Has every sink open its destination again, after something else moved it away (logrotate).
+    /// Has every sink reopen its destination, after another program moved it away (logrotate).
     ///
     /// # Errors
-    /// Names the sinks that failed, or did not answer within the timeout, and why.
+    /// Returns the sinks that failed, or did not finish within the timeout, with their errors.
     ///
     /// # Cancel safety
-    /// A reopen that was asked for happens all the same.
+    /// A requested reopen happens even if the future is dropped.
     pub async fn reopen(&self, timeout: Duration) -> Result<(), ReopenError> {
         let ids: Vec<u64> = self.core.sinks.iter().map(|sink| sink.ask_reopen()).collect();
         race(self.wait_for_reopen(&ids), timer::at(Instant::now().checked_add(timeout))).await;

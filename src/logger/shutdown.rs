@@ -1,4 +1,4 @@
-//! Any thread, any executor or none: ends a logger by a deadline.
+//! Any thread: ends a logger by a deadline, under any executor or none.
 
 #[cfg(all(unix, feature = "signal"))]
 use std::sync::atomic::Ordering;
@@ -14,18 +14,19 @@ use crate::runtime::{BoxError, StopReason};
 use crate::stats::ShutdownReport;
 
 impl Logger {
-    /// Ends the logger: runs the shutdown hooks while events are still accepted, closes the queue, delivers what is in
-    /// it, closes the sinks, and reports what became of every event.
+    /// Ends the logger: runs the shutdown hooks while events are still accepted, closes the queue, delivers its events,
+    /// closes the sinks, and reports the final state of every event.
     ///
-    /// It returns by the deadline whatever the sinks do: what waits then is dropped (`deadline`), what is being written
-    /// is unconfirmed. Of several calls the earliest deadline counts for all, and all get the same report.
-    /// [`Duration::ZERO`] ends it at once, [`Duration::MAX`] has no deadline. Works under any executor; the deadline is
-    /// kept in real time and, with [`Builder::start_on`], on that runtime's clock, whichever is first.
+    /// It returns by the deadline, whatever the sinks do: at the deadline, waiting events are dropped (`deadline`) and
+    /// events being written are reported as unconfirmed. If there are several calls, the earliest deadline applies to
+    /// all, and all get the same report. [`Duration::ZERO`] ends it at once, [`Duration::MAX`] has no deadline. Works
+    /// under any executor. The deadline is measured in real time and, with [`Builder::start_on`], by that runtime's
+    /// clock, whichever comes first.
     ///
-    /// Events logged later are refused (`closed`) and counted in [`Logger::stats`].
+    /// Later events are refused (`closed`) and counted in [`Logger::stats`].
     ///
     /// # Cancel safety
-    /// A shutdown that was begun goes on if the future is dropped; call again for the report.
+    /// If the future is dropped, a shutdown in progress continues; call again for the report.
     pub async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
         let core = &self.core;
         core.shutdown.request(timeout);
@@ -33,28 +34,28 @@ impl Logger {
         (*core.finalize(StopReason::DeadlineExceeded)).clone()
     }
 
-    /// As [`Logger::shutdown`], on this thread.
+    /// Like [`Logger::shutdown`], but blocks this thread.
     ///
     /// # Errors
-    /// [`InsideRuntimeError`] on a thread of a tokio runtime; nothing has begun then.
+    /// Returns [`InsideRuntimeError`] on a thread of a tokio runtime; nothing has begun then.
     ///
     /// # Blocking
-    /// For `timeout` at the most.
+    /// At most `timeout`.
     pub fn shutdown_blocking(&self, timeout: Duration) -> Result<ShutdownReport, InsideRuntimeError> {
         outside_runtime()?;
         Ok(block_on(self.shutdown(timeout)))
     }
 
-    /// Adds a hook that [`Logger::shutdown`] runs first, on the logger's runtime, the last one added first. What it
-    /// logs is accepted. Hooks have half of the shutdown's time together; one that fails, panics or does not end is
-    /// reported and counted.
+    /// Adds a hook that [`Logger::shutdown`] runs first, on the logger's runtime; the hook added last runs first.
+    /// Events it logs are accepted. All hooks together have half of the shutdown's time. A hook that fails, panics or
+    /// does not finish is reported and counted.
     ///
     /// A hook added after the shutdown began may not run.
     pub fn on_shutdown(&self, hook: impl FnOnce() -> BoxFuture<'static, Result<(), BoxError>> + Send + 'static) {
         self.core.hooks.add(Box::new(hook));
     }
 
-    /// As [`Logger::shutdown`] for those who do not look at the report: what was lost is said, before this ends.
+    /// Like [`Logger::shutdown`], for callers that do not read the report: losses are reported before this returns.
     #[cfg(all(unix, feature = "signal"))]
     pub(crate) async fn shutdown_and_report(&self, timeout: Duration) {
         self.core.report_losses.store(true, Ordering::Relaxed);

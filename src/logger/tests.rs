@@ -1,4 +1,4 @@
-//! The handle, whatever executor it is used under.
+//! A test's thread: the handle, under different executors.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -31,7 +31,7 @@ async fn an_event_between_permit_and_publication_at_close_is_delivered_on_a_curr
     let logger = builder.start_on(&Handle::current()).expect("a good configuration");
     let permit = logger.core.queue.permit(1);
     let mut shutdown = pin!(logger.shutdown(PATIENCE));
-    // A paused clock goes on only when no task can: the flush task has done all it could.
+    // A paused clock advances only when no task can run: the flush task has done all it could.
     let early = tokio::time::timeout(Duration::from_secs(1), shutdown.as_mut()).await;
     assert!(early.is_err() && logger.core.queue.is_closed(), "it waits for the event");
     permit.send(event());

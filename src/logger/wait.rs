@@ -1,4 +1,4 @@
-//! Any thread, any executor or none: waits of a caller, and where he may not block.
+//! Any thread: how a caller waits, and where it cannot block.
 
 use std::pin::pin;
 
@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use super::InsideRuntimeError;
 use crate::time::timer;
 
-/// Ends with whichever ends first; polls `a` before `b`.
+/// Returns when either future does; polls `a` before `b`.
 pub(super) async fn race(a: impl Future<Output = ()>, b: impl Future<Output = ()>) {
     select(pin!(a), pin!(b)).await;
 }

@@ -14,10 +14,11 @@ pub(crate) struct WeakLogger {
 }
 
 impl WeakLogger {
-    /// The logger, unless it has ended and nobody asks for its books any more.
+    /// Returns the logger, unless it has stopped and no handle is left that reads its counters.
     pub(crate) fn upgrade(&self) -> Option<Logger> {
         let core = self.core.upgrade()?;
-        // Also if there is no other handle: the shutdown that the last one asked for goes on, and ours asks for the same.
+        // Also if there is no other handle: the shutdown that the last one requested continues, and ours requests the
+        // same.
         core.handles.fetch_add(1, Ordering::Relaxed);
         Some(Logger { core, context: self.context.clone() })
     }

@@ -1,13 +1,13 @@
 //! Any thread: what the logger reports about itself, its errors and its metrics.
 //!
-//! In: errors of `pipeline`, `runtime`, `lifecycle` and `logger`; snapshots of the counters from `runtime`, which calls
+//! In: errors of `pipeline`, `dispatch`, `runtime` and `lifecycle`; snapshots of the counters from `runtime`, which calls
 //! [`metrics::LoggerMetrics::refresh`].
 //! Out: reports to the handler of `Builder::on_error`, or to standard error; values for a metrics recorder.
 //!
 //! Invariants:
 //! * Reporting never waits, and never uses the logger's own queue: a report would be lost together with its subject.
 //! * Metrics cost a caller nothing: the flush task and each scrape refresh them.
-//! * Every series exists from the first scrape on, with the value 0.
+//! * Every series exists from the first scrape on.
 //!
 //! Next: the user's handler or standard error; for metrics, the recorder that `admin` serves or the user passes.
 //!

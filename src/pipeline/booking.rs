@@ -18,9 +18,7 @@ use crate::time::clock;
 
 impl Station {
     /// Records that a write begins: how many events in flight are unconfirmed until it returns, and what it repeats.
-    ///
-    /// Never returns once the counters are sealed, which dropped these events: none of them may be written after that.
-    /// The task is about to be aborted.
+    /// Never returns once sealed counters have dropped these events: no write may follow. The task will be aborted.
     pub(super) async fn begin_write(&self, uncertain: u64, is_retry: bool, maybe_duplicated: u64) {
         let mut has_begun = false;
         self.book(|state| {
@@ -69,9 +67,7 @@ impl Station {
         self.diagnose(self.config.name.clone(), error.clone());
     }
 
-    /// Settles events in flight. `uncertain` of the events that stay in flight may have been delivered without
-    /// confirmation.
-    ///
+    /// Settles events in flight; `uncertain` of those that stay may have been delivered without confirmation.
     /// Both change under one lock: a seal in between would count delivered events as dropped.
     pub(super) fn settle(&self, events: usize, fate: Fate, uncertain: u64) {
         self.book(|state| {
@@ -80,8 +76,7 @@ impl Station {
         });
     }
 
-    /// Moves events that were settled as unconfirmed back in flight; `uncertain` of all events in flight are
-    /// unconfirmed.
+    /// Moves unconfirmed events back in flight; `uncertain` of all events in flight are now unconfirmed.
     pub(super) fn reclaim(&self, events: usize, uncertain: u64) {
         self.book(|state| {
             state.ledger.reclaim(events as u64);
@@ -171,8 +166,7 @@ impl Station {
 
 /// Notices.
 impl Station {
-    /// Whether this audience can receive a notice now. The sink cannot while its breaker is open, nor in the fallback's
-    /// part of a shutdown's time.
+    /// Whether this audience can get a notice now: the sink only with a closed breaker, outside the fallback's time.
     fn hears(&self, audience: Audience, circuit: &Circuit) -> bool {
         match audience {
             Audience::Fallback => true,
@@ -234,8 +228,7 @@ impl Station {
         answer
     }
 
-    /// Closes the breaker, from any thread; the sink task reports the change. Whether the sink has recovered is
-    /// unknown.
+    /// Closes the breaker, from any thread; the sink task reports it. Whether the sink has recovered is unknown.
     pub(crate) fn reset_breaker(&self) {
         let mut state = self.state();
         state.circuit.succeed();
@@ -261,8 +254,7 @@ impl Station {
         self.endgame.subscribe().wait_for(|is_endgame| *is_endgame).await.map(drop).unwrap_or_default();
     }
 
-    /// Waits until `when`, or until the breaker is reset, or, if there is a fallback, until its part of a shutdown's
-    /// time begins.
+    /// Waits until `when`, until the breaker is reset, or until the fallback's time begins, if there is a fallback.
     pub(super) async fn pause_until(&self, when: Instant) {
         tokio::select! {
             () = sleep_until(when) => {}

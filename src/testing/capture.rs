@@ -1,4 +1,4 @@
-//! A test's thread: a logger whose events are there to look at.
+//! A test's thread: a logger whose events a test can examine.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,18 +10,18 @@ use crate::pipeline::{Pipeline, WhenFull};
 use crate::queue::Overflow;
 use crate::sink::{CapturedEvent, MemorySink, Selection, WaitError};
 
-/// How long a look may take on a machine that is busy with something else.
+/// How long a check may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// From the first look of [`Capture::wait_for`] to the next, doubling up to the longest: with a paused clock an hour is
-/// looked through in no time.
+/// The first pause between the checks of [`Capture::wait_for`]; it doubles up to the longest: with a paused clock an
+/// hour passes in no time.
 const FIRST_POLL: Duration = Duration::from_millis(1);
 const MAX_POLL: Duration = Duration::from_millis(128);
 
-/// A logger for one test, and what it was given: every level, nothing lost, in the order it was emitted.
+/// Returns a logger for one test, with its events: every level, nothing lost, in the order of emission.
 ///
-/// It is no global: tests that run at the same time do not see each other's events. Looking at them waits until all that
-/// was emitted before is there, so there is nothing to sleep for; the logger has a thread and a clock of its own, which a
-/// runtime's paused clock neither stops nor hurries. Works in a plain test and in one of any runtime.
+/// It is not global: tests that run at the same time do not see each other's events. Reading the events waits until all
+/// events emitted before are there, so a test needs no sleep. The logger has a thread and a clock of its own, which the
+/// paused clock of a runtime neither stops nor advances. Works in a plain test and in one of any runtime.
 ///
 /// ```
 /// use logweir::{Level, Logger, testing, warn};
@@ -45,17 +45,17 @@ const MAX_POLL: Duration = Duration::from_millis(128);
 /// ```
 ///
 /// # Panics
-/// If the system has no thread for it.
+/// Panics if the system provides no thread for it.
 #[track_caller]
 pub fn capture() -> Capture {
     capture_with(Logger::builder().level(Level::Trace).metrics_recorder(&metrics::NoopRecorder))
 }
 
-/// As [`capture`], with a builder of yours: to test a filter, an enrichment or what is redacted. It gets one more sink;
+/// Like [`capture`], but with your own builder: to test a filter, an enrichment or redaction. It gets one more sink;
 /// its overflow policy and its lanes are set so that nothing is lost and the order is kept.
 ///
 /// # Panics
-/// If the builder does not start.
+/// Panics if the builder does not start.
 #[track_caller]
 pub fn capture_with(builder: Builder<'_>) -> Capture {
     let memory = MemorySink::new().capacity(usize::MAX);
@@ -67,7 +67,7 @@ pub fn capture_with(builder: Builder<'_>) -> Capture {
     }
 }
 
-/// What [`capture`] gives.
+/// The result of [`capture`].
 #[must_use = "dropped, its logger ends"]
 pub struct Capture {
     logger: Logger,
@@ -75,53 +75,53 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// The logger; clones of it, and its children, are captured too.
+    /// Returns the logger; its clones and its children are captured too.
     pub fn logger(&self) -> &Logger {
         &self.logger
     }
 
-    /// All that was emitted before the call, oldest first.
+    /// Returns all events emitted before the call, oldest first.
     ///
     /// # Blocking
-    /// For as long as the logger's thread takes to hand it out: some microseconds.
+    /// For as long as the logger's thread takes to dispatch them: some microseconds.
     ///
     /// # Panics
-    /// If that takes half a minute.
+    /// Panics if that takes half a minute.
     #[track_caller]
     pub fn events(&self) -> Vec<CapturedEvent> {
         self.settle();
         self.memory.events()
     }
 
-    /// The same, to be narrowed down.
+    /// Returns the same events for further selection.
     ///
     /// # Panics
-    /// As [`events`](Capture::events).
+    /// Like [`events`](Capture::events).
     #[track_caller]
     pub fn select(&self) -> Selection {
         self.settle();
         self.memory.select()
     }
 
-    /// Forgets what was emitted so far.
+    /// Removes all events emitted so far.
     ///
     /// # Panics
-    /// As [`events`](Capture::events).
+    /// Like [`events`](Capture::events).
     #[track_caller]
     pub fn clear(&self) {
         self.settle();
         self.memory.clear();
     }
 
-    /// Waits until at least `count` events are there, for those that another task or thread is still to log; then all of
-    /// them. Needs a tokio runtime with time, whose clock keeps the timeout and may be paused: it then goes on as for a
-    /// sleeping task.
+    /// Waits until at least `count` events are there, for events that another task or thread has yet to log; then
+    /// returns all of them. Needs a tokio runtime with time, whose clock measures the timeout and may be paused: it
+    /// then advances as for a sleeping task.
     ///
     /// # Errors
-    /// There were fewer at the end of the timeout.
+    /// Returns an error if there were fewer when the timeout expired.
     ///
     /// # Cancel safety
-    /// Nothing is taken out.
+    /// It takes nothing out.
     pub async fn wait_for(&self, count: usize, timeout: Duration) -> Result<Selection, WaitError> {
         let all_there = async {
             let mut pause = FIRST_POLL;
@@ -140,7 +140,7 @@ impl Capture {
 
     #[track_caller]
     fn settle(&self) {
-        // On a runtime's thread too: what is waited for runs on a thread of its own.
+        // On a runtime's thread too: the logger runs on a thread of its own.
         let flushed = self.logger.flush_on_current_thread(PATIENCE);
         assert!(flushed.complete, "the events are not there after {PATIENCE:?}: {flushed:?}");
     }

@@ -1,4 +1,14 @@
-//! Anywhere: what an application's log calls, and a sink of one's own, are tested with.
+//! A test's thread: tools to test the log calls of an application, and a sink of your own.
+
+// In: a test's logger or sink. Out: captured events to assert on; panics that name a broken rule.
+//
+// Invariants:
+// * Nothing here sleeps in place of a condition: waits end with an event, or with a timeout that fails the test.
+// * A capture is not global: tests that run at the same time do not see each other's events.
+//
+// Next: `builder` and `sink`, which this room uses like any program.
+//
+// Add a helper for tests of log calls in `capture.rs`; add a rule of `Sink` in `conformance`.
 
 mod capture;
 
@@ -14,16 +24,16 @@ pub use capture::{Capture, capture, capture_with};
 use crate::event::{Batch, Event, Level};
 use crate::sink::Sink;
 
-/// How long each call may take.
+/// The timeout of each call.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Calls sinks in every way a pipeline does, and checks that they keep to the rules of [`Sink`].
+/// Calls sinks in every way a pipeline does, and checks that they follow the rules of [`Sink`].
 ///
-/// `make` makes a new sink for each course of calls, to a destination that works. What arrives there is for you to look
-/// at. Needs a tokio runtime.
+/// `make` creates a new sink for each scenario, with a destination that works. The function does not examine the
+/// destination: check its content yourself. Needs a tokio runtime.
 ///
 /// # Panics
-/// If a rule is broken, with a sentence that names it.
+/// Panics if a rule is broken, with a sentence that names it.
 ///
 /// # Examples
 /// ```
@@ -34,7 +44,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// ```
 ///
 /// # Cancel safety
-/// Cancelled, it leaves sinks behind that were not closed.
+/// If it is canceled, it leaves sinks that were not closed.
 pub async fn conformance<S: Sink>(mut make: impl FnMut() -> S) {
     SinkScenario::open(make(), "a sink that is closed without a write").close().await;
     writes_in_order(SinkScenario::open(make(), "writes, flushes, a close")).await;
@@ -64,10 +74,10 @@ async fn reopens<S: Sink>(mut course: SinkScenario<S>) {
 
 async fn cancels<S: Sink>(mut course: SinkScenario<S>) {
     course.write(1).await;
-    // A pipeline never drops the write of a sink that outlives timeouts, but for its end.
+    // A pipeline drops the write of a sink that outlives timeouts only at its own end.
     if !course.outlives {
         for events in [1, 100] {
-            // Polled once, then dropped at the first await there is.
+            // Polled once, then dropped at its first `.await`.
             let answer = course.sink.write(&batch(events)).now_or_never();
             course.expect("a write succeeds", answer.unwrap_or(Ok(())));
             course.write(3).await;
@@ -83,7 +93,7 @@ fn batch(events: usize) -> Batch {
     (0..events).map(|n| Event::new(Level::Info, "conformance", &format!("event {n}")).with("n", n as u64)).collect()
 }
 
-/// One sink's life.
+/// One scripted life of a sink.
 struct SinkScenario<S> {
     sink: S,
     name: &'static str,

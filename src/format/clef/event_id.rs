@@ -1,7 +1,7 @@
-//! Anywhere (pure): the number of a message template.
+//! Anywhere (pure): the hash of a message template.
 
-/// The hash Serilog writes as `@i`: Bob Jenkins's one-at-a-time over the template's UTF-16 code units, so that one
-/// template has one number whichever of the two has logged it.
+/// The hash Serilog writes as `@i`: Bob Jenkins's one-at-a-time over the template's UTF-16 code units. So one template
+/// has one hash, whether Serilog or this crate logged it.
 pub(super) fn event_id(template: &str) -> u32 {
     let mixed = template.encode_utf16().fold(0_u32, |hash, unit| {
         let hash = hash.wrapping_add(unit.into());
@@ -19,7 +19,7 @@ mod tests {
 
     #[test]
     fn a_template_has_the_number_that_serilog_gives_it() {
-        // What every ASP.NET Core service that logs by `RenderedCompactJsonFormatter` says when it starts.
+        // The first event of every ASP.NET Core service that logs by `RenderedCompactJsonFormatter`.
         assert_eq!(event_id("Application started. Press Ctrl+C to shut down."), 0xDCAE_FE54);
         assert_eq!(event_id("Now listening on: {address}"), 0xD826_F4B8);
         assert_eq!(event_id("Hosting environment: {envName}"), 0xC330_7C92);

@@ -1,4 +1,10 @@
-//! Anywhere a sink formats (pure): the Compact Log Event Format.
+//! Anywhere (pure): the Compact Log Event Format.
+//!
+//! In: records from a sink. Out: lines. `event_id.rs` has the hash of a template.
+//!
+//! Invariants:
+//! * No key occurs twice and no field is lost.
+//! * An event is one line, whatever its content.
 
 mod event_id;
 
@@ -11,7 +17,7 @@ use super::timestamp::{Precision, Timestamp, UtcOffset};
 use crate::event::{Callsite, ErrorChain, Level, Record, Value};
 use event_id::event_id;
 
-/// One JSON object per line in the Compact Log Event Format, for Seq and what else reads Serilog's files.
+/// One JSON object per line in the Compact Log Event Format, for Seq and other readers of Serilog's files.
 ///
 /// ```json
 /// {"@t":"2026-11-21T21:19:00.123456789Z","@mt":"user {user} paid","@i":"90fe565f","SourceContext":"shop","user":"ada"}
@@ -19,28 +25,28 @@ use event_id::event_id;
 ///
 /// The format is that of [clef-json.org] and, where that is silent, of [Serilog.Formatting.Compact]:
 ///
-/// | key | what it is | there |
+/// | key | value | present |
 /// |---|---|---|
 /// | `@t` | time, ISO 8601, UTC, nanoseconds | always |
-/// | `@mt` | the message template as the call has it | unless the event has none, [`Clef::message`] says otherwise, or readers would not see a hole of it: one of a name with a dot, say |
-/// | `@m` | the message, its holes filled | where there is no `@mt`, or if asked for |
-/// | `@r` | what the message shows in each hole with a format (`{ms:.1}`), in order | beside `@mt`, if there are such |
-/// | `@i` | hash of the template, eight hexadecimal digits, as Serilog's `EventIdHash` | if there is a template |
+/// | `@mt` | the message template as in the call | unless the event has none, [`Clef::message`] excludes it, or readers would not see one of its placeholders: one whose name has a dot, say |
+/// | `@m` | the message, its placeholders filled | if there is no `@mt`, or if requested |
+/// | `@r` | the text of each placeholder with a format (`{ms:.1}`) in the message, in order | with `@mt`, if there are such |
+/// | `@i` | hash of the template, eight hexadecimal digits, like Serilog's `EventIdHash` | if there is a template |
 /// | `@l` | `Verbose`, `Debug`, `Warning`, `Error`, `Fatal` | unless the level is info |
 /// | `@x` | the first field that is an error: its message, then `caused by: …` for each source, on lines of their own | if there is one |
-/// | `@tr`, `@sp` | the fields `trace_id` and `span_id` | if they are ids as OpenTelemetry writes them |
-/// | `SourceContext` | the target, under the name that Serilog gives the logger's | always |
-/// | `truncated` | `true` | if a value was cut |
+/// | `@tr`, `@sp` | the fields `trace_id` and `span_id` | if they are ids in OpenTelemetry's form |
+/// | `SourceContext` | the target, under Serilog's name for the logger's | always |
+/// | `truncated` | `true` | if a value was truncated |
 ///
-/// Then every field under its own name, with the values that [`Json`](super::Json) gives it: the error of `@x` too, of
-/// which it is the form that keeps its parts, and ids that the message shows; other ids are there as `@tr` and `@sp`
-/// alone.
+/// Then comes every field under its own name, with the same value as in [`Json`](super::Json). That includes the error
+/// of `@x`, in the form that keeps its parts, and ids that the message shows; other ids are written as `@tr` and `@sp`
+/// only.
 ///
-/// **No key is there twice and no field is lost**: the first `@` of a field's name is doubled, as the format has it, and a
-/// field named `SourceContext` or `truncated` gets `_` behind it until no other field of the event has that name.
+/// **No key occurs twice and no field is lost**: the first `@` of a field's name is doubled, as the format requires. A
+/// field named `SourceContext` or `truncated` gets `_` appended until no other field of the event has that name.
 ///
-/// **No event can forge another**: as with [`Json`](super::Json), whatever an event carries is one line, and control
-/// characters, line separators and bidirectional controls are written `\uXXXX`.
+/// **No event can forge another**: like with [`Json`](super::Json), an event is one line, whatever its content, and
+/// control characters, line separators and bidirectional controls are written `\uXXXX`.
 ///
 /// # Examples
 /// ```
@@ -74,21 +80,21 @@ pub struct Clef {
     sites: CallsiteCache,
 }
 
-/// What [`Clef`] writes of a message that has a template. A message without one is `@m` in any case.
+/// Which form of a message with a template [`Clef`] writes. A message without a template is always `@m`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ClefMessage {
-    /// `@mt`, the template: whoever reads fills the holes.
+    /// `@mt`, the template: the reader fills the placeholders.
     #[default]
     Template,
-    /// `@m`, the message with its holes filled, for readers that know no templates. `@i` says which template it was.
+    /// `@m`, the message with its placeholders filled, for readers without templates. `@i` identifies the template.
     Rendered,
     /// Both.
     Both,
 }
 
 impl Clef {
-    /// The format with its defaults: templates are written, messages are not.
+    /// Creates the format with its defaults: templates are written, messages are not.
     pub fn new() -> Self {
         Clef {
             timestamp: Timestamp::new(Precision::Nanos, UtcOffset::UTC),
@@ -97,11 +103,11 @@ impl Clef {
         }
     }
 
-    /// What is written of a message; default [`ClefMessage::Template`].
+    /// Sets which form of a message is written. Default: [`ClefMessage::Template`].
     #[must_use = "returns the format with the messages so"]
     pub fn message(mut self, message: ClefMessage) -> Self {
         self.message = message;
-        // They hold the templates, or do not.
+        // They contain the templates, or do not.
         self.sites = CallsiteCache::default();
         self
     }
@@ -147,7 +153,7 @@ impl Format for Clef {
     }
 }
 
-/// What is the same in every line of a call site: the template, its number, the target, each name.
+/// Writes the parts that are the same in every line of a call site: the template, its hash, the target, each name.
 fn write_site(site: &'static Callsite, message: ClefMessage, fragments: &mut Fragments) {
     fragments.add(|out| {
         if message != ClefMessage::Rendered && site.shown_names().all(is_read_in_a_hole) {
@@ -162,8 +168,9 @@ fn write_site(site: &'static Callsite, message: ClefMessage, fragments: &mut Fra
     }
 }
 
-/// Whether readers of a template see a hole of this name (<https://messagetemplates.org>) and find the field. They take
-/// another one for text, `{http.status}` for instance, and then give its rendering to the next hole with a format.
+/// Whether readers of a template see a placeholder of this name (<https://messagetemplates.org>) and find the field.
+/// They take any other one for text, `{http.status}` for instance, and then give its rendering to the next placeholder
+/// with a format.
 fn is_read_in_a_hole(name: &str) -> bool {
     name.chars().all(|c| c.is_alphanumeric() || c == '_') && !is_reserved(name)
 }
@@ -188,7 +195,7 @@ fn write_message(record: &Record<'_>, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// What readers of the template do not know how to format.
+/// Writes the texts that readers of the template cannot format.
 fn write_renderings(record: &Record<'_>, out: &mut Vec<u8>) {
     let mut before: &[u8] = b",\"@r\":[\"";
     for hole in record.event().formatted_holes() {
@@ -201,7 +208,7 @@ fn write_renderings(record: &Record<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// By the names of Serilog's levels, of which the one that is left out is meant where none is said.
+/// Writes Serilog's name of the level. A line without a level means info.
 fn level(level: Level) -> &'static [u8] {
     match level {
         Level::Trace => b",\"@l\":\"Verbose\"",
@@ -244,7 +251,7 @@ fn write_ids(record: &Record<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// What stands before an id, if the field is one.
+/// The key and quote before an id, if the field is one.
 fn id_key(name: &str, value: &Value<'_>) -> Option<&'static [u8]> {
     let (key, digits): (&[u8], _) = match name {
         "trace_id" => (b",\"@tr\":\"", 32),
@@ -264,7 +271,7 @@ fn is_reserved(name: &str) -> bool {
     matches!(name, "SourceContext" | "truncated")
 }
 
-/// Nothing, if the name is reserved.
+/// Writes nothing if the name is reserved.
 fn write_own_name(name: &str, out: &mut Vec<u8>) {
     match name.as_bytes() {
         [b'@', ..] => {

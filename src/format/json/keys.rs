@@ -1,27 +1,27 @@
-//! Anywhere a sink formats (pure): under which keys a line of JSON says what is no field.
+//! Anywhere (pure): the keys of a JSON line besides its fields.
 
 use super::value::{write_name, write_string};
 use crate::event::{Event, Level};
 
-/// What a line of JSON says of an event beside its fields, in the order of the line.
+/// A part of a JSON line besides the fields, in the order of the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Key {
-    /// When it was emitted; by default `timestamp`.
+    /// The time of emission. Default: `timestamp`.
     Timestamp,
-    /// How important it is; by default `level`.
+    /// The importance. Default: `level`.
     Level,
-    /// What filters go by; by default `target`.
+    /// The target, which filters use. Default: `target`.
     Target,
-    /// The module's path, if it is known; by default left out.
+    /// The module's path, if it is known. Default: omitted.
     Module,
-    /// The source file, if it is known; by default left out.
+    /// The source file, if it is known. Default: omitted.
     File,
-    /// The line in the source file, if it is known; by default left out.
+    /// The line in the source file, if it is known. Default: omitted.
     Line,
-    /// The message; by default `message`.
+    /// The message. Default: `message`.
     Message,
-    /// That a value was cut; by default `truncated`. It is in the lines of such events alone.
+    /// Whether a value was truncated. Default: `truncated`. Only lines of such events have it.
     Truncated,
 }
 
@@ -29,19 +29,19 @@ const KEYS: usize = 8;
 const ALL: [Key; KEYS] =
     [Key::Timestamp, Key::Level, Key::Target, Key::Module, Key::File, Key::Line, Key::Message, Key::Truncated];
 
-/// The keys as they are asked for, and what of a line they settle.
+/// The requested keys, and the parts of a line that follow from them.
 #[derive(Clone, Debug)]
 pub(super) struct JsonKeyNames {
     wanted: [Option<String>; KEYS],
-    /// No name is there twice.
+    /// No name occurs twice.
     names: [Option<String>; KEYS],
     pub(super) has_timestamp: bool,
     pub(super) has_message: bool,
-    /// Whether the first thing behind the level brings a comma that has nothing before it.
+    /// Whether the first part after the level starts with a comma that has nothing before it.
     pub(super) begins_with_comma: bool,
-    /// Up to the time, or to where it would be.
+    /// Up to the time, or to its position.
     pub(super) opening: Vec<u8>,
-    /// From behind the time to behind the level.
+    /// From after the time to after the level.
     pub(super) levels: [Vec<u8>; 6],
 }
 
@@ -73,7 +73,7 @@ impl JsonKeyNames {
         self.resolve();
     }
 
-    /// Whether fields may not have this name.
+    /// Whether fields cannot have this name.
     pub(super) fn is_reserved(&self, name: &str) -> bool {
         self.names().any(|own| own == name)
     }
@@ -82,13 +82,13 @@ impl JsonKeyNames {
         self.names.iter().flatten().map(String::as_str)
     }
 
-    /// Writes `,"name":`, or nothing if the key is left out; returns whether a value is to follow.
+    /// Writes `,"name":`, or nothing if the key is omitted; returns whether a value must follow.
     pub(super) fn write(&self, key: Key, out: &mut Vec<u8>) -> bool {
         let name = self.names[key as usize].as_deref();
         name.map(|name| write_name(name, out)).is_some()
     }
 
-    /// Writes where an event comes from: target, module, file, line.
+    /// Writes the source of an event: target, module, file, line.
     pub(super) fn write_location(&self, place: SourceLocation<'_>, out: &mut Vec<u8>) {
         let texts = [(Key::Target, Some(place.target)), (Key::Module, place.module), (Key::File, place.file)];
         for (key, text) in texts {
@@ -105,7 +105,7 @@ impl JsonKeyNames {
         }
     }
 
-    /// Gives the later of two keys of one name a `_`, and writes what is the same in every line.
+    /// Appends `_` to the later of two keys with the same name, and writes the parts that are the same in every line.
     fn resolve(&mut self) {
         self.names = Default::default();
         for (key, wanted) in self.wanted.clone().into_iter().enumerate() {
@@ -137,7 +137,7 @@ impl JsonKeyNames {
         if self.write(Key::Level, &mut out) {
             write_string(level.as_upper_str(), &mut out);
             if !self.has_timestamp {
-                // Nothing is before it that a comma could part it from.
+                // Nothing precedes it that a comma could separate it from.
                 out.remove(0);
             }
         }
@@ -145,7 +145,7 @@ impl JsonKeyNames {
     }
 }
 
-/// Where an event comes from.
+/// The source of an event.
 #[derive(Clone, Copy)]
 pub(super) struct SourceLocation<'a> {
     pub(super) target: &'a str,

@@ -1,4 +1,11 @@
-//! Anywhere a sink formats (pure): one JSON object per line.
+//! Anywhere (pure): one JSON object per line.
+//!
+//! In: records from a sink. Out: lines. `keys.rs` has the keys of a line, `value.rs` the values, `nested.rs` objects
+//! from dotted names.
+//!
+//! Invariants:
+//! * No key occurs twice and no field is lost.
+//! * An event is one line, whatever its content.
 
 mod keys;
 mod nested;
@@ -20,9 +27,9 @@ pub(super) use value::{InString, not_finite, write_name, write_string, write_val
 /// {"timestamp":"2026-11-21T21:19:00.123456789Z","level":"INFO","target":"shop","message":"user ada paid","user":"ada","cents":950}
 /// ```
 ///
-/// `timestamp` (RFC 3339, UTC, nanoseconds), `level` (`TRACE` to `FATAL`), `target` and `message` come first, then
-/// `"truncated":true` if a value was cut because the event was longer than the logger allows, then every field under its
-/// own name, those that the message shows included.
+/// `timestamp` (RFC 3339, UTC, nanoseconds), `level` (`TRACE` to `FATAL`), `target` and `message` come first. If a
+/// value was truncated because the event exceeded the logger's size limit, `"truncated":true` follows. Then comes every
+/// field under its own name, including those that the message shows.
 ///
 /// Values keep their types:
 ///
@@ -31,17 +38,17 @@ pub(super) use value::{InString, not_finite, write_name, write_string, write_val
 /// | integer | number; beyond 64 bits a string, since most readers would round it |
 /// | float | the shortest number that reads back the same; `"NaN"`, `"Infinity"`, `"-Infinity"` (the rule of [ProtoJSON]) |
 /// | text, `Display`, `Debug` | string |
-/// | bytes | string of lower-case hexadecimal digits |
+/// | bytes | string of lowercase hexadecimal digits |
 /// | JSON | itself, on one line; a string if it is no JSON document, nests deeper than 100 levels, or has a number beyond every 64-bit float or half of a surrogate pair, for which strict readers would refuse the line |
 /// | error | `{"message":"…","sources":["…"]}`, sources outermost first |
 /// | none | `null` |
 ///
-/// **No key is there twice and no field is lost**: the five names above, or those chosen in their place, are reserved,
-/// whether or not the event was cut, and a field of such a name gets `_` behind it until no other field of the event has
+/// **No key occurs twice and no field is lost**: the five names above, or their replacements, are reserved, whether or
+/// not the event was truncated. A field with a reserved name gets `_` appended until no other field of the event has
 /// that name.
 ///
 /// **No event can forge another**: control characters, line separators and bidirectional controls are written `\uXXXX`,
-/// so an event is always one line and a terminal that shows the file is not driven by it.
+/// so an event is always one line and cannot control a terminal that shows the file.
 ///
 /// # Examples
 /// Other keys, the place in the source, no target, and dotted names as objects:
@@ -81,25 +88,26 @@ pub struct Json {
     sites: CallsiteCache,
 }
 
-/// What [`Json`] makes of the dots in fields' names.
+/// How [`Json`] writes the dots in fields' names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DottedKeys {
-    /// Nothing: `"http.status":200`.
+    /// Unchanged: `"http.status":200`.
     #[default]
     Flat,
-    /// Objects: `"http":{"status":200}`. Fields of one prefix are in one object, which stands where the first of them was.
+    /// As objects: `"http":{"status":200}`. Fields with one prefix are in one object, at the position of the first of
+    /// them.
     ///
-    /// Nothing is lost or there twice by it: beside a field `a` (or a key of the format's own of that name), `a.b` keeps
-    /// its dot, and so do names with nothing before, between or behind dots, and what is deeper than 16 objects. The
-    /// format's own keys are written as they are given.
+    /// No name is lost or written twice: if there is a field `a` (or a key of the format with that name), `a.b` keeps
+    /// its dot. So do names with an empty part before, between or after dots, and parts deeper than 16 objects. The
+    /// format's own keys are written unchanged.
     ///
-    /// An event with such a name takes several allocations to write, one without none.
+    /// An event with such a name takes several allocations to write; other events take none.
     Nested,
 }
 
 impl Json {
-    /// The format with its defaults: the keys shown above, dotted names as they are.
+    /// Creates the format with its defaults: the keys shown above, dotted names unchanged.
     pub fn new() -> Self {
         Json {
             timestamp: Timestamp::new(Precision::Nanos, UtcOffset::UTC),
@@ -109,23 +117,23 @@ impl Json {
         }
     }
 
-    /// Writes a part of the line under another key, or at all: [`Key::Module`], [`Key::File`] and [`Key::Line`] are not
-    /// there by default.
+    /// Writes a part of the line under another key, or adds it: [`Key::Module`], [`Key::File`] and [`Key::Line`] are
+    /// omitted by default.
     ///
-    /// Any text is a key, even an empty one. Of two parts with the same key the later in the order of [`Key`] gets `_`
-    /// behind it.
+    /// Any text is a key, even an empty one. If two parts have the same key, the later in the order of [`Key`] gets `_`
+    /// appended.
     #[must_use = "returns the format with the key"]
     pub fn key(self, key: Key, name: impl Into<String>) -> Self {
         self.set(key, Some(name.into()))
     }
 
-    /// Leaves a part of the line out; its key is then free for fields.
+    /// Omits a part of the line; its key is then free for fields.
     #[must_use = "returns the format without the key"]
     pub fn without(self, key: Key) -> Self {
         self.set(key, None)
     }
 
-    /// Whether dotted names of fields become objects; default [`DottedKeys::Flat`].
+    /// Sets whether dotted names of fields become objects. Default: [`DottedKeys::Flat`].
     #[must_use = "returns the format with the dots so"]
     pub fn dotted(mut self, dotted: DottedKeys) -> Self {
         self.dotted = dotted;
@@ -134,7 +142,7 @@ impl Json {
 
     fn set(mut self, key: Key, name: Option<String>) -> Self {
         self.keys.set(key, name);
-        // They hold the keys as they were.
+        // They contain the previous keys.
         self.sites = CallsiteCache::default();
         self
     }
@@ -180,7 +188,7 @@ impl Format for Json {
     }
 }
 
-/// Inlined: a call of its own is seen in the instructions of a line.
+/// Inlined: a call of its own is visible in the instruction count of a line.
 #[inline]
 fn write_fields(record: &Record<'_>, known: CachedCallsite<'_>, keys: &JsonKeyNames, out: &mut Vec<u8>) {
     for (index, (name, value)) in record.fields().enumerate() {
@@ -195,8 +203,8 @@ fn write_fields(record: &Record<'_>, known: CachedCallsite<'_>, keys: &JsonKeyNa
     }
 }
 
-/// What is the same in every line of a call site: from the target to the message, which is there if it never changes;
-/// then each name. One that is reserved is spelled by what other fields there are, and left empty.
+/// Writes the parts that are the same in every line of a call site: from the target to the message, which is included
+/// if it is constant; then each name. A reserved name depends on the other fields, so its part is left empty.
 fn write_site(site: &'static Callsite, record: &Record<'_>, keys: &JsonKeyNames, fragments: &mut Fragments) {
     fragments.add(|out| {
         write_head(record, keys, out);
@@ -213,7 +221,7 @@ fn write_site(site: &'static Callsite, record: &Record<'_>, keys: &JsonKeyNames,
     }
 }
 
-/// From the target up to the message's text.
+/// Writes from the target up to the message's text.
 fn write_head(record: &Record<'_>, keys: &JsonKeyNames, out: &mut Vec<u8>) {
     keys.write_location(SourceLocation::of(record.event()), out);
     if keys.write(Key::Message, out) {

@@ -1,10 +1,10 @@
-//! Anywhere a sink formats (pure): fields of dotted names as objects in objects.
+//! Anywhere (pure): fields with dotted names as nested objects.
 //!
 //! Invariants:
-//! * No name is there twice, and none is lost: the objects a field is in and its key, joined by dots, are its name.
-//! * No key is both a field and an object: where a field, or a key of the format, has the name of an object, the names
+//! * No name occurs twice and none is lost: the objects a field is in and its key, joined by dots, are its name.
+//! * No key is both a field and an object: if a field, or a key of the format, has the name of an object, the names
 //!   that would be inside it keep their dots.
-//! * The work is linear in the length of the names, which are an attacker's where he chooses them.
+//! * The work is linear in the length of the names, which an attacker may choose.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -15,15 +15,16 @@ use crate::event::{Record, Value};
 use crate::format::escape::escape;
 use crate::format::reserved;
 
-/// Objects in objects, at most. With as many as a JSON value may bring it is less than what readers stop at.
+/// The maximum depth of nested objects. Together with the depth a JSON value may have, it is below the limits of
+/// readers.
 const MOST_LEVELS: usize = 16;
 
-/// Whether there is anything to nest.
+/// Whether a name has a dot.
 pub(super) fn has_dots(record: &Record<'_>) -> bool {
     record.fields().any(|(name, _)| name.contains('.'))
 }
 
-/// Writes every field of the record behind the keys.
+/// Writes every field of the record after the keys.
 pub(super) fn write(record: &Record<'_>, keys: &JsonKeyNames, out: &mut Vec<u8>) {
     let fields: Vec<_> = record.fields().map(|(name, value)| (own_name(name, record, keys), value)).collect();
     let names = fields.iter().map(|(name, _)| &**name);
@@ -35,7 +36,7 @@ pub(super) fn write(record: &Record<'_>, keys: &JsonKeyNames, out: &mut Vec<u8>)
     tree.write_members(ROOT, &fields, true, out);
 }
 
-/// The name a field has once the format's keys have theirs.
+/// The name of a field once the format's keys have theirs.
 fn own_name<'a>(name: &'a str, record: &Record<'_>, keys: &JsonKeyNames) -> Cow<'a, str> {
     if keys.is_reserved(name) {
         reserved::rename(name, record, |name| keys.is_reserved(name)).into()
@@ -48,15 +49,15 @@ const ROOT: usize = 0;
 
 struct ObjectTree<'a> {
     nodes: Vec<TreeNode<'a>>,
-    /// The objects, by what they are in and their key.
+    /// The objects, by their parent and their key.
     objects: HashMap<(usize, &'a str), usize>,
 }
 
 struct TreeNode<'a> {
     key: &'a str,
-    /// None: an object.
+    /// `None` for an object.
     field: Option<usize>,
-    /// In the order in which their first fields came.
+    /// In the order of their first fields.
     members: Vec<usize>,
 }
 
@@ -67,7 +68,7 @@ impl<'a> ObjectTree<'a> {
 
     fn insert(&mut self, field: usize, name: &'a str, taken: &HashSet<&str>) {
         let (mut object, mut key) = (ROOT, name);
-        // A key that is empty would read as nothing, and some stores refuse it.
+        // An empty key would read as nothing, and some stores refuse it.
         if name.split('.').all(|segment| !segment.is_empty()) {
             for _ in 0..MOST_LEVELS {
                 let Some((first, rest)) = key.split_once('.') else { break };
@@ -97,7 +98,7 @@ impl<'a> ObjectTree<'a> {
         index
     }
 
-    /// As deep in calls as objects are in objects.
+    /// Recurses as deep as the objects are nested.
     fn write_members(&self, object: usize, fields: &[(Cow<'_, str>, Value<'_>)], mut behind: bool, out: &mut Vec<u8>) {
         for &member in &self.nodes[object].members {
             if behind {

@@ -1,4 +1,4 @@
-//! Anywhere a sink formats (pure): names and values as JSON.
+//! Anywhere (pure): names and values as JSON.
 
 use crate::event::{ErrorChain, Value};
 use crate::format::embedded;
@@ -11,7 +11,7 @@ pub(in crate::format) fn write_name(name: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\":");
 }
 
-// Always: a line is little else, and as a call for each field it takes 5 % more instructions.
+// Always inlined: a line consists of little else, and a call for each field takes 5 % more instructions.
 #[inline(always)]
 pub(in crate::format) fn write_value(value: Value<'_>, out: &mut Vec<u8>) {
     match value {
@@ -51,7 +51,7 @@ fn write_float(v: f64, out: &mut Vec<u8>) {
     }
 }
 
-/// What [ProtoJSON](https://protobuf.dev/programming-guides/json/) calls a float that is not finite.
+/// The name in [ProtoJSON](https://protobuf.dev/programming-guides/json/) of a float that is not finite.
 #[inline]
 pub(in crate::format) fn not_finite(v: f64) -> Option<&'static str> {
     match v {
@@ -83,7 +83,7 @@ fn write_error(chain: &ErrorChain<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"]}");
 }
 
-/// Text between the quotes of a JSON string (RFC 8259), of which those of logfmt are a case.
+/// Text between the quotes of a JSON string (RFC 8259), which also fits strings of logfmt.
 pub(in crate::format) struct InString;
 
 impl Escape for InString {

@@ -1,13 +1,14 @@
-//! Anywhere a sink formats (pure): a JSON document over several lines.
+//! Anywhere (pure): a JSON document over several lines.
 
 use unicode_width::UnicodeWidthStr;
 
 use super::lines::{LineLayout, TEXT_COLUMN};
 
-/// Deeper objects and arrays stay on one line: each level is two more blanks on every line, which an event can make many.
+/// Deeper objects and arrays stay on one line: each level adds two blanks to every line, and an event can make many
+/// levels.
 const MOST_LEVELS: usize = 8;
 
-/// Writes a document that is one, and on one line, indented.
+/// Writes a valid document that is on one line, indented.
 pub(super) fn write(document: &str, lines: &mut LineLayout<'_>) {
     let mut rest = document;
     let (mut line, mut level) = (String::new(), 0);
@@ -50,13 +51,13 @@ fn end(line: &mut String, level: usize, lines: &mut LineLayout<'_>) {
     line.clear();
 }
 
-/// The columns that are left, less one for a comma; enough for what is empty, which has no lines of its own.
+/// The remaining columns, less one for a comma; enough for an empty object or array, which has no lines of its own.
 fn room(lines: &LineLayout<'_>, level: usize, line: &str) -> usize {
     lines.width.saturating_sub(TEXT_COLUMN + 2 * level + line.width() + 1).max("[]".len())
 }
 
-/// The object or array that `open` begins on one line, and what is behind it, if it takes no more columns than `room`. Looks
-/// no further than that.
+/// The object or array that `open` begins, on one line, and the text after it, if it takes no more columns than `room`.
+/// Reads no further than that.
 fn compact<'a>(open: &str, mut rest: &'a str, room: usize) -> Option<(String, &'a str)> {
     let (mut whole, mut columns, mut depth) = (String::from(open), 1, 1);
     while depth > 0 {

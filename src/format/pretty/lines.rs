@@ -1,8 +1,8 @@
-//! Anywhere a sink formats (pure): lines behind a guide, and how many columns they take.
+//! Anywhere (pure): lines after a guide, and the columns they take.
 //!
 //! Invariants:
 //! * Only this file begins a line, and it begins each with the guide.
-//! * One blank behind the guide is a field or a mark, three and more are text that an event brought.
+//! * One blank after the guide is a field or a mark, three or more are text of an event.
 
 use unicode_width::UnicodeWidthStr;
 
@@ -25,9 +25,9 @@ pub(super) struct LineLayout<'a> {
     out: &'a mut Vec<u8>,
     pub(super) width: usize,
     colors: bool,
-    /// Where the line of fields that is open ends; none is open.
+    /// Where the open line of fields ends; `None` if none is open.
     column: Option<usize>,
-    /// How far in the further lines of a text are.
+    /// The indentation of further lines of a text.
     more: usize,
 }
 
@@ -41,7 +41,7 @@ impl<'a> LineLayout<'a> {
         FIELD_COLUMN + token(name).width() + value.width() <= self.width
     }
 
-    /// A field with a value of one line, behind others if there is room. The value is as it will stand.
+    /// Writes a field with a value of one line, after others if there is room. The value is already escaped.
     pub(super) fn field(&mut self, name: &str, value: &str) {
         let token = token(name);
         let width = token.width() + value.width();
@@ -60,7 +60,7 @@ impl<'a> LineLayout<'a> {
         self.out.extend_from_slice(value.as_bytes());
     }
 
-    /// The name of a field whose value has lines of its own.
+    /// Writes the name of a field whose value has lines of its own.
     pub(super) fn name(&mut self, name: &str) {
         self.begin(FIELD);
         self.more = MORE;
@@ -70,7 +70,7 @@ impl<'a> LineLayout<'a> {
         });
     }
 
-    /// The first line of a text behind what is there, then the others.
+    /// Writes the first line of a text after the existing text, then the others.
     pub(super) fn rest_and_more(&mut self, text: &str) {
         let mut lines = text.split('\n');
         if let Some(first) = lines.next().filter(|first| !first.is_empty()) {
@@ -83,26 +83,26 @@ impl<'a> LineLayout<'a> {
         }
     }
 
-    /// A line of a text.
+    /// Writes a line of a text.
     pub(super) fn text(&mut self, line: &str) {
         self.begin(TEXT);
         escape::<Bare>(line, self.out);
     }
 
-    /// An error's source.
+    /// Writes an error's source.
     pub(super) fn cause(&mut self, message: &str) {
         self.begin(TEXT);
         paint(self.colors, DIM, self.out, |out| out.extend_from_slice(b"caused by:"));
         self.rest_and_more(message);
     }
 
-    /// What is said of the event as a whole.
+    /// Writes a mark for the event as a whole.
     pub(super) fn mark(&mut self, mark: &str) {
         self.begin(FIELD);
         self.out.extend_from_slice(mark.as_bytes());
     }
 
-    /// A line with so many blanks behind the guide.
+    /// Begins a line with this many blanks after the guide.
     fn begin(&mut self, blanks: usize) {
         self.column = None;
         self.out.push(b'\n');
@@ -111,7 +111,7 @@ impl<'a> LineLayout<'a> {
     }
 }
 
-/// A name as it stands before a value.
+/// A name as written before a value.
 fn token(name: &str) -> String {
     let mut token = Vec::new();
     write_token(name, &mut token);

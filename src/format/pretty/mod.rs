@@ -1,4 +1,8 @@
-//! Anywhere a sink formats (pure): several lines per event, for people.
+//! Anywhere (pure): several lines per event, for people.
+//!
+//! In: records from a sink. Out: lines. `lines.rs` lays out fields after the guide, `document.rs` indents JSON.
+//!
+//! Invariant: every line except an event's first begins with the guide.
 
 mod document;
 mod lines;
@@ -10,7 +14,7 @@ use super::timestamp::{Precision, Timestamp, UtcOffset};
 use crate::event::{ErrorChain, Record, Value};
 use lines::LineLayout;
 
-/// Columns where the terminal's are not known.
+/// The columns if the terminal's are not known.
 pub(crate) const COLUMNS: usize = 100;
 
 /// Several lines of text per event, for a developer's terminal. Needs the feature `pretty`.
@@ -28,22 +32,23 @@ pub(crate) const COLUMNS: usize = 100;
 ///   │   }
 /// ```
 ///
-/// The first line is that of [`Text`](super::Text) up to the message. The fields that the message does not show stand behind a guide:
+/// The first line is that of [`Text`](super::Text) up to the message. The fields that the message does not show follow
+/// after a guide:
 ///
-/// * what is short shares a line, as `Text` writes it, as far as the [width](Pretty::width) allows; what is longer than
-///   that has a line of its own, which is not broken;
-/// * text of several lines (a pretty `{:#?}`, say) stands below its name, a line each;
+/// * short fields share a line, written like in `Text`, up to the [width](Pretty::width); a field longer than that has
+///   a line of its own, which is not broken;
+/// * text of several lines (a pretty `{:#?}`, say) is below its name, on one line each;
 /// * an error with sources, or of several lines, has a line for its message and a `caused by` line for each source;
-/// * a JSON document that does not fit the line is indented: two blanks a level, objects and arrays that fit on one line,
-///   or are more than 8 levels deep, on one line;
-/// * `…[truncated]` is the last line if a value was cut, because the event was longer than the logger allows.
+/// * a JSON document that does not fit the line is indented: two blanks per level, with objects and arrays that fit on
+///   one line, or are more than 8 levels deep, on one line;
+/// * `…[truncated]` is the last line if a value was truncated because the event exceeded the logger's size limit.
 ///
-/// By default the time is UTC, there are no colours, and a line has 100 columns.
+/// By default the time is UTC, there is no color, and a line has 100 columns.
 ///
-/// **No event can forge another**: every line but the first begins with the guide, the lines of a message or a value with
-/// three blanks or more behind it, where a field has one. So none of them can look like an event or a field. In them
-/// everything is escaped that `Text` escapes, but the newlines between them: no event drives a terminal. A message is
-/// free text, and a line longer than the terminal is broken by the terminal, without a guide.
+/// **No event can forge another**: every line except the first begins with the guide. In the lines of a message or a
+/// value, three blanks or more follow the guide, where a field has one. So none of them can look like an event or a
+/// field. In them everything is escaped that `Text` escapes, except the newlines between them: no event can control a
+/// terminal. A message is free text, and the terminal breaks a line longer than itself without a guide.
 ///
 /// # Examples
 /// ```
@@ -69,36 +74,36 @@ pub(crate) const COLUMNS: usize = 100;
 pub struct Pretty {
     head: Head,
     width: usize,
-    /// A text on its way, kept for its room.
+    /// A buffer for text, kept for its capacity.
     text: String,
     value: Vec<u8>,
 }
 
 impl Pretty {
-    /// The format with its defaults: UTC, no colours, 100 columns.
+    /// Creates the format with its defaults: UTC, no color, 100 columns.
     pub fn new() -> Self {
         Pretty { head: Head::new(), width: COLUMNS, text: String::new(), value: Vec::new() }
     }
 
-    /// The distance from UTC in which times are written, UTC by default.
+    /// Sets the offset from UTC in which times are written. Default: UTC.
     #[must_use = "returns the format with the offset"]
     pub fn utc_offset(mut self, offset: UtcOffset) -> Self {
         self.head.timestamp = Timestamp::new(Precision::Millis, offset);
         self
     }
 
-    /// Whether events are coloured by ANSI escape sequences (ECMA-48), not by default: the level by its importance; time,
-    /// target, names and guides are dimmed. They do not count in the [width](Pretty::width).
+    /// Sets whether events are colored by ANSI escape sequences (ECMA-48): the level by its importance; time, target,
+    /// names and guides are dimmed. The sequences do not count toward the [width](Pretty::width). Default: no.
     #[must_use = "returns the format with or without colours"]
     pub fn colors(mut self, on: bool) -> Self {
         self.head.colors = on;
         self
     }
 
-    /// How many columns fields share a line in, 100 by default. Characters count as the columns that they take in a
+    /// Sets the columns of a line that fields share. Default: 100. Characters count as the columns that they take in a
     /// terminal (Unicode Standard Annex 11): `日` is two, a combining accent none.
     ///
-    /// Any number will do: in a line that is too short for two fields each has one of its own.
+    /// Any number is valid: if a line is too short for two fields, each has one of its own.
     #[must_use = "returns the format with the width"]
     pub fn width(mut self, columns: usize) -> Self {
         self.width = columns;
