@@ -251,9 +251,8 @@ impl FlushTask<'_> {
     }
 
     /// Dispatches batches up to `watermark` until no event is left or a sink has no room. Takes events out of each lane
-    /// up to its end offset; without `end_offsets`, only events that have already left the lanes.
-    ///
-    /// The end offsets bound it: callers may log as fast as it dispatches, with timestamps before any watermark.
+    /// up to its end offset; without `end_offsets`, only events that have already left the lanes. The end offsets bound
+    /// it: callers may log as fast as it dispatches, with timestamps before any watermark.
     async fn hand_out(&mut self, watermark: u64, end_offsets: Option<&[u64]>) -> Dispatched {
         let LoggerCore { queue, sinks, metrics, .. } = &**self.core;
         let was_blocked = self.is_blocked;
