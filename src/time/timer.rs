@@ -78,7 +78,8 @@ pub(crate) async fn at(when: Option<Instant>) {
         return;
     }
     let (action, fired) = oneshot::channel();
-    let sent = timer_thread().is_ok_and(|timers| timers.send(Timer { when, action: TimerAction::Once(action) }).is_ok());
+    let sent =
+        timer_thread().is_ok_and(|timers| timers.send(Timer { when, action: TimerAction::Once(action) }).is_ok());
     if sent {
         // An error means that the timer thread has stopped: the same as having fired.
         fired.await.unwrap_or_default();
