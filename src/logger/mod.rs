@@ -133,7 +133,7 @@ impl Logger {
     }
 
     pub(crate) fn host(&self) -> Host {
-        self.core.home
+        self.core.host
     }
 }
 

@@ -271,7 +271,8 @@ impl FlushTask<'_> {
             match progress {
                 Dispatched::Batch(events) => metrics.batch_events.record(events as f64),
                 Dispatched::Nothing if was_blocked => {
-                    // Raised since before: no caller has woken this task for events after the watermark.
+                    // While the dispatch was blocked the signal stayed raised, so callers did not wake this task. Newer events
+                    // may wait: wake it once more.
                     queue.signal().lower();
                     queue.signal().nudge();
                     return progress;
