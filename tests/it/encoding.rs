@@ -6,6 +6,8 @@ use logweir::event::ToValue;
 use logweir::{Event, Level, Value, err, new_event};
 use proptest::prelude::*;
 
+use crate::support::cases;
+
 /// The inline buffer holds 94 bytes; a few more, so that the spill is passed in every way.
 const FILLS: std::ops::RangeInclusive<usize> = 0..=100;
 /// Around the lengths at which a text's encoding changes: empty, the rest of the buffer, a byte's worth, far beyond.
@@ -254,7 +256,7 @@ fn any_sample() -> impl Strategy<Value = Sample> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+    #![proptest_config(cases(512))]
 
     #[test]
     fn any_sequence_of_values_returns(

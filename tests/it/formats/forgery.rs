@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{Failed, any_event, any_text, any_value, corpus, event, fields_of, json, text, token};
+use crate::support::cases;
 
 #[test]
 fn no_message_forges_a_line_or_drives_a_terminal() {
@@ -97,6 +98,8 @@ fn debug_text_with_its_own_quotes_gets_no_others() {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn any_event_is_one_clean_line_and_reads_back(
         target in any_text(),

@@ -5,6 +5,7 @@ use logweir::{Event, Level, Value, err, new_event};
 use proptest::prelude::*;
 
 use super::{Failed, any_event, any_text, any_value, clean_line, corpus, event, write};
+use crate::support::cases;
 
 fn line(event: &Event) -> String {
     clean_line(write(&mut Logfmt::new(), event))
@@ -181,6 +182,8 @@ fn nothing_an_event_carries_forges_a_pair() {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn any_event_is_one_clean_line_and_reads_back(
         target in any_text(),

@@ -13,6 +13,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{Failed, any_event, any_text, any_value, corpus, event, token, write};
 use crate::children::{ROLE, child_of};
+use crate::support::cases;
 
 const HEAD: &str = "2026-11-21T21:19:00.123Z  INFO shop:";
 const GUIDE: &str = "  │";
@@ -289,6 +290,8 @@ fn no_error_forges_a_field_or_a_source() {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn any_names_and_values_are_told_apart_at_any_width(
         fields in prop::collection::vec((any_text(), any_text()), 0..8),

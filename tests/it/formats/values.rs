@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{Failed, event, json, raw_json, text};
+use crate::support::cases;
 
 #[test]
 fn every_kind_of_value_keeps_its_type_in_json() {
@@ -82,6 +83,8 @@ fn a_field_of_a_reserved_name_is_kept_under_a_name_of_its_own() {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn any_finite_float_is_written_exactly(float in any::<f64>()) {
         prop_assume!(float.is_finite());
