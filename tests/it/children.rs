@@ -269,9 +269,9 @@ fn stalled(handler: &str) -> i32 {
 
 #[test]
 fn a_full_pipe_that_nobody_reads_does_not_keep_a_process_alive_and_its_report_is_exact() {
-    for home in ["own thread", "beside a runtime", "many threads", "one thread"] {
-        let began = Instant::now();
-        let mut running = Running::start(&mut child(&format!("full {home}")));
+    // They wait most of their time, at the same time.
+    let start = |home| (home, Instant::now(), Running::start(&mut child(&format!("full {home}"))));
+    for (home, began, mut running) in ["own thread", "beside a runtime", "many threads", "one thread"].map(start) {
         let (status, stderr) = running.ends();
         assert!(status.success(), "{home}: {status}: {stderr}");
         assert!(began.elapsed() < LONG / 2, "{home}: {:?}", began.elapsed());
@@ -367,8 +367,8 @@ fn a_process_killed_after_a_flush_has_the_lines_it_flushed() {
 
 #[test]
 fn a_stalled_logger_is_said_on_standard_error_also_if_the_handler_cannot_hear_of_it() {
-    for role in ["stalled", "stalled handler"] {
-        let mut running = Running::start(&mut child(role));
+    // They wait most of their time, at the same time.
+    for (role, mut running) in ["stalled", "stalled handler"].map(|role| (role, Running::start(&mut child(role)))) {
         let stderr = BufReader::new(running.0.stderr.take().unwrap());
         let (said, says) = mpsc::channel();
         thread::spawn(move || {

@@ -13,9 +13,13 @@ use proptest::test_runner::Config;
 /// Panics at what is no count: a test that does nothing cannot fail.
 #[track_caller]
 pub(crate) fn count(variable: &str, default: u32) -> u32 {
-    let count = parse(variable, std::env::var_os(variable), default).unwrap_or_else(|wrong| panic!("{wrong}"));
-    println!("{}: {count} ({variable})", unit(variable));
-    count
+    match parse(variable, std::env::var_os(variable), default) {
+        Ok(count) => {
+            println!("{}: {count} ({variable})", unit(variable));
+            count
+        }
+        Err(wrong) => panic!("{wrong}"),
+    }
 }
 
 /// Configures a property test: its number of cases, which `PROPTEST_CASES` replaces for every property test.
