@@ -20,6 +20,10 @@ mod file;
 mod lines;
 mod memory;
 mod null;
+mod sharing;
+#[cfg(unix)]
+mod std_lock;
+mod stream;
 mod thread;
 
 use std::time::Duration;
@@ -31,6 +35,7 @@ pub use error::SinkError;
 pub use file::{Durability, FileSink, MaintenanceError, MaintenanceTask, OpenError, Rolling, RollingError};
 pub use memory::{CapturedEvent, MemorySink, Selection, WaitError};
 pub use null::NullSink;
+pub(crate) use sharing::{PIPE_BUF, write_stderr};
 pub use thread::{Blocking, BlockingSink};
 
 use crate::event::Batch;

@@ -41,6 +41,8 @@ mod signals;
 mod sinks;
 mod start;
 mod stopped;
+#[cfg(target_os = "linux")]
+mod streams;
 mod stress;
 mod support;
 mod task_failure;

@@ -185,8 +185,8 @@ impl BlockingSink for FileWriter {
 
     fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
         let lines = self.lines.as_mut().expect("`Blocking` writes only after `open` succeeded");
-        let changed = lines.out_mut().look().map_err(SinkError::temporary)?;
-        lines.changed(changed);
+        let state = lines.out_mut().look().map_err(SinkError::temporary)?;
+        lines.record_state(state);
         let written = lines.write(batch, 0..batch.len(), &mut *self.format);
         let nothing = written.as_ref().is_err_and(|error| error.delivered() == 0);
         if self.durability == Durability::SyncEveryBatch && !nothing {
@@ -220,8 +220,8 @@ impl BlockingSink for FileWriter {
         let flushed = self.flush();
         if let Some(lines) = &mut self.lines {
             let is_gone = lines.is_gone();
-            let changed = lines.out_mut().reopen(is_gone).map_err(SinkError::temporary)?;
-            lines.changed(changed);
+            let state = lines.out_mut().reopen(is_gone).map_err(SinkError::temporary)?;
+            lines.record_state(state);
         }
         flushed
     }
