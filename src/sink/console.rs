@@ -22,9 +22,29 @@ use crate::format::{Format, Text};
 ///
 /// By default it writes [`Text`], in color if [`Colors::Auto`] finds a terminal that wants it.
 ///
-/// On Unix it writes to a duplicate of the descriptor, so it shares no lock with `println!`. A line begun with `print!`
-/// stays in the standard library's buffer and may appear after later events. On other systems it writes through
-/// [`std::io::stdout`]; if a write fails halfway there, counts may be one event off.
+/// On Unix it writes to a duplicate of the descriptor. A line begun with `print!` stays in the standard library's buffer
+/// and may appear after later events. On other systems it writes through [`std::io::stdout`]; if a write fails halfway
+/// there, counts may be one event off.
+///
+/// # Other writers
+/// On Unix, lines stay whole beside `println!`, `eprintln!`, other loggers, child processes and the logger's own reports,
+/// also if standard output and standard error are the same stream (`2>&1`):
+///
+/// | stream | a line of at most `PIPE_BUF` bytes (4,096 on Linux, 512 elsewhere) | a longer line |
+/// |---|---|---|
+/// | pipe, FIFO | whole, whoever else writes | whole among the writers of this process; another process can cut it |
+/// | socket, terminal, other device | as on a pipe; another process can cut it only if the system takes a part of it | as on a pipe |
+/// | regular file | whole if it is open for appending or shares its offset (`>>`, `2>&1`); `eprintln!` writes a line in parts, which an event may separate | the same |
+/// | `/dev/null` | | |
+///
+/// Except on files and `/dev/null`, the locks of [`std::io::stdout`] and [`std::io::stderr`] are held while lines are
+/// written, for about 10 ms at a time unless the reader stops. If the application holds one of these locks for more than
+/// 100 ms while the stream accepts bytes, the sink writes without it until it is released. Nothing is lost, but a line
+/// that the application writes in parts may be cut. A panic message of more than 512 bytes and a backtrace are written
+/// by the standard library without the lock. If the process ends while the sink writes, the standard library does not
+/// print a text without a newline that is still in its buffer: shut the logger down before.
+///
+/// In a test, use `testing::TestConsole`: `cargo test` does not capture this sink.
 ///
 /// # Errors
 /// When the reader of the pipe has exited (`service | head`), the error is permanent, and so is every later one;

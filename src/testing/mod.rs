@@ -13,6 +13,7 @@ pub use capture::{Capture, capture, capture_with};
 
 use crate::event::{Batch, Event, Level};
 use crate::sink::Sink;
+pub use crate::sink::TestConsole;
 
 /// How long each call may take.
 const PATIENCE: Duration = Duration::from_secs(30);

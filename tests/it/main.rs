@@ -46,6 +46,8 @@ mod streams;
 mod stress;
 mod support;
 mod task_failure;
+#[cfg(feature = "testing")]
+mod test_console;
 #[cfg(feature = "tracing")]
 mod tracing;
 mod trouble;

@@ -12,6 +12,7 @@ mod writers;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -37,7 +38,12 @@ fn the_child() {
     let Ok(role) = std::env::var(ROLE) else { return };
     match role.split_once(' ').unwrap_or((&role, "")) {
         ("write", writers) => writers::run(writers),
+        ("write-long", writers) => {
+            LONG_LINES.store(true, Ordering::Relaxed);
+            writers::run(writers);
+        }
         ("held", stream) => held::run(stream),
+        ("rest", _) => held::run_and_print_the_rest(),
         ("holder", _) => held::run_beside_a_holder(),
         (role, _) => panic!("no such role: {role}"),
     }
@@ -45,10 +51,14 @@ fn the_child() {
     std::process::exit(0);
 }
 
-/// The padding of a line: mostly short, sometimes up to 3,000 bytes.
+/// Whether some lines are longer than a pipe takes at once.
+static LONG_LINES: AtomicBool = AtomicBool::new(false);
+
+/// The padding of a line: mostly short, sometimes up to 3,000 bytes, or 15,000 if there are long lines.
 fn padding(number: u64) -> String {
-    let length = if number % 16 == 0 { 1000 + number * 37 % 2000 } else { number * 31 % 300 };
-    "x".repeat(length as usize)
+    let factor = if LONG_LINES.load(Ordering::Relaxed) { 5 } else { 1 };
+    let length = if number.is_multiple_of(16) { 1000 + number * 37 % 2000 } else { number * 31 % 300 };
+    "x".repeat(factor * length as usize)
 }
 
 /// The text of a writer's line.
@@ -58,8 +68,8 @@ fn text(writer: &str, number: u64) -> String {
 }
 
 /// A logger that loses nothing.
-fn lossless(sink: impl Sink) -> Builder<'static> {
-    let pipeline = Pipeline::new(sink).when_full(WhenFull::Block).timeout(10 * LONG);
+fn lossless(sink: impl Into<Pipeline>) -> Builder<'static> {
+    let pipeline = sink.into().when_full(WhenFull::Block).timeout(10 * LONG);
     let builder = Logger::builder().overflow(Overflow::Block(LONG)).flush_at(LevelFilter::Off);
     builder.flush_interval(Duration::from_millis(1)).sink("console", pipeline)
 }

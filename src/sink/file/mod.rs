@@ -48,7 +48,8 @@ use crate::format::{Format, Text};
 ///
 /// By default it writes [`Text`] without color, [`Durability::Buffered`]. Missing directories are created. If the file
 /// ends in the middle of a line (after a crash or a full disk), that line is ended before the first event. A batch is
-/// usually one write, at the current end of the file, so several processes can share the file.
+/// usually one write, at the current end of the file, so several processes can share the file. A FIFO, a terminal or
+/// another device gets whole lines in smaller writes, as from a [`ConsoleSink`](crate::sink::ConsoleSink).
 ///
 /// Before each batch, the sink checks that its path still names the open file. If another program moved the file away
 /// (logrotate) or deleted it, perhaps with its directory, the sink continues in a new file at the path; `reopen` does
@@ -58,8 +59,6 @@ use crate::format::{Format, Text};
 /// (Windows), only a missing file is noticed.
 ///
 /// [`rolling`](FileSink::rolling) begins another file by time or size, and deletes and compresses old ones.
-///
-/// [`rolling`](FileSink::rolling) makes it begin another file by time or size, and delete and compress old ones.
 ///
 /// # Errors
 /// If the file cannot be opened at the start, the error is permanent and its source is an [`OpenError`]. A full disk,

@@ -17,6 +17,14 @@ pub(super) fn run(stream: &str) {
     write!(stderr, "the rest of stderr").unwrap();
 }
 
+/// Prints a text without a newline when the logger has ended.
+pub(super) fn run_and_print_the_rest() {
+    let logger = lossless(ConsoleSink::stdout().format(Plain)).start().unwrap();
+    emit(&logger, "out");
+    end(&logger);
+    print!("the rest of stdout");
+}
+
 /// Threads that hold one stream's lock and write to the other, in both orders by turns.
 pub(super) fn run_beside_a_holder() {
     let logger = lossless(ConsoleSink::stdout().format(Plain)).start().unwrap();
@@ -53,6 +61,15 @@ fn a_lock_of_a_standard_stream_that_is_never_released_costs_no_line_and_no_shutd
         let (stdout, stderr) = (of("stdout", &output.stdout), of("stderr", &output.stderr));
         let logged = if stream == "stdout" { stdout } else { stderr };
         assert_whole(stream, &logged, &[stream]);
+    }
+}
+
+/// At the end of a process `std` prints that text only if no thread has the lock.
+#[test]
+fn a_text_without_a_newline_that_is_printed_after_the_shutdown_is_not_lost() {
+    for run in 0..20 {
+        let output = child("rest").env("LOGWEIR_STREAM_LINES", "3").output().unwrap();
+        assert!(output.status.success() && output.stdout.ends_with(b"the rest of stdout"), "run {run}: {output:?}");
     }
 }
 

@@ -48,10 +48,15 @@ fn nonblocking() -> Made {
 
 #[track_caller]
 fn run(kind: &str, make: fn() -> Made, writers: &[&str]) {
+    run_as("write", kind, make, writers);
+}
+
+#[track_caller]
+fn run_as(role: &str, kind: &str, make: fn() -> Made, writers: &[&str]) {
     for reader in [Reader::Fast, Reader::Slow] {
         let (streams, stream) = make();
         let what = format!("{kind}, {reader:?}, {writers:?}");
-        check(&what, &format!("write {}", writers.join(" ")), streams, reader, stream, writers);
+        check(&what, &format!("{role} {}", writers.join(" ")), streams, reader, stream, writers);
     }
 }
 
@@ -73,6 +78,25 @@ fn with_both_streams_on_one_pipe_a_logger_on_stderr_does_not_tear_println() {
 #[test]
 fn on_a_fifo_no_line_is_torn_beside_println_and_a_second_logger() {
     run("FIFO", fifo, &["err", "out", "print"]);
+}
+
+#[test]
+fn a_file_sink_on_a_fifo_tears_no_line_either() {
+    run("FIFO", fifo, &["err", "file", "print"]);
+    run("FIFO", fifo, &["file", "shell"]);
+}
+
+/// Longer than a pipe takes at once: other writers of the process wait, those of another process are not held off.
+#[test]
+fn a_line_longer_than_a_pipe_takes_at_once_is_not_torn_by_its_own_process() {
+    run_as("write-long", "pipe", pipe, &["err", "out", "print"]);
+    run_as("write-long", "socket", socket, &["eprint", "err", "out"]);
+}
+
+#[test]
+fn a_fallback_to_stderr_and_reports_of_errors_tear_no_line_of_stdout() {
+    run("pipe", pipe, &["fallback", "out", "print"]);
+    run("terminal", terminal, &["eprint", "fallback", "out"]);
 }
 
 #[test]

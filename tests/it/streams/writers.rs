@@ -1,8 +1,21 @@
 //! The children that write: loggers, `println!`, `eprintln!` and a process of their own on one stream.
 
+use logweir::sink::FileSink;
+use logweir::{Batch, Breaker, Retry, SinkError, async_trait};
+
 use super::*;
 
-/// Starts a thread for each writer: `out` and `err` are loggers on the streams, `out2` and `err2` second ones.
+/// Fails always, with an error whose report is a long line.
+struct Failing;
+
+#[async_trait]
+impl Sink for Failing {
+    async fn write(&mut self, _: &Batch) -> Result<(), SinkError> {
+        Err(SinkError::permanent(io::Error::other("x".repeat(10_000))))
+    }
+}
+
+/// Starts a thread for each writer: `out` and `err` are loggers on the streams, `out2` a second one.
 pub(super) fn run(writers: &str) {
     let writers: Vec<_> = writers.split(' ').collect();
     thread::scope(|scope| {
@@ -22,13 +35,25 @@ pub(super) fn run(writers: &str) {
                     );
                     assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
                 }
-                logger => {
-                    let console = if logger.starts_with("err") { ConsoleSink::stderr() } else { ConsoleSink::stdout() };
-                    let log = lossless(console.format(Plain)).start().unwrap();
-                    emit(&log, logger);
-                    end(&log);
+                "fallback" => {
+                    let failing = Pipeline::new(Failing).retry(Retry::never()).breaker(Breaker::never());
+                    let pipeline = failing.fallback(ConsoleSink::stderr().format(Plain)).timeout(10 * LONG);
+                    let log = lossless(pipeline).start().unwrap();
+                    emit(&log, "fallback");
+                    let report = log.shutdown_blocking(LONG).unwrap();
+                    report.check().unwrap();
+                    assert_eq!(report.sinks[0].fallbacks[0].delivered, lines(), "{report}");
                 }
+                "file" => end(&log_to(FileSink::new("/dev/stdout").format(Plain), writer)),
+                "err" => end(&log_to(ConsoleSink::stderr().format(Plain), writer)),
+                _ => end(&log_to(ConsoleSink::stdout().format(Plain), writer)),
             });
         }
     });
+}
+
+fn log_to(sink: impl Sink, writer: &str) -> Logger {
+    let log = lossless(sink).start().unwrap();
+    emit(&log, writer);
+    log
 }
