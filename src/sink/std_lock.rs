@@ -169,3 +169,30 @@ impl Drop for StdLockGuard {
         self.0.wanted.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Not the ones that sinks use.
+    static LOCK: StdLock = StdLock::new(Stream::Stderr);
+
+    #[test]
+    fn a_wait_for_a_lock_that_is_kept_ends_and_the_lock_is_used_again_when_it_is_released() {
+        for _ in 0..100 {
+            drop(LOCK.acquire().expect("nothing keeps it"));
+            LOCK.settle();
+            // Also for the application.
+            assert_eq!(*LOCK.state(), LockState::Free);
+        }
+        let kept = io::stderr().lock();
+        let began = Instant::now();
+        assert!(LOCK.acquire().is_none());
+        assert!(began.elapsed() >= GIVE_UP);
+        assert_eq!(*LOCK.state(), LockState::GivenUp);
+        drop(kept);
+        let is_busy = |state: &mut LockState| *state != LockState::Free;
+        drop(LOCK.changed.wait_while(LOCK.state(), is_busy).unwrap());
+        assert!(LOCK.acquire().is_some());
+    }
+}
