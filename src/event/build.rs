@@ -19,6 +19,7 @@ impl Event {
     }
 
     /// Adds a field, unless the event has one of that name.
+    #[cfg(feature = "log")]
     pub(crate) fn add(&mut self, name: &str, value: Value<'_>) {
         if !self.layer().has(name) {
             self.fields.push_named(name, value);

@@ -60,7 +60,7 @@ impl Program {
                 Some(span) => info!(parent: &span, step, "explicit"),
                 None => info!(parent: None, step, "root"),
             },
-            _ if step % 2 == 0 => info!(step, y = "own", "contextual"),
+            _ if step.is_multiple_of(2) => info!(step, y = "own", "contextual"),
             _ => info!(step, "contextual"),
         }
     }
