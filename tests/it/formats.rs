@@ -39,8 +39,8 @@ fn clean_line(mut text: String) -> String {
     text
 }
 
-/// What nobody sees in a line, or what shows another line than there is. That the formats' own table is what Unicode says
-/// is tested beside it.
+/// Characters that are invisible in a line, or that make it look like another one. Not all of them: a test next to the
+/// formats' own table compares that with Unicode.
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
