@@ -58,6 +58,7 @@ mod json;
 mod logfmt;
 #[cfg(feature = "pretty")]
 mod pretty;
+mod quoting;
 mod reserved;
 mod text;
 mod timestamp;

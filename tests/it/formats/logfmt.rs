@@ -111,6 +111,8 @@ fn every_kind_of_value_is_written_as_the_table_says() {
         least = i128::MIN,
         most = u128::MAX,
         float = 0.1,
+        short = 0.1_f32,
+        low = f32::NEG_INFINITY,
         nan = f64::NAN,
         up = f64::INFINITY,
         down = f64::NEG_INFINITY,
@@ -121,9 +123,9 @@ fn every_kind_of_value_is_written_as_the_table_says() {
     );
     let fields = line(&event.with("json", Value::Json("{\"a\":1}")));
     assert_eq!(
-        fields.split_once(" msg=\"\" ").expect("fields").1,
+        fields.split_once(" target=it::formats::logfmt ").expect("fields").1,
         "null=null yes=true least=-170141183460469231731687303715884105728 most=340282366920938463463374607431768211455 \
-         float=0.1 nan=NaN up=Infinity down=-Infinity bytes=00ff none=\"\" debug=\"Some(\\\"a b\\\")\" \
+         float=0.1 short=0.1 low=-Infinity nan=NaN up=Infinity down=-Infinity bytes=00ff none=\"\" debug=\"Some(\\\"a b\\\")\" \
          error=\"outer: inner\" json=\"{\\\"a\\\":1}\""
     );
 }
