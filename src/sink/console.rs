@@ -32,7 +32,7 @@ use crate::format::{Format, Text};
 ///
 /// | stream | a line of at most `PIPE_BUF` bytes (4,096 on Linux, 512 elsewhere) | a longer line |
 /// |---|---|---|
-/// | pipe, FIFO | whole, whoever else writes | whole among the writers of this process; another process can cut it |
+/// | pipe, FIFO | whole, with any other writers | whole among the writers of this process; another process can cut it |
 /// | socket, terminal, other device | as on a pipe; another process can cut it only if the system takes a part of it | as on a pipe |
 /// | regular file | whole if it is open for appending or shares its offset (`>>`, `2>&1`); `eprintln!` writes a line in parts, which an event may separate | the same |
 /// | `/dev/null` | | |

@@ -122,12 +122,15 @@ impl SharingLock {
     pub(super) fn give_way(self) -> Self {
         match self.since {
             Some(since) if since.elapsed() >= TURN => {
-                let sharing = self.sharing;
-                drop(self);
+                let sharing = self.release();
                 SharingLock::acquire(sharing)
             }
             _ => self,
         }
+    }
+
+    fn release(self) -> Sharing {
+        self.sharing
     }
 }
 

@@ -1,4 +1,4 @@
-//! Lines stay whole on every kind of stream, whoever else writes to it.
+//! Lines stay whole on every kind of stream, with any other writers.
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::OwnedFd;
