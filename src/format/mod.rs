@@ -56,11 +56,12 @@ mod escape;
 mod callsite_cache;
 mod json;
 mod logfmt;
+pub(crate) mod plain;
 #[cfg(feature = "pretty")]
 mod pretty;
 mod reserved;
 mod text;
-mod timestamp;
+pub(crate) mod timestamp;
 
 pub use clef::{Clef, ClefMessage};
 pub use json::{DottedKeys, Json, Key};
