@@ -48,6 +48,8 @@ pub use level::{Level, LevelFilter, ParseLevelError};
 pub use message::Message;
 pub use record::Record;
 pub(crate) use redact::{MASK, Pattern, Redactor};
+#[cfg(any(feature = "serde", feature = "config"))]
+pub(crate) use sensitive::SENSITIVE;
 pub use sensitive::Sensitive;
 #[cfg(feature = "tracing")]
 pub(crate) use shared_fields::FieldPairs;
