@@ -1,7 +1,7 @@
 //! The caller's thread: records of the `log` crate, and events and spans of `tracing`, become events of a logger.
 //!
-//! In: the `log` crate calls the bridge that [`Logger::install_log`](crate::Logger::install_log) installs;
-//! `tracing_subscriber` calls the layer of [`Logger::tracing_layer`](crate::Logger::tracing_layer). Both are features.
+//! In: the `log` crate calls the bridge that `Logger::install_log` installs; `tracing_subscriber` calls the layer of
+//! `Logger::tracing_layer`. Both are features.
 //!
 //! Out: an event of the `event` module for each record, with the fields of its spans as context, given to `logger`.
 //!

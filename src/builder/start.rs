@@ -148,7 +148,7 @@ impl Builder<'_> {
             metrics,
             shutdown: ShutdownState::new(),
             shutdown_timeout: self.shutdown_timeout,
-            home,
+            host: home,
             dispatcher: Mutex::new(dispatcher),
             flushes: Mutex::default(),
             hooks: ShutdownHooks::default(),

@@ -127,7 +127,7 @@ impl FormatOptions {
             #[cfg(feature = "pretty")]
             FormatName::Pretty => FormatKind::Pretty(Deserialize::deserialize(options)?),
             #[cfg(not(feature = "pretty"))]
-            Name::Pretty => return Err(super::error::needs("pretty")),
+            FormatName::Pretty => return Err(super::error::needs("pretty")),
             FormatName::Json => FormatKind::Json(Deserialize::deserialize(options)?),
             FormatName::Clef => FormatKind::Clef(Deserialize::deserialize(options)?),
             FormatName::Logfmt => FormatKind::Logfmt(Deserialize::deserialize(options)?),

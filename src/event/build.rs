@@ -18,13 +18,6 @@ impl Event {
         self.fields.push_format(kind, write);
     }
 
-    /// Adds a field, unless the event has one of that name.
-    pub(crate) fn add(&mut self, name: &str, value: Value<'_>) {
-        if !self.layer().has(name) {
-            self.fields.push_named(name, value);
-        }
-    }
-
     /// Returns whether every event of its call site has the same message.
     pub(crate) fn has_constant_message(&self) -> bool {
         self.fields.flags & (DYNAMIC | MESSAGE) == 0 && self.callsite.constant_message().is_some()

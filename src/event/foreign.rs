@@ -76,4 +76,12 @@ impl Event {
             self.fields.push_format(TextKind::Str, |out| write!(out, "{value}"));
         }
     }
+
+    /// Adds a field, unless the event has one of that name.
+    #[cfg(feature = "log")]
+    pub(crate) fn add(&mut self, name: &str, value: Value<'_>) {
+        if !self.layer().has(name) {
+            self.fields.push_named(name, value);
+        }
+    }
 }

@@ -20,7 +20,7 @@ pub(crate) struct SharedFields {
 /// The account that a context is charged to.
 enum Charged {
     /// None: the queue's account had no room, and events that carry this context are refused.
-    Nobody,
+    Uncharged,
     /// The queue, for as long as a logger or a queued event has this context.
     Queue {
         /// Releases the bytes when dropped.
@@ -66,7 +66,7 @@ impl SharedFields {
 
     /// Returns the same fields, not charged.
     pub(crate) fn share_uncharged(&self) -> Self {
-        SharedFields { fields: self.fields.clone(), account: Charged::Nobody }
+        SharedFields { fields: self.fields.clone(), account: Charged::Uncharged }
     }
 
     /// Returns the fields with the values masked that the redactor hides, not charged yet.
@@ -79,7 +79,7 @@ impl SharedFields {
 
     fn of(mut fields: Encoded) -> Self {
         fields.shrink(0);
-        SharedFields { fields: Arc::new(fields), account: Charged::Nobody }
+        SharedFields { fields: Arc::new(fields), account: Charged::Uncharged }
     }
 
     pub(crate) fn field(&self, name: &str) -> Option<Value<'_>> {
@@ -98,7 +98,7 @@ impl SharedFields {
 
     #[inline]
     pub(crate) fn is_charged(&self) -> bool {
-        !matches!(self.account, Charged::Nobody)
+        !matches!(self.account, Charged::Uncharged)
     }
 
     /// Returns the context of events that have left the queue, if it is another one.
@@ -107,7 +107,7 @@ impl SharedFields {
             Charged::Queue { outside, .. } => Some(
                 outside.get_or_init(|| Arc::new(SharedFields { fields: self.fields.clone(), account: Charged::Sinks })),
             ),
-            Charged::Nobody | Charged::Sinks => None,
+            Charged::Uncharged | Charged::Sinks => None,
         }
     }
 

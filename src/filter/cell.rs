@@ -26,7 +26,7 @@ pub(crate) struct FilterCell {
 struct CellState {
     current: Arc<Filter>,
     /// While a temporary filter is in force: the permanent one to restore, and the time of the temporary one.
-    lease: Option<(Arc<Filter>, Duration)>,
+    suspended: Option<(Arc<Filter>, Duration)>,
     /// Called with the lowest threshold of each new filter.
     #[cfg(feature = "log")]
     follower: Option<fn(LevelFilter)>,
@@ -52,7 +52,7 @@ impl FilterCell {
             generation: AtomicU64::new(GENERATION.fetch_add(1, Ordering::Relaxed)),
             settings: Mutex::new(CellState {
                 current: Arc::new(filter),
-                lease: None,
+                suspended: None,
                 #[cfg(feature = "log")]
                 follower: None,
                 #[cfg(feature = "tracing")]
@@ -122,7 +122,7 @@ impl FilterCell {
     /// Replaces the filter permanently; ends a temporary one.
     pub(crate) fn set(&self, filter: Filter) {
         let mut settings = self.settings();
-        settings.lease = None;
+        settings.suspended = None;
         self.install(settings, Arc::new(filter));
     }
 
@@ -130,22 +130,22 @@ impl FilterCell {
     /// restored.
     pub(crate) fn set_for(&self, filter: Filter, time: Duration) {
         let mut settings = self.settings();
-        let permanent = settings.lease.take().map_or_else(|| settings.current.clone(), |(permanent, _)| permanent);
-        settings.lease = Some((permanent, time));
+        let permanent = settings.suspended.take().map_or_else(|| settings.current.clone(), |(permanent, _)| permanent);
+        settings.suspended = Some((permanent, time));
         self.install(settings, Arc::new(filter));
     }
 
     /// Returns the generation and the time of the filter in force, if it is a temporary one.
-    pub(crate) fn lease(&self) -> Option<(u64, Duration)> {
+    pub(crate) fn active_override(&self) -> Option<(u64, Duration)> {
         let settings = self.settings();
-        settings.lease.as_ref().map(|(_, time)| (self.generation.load(Ordering::Relaxed), *time))
+        settings.suspended.as_ref().map(|(_, time)| (self.generation.load(Ordering::Relaxed), *time))
     }
 
     /// Ends a temporary filter, if it is still in force.
     pub(crate) fn restore(&self, generation: u64) {
         let mut settings = self.settings();
         if self.generation.load(Ordering::Relaxed) == generation
-            && let Some((permanent, _)) = settings.lease.take()
+            && let Some((permanent, _)) = settings.suspended.take()
         {
             self.install(settings, permanent);
         }

@@ -40,7 +40,7 @@ impl Drop for ShutdownGuard {
         }
         // A caller that needs the numbers awaits `shutdown`; for a guard, losses are reported.
         core.report_losses.store(true, Ordering::Relaxed);
-        match (core.home, Handle::try_current()) {
+        match (core.host, Handle::try_current()) {
             (Host::Runtime { id, is_current_thread: true }, Ok(here)) if id == here.id() => {
                 core.shutdown.request(Duration::ZERO);
                 core.diagnostics.report(Diagnostic::GuardCannotWait);

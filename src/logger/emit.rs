@@ -88,11 +88,11 @@ impl Logger {
     /// since the last one that passed.
     #[doc(hidden)]
     pub fn __sampled(&self, sampler: &'static Sampler) -> Option<u64> {
-        let left_out = sampler.admit();
-        if left_out.is_none() {
+        let skipped = sampler.admit();
+        if skipped.is_none() {
             self.core.queue.count_sampled();
         }
-        left_out
+        skipped
     }
 
     /// For an event that has passed the filter. Pushes it into the queue, which the flush task (`runtime::flush_task`)

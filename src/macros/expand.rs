@@ -181,11 +181,11 @@ macro_rules! __logweir {
         static __LOGWEIR_SAMPLER: $crate::__private::Sampler = $crate::__private::Sampler::$rule($($rate),+);
         let __logweir_level: $crate::Level = $level;
         if $logger.__enabled(&__LOGWEIR_SITE, __logweir_level) {
-            if let ::core::option::Option::Some(__logweir_left_out) = $logger.__sampled(&__LOGWEIR_SAMPLER) {
+            if let ::core::option::Option::Some(__logweir_skipped) = $logger.__sampled(&__LOGWEIR_SAMPLER) {
                 let mut __logweir_event = $crate::Event::__new(&__LOGWEIR_SITE, __logweir_level);
                 let __logweir_to = &mut __logweir_event;
                 $($crate::__private::$how(__logweir_to, &$($value)+);)*
-                __logweir_event.__sampled_out(__logweir_left_out);
+                __logweir_event.__sampled_out(__logweir_skipped);
                 $logger.__emit(__logweir_event);
             }
         }

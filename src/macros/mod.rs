@@ -34,8 +34,8 @@ pub use value::*;
 /// assert_eq!(event.fields().last(), Some(("http.status", Value::I64(200))));
 /// ```
 ///
-/// The level may be any expression, a constant or not. The other macros of this crate take the same template and fields;
-/// see [`info!`](crate::info) for what they do beyond it.
+/// The level may be any expression, a constant or not. The other macros of this crate take the same template and
+/// fields; [`info!`](crate::info) describes what they do beyond it.
 ///
 /// # Prefixes
 /// Before the template, in any order:
@@ -48,12 +48,13 @@ pub use value::*;
 /// # Templates
 /// A constant `&str` in the [message templates](https://messagetemplates.org) syntax, checked when the call compiles:
 ///
-/// * `{name}` is filled with the field of that name, given after the template. A hole without its field does not compile.
+/// * `{name}` is filled with the field of that name, given after the template. A hole without its field does not
+///   compile.
 /// * `{{` and `}}` are braces.
-/// * `{name,10}` fills up with spaces on the left to at least 10 characters, `{name,-10}` on the right; at most 256.
-/// * `{name:.2}` writes a float with so many digits after the point (at most 32), `{name:x}` and `{name:X}` an integer in
-///   hexadecimal (a negative one as 64 or 128 bits), `{name:X}` bytes in upper case, `{name:e}` a number with an exponent.
-///   A value the format does not suit is written plain. `{name,10:.2}` has both.
+/// * `{name,10}` pads with spaces on the left to at least 10 characters, `{name,-10}` on the right; at most 256.
+/// * `{name:.2}` writes a float with so many digits after the point (at most 32), `{name:x}` and `{name:X}` an integer
+///   in hexadecimal (a negative one as 64 or 128 bits), `{name:X}` bytes in upper case, `{name:e}` a number with an
+///   exponent. A value that the format does not suit is written plain. `{name,10:.2}` has both.
 ///
 /// ```
 /// # use logweir::{Level, new_event};
@@ -190,8 +191,9 @@ macro_rules! fatal {
     ($($call:tt)*) => { $crate::__logweir!({emit [$crate::Level::Fatal] [] [] []} $($call)*) };
 }
 
-/// Named values, in the grammar of a log call's [fields](macro@crate::new_event#fields), for a [`scope`](crate::scope()) or
-/// [`Logger::with_fields`](crate::Logger::with_fields): a [`FieldSet`](crate::event::FieldSet).
+/// Named values, in the grammar of a log call's [fields](macro@crate::new_event#fields), for a
+/// [`scope`](crate::scope()) or [`Logger::with_fields`](crate::Logger::with_fields): a
+/// [`FieldSet`](crate::event::FieldSet).
 ///
 /// ```
 /// use logweir::{Value, fields};

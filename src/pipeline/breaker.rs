@@ -61,7 +61,7 @@ pub(super) struct Circuit {
     policy: Breaker,
     state: BreakerState,
     /// Consecutive failures.
-    failure_threshold: u32,
+    failures: u32,
     delay: Duration,
     probe_at: Option<Instant>,
     opened: u64,
@@ -70,7 +70,7 @@ pub(super) struct Circuit {
 impl Circuit {
     pub(super) fn new(policy: Breaker) -> Self {
         let delay = policy.probe_delay;
-        Circuit { policy, state: BreakerState::Closed, failure_threshold: 0, delay, probe_at: None, opened: 0 }
+        Circuit { policy, state: BreakerState::Closed, failures: 0, delay, probe_at: None, opened: 0 }
     }
 
     pub(super) fn state(&self) -> BreakerState {
@@ -83,7 +83,7 @@ impl Circuit {
 
     /// Whether the latest writes failed.
     pub(super) fn is_failing(&self) -> bool {
-        self.failure_threshold > 0 || self.state != BreakerState::Closed
+        self.failures > 0 || self.state != BreakerState::Closed
     }
 
     /// How often it opened.
@@ -112,10 +112,10 @@ impl Circuit {
 
     /// Records a failed write. Returns whether that opened it.
     pub(super) fn fail(&mut self, now: Instant) -> bool {
-        self.failure_threshold = self.failure_threshold.saturating_add(1);
+        self.failures = self.failures.saturating_add(1);
         match self.state {
             BreakerState::Closed
-                if self.failure_threshold < self.policy.failure_threshold || self.policy.failure_threshold == NEVER =>
+                if self.failures < self.policy.failure_threshold || self.policy.failure_threshold == NEVER =>
             {
                 false
             }

@@ -14,7 +14,8 @@
 //! * After the counters are sealed for the final report, they do not change.
 //!
 //! Add a delivery rule in `delivery.rs`, the only file that decides what follows a failed write; a step of the task in
-//! `booking.rs`; a counter in `ledger.rs` and `stats`; an option in `Pipeline`, `builder` and `config`.
+//! `action.rs` (its result is recorded in `booking.rs`); a counter in `ledger.rs`, `booking.rs`, `stats/sink.rs` and
+//! `observe/metrics.rs`; an option in `Pipeline`, `builder` and `config`.
 //!
 //! Next: `sink`, which turns a batch into bytes.
 

@@ -171,7 +171,7 @@ impl Station {
 
     /// Enqueues the events of a batch that this sink wants. `charge` is what the whole batch pins.
     ///
-    /// The sink task receives them in `booking.rs`.
+    /// The sink task receives them in `action.rs`.
     pub(crate) fn hand_over(&self, batch: &Batch, charge: usize) {
         let all = batch.len();
         let (batch, charge) = self.select(batch, charge);

@@ -24,7 +24,6 @@ impl Signal {
     }
 
     /// Like [`Signal::raise`], but a load if it is raised. Such a wake-up may be missed; the interval makes up for it.
-    /// raised.
     #[inline]
     pub(super) fn raise_if_down(&self) {
         if !self.raised.load(Ordering::Relaxed) {

@@ -14,7 +14,7 @@ pub(super) struct FilterOverride {
 impl FilterOverride {
     /// Starts the time of a new temporary filter, and restores the permanent one when that time is over.
     pub(super) fn expire_if_due(&mut self, filter: &FilterCell, now: Instant) {
-        let Some((generation, time)) = filter.lease() else {
+        let Some((generation, time)) = filter.active_override() else {
             self.until = None;
             return;
         };

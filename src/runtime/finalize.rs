@@ -27,12 +27,12 @@ impl LoggerCore {
         }
         let reason_of_loss = match reason {
             StopReason::Completed | StopReason::DeadlineExceeded => DropReason::Deadline,
-            StopReason::RuntimeGone => DropReason::RuntimeDropped,
-            StopReason::Panicked => DropReason::Panicked,
+            StopReason::RuntimeDropped => DropReason::RuntimeDropped,
+            StopReason::TaskFailed => DropReason::Panicked,
         };
         match reason {
             StopReason::Completed | StopReason::DeadlineExceeded => self.queue.close(),
-            StopReason::RuntimeGone | StopReason::Panicked => self.queue.close_task_failed(),
+            StopReason::RuntimeDropped | StopReason::TaskFailed => self.queue.close_task_failed(),
         }
         self.discard_queued(&mut dispatcher, reason_of_loss);
         self.sinks.iter().for_each(|sink| sink.seal(reason_of_loss));
@@ -54,11 +54,11 @@ impl LoggerCore {
     /// regardless.
     fn publish_final_metrics(&self, stats: &Stats, intake: &IntakeBook, elapsed: Duration) {
         let _scope = SuppressGuard::enter();
-        let told = catch_unwind(AssertUnwindSafe(|| {
+        let published = catch_unwind(AssertUnwindSafe(|| {
             self.metrics.refresh(stats, &intake.passed_by_level);
             self.metrics.record_shutdown(elapsed.as_secs_f64());
         }));
-        if told.is_err() {
+        if published.is_err() {
             self.diagnostics.report(Diagnostic::CallbackPanicked { callback: "metrics recorder" });
         }
     }
@@ -70,7 +70,7 @@ impl LoggerCore {
         // Also at a deadline: a task may have been found stopped before it.
         if self.queue.is_task_failed() {
             self.diagnostics.report(Diagnostic::TaskFailed { lost });
-            if matches!(reason, StopReason::RuntimeGone | StopReason::Panicked) {
+            if matches!(reason, StopReason::RuntimeDropped | StopReason::TaskFailed) {
                 // This is where the logger runs, or ran: no other task calls the handler from here on.
                 self.diagnostics.close();
             }

@@ -10,7 +10,7 @@ use crate::stats::FlushReport;
 /// A flush on its way through the dispatcher and the pipelines.
 pub(crate) struct FlushRequest {
     /// The end offsets: how many events each lane had accepted at the request.
-    pub(crate) positions: Box<[u64]>,
+    pub(crate) end_offsets: Box<[u64]>,
     pub(crate) timeout: Duration,
     /// A caller waits for it. A flush without one is done once the sinks have their barriers.
     is_awaited: bool,
@@ -66,7 +66,7 @@ impl LoggerCore {
 
     fn request(&self, timeout: Duration, is_awaited: bool) -> FlushRequest {
         FlushRequest {
-            positions: self.queue.accepted_positions(),
+            end_offsets: self.queue.accepted_positions(),
             timeout,
             is_awaited,
             barriers: OnceLock::new(),
@@ -110,7 +110,7 @@ impl LoggerCore {
             Some(_) => 0,
             None => {
                 let dispatcher = self.dispatcher();
-                self.queue.before(&request.positions) + dispatcher.queued()
+                self.queue.before(&request.end_offsets) + dispatcher.queued()
             }
         };
         let sinks: Vec<_> = self

@@ -49,7 +49,7 @@ enum Wake {
     /// A lane is half full, an urgent event was queued, or a flush or a temporary filter was requested.
     Signal,
     /// The sink that blocks the dispatch may have room.
-    Room,
+    SinkReady,
     /// The service's token was cancelled.
     Cancelled,
     /// The grace period after the cancellation is over.
@@ -64,7 +64,7 @@ enum Wake {
 
 /// Runs a logger to its end. Its counters are closed even if the future is dropped before its first poll.
 pub(crate) fn run(core: Arc<LoggerCore>, parts: FlushTaskParts) -> impl Future<Output = ()> + Send {
-    let finalizer = FinalizeOnDrop { core, reason: StopReason::RuntimeGone };
+    let finalizer = FinalizeOnDrop { core, reason: StopReason::RuntimeDropped };
     // Code of the user's, such as a recorder, may log in here. And a panic in here is reported by the counters and the
     // diagnostics: it must not become an event in the queue that it may have broken.
     suppress(run_guarded(finalizer, parts))
@@ -104,7 +104,7 @@ async fn run_guarded(mut finalizer: FinalizeOnDrop, parts: FlushTaskParts) {
     };
     finalizer.reason = tokio::select! {
         biased;
-        reason = life => reason.unwrap_or(StopReason::Panicked),
+        reason = life => reason.unwrap_or(StopReason::TaskFailed),
         () = core.shutdown.wait_fraction(1, 1) => StopReason::DeadlineExceeded,
         // Another clock came first, and the counters are closed.
         () = core.shutdown.wait_done() => StopReason::DeadlineExceeded,
@@ -189,7 +189,7 @@ impl FlushTask<'_> {
             () = self.run_timers() => {}
         }
         self.check_pressure();
-        if core.queue.is_task_failed() { StopReason::Panicked } else { StopReason::Completed }
+        if core.queue.is_task_failed() { StopReason::TaskFailed } else { StopReason::Completed }
     }
 
     async fn run_until(&mut self, done: impl Future<Output = ()>) {
@@ -204,7 +204,7 @@ impl FlushTask<'_> {
                 // Before the signal, which is always raised under load: a tick comes once per interval.
                 _ = self.ticks.tick() => Wake::Interval,
                 () = self.core.queue.signal().wait() => Wake::Signal,
-                () = self.core.notifiers.room.notified(), if self.is_blocked => Wake::Room,
+                () = self.core.notifiers.room.notified(), if self.is_blocked => Wake::SinkReady,
                 () = until(timer) => Wake::Timer,
                 () = self.core.heartbeat_request.notified() => Wake::Heartbeat,
             };
@@ -218,7 +218,7 @@ impl FlushTask<'_> {
                     }
                     self.refresh_metrics();
                 }
-                Wake::Signal | Wake::Room => {
+                Wake::Signal | Wake::SinkReady => {
                     self.drain().await;
                 }
                 Wake::Cancelled => {
@@ -245,16 +245,15 @@ impl FlushTask<'_> {
         }
         let watermark = watermark_now();
         let end_offsets = self.core.queue.accepted_positions();
-        let progress = self.hand_out(watermark, Some(&end_offsets)).await;
+        let progress = self.dispatch(watermark, Some(&end_offsets)).await;
         publish_queue_losses(self.core);
         progress
     }
 
     /// Dispatches batches up to `watermark` until no event is left or a sink has no room. Takes events out of each lane
-    /// up to its end offset; without `end_offsets`, only events that have already left the lanes.
-    ///
-    /// The end offsets bound it: callers may log as fast as it dispatches, with timestamps before any watermark.
-    async fn hand_out(&mut self, watermark: u64, end_offsets: Option<&[u64]>) -> Dispatched {
+    /// up to its end offset; without `end_offsets`, only events that have already left the lanes. The end offsets bound
+    /// it: callers may log as fast as it dispatches, with timestamps before any watermark.
+    async fn dispatch(&mut self, watermark: u64, end_offsets: Option<&[u64]>) -> Dispatched {
         let LoggerCore { queue, sinks, metrics, .. } = &**self.core;
         let was_blocked = self.is_blocked;
         if end_offsets.is_some_and(|end_offsets| queue.before(end_offsets) > 0) {
@@ -272,7 +271,8 @@ impl FlushTask<'_> {
             match progress {
                 Dispatched::Batch(events) => metrics.batch_events.record(events as f64),
                 Dispatched::Nothing if was_blocked => {
-                    // Raised since before: no caller has woken this task for events after the watermark.
+                    // While the dispatch was blocked the signal stayed raised, so callers did not wake this task. Newer events
+                    // may wait: wake it once more.
                     queue.signal().lower();
                     queue.signal().nudge();
                     return progress;
@@ -304,14 +304,14 @@ impl FlushTask<'_> {
             return;
         }
         let end_offsets = self.core.queue.accepted_positions();
-        if self.hand_out(NO_WATERMARK, Some(&end_offsets)).await == Dispatched::Blocked {
+        if self.dispatch(NO_WATERMARK, Some(&end_offsets)).await == Dispatched::Blocked {
             return;
         }
         let (ready, rest): (Vec<_>, Vec<_>) =
-            waiting.iter().partition(|request| self.core.queue.before(&request.positions) == 0);
+            waiting.iter().partition(|request| self.core.queue.before(&request.end_offsets) == 0);
         // Only a reserved slot without its event can be left in a lane now.
         self.recheck_pending_send = !rest.is_empty();
-        if !ready.is_empty() && self.hand_out(NO_WATERMARK, None).await == Dispatched::Nothing {
+        if !ready.is_empty() && self.dispatch(NO_WATERMARK, None).await == Dispatched::Nothing {
             self.core.push_barriers(ready.into_iter());
         }
     }

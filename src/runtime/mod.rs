@@ -13,12 +13,13 @@
 //!   across an await.
 //! * While the logger is open, the flush task sleeps on its interval and on the queue's signal, never in a lane.
 //! * The counters are closed once (`finalize`), whatever ends the logger; every caller gets the same report.
-//! * Each task of a logger is spawned by `tasks::spawn`: a set owns it, and its own log calls are suppressed.
+//! * Each task of a logger is spawned by `tasks::spawn`: a set owns it, and its own log calls are suppressed. The one
+//!   exception is the task of the shutdown hooks, whose events are accepted.
 //!
 //! Next: `dispatch` takes the events out of the lanes.
 //!
-//! A new reason to wake the flush task is a variant of `Wake` (`flush_task`); shutdown hooks are in `hooks`, the phases
-//! of the shutdown in `closing` and `finalize`, pressure callbacks in `pressure`, the watchdog in `tasks`.
+//! A new reason to wake the flush task is a variant of `Wake` (`flush_task`); shutdown hooks are in `hooks`; the
+//! phases of the shutdown are in `closing` and `finalize`, their order is `run_to_end` of `flush_task`, pressure callbacks in `pressure`, the watchdog in `tasks`.
 
 mod cancellation;
 mod closing;
@@ -80,7 +81,7 @@ pub(crate) struct LoggerCore {
     pub(crate) metrics: LoggerMetrics,
     pub(crate) shutdown: ShutdownState,
     pub(crate) shutdown_timeout: Duration,
-    pub(crate) home: Host,
+    pub(crate) host: Host,
     // Both are std locks: the first is held to dispatch a batch, the second to move a pointer.
     pub(crate) dispatcher: Mutex<Dispatcher>,
     pub(crate) flushes: Mutex<Vec<Arc<FlushRequest>>>,

@@ -38,9 +38,9 @@ pub(crate) enum StopReason {
     /// The deadline passed.
     DeadlineExceeded,
     /// The runtime was dropped under the flush task.
-    RuntimeGone,
+    RuntimeDropped,
     /// The flush task panicked, or a sink task ended before the sink was closed.
-    Panicked,
+    TaskFailed,
 }
 
 /// A requested shutdown.

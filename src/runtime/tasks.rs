@@ -16,8 +16,8 @@ use crate::time::timer;
 /// How often the watchdog checks the flush task. A flush task that was not polled in between is reported.
 const WATCHDOG_PERIOD: Duration = Duration::from_secs(1);
 
-/// Spawns a task of a logger. Every one is spawned here: owned by a set, its log calls suppressed, aborted with the
-/// set.
+/// Spawns a task of a logger: owned by a set, its log calls suppressed, aborted with the set. Only the shutdown hooks
+/// are spawned elsewhere, because their events are accepted.
 pub(super) fn spawn(set: &mut JoinSet<()>, task: impl Future<Output = ()> + Send + 'static) {
     set.spawn(suppress(task));
 }

@@ -23,7 +23,7 @@ static TIMER: Mutex<Option<Sender<Timer>>> = Mutex::new(None);
 
 struct Timer {
     when: Instant,
-    ring: TimerAction,
+    action: TimerAction,
 }
 
 enum TimerAction {
@@ -35,7 +35,7 @@ enum TimerAction {
 impl TimerAction {
     fn is_awaited(&self) -> bool {
         match self {
-            TimerAction::Once(ring) => !ring.is_closed(),
+            TimerAction::Once(action) => !action.is_closed(),
             TimerAction::Every(..) => true,
         }
     }
@@ -43,28 +43,28 @@ impl TimerAction {
     /// Fires the timer; returns the timer for its next time, if it has one.
     fn fire(self) -> Option<Timer> {
         match self {
-            TimerAction::Once(ring) => {
+            TimerAction::Once(action) => {
                 // An error means that no future waits any more.
-                ring.send(()).unwrap_or_default();
+                action.send(()).unwrap_or_default();
                 None
             }
             TimerAction::Every(period, mut call) => {
-                call().then(|| Timer { when: Instant::now() + period, ring: TimerAction::Every(period, call) })
+                call().then(|| Timer { when: Instant::now() + period, action: TimerAction::Every(period, call) })
             }
         }
     }
 }
 
-fn timer() -> io::Result<Sender<Timer>> {
+fn timer_thread() -> io::Result<Sender<Timer>> {
     // A std lock: held for a clone, or for the spawn of the one thread.
-    let mut timer = TIMER.lock().unwrap_or_else(PoisonError::into_inner);
-    match &*timer {
-        Some(alarms) => Ok(alarms.clone()),
+    let mut thread = TIMER.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*thread {
+        Some(timers) => Ok(timers.clone()),
         None => {
-            let (alarms, inbox) = channel();
+            let (timers, inbox) = channel();
             thread::Builder::new().name("logweir-timer".into()).spawn(move || run(&inbox))?;
-            *timer = Some(alarms.clone());
-            Ok(alarms)
+            *thread = Some(timers.clone());
+            Ok(timers)
         }
     }
 }
@@ -77,11 +77,12 @@ pub(crate) async fn at(when: Option<Instant>) {
     if when <= Instant::now() {
         return;
     }
-    let (ring, rung) = oneshot::channel();
-    let sent = timer().is_ok_and(|alarms| alarms.send(Timer { when, ring: TimerAction::Once(ring) }).is_ok());
+    let (action, fired) = oneshot::channel();
+    let sent =
+        timer_thread().is_ok_and(|timers| timers.send(Timer { when, action: TimerAction::Once(action) }).is_ok());
     if sent {
         // An error means that the timer thread has stopped: the same as having fired.
-        rung.await.unwrap_or_default();
+        fired.await.unwrap_or_default();
     }
 }
 
@@ -90,8 +91,8 @@ pub(crate) async fn at(when: Option<Instant>) {
 /// # Errors
 /// Returns an error if the operating system cannot spawn the thread.
 pub(crate) fn every(period: Duration, call: impl FnMut() -> bool + Send + 'static) -> io::Result<()> {
-    let alarm = Timer { when: Instant::now() + period, ring: TimerAction::Every(period, Box::new(call)) };
-    timer()?.send(alarm).map_err(|_| io::Error::other("the timer thread is gone"))
+    let timer = Timer { when: Instant::now() + period, action: TimerAction::Every(period, Box::new(call)) };
+    timer_thread()?.send(timer).map_err(|_| io::Error::other("the timer thread is gone"))
 }
 
 fn run(inbox: &Receiver<Timer>) {
@@ -100,11 +101,11 @@ fn run(inbox: &Receiver<Timer>) {
     loop {
         let now = Instant::now();
         while pending.peek().is_some_and(|Reverse(next)| next.0.when <= now) {
-            let next = pending.pop().and_then(|Reverse(HeapEntry(alarm))| alarm.ring.fire());
-            pending.extend(next.map(|alarm| Reverse(HeapEntry(alarm))));
+            let next = pending.pop().and_then(|Reverse(HeapEntry(timer))| timer.action.fire());
+            pending.extend(next.map(|timer| Reverse(HeapEntry(timer))));
         }
         if pending.len() >= sweep_at {
-            pending.retain(|Reverse(entry)| entry.0.ring.is_awaited());
+            pending.retain(|Reverse(entry)| entry.0.action.is_awaited());
             sweep_at = (pending.len() * 2).max(SWEEP_THRESHOLD);
         }
         let received = match pending.peek() {
@@ -112,7 +113,7 @@ fn run(inbox: &Receiver<Timer>) {
             None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match received {
-            Ok(alarm) => pending.push(Reverse(HeapEntry(alarm))),
+            Ok(timer) => pending.push(Reverse(HeapEntry(timer))),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }

@@ -174,7 +174,7 @@ pub enum SpanEvents {
 impl TracingLayer {
     /// Creates a layer that logs to this logger, with its context, without events of spans and without span ids.
     pub fn new(logger: &Logger) -> Self {
-        let (logger, base) = logger.into_parts();
+        let (logger, base) = logger.without_context();
         TracingLayer { logger, base, id: LayerId::next(), span_events: SpanEvents::None, span_ids: false }
     }
 

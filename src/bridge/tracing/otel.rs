@@ -89,7 +89,7 @@ mod ids {
 
 #[cfg(not(feature = "opentelemetry"))]
 mod ids {
-    use crate::event::Pairs;
+    use crate::event::FieldPairs;
 
     #[derive(Clone, Copy, PartialEq)]
     pub(in super::super) enum Ids {}
@@ -100,7 +100,7 @@ mod ids {
     }
 
     impl Ids {
-        pub(in super::super) fn set_in(&self, _: &mut Pairs) {
+        pub(in super::super) fn set_in(&self, _: &mut FieldPairs) {
             match *self {}
         }
     }

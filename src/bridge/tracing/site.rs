@@ -2,8 +2,8 @@
 //!
 //! Invariants:
 //! * Metadata is `'static`, so its address is never another call site's, and data cached under it stays valid.
-//! * A site is leaked. `tracing` itself keeps every call site for the life of the process, and their number is bounded by
-//!   the program's text; a site that was built is never built again.
+//! * A site is leaked. `tracing` itself keeps every call site for the life of the process, and their number is bounded
+//!   by the program's text; a site that was built is never built again.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

@@ -2,8 +2,8 @@
 //!
 //! Invariants:
 //! * No value is formatted while extensions are locked: its `Debug` may log, and would wait for that lock.
-//! * The epoch of a tree of spans rises after fields of one of them were recorded, so a context that was built from older
-//!   fields has an older epoch and is built again.
+//! * The epoch of a tree of spans rises after fields of one of them were recorded, so a context that was built from
+//!   older fields has an older epoch and is built again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

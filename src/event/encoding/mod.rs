@@ -119,10 +119,10 @@ impl Encoded {
             TextKind::Json => tag::JSON,
         };
         let start = self.open_text(tag);
-        let mut text = TextWriter { to: self, room: MAX_TEXT_BYTES, cut: false };
+        let mut text = TextWriter { to: self, room: MAX_TEXT_BYTES, truncated: false };
         let failed = write(&mut text).is_err();
         // A formatting may swallow the error that a full text returned.
-        if failed || text.cut {
+        if failed || text.truncated {
             // Half a document would not parse, so a JSON value becomes text here.
             self.append(FAILED_MARK.as_bytes());
             self.bytes_mut()[start] = if tag == tag::JSON { tag::STR } else { tag };
@@ -211,10 +211,10 @@ impl Encoded {
     fn push_message(&mut self, room: usize, write: impl FnOnce(&mut dyn Write) -> fmt::Result) -> usize {
         let start = self.bytes().len();
         self.append(&[0; 4]);
-        let mut text = TextWriter { to: self, room, cut: false };
+        let mut text = TextWriter { to: self, room, truncated: false };
         let failed = write(&mut text).is_err();
         let room = text.room;
-        if failed || text.cut {
+        if failed || text.truncated {
             self.append(FAILED_MARK.as_bytes());
         }
         let bytes = self.bytes_mut();
@@ -280,20 +280,20 @@ struct TextWriter<'a> {
     to: &'a mut Encoded,
     room: usize,
     /// A write was refused for lack of room.
-    cut: bool,
+    truncated: bool,
 }
 
 impl Write for TextWriter<'_> {
     #[inline]
     fn write_str(&mut self, text: &str) -> fmt::Result {
         match self.room.checked_sub(text.len()) {
-            Some(room) if !self.cut => {
+            Some(room) if !self.truncated => {
                 self.room = room;
                 self.to.append(text.as_bytes());
                 Ok(())
             }
             _ => {
-                self.cut = true;
+                self.truncated = true;
                 Err(fmt::Error)
             }
         }
