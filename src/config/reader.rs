@@ -121,10 +121,12 @@ impl<'de> Deserializer<'de> for ItemDeserializer<'de> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, ReadError> {
+        if name != SENSITIVE {
+            return visitor.visit_newtype_struct(self);
+        }
         let item = self.item;
-        let read = visitor.visit_newtype_struct(self);
-        // What a secret's own type says of it comes without a place.
-        if name == SENSITIVE { read.map_err(|ReadError(error)| ReadError(error.at(item).secret())) } else { read }
+        // An error of the type itself has no place yet.
+        visitor.visit_some(self).map_err(|ReadError(error)| ReadError(error.at(item).secret()))
     }
 
     /// No options are an empty table: for a sink registered without any.

@@ -176,7 +176,7 @@ fn errors_of_a_configuration_have_each_cause_once() {
     use logweir::config::{Config, SinkRegistry};
     let folder = folder("errors_of_a_configuration");
     let missing = folder.join("missing.toml");
-    let not_found = io::Error::from(std::fs::File::open(&missing).unwrap_err());
+    let not_found = std::fs::File::open(&missing).unwrap_err();
     check(&Config::from_file(&missing).unwrap_err(), &format!("{}: cannot be read: {not_found}", missing.display()));
     check(&Config::from_json("{").unwrap_err(), "text:1:1: not JSON: EOF while parsing an object");
     check(

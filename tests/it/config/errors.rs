@@ -230,6 +230,36 @@ fn a_file_that_cannot_be_read_or_is_of_another_kind_is_named() {
     assert_eq!(value.to_string(), format!("{}:2: `grace_period` is 5; allowed is {SECOND}", path.display()));
 }
 
+/// The lines of the README are what a program prints whose `main` returns the error.
+#[test]
+fn the_readme_shows_errors_as_they_are_printed() {
+    let readme = include_str!("../../../README.md");
+    let path = folder("readme").join("logweir.toml");
+    let written = |text: &str| {
+        fs::write(&path, text).unwrap();
+        Config::from_file(&path).map(drop).expect_err(text)
+    };
+    let mut file = "\n".repeat(6) + "[sinks.file]\n";
+    file += "rolling = { max_bytes = \"lots\" }\ntype = 'file'\npath = 'a.log'";
+    let sinks = SinkRegistry::new().register("queue", |_: Queue| Ok::<_, io::Error>(logweir::sink::NullSink));
+    let variable = [("LOGWEIR__SINKS__QUEUE__TOKEN", "hunter2")];
+    let config = Config::from_toml("sinks.queue.type = 'queue'").unwrap().with_vars(variable).unwrap();
+    for error in [
+        written(&file),
+        written("\n\nfilter = \"info,my-crate=debug\""),
+        config.builder(&sinks).map(drop).expect_err("no number"),
+    ] {
+        let printed = format!("Error: {error:?}\n").replace(path.to_str().unwrap(), "logweir.toml");
+        assert!(readme.contains(&printed), "{printed}");
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Queue {
+    #[serde(rename = "token")]
+    _token: u64,
+}
+
 #[test]
 fn a_byte_order_mark_at_the_beginning_is_passed_over() {
     assert!(Config::from_toml("\u{feff}lanes = 2").is_ok());

@@ -160,6 +160,15 @@ fn a_sensitive_value_is_read_whatever_passes_it_on() {
     assert_eq!(number.more, Either::Number { number: Sensitive::new(7) });
     let text: Flat = toml::from_str("text = 'hunter2'").unwrap();
     assert_eq!(text.more, Either::Text { text: Sensitive::new("hunter2".to_owned()) });
+    // Of any other format, the error does not show the value either.
+    let errors = [
+        serde_json::from_str::<Sensitive<u64>>("\"hunter2\"").map(drop).expect_err("no number").to_string(),
+        serde_json::from_str::<Sensitive<Vec<u64>>>("[1, \"hunter2\"]").map(drop).expect_err("no number").to_string(),
+        serde_json::from_str::<Sensitive<Address>>("\"db:hunter2\"").map(drop).expect_err("no address").to_string(),
+    ];
+    for error in errors {
+        assert!(error.starts_with("the value of a sensitive field is invalid"), "{error}");
+    }
     let word: de::value::StrDeserializer<'_, de::value::Error> = de::IntoDeserializer::into_deserializer("hunter2");
     assert_eq!(Sensitive::<String>::deserialize(word).unwrap().expose(), "hunter2");
 }
