@@ -69,7 +69,9 @@ async fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
         // What is accepted is not evicted by a later event; what finds no place is refused, and the report says so.
         .overflow(Overflow::DropNewest)
         .sink("file", file)
-        .start()?;
+        .start()
+        // The causes too: `{error}` alone has the logger's own words.
+        .map_err(|error| format!("{error:?}"))?;
     tracing_subscriber::registry().with(TracingLayer::new(&logger).span_ids(true).filtered()).init();
 
     let listener = TcpListener::bind(options.listen).await.map_err(|e| format!("--listen {}: {e}", options.listen))?;

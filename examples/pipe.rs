@@ -202,13 +202,24 @@ fn word(value: impl ValueEnum) -> Value {
 
 /// It could not begin.
 fn refuse(error: &dyn Error) -> ExitCode {
-    eprintln!("pipe: {error}");
+    print_error(error);
     ExitCode::from(2)
 }
 
 fn fail(error: &dyn Error) -> ExitCode {
-    eprintln!("pipe: {error}");
+    print_error(error);
     ExitCode::FAILURE
+}
+
+/// With its causes.
+fn print_error(error: &dyn Error) {
+    let mut line = format!("pipe: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        line += &format!(": {cause}");
+        source = cause.source();
+    }
+    eprintln!("{line}");
 }
 
 async fn run(config: &Config, counted: Option<&Path>) -> Result<ExitCode, Box<dyn Error>> {

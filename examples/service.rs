@@ -96,7 +96,9 @@ async fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
         )
         .cancel_on(stop.clone())
         .prometheus(options.metrics)
-        .start()?;
+        .start()
+        // The causes too: `{error}` alone has the logger's own words.
+        .map_err(|error| format!("{error:?}"))?;
     let metrics = logger.prometheus_addr().ok_or("no metrics")?;
     debug!(logger: logger, "listening on http://{http}, metrics on http://{metrics}/metrics",
         http = %listener.local_addr()?, metrics = %metrics, file = %options.file.display());

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 
 use crate::context::suppress;
 use crate::event::{Event, Level, LevelFilter, ToValue, Value, err};
+use crate::format::plain::write_debug;
 use crate::logger::Logger;
 
 type KvResult = Result<(), log::kv::Error>;
@@ -212,7 +213,6 @@ impl<'v> VisitValue<'v> for Field<'_> {
 }
 
 /// The `log` crate has a logger already; see [`Logger::install_log`].
-#[derive(Debug)]
 pub struct InstallLogError {
     source: SetLoggerError,
 }
@@ -225,6 +225,13 @@ impl fmt::Display for InstallLogError {
              `tracing`: set the subscriber with `tracing::subscriber::set_global_default` instead, which leaves `log` to \
              `install_log`; or leave `install_log` out, and let `Logger::tracing_layer` in that subscriber bring the records here",
         )
+    }
+}
+
+/// Like `Display`, with the sources.
+impl fmt::Debug for InstallLogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_debug(self, f)
     }
 }
 

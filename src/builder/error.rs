@@ -6,14 +6,19 @@ use std::io;
 #[cfg(feature = "prometheus")]
 use std::net::SocketAddr;
 
-use crate::filter::{EnvFilterError, ParseFilterError};
-use crate::sink::SinkError;
+use crate::filter::ParseFilterError;
+use crate::format::plain::{Foreign, write_debug};
 
 /// The error of `start`. Nothing was started; opened sinks are dropped.
-#[derive(Debug)]
+///
+/// `Display` has its own words, [`source`](Error::source) the cause, and `Debug` all of them on one line, as `?` out of
+/// `main` prints it:
+///
+/// ```text
+/// Error: cannot start logger: sink `file`: cannot open log file `/var/log/app.log`: Permission denied (os error 13)
+/// ```
 pub struct BuildError(pub(super) BuildErrorKind);
 
-#[derive(Debug)]
 pub(super) enum BuildErrorKind {
     Knob {
         name: &'static str,
@@ -21,14 +26,14 @@ pub(super) enum BuildErrorKind {
         allowed: String,
     },
     Filter(ParseFilterError),
-    FilterFromEnv(EnvFilterError),
     SinkFilter {
         name: String,
         source: ParseFilterError,
     },
     Sink {
         name: String,
-        source: SinkError,
+        /// The cause: how the sink classifies it matters only while the logger runs.
+        source: Box<dyn Error + Send + Sync>,
     },
     #[cfg(feature = "prometheus")]
     Listen {
@@ -45,7 +50,6 @@ impl BuildError {
         match &self.0 {
             BuildErrorKind::Knob { name, .. } => Some(name),
             BuildErrorKind::Filter(_) | BuildErrorKind::SinkFilter { .. } => Some("filter"),
-            BuildErrorKind::FilterFromEnv(_) => Some("filter_from_env"),
             BuildErrorKind::Sink { .. } => Some("sink"),
             #[cfg(feature = "prometheus")]
             BuildErrorKind::Listen { .. } => Some("prometheus"),
@@ -69,23 +73,26 @@ impl BuildError {
 
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot start logger: ")?;
         match &self.0 {
-            BuildErrorKind::Knob { name, value, allowed } => write!(f, "`{name}` is {value}; allowed is {allowed}"),
-            BuildErrorKind::Filter(error) => write!(f, "`filter`: {error}"),
-            BuildErrorKind::FilterFromEnv(error) => write!(f, "`filter_from_env`: {error}"),
-            BuildErrorKind::SinkFilter { name, source } => write!(f, "`filter` of sink `{name}`: {source}"),
-            BuildErrorKind::Sink { name, source } => {
-                write!(f, "sink `{name}` cannot be opened")?;
-                // The cause of a sink's error (its path, say) is in the error's source, which not every caller prints.
-                source
-                    .source()
-                    .map_or(Ok(()), |cause| write!(f, ": {}", crate::observe::diagnostics::DisplayChain(cause)))
+            BuildErrorKind::Knob { name, value, allowed } => {
+                write!(f, "`{name}` is {}; allowed is {}", Foreign(value), Foreign(allowed))
             }
+            BuildErrorKind::Filter(_) => f.write_str("`filter` is invalid"),
+            BuildErrorKind::SinkFilter { name, .. } => write!(f, "`filter` of sink `{}` is invalid", Foreign(name)),
+            BuildErrorKind::Sink { name, .. } => write!(f, "sink `{}`", Foreign(name)),
             #[cfg(feature = "prometheus")]
-            BuildErrorKind::Listen { addr, source } => write!(f, "`prometheus`: cannot listen on {addr}: {source}"),
-            BuildErrorKind::Runtime(what) => write!(f, "`start_on`: the runtime has no {what}"),
-            BuildErrorKind::Thread(source) => write!(f, "the system gave the logger no thread: {source}"),
+            BuildErrorKind::Listen { addr, .. } => write!(f, "`prometheus` cannot listen on {addr}"),
+            BuildErrorKind::Runtime(what) => write!(f, "the runtime of `start_on` has no {what}"),
+            BuildErrorKind::Thread(_) => f.write_str("the system provides no thread"),
         }
+    }
+}
+
+/// Like `Display`, with the sources.
+impl fmt::Debug for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_debug(self, f)
     }
 }
 
@@ -93,28 +100,11 @@ impl Error for BuildError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.0 {
             BuildErrorKind::Filter(error) | BuildErrorKind::SinkFilter { source: error, .. } => Some(error),
-            BuildErrorKind::FilterFromEnv(error) => Some(error),
-            BuildErrorKind::Sink { source, .. } => Some(source),
+            BuildErrorKind::Sink { source, .. } => Some(&**source),
             #[cfg(feature = "prometheus")]
             BuildErrorKind::Listen { source, .. } => Some(source),
             BuildErrorKind::Thread(source) => Some(source),
             BuildErrorKind::Knob { .. } | BuildErrorKind::Runtime(_) => None,
-        }
-    }
-}
-
-/// The error of a filter in text or environment.
-#[derive(Clone)]
-pub(super) enum FilterError {
-    Text(ParseFilterError),
-    Environment(EnvFilterError),
-}
-
-impl From<FilterError> for BuildErrorKind {
-    fn from(why: FilterError) -> Self {
-        match why {
-            FilterError::Text(error) => BuildErrorKind::Filter(error),
-            FilterError::Environment(error) => BuildErrorKind::FilterFromEnv(error),
         }
     }
 }

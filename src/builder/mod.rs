@@ -4,7 +4,8 @@
 //! Out: a logger: its shared core, and the parts of its flush task and sink tasks.
 //!
 //! Invariants:
-//! * Nothing is checked or opened before `start`, except that `filter_from_env` reads the environment at once.
+//! * Nothing is checked or opened before `start`, except that `filter_from_env` reads the environment at once; `start`
+//!   reports what it skipped.
 //! * If `start` fails, no logger runs and opened sinks are dropped.
 //! * `plan.rs` decides whether the options fit together; it opens nothing.
 //!
@@ -28,11 +29,10 @@ use metrics::Recorder;
 use tokio_util::sync::CancellationToken;
 
 pub use error::BuildError;
-use error::FilterError;
 
 use crate::dispatch::Enricher;
 use crate::event::{Level, LevelFilter, Pattern, SharedFields, ToValue};
-use crate::filter::Filter;
+use crate::filter::{EnvFilterError, Filter, FilterFromEnv, ParseFilterError};
 use crate::observe::diagnostics::{Diagnostic, Handler};
 use crate::pipeline::Pipeline;
 use crate::queue::{Overflow, Reserve};
@@ -48,7 +48,10 @@ const DEFAULT_LANES: usize = 4;
 #[must_use = "a builder does nothing until `start`"]
 pub struct Builder<'r> {
     name: Option<String>,
-    filter: Result<Filter, FilterError>,
+    filter: Result<Filter, ParseFilterError>,
+    /// What was skipped of the variables that `filter` and the sinks' filters are from.
+    skipped: Option<EnvFilterError>,
+    skipped_of_sinks: Vec<EnvFilterError>,
     queue_capacity: usize,
     lanes: usize,
     memory_limit: usize,
@@ -78,6 +81,8 @@ impl<'r> Builder<'r> {
         Builder {
             name: None,
             filter: Ok(Filter::from(Level::Info)),
+            skipped: None,
+            skipped_of_sinks: Vec::new(),
             queue_capacity: 8192,
             lanes: thread::available_parallelism().map_or(DEFAULT_LANES, |cores| cores.get().min(DEFAULT_LANES)),
             memory_limit: 64 << 20,
@@ -110,30 +115,55 @@ impl<'r> Builder<'r> {
         self
     }
 
-    /// Sets which events pass, by target and level, in the grammar of [`Filter`]. Default: `info`. The last call to
-    /// `filter`, [`level`](Builder::level) or [`filter_from_env`](Builder::filter_from_env) wins.
-    pub fn filter(mut self, filter: &str) -> Self {
-        self.filter = filter.parse().map_err(FilterError::Text);
+    /// Sets which events pass, by target and level: text in the grammar of [`Filter`], a `Filter`, a [`Level`] or a
+    /// [`LevelFilter`]. Default: `info`. If a directive is invalid, [`start`](Builder::start) returns an error. The last
+    /// call to `filter`, [`level`](Builder::level) or [`filter_from_env`](Builder::filter_from_env) wins.
+    pub fn filter<F>(self, filter: F) -> Self
+    where
+        F: TryInto<Filter>,
+        F::Error: Into<ParseFilterError>,
+    {
+        self.set_filter(filter.try_into().map_err(Into::into))
+    }
+
+    fn set_filter(mut self, filter: Result<Filter, ParseFilterError>) -> Self {
+        self.filter = filter;
+        self.skipped = None;
         self
     }
 
     /// Takes the filter from the environment, now: from `LOGWEIR_LOG`, or else from `RUST_LOG`. If neither is set, or
-    /// they are blank, the previous filter stays: `.filter("info").filter_from_env()` is `info` by default. If a
-    /// directive is invalid, [`start`](Builder::start) returns an error that also names the variable.
+    /// they are blank, the previous filter stays: `.filter("info").filter_from_env()` is `info` by default.
+    ///
+    /// A variable that other programs share never stops or silences this one. Directives that are not supported, or
+    /// wrong, are skipped, and reported once when the logger starts
+    /// ([`Diagnostic::FilterSkipped`](crate::error::Diagnostic::FilterSkipped)); the rest applies, and targets that it
+    /// does not name keep the previous filter's level. If no directive can be used, the previous filter stays.
     pub fn filter_from_env(mut self) -> Self {
-        match Filter::from_env() {
-            Ok(Some(filter)) => self.filter = Ok(filter),
-            Ok(None) => {}
-            Err(error) => self.filter = Err(FilterError::Environment(error)),
+        let before = self.filter.clone().unwrap_or(Filter::from(Level::Info));
+        let FilterFromEnv { filter, skipped } = Filter::from_env_over(&before);
+        if let Some(filter) = filter {
+            self = self.set_filter(Ok(filter));
+        }
+        self.skipped = skipped.or(self.skipped);
+        self
+    }
+
+    /// Adds what `config` skipped of variables, to be reported by `start`.
+    #[cfg(feature = "config")]
+    pub(crate) fn skipped(mut self, error: EnvFilterError, is_of_sink: bool) -> Self {
+        if is_of_sink {
+            self.skipped_of_sinks.push(error);
+        } else {
+            self.skipped = Some(error);
         }
         self
     }
 
     /// Sets the least important level that passes, whatever the target. Default: `Info`. The last call to `level`,
     /// [`filter`](Builder::filter) or [`filter_from_env`](Builder::filter_from_env) wins.
-    pub fn level(mut self, level: Level) -> Self {
-        self.filter = Ok(Filter::from(level));
-        self
+    pub fn level(self, level: Level) -> Self {
+        self.set_filter(Ok(Filter::from(level)))
     }
 
     /// Sets how many events each lane holds. Default: 8192. Range: 1 to 16,777,216.

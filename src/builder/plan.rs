@@ -39,7 +39,7 @@ pub(super) struct SinkPlan {
 impl Plan {
     pub(super) fn check(builder: &Builder<'_>) -> Result<Plan, BuildError> {
         let Builder { queue_capacity, lanes, memory_limit: memory, max_event_bytes, .. } = *builder;
-        let filter = builder.filter.clone().map_err(|error| BuildError(error.into()))?;
+        let filter = builder.filter.clone().map_err(|error| BuildError(BuildErrorKind::Filter(error)))?;
         within("lanes", lanes, 1, MAX_LANES)?;
         within("queue_capacity", queue_capacity, 1, MAX_CAPACITY)?;
         within("reserve", builder.reserve.percent, 0, MAX_RESERVE)?;

@@ -25,7 +25,7 @@ use crate::dispatch::{Dispatcher, Enrichers};
 use crate::event::Redactor;
 use crate::filter::FilterCell;
 use crate::logger::Logger;
-use crate::observe::diagnostics::Diagnostics;
+use crate::observe::diagnostics::{Diagnostic, Diagnostics};
 use crate::observe::metrics::{Limits, LoggerMetrics, SinkHistograms};
 use crate::pipeline::{Bells, House, Line, Pipeline, Station, StationConfig};
 use crate::queue::{MayBlock, Queue, QueueConfig, Reserve, mark_logger_thread};
@@ -107,6 +107,8 @@ impl Builder<'_> {
 
         let notifiers = Arc::new(Bells::default());
         let diagnostics = Arc::new(Diagnostics::new(name.clone(), self.on_error.take()));
+        let skipped = self.skipped.into_iter().chain(self.skipped_of_sinks);
+        skipped.for_each(|error| diagnostics.report(Diagnostic::FilterSkipped { error }));
         let redactor = self.redacted.ok().filter(|patterns| !patterns.is_empty()).map(Redactor::new);
         let enrichment = self.enrichment.map(|enrichment| match &redactor {
             Some(redactor) => Arc::new(enrichment.redacted(redactor)),
@@ -187,7 +189,9 @@ impl Builder<'_> {
             let (mut next, mut name) = (Some(pipeline), sink.clone());
             for number in 1.. {
                 let Some(link) = next else { break };
-                link.sink.open().map_err(|source| BuildError(BuildErrorKind::Sink { name, source }))?;
+                link.sink
+                    .open()
+                    .map_err(|error| BuildError(BuildErrorKind::Sink { name, source: error.into_source() }))?;
                 next = link.fallback.as_deref_mut();
                 name = format!("{sink}/{number}");
             }

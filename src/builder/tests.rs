@@ -17,6 +17,8 @@ fn the_example_of_a_configuration_shows_the_builders_defaults() {
     let Builder {
         name: _,
         filter,
+        skipped: _,
+        skipped_of_sinks: _,
         queue_capacity,
         lanes,
         memory_limit,

@@ -66,7 +66,7 @@ struct BreakerKeys {
 impl Delivery {
     pub(super) fn apply(&self, pipeline: Pipeline) -> Pipeline {
         let pipeline = set(pipeline, self.level, |pipeline, LevelName(level)| pipeline.level(level));
-        let pipeline = set(pipeline, self.filter.as_deref(), Pipeline::filter);
+        let pipeline = set(pipeline, self.filter.as_deref(), |pipeline, filter| pipeline.filter(filter));
         let pipeline = set(pipeline, self.timeout, |pipeline, HumanDuration(timeout)| pipeline.timeout(timeout));
         let pipeline = set(pipeline, self.backlog_bytes, |pipeline, bytes| pipeline.backlog_bytes(bytes.in_memory()));
         let pipeline = set(pipeline, self.when_full, |pipeline, policy| pipeline.when_full(policy.into()));

@@ -7,15 +7,23 @@ use std::io;
 use serde::de;
 
 use super::item::{Item, Origin};
-use super::nearest::nearest;
 use crate::builder::BuildError;
-use crate::filter::ParseFilterError;
+use crate::event::MASK;
+use crate::filter::{ParseFilterError, nearest};
+use crate::format::plain::{Foreign, without_credentials, write_debug};
 use crate::runtime::BoxError;
 
 /// Longer values are truncated in a message: the key and the valid values help more than the end of a long text.
 const LONGEST_VALUE: usize = 80;
 
 const BETWEEN_PARTS: &str = "between its parts stand two underscores, as in `LOGWEIR__SINKS__FILE__LEVEL`";
+
+/// What the name of a key has if its value is probably a secret.
+const SECRET_NAMES: [&str; 11] =
+    ["password", "passwd", "passphrase", "pwd", "secret", "token", "key", "auth", "credential", "cookie", "dsn"];
+
+/// Shorter parts of a value are not looked for in the words of its type: they would be found anywhere.
+const SHORTEST_PART: usize = 4;
 
 /// The error of an invalid configuration.
 ///
@@ -29,30 +37,51 @@ const BETWEEN_PARTS: &str = "between its parts stand two underscores, as in `LOG
 /// assert_eq!(error.to_string(), said);
 /// assert_eq!(error.key().as_deref(), Some("flush_interval"));
 /// ```
-#[derive(Debug)]
+///
+/// `Display` has its own words, [`source`](Error::source) the cause, and `Debug` all of them on one line, as `?` out of
+/// `main` prints it.
+///
+/// # Secrets
+/// The message never has a value that may be a secret. Of an option of a [registered](super::SinkRegistry) sink it has
+/// the kind (`a text of 7 characters`), or `***` if the option is [`Sensitive`](crate::Sensitive) or its name has
+/// `password`, `secret`, `token`, `key`, `auth`, `credential`, `cookie` or `dsn` in it. Of an unknown key, and of syntax
+/// that cannot be read, it has no value, and of a URL no user and password. The source of an error in creating a
+/// registered sink is the program's own error, with its own words.
 pub struct ConfigError(Box<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     origin: Option<Origin>,
-    /// The value as written, if there is one.
-    written: Option<String>,
+    value: Option<WrittenValue>,
+    shows: Shows,
     /// Outermost first, each in its displayed form.
     key: Vec<String>,
     problem: ConfigErrorKind,
 }
 
-#[derive(Debug)]
+/// The invalid value.
+struct WrittenValue {
+    /// As written.
+    shown: String,
+    kind: String,
+    /// What its type gets.
+    text: String,
+}
+
+/// What a message has of the value, from the most to the least.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+enum Shows {
+    Value,
+    Kind,
+    Mask,
+}
+
 pub(super) enum ConfigErrorKind {
     /// The file cannot be read.
     Read(io::Error),
     /// The file's extension is not that of a known format.
     Extension,
-    /// It is no valid TOML or JSON.
-    Syntax {
-        said: String,
-        source: BoxError,
-    },
+    /// It is no valid TOML or JSON: the parser's words.
+    Syntax(String),
     UnknownKey {
         allowed: Vec<String>,
     },
@@ -91,15 +120,29 @@ pub(super) enum ConfigErrorKind {
 
 impl ConfigError {
     pub(super) fn new(problem: ConfigErrorKind) -> Self {
-        ConfigError(Box::new(Inner { origin: None, written: None, key: Vec::new(), problem }))
+        ConfigError(Box::new(Inner { origin: None, value: None, shows: Shows::Value, key: Vec::new(), problem }))
     }
 
     /// Adds the place, unless it is known.
     pub(super) fn at(mut self, item: &Item) -> Self {
         if self.0.origin.is_none() {
             self.0.origin = Some(item.origin.clone());
-            self.0.written = Some(item.shown());
+            self.0.value = Some(WrittenValue { shown: item.shown(), kind: item.kind(), text: item.text() });
         }
+        self
+    }
+
+    /// Hides the value, except for its kind: it may be a secret.
+    pub(super) fn without_value(mut self) -> Self {
+        if self.0.shows == Shows::Value {
+            self.0.shows = Shows::Kind;
+        }
+        self
+    }
+
+    /// Hides the value: it is a secret.
+    pub(super) fn secret(mut self) -> Self {
+        self.0.shows = Shows::Mask;
         self
     }
 
@@ -180,38 +223,69 @@ fn listed(words: &[impl AsRef<str>], last: &str) -> String {
     }
 }
 
-/// The text on one line, without anything that controls a terminal.
-fn plain(text: &str) -> String {
-    let plain = |c: char| if c.is_control() { c.escape_default().collect() } else { vec![c] };
-    text.chars().flat_map(plain).collect()
+/// The value as written on one line, with limited length.
+fn displayed(written: &str) -> String {
+    let masked = without_credentials(written.trim(), false);
+    match masked.char_indices().nth(LONGEST_VALUE) {
+        Some((end, _)) => Foreign(&masked[..end]).to_string() + "…",
+        None => Foreign(&masked).to_string(),
+    }
 }
 
-/// The same, with limited length.
-fn displayed(written: &str) -> String {
-    match written.char_indices().nth(LONGEST_VALUE) {
-        Some((end, _)) => plain(&written[..end]) + "…",
-        None => plain(written),
+impl Inner {
+    /// A value under a name of a secret is one, unless the name is of ours.
+    fn shows(&self) -> Shows {
+        let is_secret = |part: &String| {
+            let part = part.to_lowercase();
+            SECRET_NAMES.iter().any(|name| part.contains(name))
+        };
+        if self.shows == Shows::Kind && self.key.iter().any(is_secret) { Shows::Mask } else { self.shows }
+    }
+
+    fn value(&self) -> String {
+        match (&self.value, self.shows()) {
+            (None, _) => "wrong".to_owned(),
+            (Some(value), Shows::Value) => displayed(&value.shown),
+            (Some(value), Shows::Kind) => value.kind.clone(),
+            (Some(_), Shows::Mask) => MASK.to_owned(),
+        }
+    }
+
+    /// What a type says about its value, without the value and its parts.
+    fn refusal(&self, why: &str) -> String {
+        let text = match (&self.value, self.shows()) {
+            (_, Shows::Value) => return Foreign(why).to_string(),
+            (_, Shows::Mask) => return "its type does not accept it".to_owned(),
+            (value, Shows::Kind) => value.as_ref().map_or("", |value| &value.text),
+        };
+        let mut parts: Vec<&str> = text.split(|c: char| !c.is_alphanumeric()).collect();
+        parts.retain(|part| part.chars().count() >= SHORTEST_PART);
+        parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
+        parts.splice(0..0, Some(text).filter(|text| !text.is_empty()));
+        Foreign(parts.iter().fold(why.to_owned(), |why, part| why.replace(part, MASK))).to_string()
     }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { origin, written, key, problem } = &*self.0;
+        let inner = &*self.0;
+        let Inner { origin, key, problem, .. } = inner;
         if let Some(origin) = origin.as_ref().filter(|origin| origin.is_known()) {
             write!(f, "{origin}: ")?;
         }
-        let named = if key.is_empty() { "configuration".to_owned() } else { join(key) };
-        let value = displayed(written.as_deref().unwrap_or("wrong"));
+        let named = Foreign(if key.is_empty() { "configuration".to_owned() } else { join(key) });
+        let value = inner.value();
         match problem {
-            ConfigErrorKind::Read(source) => write!(f, "cannot be read: {source}"),
+            ConfigErrorKind::Read(_) => f.write_str("cannot be read"),
             ConfigErrorKind::Extension => f.write_str("the name of a configuration ends in `.toml` or `.json`"),
-            ConfigErrorKind::Syntax { said, .. } => f.write_str(&plain(said)),
+            ConfigErrorKind::Syntax(said) => Foreign(said).fmt(f),
             ConfigErrorKind::UnknownKey { allowed } => {
                 write!(f, "unknown key `{named}`{}; allowed there: {}", meant(last(key), allowed), all(allowed))
             }
             ConfigErrorKind::Missing => write!(f, "`{named}` is missing"),
             ConfigErrorKind::NoSink { others } => {
-                write!(f, "there is no sink `{}`{}; a new one needs a `type`", last(key), meant(last(key), others))
+                let name = Foreign(last(key));
+                write!(f, "there is no sink `{name}`{}; a new one needs a `type`", meant(last(key), others))
             }
             ConfigErrorKind::Value { allowed } => write!(f, "`{named}` is {value}; allowed is {allowed}"),
             ConfigErrorKind::Word { allowed } => {
@@ -221,25 +295,32 @@ impl fmt::Display for ConfigError {
             ConfigErrorKind::Beside(other) => {
                 write!(f, "`{named}` is {value}, beside `{other}`; allowed is one of the two")
             }
-            ConfigErrorKind::Filter(error) => write!(f, "`{named}` is {value}: {}", plain(&error.to_string())),
+            ConfigErrorKind::Filter(_) => write!(f, "`{named}` is {value}"),
             ConfigErrorKind::Knob(error) => {
                 let (_, value, allowed) = error.parts().unwrap_or(("", &value, "something else"));
-                write!(f, "`{named}` is {value}; allowed is {allowed}")
+                write!(f, "`{named}` is {}; allowed is {}", Foreign(value), Foreign(allowed))
             }
-            ConfigErrorKind::Refused(why) => write!(f, "`{named}` is {value}: {}", plain(why)),
-            ConfigErrorKind::Sink(error) => {
-                write!(f, "`{named}`: {}", crate::observe::diagnostics::DisplayChain(&**error))
-            }
+            ConfigErrorKind::Refused(why) => write!(f, "`{named}` is {value}: {}", inner.refusal(why)),
+            ConfigErrorKind::Sink(_) => write!(f, "`{named}` cannot be created"),
             ConfigErrorKind::Registered(name) => {
-                write!(f, "a sink cannot be registered as `{name}`: there is one of that name")
+                write!(f, "a sink cannot be registered as `{}`: there is one of that name", Foreign(name))
             }
             ConfigErrorKind::Variable => write!(f, "names no key; {BETWEEN_PARTS}"),
             ConfigErrorKind::NotUnicode => f.write_str("its value is not Unicode"),
             ConfigErrorKind::Twice(other) => {
-                write!(f, "is for the key of `{other}`; which of them counts nobody can say")
+                write!(f, "is for the same key as `{}`; allowed is one of the two", Foreign(other))
             }
-            ConfigErrorKind::Several(keys) => write!(f, "fits {}; which of them it means nobody can say", all(keys)),
+            ConfigErrorKind::Several(keys) => {
+                write!(f, "matches {}; allowed is a name that matches one of them", Foreign(all(keys)))
+            }
         }
+    }
+}
+
+/// Like `Display`, with the sources.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_debug(self, f)
     }
 }
 
@@ -257,9 +338,8 @@ impl Error for ConfigError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.0.problem {
             ConfigErrorKind::Read(source) => Some(source),
-            ConfigErrorKind::Syntax { source, .. } | ConfigErrorKind::Sink(source) => Some(&**source),
+            ConfigErrorKind::Sink(source) => Some(&**source),
             ConfigErrorKind::Filter(source) => Some(source),
-            ConfigErrorKind::Knob(source) => Some(source),
             _ => None,
         }
     }

@@ -9,13 +9,15 @@ use std::sync::Arc;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use crate::format::plain::Foreign;
+
 /// A value and its place.
 // No `Debug`: the options of a sink may be secrets.
 #[derive(Clone)]
 pub(super) struct Item {
     pub(super) node: ItemValue,
     pub(super) origin: Origin,
-    /// As written, for a value that is neither table nor list and whose text is available.
+    /// As written, if the text is available; of a table or a list only if it is the value of a variable.
     pub(super) written: Option<Box<str>>,
 }
 
@@ -32,7 +34,7 @@ pub(super) enum ItemValue {
 }
 
 /// The place of a value.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Origin {
     source: Arc<Source>,
     /// Line and column, from 1.
@@ -40,7 +42,6 @@ pub(super) struct Origin {
     column: Option<usize>,
 }
 
-#[derive(Debug)]
 pub(super) enum Source {
     File(PathBuf),
     Text,
@@ -82,9 +83,9 @@ impl Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.source {
-            Source::File(path) => write!(f, "{}", path.display())?,
+            Source::File(path) => write!(f, "{}", Foreign(path.display()))?,
             Source::Text => f.write_str("text")?,
-            Source::Variable(name) => write!(f, "environment variable `{}`", name.escape_debug())?,
+            Source::Variable(name) => write!(f, "environment variable `{}`", Foreign(name))?,
             Source::Elsewhere => f.write_str("configuration")?,
         }
         [self.line, self.column].into_iter().flatten().try_for_each(|number| write!(f, ":{number}"))
@@ -121,14 +122,37 @@ impl Item {
     /// The value as written, or a description of it.
     pub(super) fn shown(&self) -> String {
         match (&self.written, &self.node) {
+            (_, ItemValue::List(_) | ItemValue::Table(_)) => self.kind(),
             (Some(written), _) => written.to_string(),
             (None, ItemValue::Null) => "null".into(),
             (None, ItemValue::Bool(value)) => value.to_string(),
             (None, ItemValue::Integer(value)) => value.to_string(),
             (None, ItemValue::Float(value)) => value.to_string(),
             (None, ItemValue::Text(value)) => format!("{value:?}"),
-            (None, ItemValue::List(_)) => "a list".into(),
-            (None, ItemValue::Table(_)) => "a table".into(),
+        }
+    }
+
+    /// The text that a type gets, or the value as displayed.
+    pub(super) fn text(&self) -> String {
+        match &self.node {
+            ItemValue::Text(text) => text.clone(),
+            _ => self.shown(),
+        }
+    }
+
+    /// The kind of the value.
+    pub(super) fn kind(&self) -> String {
+        match &self.node {
+            ItemValue::Null => "null".into(),
+            ItemValue::Bool(_) => "a truth value".into(),
+            ItemValue::Integer(_) => "a whole number".into(),
+            ItemValue::Float(_) => "a number".into(),
+            ItemValue::Text(text) => match text.chars().count() {
+                1 => "a text of 1 character".into(),
+                count => format!("a text of {count} characters"),
+            },
+            ItemValue::List(_) => "a list".into(),
+            ItemValue::Table(_) => "a table".into(),
         }
     }
 
@@ -210,7 +234,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
         while let Some(key) = table.next_key::<String>()? {
             // TOML does not allow it; JSON leaves it to its readers, most of which silently drop one of the two.
             if entries.iter().any(|(other, _)| *other == key) {
-                return Err(de::Error::custom(format_args!("the key `{}` is there twice", key.escape_debug())));
+                return Err(de::Error::custom(format_args!("the key `{}` is there twice", Foreign(key))));
             }
             let item: Item = table.next_value()?;
             if !matches!(item.node, ItemValue::Null) {

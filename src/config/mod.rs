@@ -22,7 +22,7 @@ mod error;
 mod format;
 mod item;
 mod json;
-mod nearest;
+mod path;
 mod quantity;
 mod reader;
 mod rolling;
@@ -48,6 +48,7 @@ use item::{Item, Origin, Source};
 pub use quantity::{HumanDuration, HumanSize};
 pub use registry::SinkRegistry;
 use settings::{Settings, set};
+use variables::Skipped;
 
 use crate::builder::{BuildError, Builder};
 
@@ -76,7 +77,9 @@ use crate::builder::{BuildError, Builder};
 ///   MB`. **Percents** are `10` or `10%`. **Levels** are written in any case, **filters** in the grammar of
 ///   [`Filter`](crate::filter::Filter).
 /// * **Sinks** are tables below `sinks`, each with a `type`; they are opened and reported in the written order.
-/// * **Paths** are relative to the working directory of the process, as for the sinks.
+/// * **Paths** are relative to the working directory of the process, as for the sinks. At the beginning, `~/` is the
+///   home directory; `${NAME}` is the variable of the environment, which must be set and not empty, also in `file_name`.
+///   `$$` is a `$`, and `./~/` a directory called `~`. `~name/` and `$NAME` are errors.
 /// * In JSON, `null` is the same as an absent key.
 ///
 /// # The environment
@@ -89,10 +92,14 @@ use crate::builder::{BuildError, Builder};
 /// * A part that matches no existing key names a new one, in lowercase if it is all in capitals. So a variable can add
 ///   a sink: `LOGWEIR__SINKS__CONSOLE__TYPE=console`. An unknown key is an error that names the variable.
 /// * The value is a TOML value if it can be read as one (`5`, `true`, `["password", "*_token"]`, `{ block = "50ms" }`),
-///   or else text. If text is expected, a number or Boolean is read as the text that was written. A table or a list
+///   or else text. If text is expected, whatever else it can be read as is the text that was written. A table or a list
 ///   replaces the whole previous value.
+/// * Below `enrich`, every value is text: `LOGWEIR__ENRICH__COMMIT=1234e56` is the text `1234e56`, and quotes around it
+///   are removed. A number or Boolean is written in a table for all fields: `LOGWEIR__ENRICH={ shard = 7 }`.
 /// * A blank variable counts as not set; empty text is `""`.
-/// * `filter` replaces a `level` in the same table, and `level` a `filter`.
+/// * `filter` replaces a `level` in the same table, and `level` a `filter`. Directives that are invalid are skipped, and
+///   reported when the logger starts ([`Diagnostic::FilterSkipped`](crate::error::Diagnostic::FilterSkipped)); the rest
+///   applies. If no directive can be used, the written filter stays. In a file, an invalid directive is an error.
 ///
 /// `LOGWEIR_LOG`, with one underscore, and `RUST_LOG` are the variables of
 /// [`filter_from_env`](Builder::filter_from_env). If `filter_from_env` is set, they take precedence over all of them,
@@ -123,6 +130,8 @@ pub struct Config {
     /// As written, for variables that override it.
     root: Item,
     settings: Settings,
+    /// Of the filters in variables.
+    skipped: Vec<Skipped>,
 }
 
 impl Config {
@@ -167,13 +176,14 @@ impl Config {
     }
 
     fn from_root(root: Item) -> Result<Self, ConfigError> {
-        Ok(Config { settings: Settings::read(&root)?, root })
+        Ok(Config { settings: Settings::read(&root)?, root, skipped: Vec::new() })
     }
 
     /// Returns the configuration with the overrides of the process's environment, see [above](Config#the-environment).
     ///
     /// # Errors
-    /// Returns an error for the first variable that names no key, or whose value is invalid for it.
+    /// Returns an error for the first variable that names no key, or whose value is invalid for it. Directives of a
+    /// filter that are invalid are not an error: they are skipped, and reported when the logger starts.
     pub fn with_env(self) -> Result<Self, ConfigError> {
         self.with_vars(env::vars_os())
     }
@@ -199,8 +209,8 @@ impl Config {
         V: Into<OsString>,
     {
         let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
-        variables::overlay(&mut self.root, variables)?;
-        Config::from_root(self.root)
+        self.skipped.extend(variables::overlay(&mut self.root, variables)?);
+        Ok(Config { skipped: self.skipped, ..Config::from_root(self.root)? })
     }
 
     /// Returns a builder with all of these options, to be completed and started. `sinks` has your own types of sink;
@@ -211,6 +221,8 @@ impl Config {
     /// an error of its registered function, and a number that the builder refuses, alone or in combination.
     pub fn builder<'r>(&self, sinks: &SinkRegistry) -> Result<Builder<'r>, ConfigError> {
         let builder = self.settings.builder(sinks)?;
+        let skipped = self.skipped.iter().cloned();
+        let builder = skipped.fold(builder, |builder, (error, is_of_sink)| builder.skipped(error, is_of_sink));
         match builder.check().map_err(|error| self.place(error)) {
             Err(Some(error)) => Err(error),
             // Options that are not written here may still be set on the builder: `start` checks again.
@@ -254,7 +266,7 @@ impl Default for Config {
     }
 }
 
-/// Without the options of registered sinks, which may be secrets.
+/// Without the options of registered sinks and the values of `enrich`, which may be secrets.
 impl std::fmt::Debug for Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Config").field(&self.settings).finish()
@@ -264,6 +276,7 @@ impl std::fmt::Debug for Config {
 /// The errors are those of [`Config::from_toml`], as text.
 impl<'de> Deserialize<'de> for Config {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Config::from_root(Item::deserialize(deserializer)?).map_err(de::Error::custom)
+        Config::from_root(Item::deserialize(deserializer)?)
+            .map_err(|error| de::Error::custom(format_args!("{error:?}")))
     }
 }

@@ -11,6 +11,7 @@ use serde::forward_to_deserialize_any;
 
 use super::error::{ConfigError, ConfigErrorKind, all, part};
 use super::item::{Item, ItemValue};
+use crate::event::SENSITIVE;
 
 /// The type of a sink or format; it is read before the other keys of its table, wherever it is written.
 pub(super) const TYPE: &str = "type";
@@ -38,9 +39,15 @@ impl<'a> ItemDeserializer<'a> {
     fn text(&self) -> Option<&'a str> {
         match &self.item.node {
             ItemValue::Text(text) => Some(text),
+            ItemValue::List(_) | ItemValue::Table(_) => None,
             _ if self.item.origin.variable().is_some() => self.item.written.as_deref(),
             _ => None,
         }
+    }
+
+    /// The same, also of a table or a list: `LOGWEIR__SINKS__QUEUE__TOKEN={a}` is the text `{a}`.
+    fn whole_text(&self) -> Option<&'a str> {
+        self.text().or_else(|| self.item.origin.variable().and(self.item.written.as_deref()))
     }
 
     fn visit<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ReadError> {
@@ -80,13 +87,25 @@ impl<'de> Deserializer<'de> for ItemDeserializer<'de> {
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        match self.text() {
+        match self.whole_text() {
             Some(text) => visitor.visit_borrowed_str(text).map_err(|wrong: ReadError| wrong.at(self.item)),
             None => self.deserialize_any(visitor),
         }
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         self.deserialize_str(visitor)
     }
 
@@ -97,8 +116,17 @@ impl<'de> Deserializer<'de> for ItemDeserializer<'de> {
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, ReadError> {
-        visitor.visit_newtype_struct(self)
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
+        if name != SENSITIVE {
+            return visitor.visit_newtype_struct(self);
+        }
+        let item = self.item;
+        // An error of the type itself has no place yet.
+        visitor.visit_some(self).map_err(|ReadError(error)| ReadError(error.at(item).secret()))
     }
 
     /// No options are an empty table: for a sink registered without any.
@@ -148,8 +176,7 @@ impl<'de> Deserializer<'de> for ItemDeserializer<'de> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf seq tuple tuple_struct map
-        identifier ignored_any
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 seq tuple tuple_struct map identifier ignored_any
     }
 }
 

@@ -61,6 +61,9 @@ impl SinkRegistry {
     /// [`HumanDuration`](super::HumanDuration), [`HumanSize`](super::HumanSize) and
     /// [`FormatOptions`](super::FormatOptions) for its fields, and `()` for no options.
     ///
+    /// No error shows the value of an option, see [`ConfigError`]. Declare a secret as
+    /// [`Sensitive`](crate::Sensitive), which `Debug` hides too.
+    ///
     /// An error that the function returns is the source of the [`ConfigError`] of
     /// [`Config::builder`](super::Config::builder). A name that is registered twice or built in is also an error there.
     pub fn register<O, P, E>(mut self, name: &str, make: impl Fn(O) -> Result<P, E> + Send + Sync + 'static) -> Self
@@ -70,7 +73,7 @@ impl SinkRegistry {
         E: Into<Box<dyn Error + Send + Sync>>,
     {
         let make = move |sink: &Registered| {
-            let options = read(&sink.options, &sink.path, sink.beside)?;
+            let options = read(&sink.options, &sink.path, sink.beside).map_err(ConfigError::without_value)?;
             let failed =
                 |error: E| ConfigError::new(ConfigErrorKind::Sink(error.into())).at(&sink.table).inside(&sink.path);
             make(options).map(Into::into).map_err(failed)

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
 use super::error::needs;
+use super::path::FileName;
 use super::quantity::{HumanDuration, HumanSize};
 use super::set;
 use crate::sink::Rolling;
@@ -21,7 +22,7 @@ struct RollingKeys {
     keep_age: Option<HumanDuration>,
     keep_bytes: Option<HumanSize>,
     gzip: Option<Gzip>,
-    file_name: Option<String>,
+    file_name: Option<FileName>,
     close_timeout: Option<HumanDuration>,
 }
 
@@ -51,7 +52,7 @@ impl From<&RollingPolicy> for Rolling {
         let rolling = set(rolling, keys.keep_age, |rolling, HumanDuration(age)| rolling.keep_age(age));
         let rolling = set(rolling, keys.keep_bytes, |rolling, HumanSize(bytes)| rolling.keep_bytes(bytes));
         let rolling = set(rolling, keys.gzip, Gzip::apply);
-        let rolling = set(rolling, keys.file_name.as_deref(), Rolling::file_name);
+        let rolling = set(rolling, keys.file_name.as_ref(), |rolling, FileName(name)| rolling.file_name(name));
         set(rolling, keys.close_timeout, |rolling, HumanDuration(time)| rolling.close_timeout(time))
     }
 }

@@ -61,7 +61,10 @@ struct ReserveKeys {
 
 impl Settings {
     pub(super) fn read(root: &Item) -> Result<Self, ConfigError> {
-        let keys: BuilderKeys = read(root, &[], &[])?;
+        let is_table = matches!(root.node, ItemValue::Table(_));
+        // A value in the place of all keys may be anything.
+        let hide = |error: ConfigError| if is_table { error } else { error.without_value() };
+        let keys: BuilderKeys = read(root, &[], &[]).map_err(hide)?;
         if keys.level.is_some()
             && let Some(filter) = root.get("filter")
         {
@@ -124,7 +127,7 @@ pub(super) fn set<B, V>(builder: B, value: Option<V>, method: impl FnOnce(B, V) 
 impl BuilderKeys {
     fn apply_filters<'r>(&self, builder: Builder<'r>) -> Builder<'r> {
         let builder = set(builder, self.name.as_deref(), Builder::name);
-        let builder = set(builder, self.filter.as_deref(), Builder::filter);
+        let builder = set(builder, self.filter.as_deref(), |builder, filter| builder.filter(filter));
         let builder = set(builder, self.level, |builder, LevelName(level)| builder.level(level));
         // After the filter, which stays if the environment has none.
         set(builder, self.filter_from_env.filter(|is_on| *is_on), |builder, _| builder.filter_from_env())
@@ -209,10 +212,17 @@ impl<'de> Deserialize<'de> for Listen {
 }
 
 /// Fields in their order.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct EnrichFields(Vec<(String, Scalar)>);
 
-#[derive(Clone, Debug)]
+/// The names alone: the values may be secrets.
+impl fmt::Debug for EnrichFields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+#[derive(Clone)]
 enum Scalar {
     Bool(bool),
     I64(i64),

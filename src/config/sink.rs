@@ -1,7 +1,6 @@
 //! Anywhere (pure): one sink with its pipeline and its fallback, from a table to a builder's pipeline.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -10,6 +9,7 @@ use super::delivery::{Delivery, LinkDelivery};
 use super::error::{ConfigError, ConfigErrorKind, part};
 use super::format::FormatOptions;
 use super::item::{Item, ItemValue};
+use super::path::FilePath;
 use super::quantity::LevelName;
 use super::reader::read;
 use super::registry::SinkRegistry;
@@ -56,7 +56,7 @@ struct ConsoleKeys {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FileKeys {
-    path: PathBuf,
+    path: FilePath,
     durability: Option<DurabilityWord>,
     rolling: Option<RollingPolicy>,
     format: Option<FormatOptions>,
@@ -150,7 +150,8 @@ impl SinkSettings {
 fn split<D: for<'de> Deserialize<'de>>(table: &Item, path: &[String]) -> Result<(D, Item), ConfigError> {
     if !matches!(table.node, ItemValue::Table(_)) {
         let allowed = "a table with a `type`".to_owned();
-        return Err(ConfigError::new(ConfigErrorKind::Value { allowed }).at(table).inside(path));
+        // A key that is not below a sink may be anything.
+        return Err(ConfigError::new(ConfigErrorKind::Value { allowed }).at(table).inside(path).without_value());
     }
     let common = keys_of::<D>();
     let delivery = read(&table.with_keys(|key| common.contains(&key)), path, &[])?;
@@ -204,7 +205,7 @@ impl From<&ConsoleKeys> for ConsoleSink {
 impl From<&FileKeys> for FileSink {
     fn from(keys: &FileKeys) -> Self {
         let FileKeys { path, durability, rolling, format } = keys;
-        let file = set(FileSink::new(path), *durability, |file, durability| file.durability(durability.into()));
+        let file = set(FileSink::new(&path.0), *durability, |file, durability| file.durability(durability.into()));
         let file = set(file, rolling.as_ref(), |file, rolling| file.rolling(rolling.into()));
         set(file, format.as_ref(), |file, format| file.format(format.build()))
     }

@@ -39,7 +39,7 @@ fn json_syntax(error: serde_json::Error, origin: &Origin) -> ConfigError {
     // The message already begins with the place.
     let said = said.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&said).to_owned();
     let said = if error.classify() == Category::Data { said } else { format!("not JSON: {said}") };
-    let problem = ConfigErrorKind::Syntax { said, source: error.into() };
+    let problem = ConfigErrorKind::Syntax(said);
     // For an empty text the column is 0.
     ConfigError::new(problem).written_at(origin.at_column(line, column.max(1)))
 }
@@ -63,15 +63,14 @@ impl<'a> LineIndex<'a> {
         self.starts.partition_point(|start| *start <= at)
     }
 
-    fn syntax(&self, mut error: toml::de::Error) -> ConfigError {
-        // It contains the whole text, and displays the invalid line: either may contain a password.
-        error.set_input(None);
+    fn syntax(&self, error: toml::de::Error) -> ConfigError {
+        // Its message alone: it displays the invalid line too, which may have a password.
         let at = error.span().map_or(0, |span| span.start);
         let line = self.line(at);
         let before = self.text.get(self.starts[line - 1]..at).unwrap_or_default();
         let origin = self.origin.at_column(line, before.chars().count() + 1);
         let said = format!("not TOML: {}", error.message().replace('\n', ", "));
-        ConfigError::new(ConfigErrorKind::Syntax { said, source: error.into() }).written_at(origin)
+        ConfigError::new(ConfigErrorKind::Syntax(said)).written_at(origin)
     }
 
     /// The parser sorts keys by name; this restores the written order.

@@ -6,6 +6,8 @@ use super::error::{self, ConfigError, ConfigErrorKind};
 use super::item::{Item, ItemValue, Origin, Source};
 use super::reader::TYPE;
 use super::text::toml_value;
+use crate::event::Level;
+use crate::filter::{EnvFilterError, Filter};
 
 const PREFIX: &str = "LOGWEIR__";
 const BETWEEN: &str = "__";
@@ -13,17 +15,22 @@ const BETWEEN: &str = "__";
 /// More parts than any key has: nested tables are visited by nested calls.
 const MOST_PARTS: usize = 64;
 
-/// Puts the values of logweir's variables into the table.
+/// What was skipped of a filter in a variable, and whether it is the filter of a sink.
+pub(super) type Skipped = (EnvFilterError, bool);
+
+/// Puts the values of logweir's variables into the table; returns what was skipped of their filters.
 pub(super) fn overlay(
     root: &mut Item,
     variables: impl Iterator<Item = (OsString, OsString)>,
-) -> Result<(), ConfigError> {
+) -> Result<Vec<Skipped>, ConfigError> {
     let mut ours: Vec<Variable> = variables.filter_map(Variable::ours).collect::<Result<_, _>>()?;
     // A table before a value in it, and the same order regardless of the environment's.
     ours.sort_by_cached_key(|variable| {
         (variable.parts.len(), variable.name.to_ascii_lowercase(), variable.name.clone())
     });
-    ours.iter().try_for_each(|variable| variable.put_into(root))
+    let mut skipped = Vec::new();
+    ours.iter().try_for_each(|variable| variable.put_into(root, &mut skipped))?;
+    Ok(skipped)
 }
 
 struct Variable {
@@ -57,13 +64,48 @@ impl Variable {
         Origin::new(Source::Variable(self.name.clone()))
     }
 
-    /// A TOML value if it can be read as one, or else text.
-    fn item(&self) -> Item {
-        let as_text = || Item { node: ItemValue::Text(self.text.clone()), origin: self.origin(), written: None };
-        toml_value(self.text.trim(), &self.origin()).unwrap_or_else(as_text)
+    fn text_item(&self, text: String) -> Item {
+        Item { node: ItemValue::Text(text), origin: self.origin(), written: None }
     }
 
-    fn put_into(&self, root: &mut Item) -> Result<(), ConfigError> {
+    /// A TOML value if it can be read as one, or else text.
+    fn item(&self) -> Item {
+        let Some(mut item) = toml_value(self.text.trim(), &self.origin()) else {
+            return self.text_item(self.text.clone());
+        };
+        if !matches!(item.node, ItemValue::Text(_)) {
+            // For a key that takes text.
+            item.written = Some(self.text.as_str().into());
+        }
+        item
+    }
+
+    /// Text: that of a TOML string, or else the variable's own.
+    fn text_alone(&self) -> Item {
+        match self.item() {
+            // A date, or a number out of range, is text without quotes.
+            item if matches!(item.node, ItemValue::Text(_)) => item,
+            _ => self.text_item(self.text.clone()),
+        }
+    }
+
+    /// The value for this key of the table at `path`; `None` if nothing of it can be used.
+    fn value(&self, table: &VariableEntries, path: &[String], key: &str, skipped: &mut Vec<Skipped>) -> Option<Item> {
+        if path == ["enrich"] {
+            return Some(self.text_alone());
+        }
+        if !is_filtered(path) || key != "filter" {
+            return Some(self.item());
+        }
+        let item = self.text_alone();
+        let ItemValue::Text(text) = &item.node else { return Some(item) };
+        let given = Filter::from_variable(&self.name, text, &filter_before(table, path));
+        let Some(error) = given.skipped else { return Some(item) };
+        skipped.push((error, !path.is_empty()));
+        given.filter.map(|filter| self.text_item(filter.to_string()))
+    }
+
+    fn put_into(&self, root: &mut Item, skipped: &mut Vec<Skipped>) -> Result<(), ConfigError> {
         let mut table = self.table(root, "");
         let mut path: Vec<String> = Vec::new();
         let (last, tables) = self.parts.split_last().expect("`split` gives one part at the least");
@@ -73,6 +115,7 @@ impl Variable {
             path.push(key);
         }
         let key = self.key(table, last)?;
+        let Some(value) = self.value(table, &path, &key, skipped) else { return Ok(()) };
         if is_filtered(&path)
             && let Some(other) = rival(&key)
         {
@@ -85,7 +128,7 @@ impl Variable {
         if let Some(other) = entry.origin.variable().filter(is_twice) {
             return Err(ConfigError::new(ConfigErrorKind::Twice(other.to_owned())).written_at(self.origin()));
         }
-        *entry = self.item();
+        *entry = value;
         Ok(())
     }
 
@@ -142,6 +185,18 @@ fn fits(key: &str, part: &str) -> bool {
 /// The logger and every sink have a filter, or a level instead.
 fn is_filtered(path: &[String]) -> bool {
     matches!(path, []) || matches!(path, [sinks, _] if sinks == "sinks")
+}
+
+/// The filter that this table has without the variable.
+fn filter_before(table: &VariableEntries, path: &[String]) -> Filter {
+    let text = |key: &str| match table.iter().find(|(name, _)| name == key) {
+        Some((_, Item { node: ItemValue::Text(text), .. })) => Some(text.as_str()),
+        _ => None,
+    };
+    let filter = text("filter").and_then(|text| text.parse().ok());
+    let level = || Some(Filter::from(text("level")?.trim().parse::<Level>().ok()?));
+    // The default of a sink is every event, that of the logger is the builder's.
+    filter.or_else(level).unwrap_or(Filter::from(if path.is_empty() { Level::Info } else { Level::Trace }))
 }
 
 fn rival(key: &str) -> Option<&'static str> {

@@ -10,7 +10,7 @@
 //! | `NonBlockingBuilder::lossy(false)` | [`Overflow::Block`](crate::Overflow::Block) with [`WhenFull::Block`](crate::WhenFull::Block) |
 //! | `WorkerGuard` | [`Logger::shutdown_guard`](crate::Logger::shutdown_guard), or [`Logger::shutdown`](crate::Logger::shutdown) for the numbers |
 //! | `ErrorCounter::dropped_lines` | [`Logger::stats`](crate::Logger::stats), the metrics, and a line in the log |
-//! | `RUST_LOG=info,hyper=warn` | [`Builder::filter_from_env`](crate::Builder::filter_from_env), with the same syntax |
+//! | `RUST_LOG=info,hyper=warn` | [`Builder::filter_from_env`](crate::Builder::filter_from_env): directives of targets have the same syntax; those of spans and fields, and patterns, are skipped and reported |
 //! | slog's `o!(..)` on a child | [`Logger::with_fields`](crate::Logger::with_fields) |
 //! | `tracing_appender::rolling::daily(folder, name)`, log4rs' rolling policies and triggers | [`Rolling`](crate::sink::Rolling) |
 //! | log4rs' YAML file | `config::Config`, from TOML or JSON |

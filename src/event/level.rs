@@ -134,12 +134,19 @@ impl FromStr for LevelFilter {
 }
 
 /// The text is no level's name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ParseLevelError(());
 
 impl fmt::Display for ParseLevelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("not a level: expected trace, debug, info, warn, error, fatal (or off, for a filter)")
+    }
+}
+
+/// Like `Display`.
+impl fmt::Debug for ParseLevelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -52,6 +52,8 @@ pub use message::Message;
 pub(crate) use nested_fields::NestedFields;
 pub use record::Record;
 pub(crate) use redact::{MASK, Pattern, Redactor};
+#[cfg(any(feature = "serde", feature = "config"))]
+pub(crate) use sensitive::SENSITIVE;
 pub use sensitive::Sensitive;
 #[cfg(feature = "tracing")]
 pub(crate) use shared_fields::FieldPairs;

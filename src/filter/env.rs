@@ -4,121 +4,177 @@ use std::env::{self, VarError};
 use std::error::Error;
 use std::fmt;
 
-use super::{Filter, ParseFilterError};
+use super::{Directives, Filter, ParseFilterError};
+use crate::event::Level;
+use crate::format::plain::Foreign;
 
 /// The first of these that is set wins.
-const VARIABLES: [&str; 2] = ["LOGWEIR_LOG", "RUST_LOG"];
+pub(super) const VARIABLES: [&str; 2] = ["LOGWEIR_LOG", "RUST_LOG"];
+
+/// The skipped directives that a message has; further ones are only counted.
+const MAX_SHOWN: usize = 5;
+
+/// A filter from the environment; see [`Filter::from_env`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use = "a filter does nothing until a logger has it"]
+pub struct FilterFromEnv {
+    /// The filter; `None` if no variable is set, or if it has no directive that can be used.
+    pub filter: Option<Filter>,
+    /// What was skipped, to be reported.
+    pub skipped: Option<EnvFilterError>,
+}
 
 impl Filter {
-    /// Reads the filter of the environment: `LOGWEIR_LOG`, or else `RUST_LOG`. None if neither is set; a variable that
-    /// is empty or blank counts as not set.
+    /// Reads the filter of the environment: `LOGWEIR_LOG`, or else `RUST_LOG`. A variable that is empty or blank counts
+    /// as not set.
     ///
-    /// # Errors
-    /// Returns an error that names the variable if it is not Unicode, or if a directive does not follow the grammar of
-    /// [`Filter`]. Forms that other crates read from `RUST_LOG` (spans, fields, patterns) are errors and not skipped.
-    pub fn from_env() -> Result<Option<Filter>, EnvFilterError> {
-        from(|variable| env::var(variable))
+    /// Other programs read `RUST_LOG` too, so it may have directives that this crate does not support (spans, fields,
+    /// patterns), or that are wrong. They are skipped and returned; the other directives make the filter. If something
+    /// was skipped and no level is left for targets without a directive, they pass from `Info` up.
+    ///
+    /// [`Builder::filter_from_env`](crate::Builder::filter_from_env) does the same, and reports what was skipped.
+    pub fn from_env() -> FilterFromEnv {
+        Filter::from_env_over(&Filter::from(Level::Info))
+    }
+
+    /// The same over another filter, whose level targets without a directive keep if something was skipped.
+    pub(crate) fn from_env_over(before: &Filter) -> FilterFromEnv {
+        from(|variable| env::var(variable), before)
+    }
+
+    /// The same from the text of one variable.
+    pub(crate) fn from_variable(variable: &str, text: &str, before: &Filter) -> FilterFromEnv {
+        let (filter, skipped) = Directives::read_usable(text).over(before);
+        let is_used = filter.is_some();
+        let is_any = !skipped.is_empty();
+        let error = EnvFilterError { variable: variable.to_owned(), skipped, is_used };
+        FilterFromEnv { filter, skipped: is_any.then_some(error) }
     }
 }
 
-fn from(read: impl Fn(&str) -> Result<String, VarError>) -> Result<Option<Filter>, EnvFilterError> {
+fn from(read: impl Fn(&str) -> Result<String, VarError>, before: &Filter) -> FilterFromEnv {
     for variable in VARIABLES {
-        let fail = |problem| EnvFilterError { variable, problem };
         match read(variable) {
             Ok(text) if text.trim().is_empty() => {}
-            Ok(text) => return text.parse().map(Some).map_err(|error| fail(EnvFilterErrorKind::Directive(error))),
+            Ok(text) => return Filter::from_variable(variable, &text, before),
             Err(VarError::NotPresent) => {}
-            Err(error @ VarError::NotUnicode(_)) => return Err(fail(EnvFilterErrorKind::NotUnicode(error))),
+            Err(VarError::NotUnicode(_)) => {
+                let error = EnvFilterError { variable: variable.to_owned(), skipped: Vec::new(), is_used: false };
+                return FilterFromEnv { filter: None, skipped: Some(error) };
+            }
         }
     }
-    Ok(None)
+    FilterFromEnv { filter: None, skipped: None }
 }
 
-/// A variable of the environment holds no valid filter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What was skipped of a filter in a variable of the environment.
+#[derive(Clone, PartialEq, Eq)]
 pub struct EnvFilterError {
-    variable: &'static str,
-    problem: EnvFilterErrorKind,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum EnvFilterErrorKind {
-    NotUnicode(VarError),
-    Directive(ParseFilterError),
+    variable: String,
+    /// Empty if the variable is not Unicode.
+    skipped: Vec<ParseFilterError>,
+    /// Whether other directives of the variable are used.
+    is_used: bool,
 }
 
 impl EnvFilterError {
     /// Returns the variable's name.
     pub fn variable(&self) -> &str {
-        self.variable
+        &self.variable
     }
 
-    /// Returns the error in its text; none if it is not Unicode.
-    pub fn parse_error(&self) -> Option<&ParseFilterError> {
-        match &self.problem {
-            EnvFilterErrorKind::Directive(error) => Some(error),
-            EnvFilterErrorKind::NotUnicode(_) => None,
-        }
+    /// Returns the skipped directives, in their order; none if the variable is not Unicode.
+    pub fn skipped(&self) -> &[ParseFilterError] {
+        &self.skipped
     }
 }
 
 impl fmt::Display for EnvFilterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "environment variable `{}`: ", self.variable)?;
-        match &self.problem {
-            EnvFilterErrorKind::NotUnicode(error) => write!(f, "{error}"),
-            EnvFilterErrorKind::Directive(error) => write!(f, "{error}"),
+        let rest = if self.is_used { "the rest applies" } else { "the filter stays as it was" };
+        write!(f, "environment variable `{}`: skipped, {rest}: ", Foreign(&self.variable))?;
+        if self.skipped.is_empty() {
+            return f.write_str("its value is not Unicode");
+        }
+        for (index, error) in self.skipped.iter().take(MAX_SHOWN).enumerate() {
+            write!(f, "{}{error}", if index > 0 { "; " } else { "" })?;
+        }
+        match self.skipped.len().saturating_sub(MAX_SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
         }
     }
 }
 
-impl Error for EnvFilterError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.problem {
-            EnvFilterErrorKind::NotUnicode(error) => Some(error),
-            EnvFilterErrorKind::Directive(error) => Some(error),
-        }
+/// Like `Display`.
+impl fmt::Debug for EnvFilterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
+
+impl Error for EnvFilterError {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The filter that these variables give, as it is shown.
-    fn given(set: &[(&str, &str)]) -> Result<Option<String>, EnvFilterError> {
+    /// The filter that these variables give, over `error`, and what was skipped.
+    fn given(set: &[(&str, &str)]) -> (Option<String>, Vec<String>) {
         let read = |name: &str| {
             let value = set.iter().find(|(variable, _)| *variable == name);
             value.map(|(_, value)| (*value).to_owned()).ok_or(VarError::NotPresent)
         };
-        from(read).map(|filter| filter.map(|filter| filter.to_string()))
+        let FilterFromEnv { filter, skipped } = from(read, &Filter::from(Level::Error));
+        let skipped = skipped.iter().flat_map(EnvFilterError::skipped).map(|error| error.directive().to_owned());
+        (filter.map(|filter| filter.to_string()), skipped.collect())
+    }
+
+    fn filter(set: &[(&str, &str)]) -> Option<String> {
+        let (filter, skipped) = given(set);
+        assert_eq!(skipped, [""; 0]);
+        filter
     }
 
     #[test]
     fn our_own_variable_counts_before_the_common_one_and_blank_ones_are_not_set() {
         let [ours, common] = [("LOGWEIR_LOG", "debug"), ("RUST_LOG", "warn")];
-        assert_eq!(given(&[ours, common]), Ok(Some("debug".into())));
-        assert_eq!(given(&[common]), Ok(Some("warn".into())));
-        assert_eq!(given(&[("LOGWEIR_LOG", " "), common]), Ok(Some("warn".into())));
-        assert_eq!(given(&[("LOGWEIR_LOG", ""), ("RUST_LOG", "")]), Ok(None));
-        assert_eq!(given(&[]), Ok(None));
+        assert_eq!(filter(&[ours, common]), Some("debug".into()));
+        assert_eq!(filter(&[common]), Some("warn".into()));
+        assert_eq!(filter(&[("LOGWEIR_LOG", " "), common]), Some("warn".into()));
+        assert_eq!(filter(&[("LOGWEIR_LOG", ""), ("RUST_LOG", "")]), None);
+        assert_eq!(filter(&[]), None);
     }
 
     #[test]
-    fn a_wrong_directive_names_its_variable_and_does_not_fall_through_to_the_next_one() {
-        let error = given(&[("LOGWEIR_LOG", "info,app[span]=debug"), ("RUST_LOG", "warn")]).expect_err("a span");
-        assert_eq!(error.variable(), "LOGWEIR_LOG");
-        let directive = error.parse_error().map(|error| (error.directive(), error.column()));
-        assert_eq!(directive, Some(("app[span]=debug", 6)));
-        let said = "environment variable `LOGWEIR_LOG`: filter directive `app[span]=debug` at column 6: span and field \
-                    directives are not supported; expected `[target][=level]`";
+    fn directives_that_are_not_supported_are_skipped_and_the_rest_applies() {
+        for (text, expected, skipped) in [
+            ("info,app[span]=debug", Some("info"), &["app[span]=debug"][..]),
+            ("[s{a=1,b=2}]=trace,app=debug", Some("error,app=debug"), &["[s{a=1,b=2}]=trace"]),
+            ("app=debug,warning", Some("error,app=debug"), &["warning"]),
+            ("warn,app=debug/pat,tern", Some("warn,app=debug"), &["/pat,tern"]),
+            ("\"info\"", None, &["\"info\""]),
+            ("/pattern", None, &["/pattern"]),
+            ("[a=debug,info", Some("info"), &["[a=debug"]),
+        ] {
+            let skipped: Vec<String> = skipped.iter().map(|directive| (*directive).to_owned()).collect();
+            assert_eq!(given(&[("RUST_LOG", text)]), (expected.map(str::to_owned), skipped), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_variable_without_a_usable_directive_does_not_fall_through_to_the_next_one() {
+        let (filter, skipped) = given(&[("LOGWEIR_LOG", "[span]=debug"), ("RUST_LOG", "warn")]);
+        assert_eq!((filter, skipped), (None, vec!["[span]=debug".into()]));
+    }
+
+    #[test]
+    fn a_value_that_is_not_unicode_is_skipped_as_a_whole() {
+        let given = from(|_| Err(VarError::NotUnicode("x".into())), &Filter::from(Level::Info));
+        let error = given.skipped.expect("no text");
+        assert_eq!((given.filter, error.variable(), error.skipped()), (None, "LOGWEIR_LOG", &[][..]));
+        let said = "environment variable `LOGWEIR_LOG`: skipped, the filter stays as it was: its value is not Unicode";
         assert_eq!(error.to_string(), said);
-    }
-
-    #[test]
-    fn what_is_not_unicode_is_said() {
-        let error = from(|_| Err(VarError::NotUnicode("x".into()))).expect_err("no text");
-        assert_eq!((error.variable(), error.parse_error()), ("LOGWEIR_LOG", None));
-        assert!(error.to_string().contains("not valid unicode"), "{error}");
     }
 }

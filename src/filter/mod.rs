@@ -8,37 +8,58 @@
 //!
 //! Invariants:
 //! * A decision is that of one filter, never a mixture of two (`cell`).
-//! * Text outside the grammar is an error that names the directive and its column.
+//! * Text outside the grammar is an error that names the directive and its column; from the environment, it is skipped
+//!   and reported.
 //! * Sampling comes after the filter, and applies to one call for all loggers.
 //!
 //! Next: `context` adds the fields of the scope, as the event enters `queue`.
 //!
-//! The syntax of directives is here, variables of the environment in `env`, the cached decision in `cell`, and a rule
+//! The syntax of directives is in `directive`, variables of the environment in `env`, the cached decision in `cell`, and a rule
 //! of sampling in `sampler` (with its prefix in `macros`).
 
 mod cell;
+mod directive;
 mod env;
+mod nearest;
 pub(crate) mod sampler;
 
+use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
 pub(crate) use cell::FilterCell;
-pub use env::EnvFilterError;
+use directive::{Invalid, Reason};
+pub use env::{EnvFilterError, FilterFromEnv};
+#[cfg(feature = "config")]
+pub(crate) use nearest::nearest;
 
 use crate::event::{Level, LevelFilter};
+use crate::format::plain::Foreign;
 
 /// A filter of events, by target and level.
 ///
 /// Parsed from text: directives `[target][=level]`, separated by commas. A bare level sets the default; a bare target
-/// means `trace`. The directive with the longest target that the event's target starts with decides (as in
-/// `env_logger`). Without a default, other targets are off. Levels are `trace debug info warn error fatal off`, in any
-/// case.
+/// means `trace`, and so does a target without a level (`app=`). The directive with the longest target that the event's
+/// target starts with decides (as in `env_logger`). Without a default, other targets are off. Levels are `trace debug
+/// info warn error fatal off`, in any case.
 ///
 /// ```
-/// let filter: logweir::filter::Filter = "info,hyper=warn,checkout::db=trace".parse()?;
+/// use logweir::filter::Filter;
+///
+/// let filter: Filter = "info,hyper=warn,checkout::db=trace".parse()?;
+///
+/// let error = "info,my-crate=debug".parse::<Filter>().expect_err("no module has this path");
+/// assert_eq!((error.directive(), error.suggestion()), ("my-crate=debug", Some("my_crate=debug")));
 /// # Ok::<(), logweir::filter::ParseFilterError>(())
 /// ```
+///
+/// Text that can match no event is an error with a suggestion: quotes around the filter, `warning`, `none`, `*=debug`,
+/// `info;app=debug`, a byte order mark, a target with a `-`. So is a bare word that is nearly a level (`debgu`): with a
+/// level, it is a target (`debgu=trace`). A target in quotes is taken as it is, for events with a target of their own:
+/// `"my-crate"=debug`.
+///
+/// Every method that takes a filter takes text, a `Filter`, a [`Level`] or a [`LevelFilter`]. From the environment, see
+/// [`Filter::from_env`], directives that are not supported are skipped instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     default: LevelFilter,
@@ -47,6 +68,11 @@ pub struct Filter {
 }
 
 impl Filter {
+    fn new(default: LevelFilter, mut directives: Vec<(String, LevelFilter)>) -> Self {
+        directives.sort_by_key(|(target, _)| std::cmp::Reverse(target.len()));
+        Filter { default, directives }
+    }
+
     /// Returns whether an event of this level and target passes.
     ///
     /// ```
@@ -83,32 +109,123 @@ impl From<Level> for Filter {
     }
 }
 
+/// Passes every event that the threshold allows, for any target.
+impl From<LevelFilter> for Filter {
+    fn from(threshold: LevelFilter) -> Self {
+        Filter { default: threshold, directives: Vec::new() }
+    }
+}
+
+impl From<&Filter> for Filter {
+    fn from(filter: &Filter) -> Self {
+        filter.clone()
+    }
+}
+
+impl TryFrom<&str> for Filter {
+    type Error = ParseFilterError;
+
+    fn try_from(text: &str) -> Result<Self, ParseFilterError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<&String> for Filter {
+    type Error = ParseFilterError;
+
+    fn try_from(text: &String) -> Result<Self, ParseFilterError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for Filter {
+    type Error = ParseFilterError;
+
+    fn try_from(text: String) -> Result<Self, ParseFilterError> {
+        text.parse()
+    }
+}
+
 impl FromStr for Filter {
     type Err = ParseFilterError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut default = None;
-        let mut directives: Vec<(String, LevelFilter)> = Vec::new();
-        let mut start = 0;
-        for part in text.split(',') {
-            let blanks = part.len() - part.trim_start().len();
-            let fail = |reason| ParseFilterError { directive: part.trim().into(), column: start + blanks + 1, reason };
-            match parse_directive(part.trim()).map_err(fail)? {
-                None => {}
-                Some((None, threshold)) => default = Some(threshold),
-                Some((Some(target), threshold)) => {
-                    // The last of two directives for one target wins.
-                    directives.retain(|(other, _)| other != target);
-                    directives.push((target.into(), threshold));
+        let Directives { default, targets, mut invalid } = Directives::read(text);
+        if invalid.is_empty() {
+            return Ok(Filter::new(default.unwrap_or(LevelFilter::Off), targets));
+        }
+        Err(invalid.swap_remove(0))
+    }
+}
+
+/// The directives of a text: those that can be used, and the others.
+struct Directives {
+    default: Option<LevelFilter>,
+    /// Each target once: the last directive for it wins.
+    targets: Vec<(String, LevelFilter)>,
+    invalid: Vec<ParseFilterError>,
+}
+
+impl Directives {
+    fn read(text: &str) -> Self {
+        let mut read = Directives { default: None, targets: Vec::new(), invalid: Vec::new() };
+        let fail = |directive: &str, start, Invalid { reason, suggestion }| ParseFilterError {
+            directive: directive.to_owned(),
+            column: start + 1,
+            reason,
+            suggestion,
+        };
+        if let Some(inner) = directive::unquoted(text) {
+            let suggestion = Some(inner.to_owned()).filter(|inner| !inner.trim().is_empty());
+            let start = text.len() - text.trim_start().len();
+            read.invalid.push(fail(text.trim(), start, Invalid { reason: Reason::Quotes, suggestion }));
+            return read;
+        }
+        for (start, part) in directive::split(text) {
+            let start = start + part.len() - part.trim_start().len();
+            match directive::parse(part.trim()) {
+                Ok(None) => {}
+                Ok(Some((None, threshold))) => read.default = Some(threshold),
+                Ok(Some((Some(target), threshold))) => {
+                    read.targets.retain(|(other, _)| *other != target);
+                    read.targets.push((target, threshold));
                 }
+                Err(invalid) => read.invalid.push(fail(part.trim(), start, invalid)),
             }
-            start += part.len() + 1;
         }
-        if default.is_none() && directives.is_empty() {
-            return Err(ParseFilterError { directive: text.into(), column: 1, reason: Reason::Empty });
+        if read.default.is_none() && read.targets.is_empty() && read.invalid.is_empty() {
+            read.invalid.push(fail(text, 0, Invalid { reason: Reason::Empty, suggestion: None }));
         }
-        directives.sort_by_key(|(target, _)| std::cmp::Reverse(target.len()));
-        Ok(Filter { default: default.unwrap_or(LevelFilter::Off), directives })
+        read
+    }
+
+    /// Reads what can be used of a text that other programs read too. Directives before a pattern are used.
+    fn read_usable(text: &str) -> Self {
+        match directive::pattern(text) {
+            None => Directives::read(text),
+            Some(at) => {
+                let (directives, pattern) = text.split_at(at);
+                let mut read = Directives::read(directives);
+                read.invalid.retain(|error| error.reason != Reason::Empty);
+                read.invalid.push(ParseFilterError {
+                    directive: pattern.trim_end().to_owned(),
+                    column: at + 1,
+                    reason: Reason::Pattern,
+                    suggestion: None,
+                });
+                read
+            }
+        }
+    }
+
+    /// The filter of the usable directives, if there is one. If others were skipped and no level is left for targets
+    /// without a directive, theirs is that of `before`: what was skipped must not turn them off.
+    fn over(self, before: &Filter) -> (Option<Filter>, Vec<ParseFilterError>) {
+        let Directives { default, targets, invalid } = self;
+        let is_usable = default.is_some() || !targets.is_empty();
+        let rest = if invalid.is_empty() { LevelFilter::Off } else { before.default };
+        let filter = is_usable.then(|| Filter::new(default.unwrap_or(rest), targets));
+        (filter, invalid)
     }
 }
 
@@ -122,52 +239,22 @@ impl FromStr for Filter {
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.default.as_str())?;
-        self.directives.iter().try_for_each(|(target, threshold)| write!(f, ",{target}={threshold}"))
+        self.directives.iter().try_for_each(|(target, threshold)| match target {
+            target if directive::is_plain(target) => write!(f, ",{target}={threshold}"),
+            target if target.contains('"') => write!(f, ",'{target}'={threshold}"),
+            target => write!(f, ",\"{target}\"={threshold}"),
+        })
     }
 }
 
-fn parse_directive(text: &str) -> Result<Option<(Option<&str>, LevelFilter)>, Reason> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    if text.contains(['[', ']', '{', '}']) {
-        return Err(Reason::Span);
-    }
-    if text.contains('/') {
-        return Err(Reason::Regex);
-    }
-    match text.split_once('=') {
-        None => match text.parse() {
-            Ok(threshold) => Ok(Some((None, threshold))),
-            Err(_) if text.contains(char::is_whitespace) => Err(Reason::Blank),
-            Err(_) => Ok(Some((Some(text), LevelFilter::Trace))),
-        },
-        Some((target, level)) => {
-            let (target, level) = (target.trim(), level.trim());
-            let threshold = level.parse().map_err(|_| Reason::Level(level.into()))?;
-            if target.contains(char::is_whitespace) {
-                return Err(Reason::Blank);
-            }
-            Ok(Some(((!target.is_empty()).then_some(target), threshold)))
-        }
-    }
-}
-
-/// The text of a filter does not follow the grammar. The message has the directive, its column and the allowed form.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The text of a filter does not follow the grammar of [`Filter`]. The message has the directive, its column, the
+/// reason and, if there is one, a suggestion.
+#[derive(Clone, PartialEq, Eq)]
 pub struct ParseFilterError {
     directive: String,
     column: usize,
     reason: Reason,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Reason {
-    Empty,
-    Span,
-    Regex,
-    Blank,
-    Level(String),
+    suggestion: Option<String>,
 }
 
 impl ParseFilterError {
@@ -180,32 +267,78 @@ impl ParseFilterError {
     pub fn column(&self) -> usize {
         self.column
     }
+
+    /// Returns what was probably meant, to be written in place of the directive.
+    pub fn suggestion(&self) -> Option<&str> {
+        self.suggestion.as_deref()
+    }
 }
 
 impl fmt::Display for ParseFilterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.reason == Reason::Empty {
-            let Self { directive, column, .. } = self;
-            return write!(
-                f,
-                "no filter directive in `{directive}` from column {column} on; expected `[target][=level]`, separated by \
-                 commas"
-            );
-        }
-        write!(f, "filter directive `{}` at column {}: ", self.directive, self.column)?;
-        match &self.reason {
+        let Self { directive, column, reason, suggestion } = self;
+        let expected = "expected `[target][=level]`";
+        match reason {
+            Reason::Empty => {
+                let text = Foreign(directive);
+                write!(f, "no filter directive in `{text}` from column {column} on; {expected}, separated by commas")
+            }
+            _ => write!(f, "filter directive `{}` at column {column}: ", Foreign(directive)),
+        }?;
+        match reason {
             Reason::Empty => Ok(()),
-            Reason::Span => f.write_str("span and field directives are not supported; expected `[target][=level]`"),
-            Reason::Regex => f.write_str("message patterns are not supported; expected `[target][=level]`"),
+            Reason::Span => write!(f, "span and field directives are not supported; {expected}"),
+            Reason::Pattern => write!(f, "message patterns are not supported; {expected}"),
             Reason::Blank => f.write_str("a target has no blanks; separate directives by commas"),
             Reason::Level(level) => {
+                let level = Foreign(level);
                 write!(f, "`{level}` is not a level; expected trace, debug, info, warn, error, fatal or off")
             }
+            Reason::Quotes => f.write_str("quotes are not part of a filter"),
+            Reason::Invisible => f.write_str("it has an invisible character, such as a byte order mark"),
+            Reason::Separator(separator) => write!(f, "directives are separated by commas, not by `{separator}`"),
+            Reason::Wildcard => f.write_str("a target has no `*`: it matches every target that begins with it"),
+            Reason::VariableName => f.write_str("the name of the variable is not part of a filter"),
+            Reason::Character(c) => {
+                write!(f, "a target has no `{c}`; if an event has this very target, write it in quotes, with a level")
+            }
+            Reason::Dash => {
+                let (target, level) = directive.split_once('=').unwrap_or((directive, "trace"));
+                let (target, level) = (Foreign(target.trim()), Foreign(level.trim()));
+                write!(
+                    f,
+                    "no module has a `-` in its path; if an event has this very target, write `\"{target}\"={level}`"
+                )
+            }
+            Reason::Colon => f.write_str("a target and its level are separated by `=`"),
+            Reason::Keyword => f.write_str("no module path begins like this; expected the name of the crate"),
+            Reason::Word => {
+                let word = Foreign(directive);
+                write!(f, "it is not a level; if it is a target, write `{word}=trace`")
+            }
+        }?;
+        match suggestion {
+            Some(suggestion) => write!(f, "; did you mean `{}`?", Foreign(suggestion)),
+            None => Ok(()),
         }
     }
 }
 
+/// Like `Display`.
+impl fmt::Debug for ParseFilterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl std::error::Error for ParseFilterError {}
+
+/// A [`Filter`] becomes a filter without an error.
+impl From<Infallible> for ParseFilterError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -56,12 +56,13 @@ mod escape;
 mod callsite_cache;
 mod json;
 mod logfmt;
+pub(crate) mod plain;
 #[cfg(feature = "pretty")]
 mod pretty;
 mod quoting;
 mod reserved;
 mod text;
-mod timestamp;
+pub(crate) mod timestamp;
 
 pub use clef::{Clef, ClefMessage};
 pub use json::{DottedKeys, Json, Key};

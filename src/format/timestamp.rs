@@ -65,6 +65,16 @@ pub(super) struct Timestamp {
     len: usize,
 }
 
+/// Returns the time in RFC 3339, in UTC with nanoseconds. Times before 1970 or after 2554 are the first or the last one
+/// between.
+#[cfg(feature = "serde")]
+pub(crate) fn rfc3339(time: std::time::SystemTime) -> String {
+    let nanos = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let mut out = Vec::with_capacity(LONGEST);
+    Timestamp::new(Precision::Nanos, UtcOffset::UTC).write(nanos.try_into().unwrap_or(u64::MAX), &mut out);
+    String::from_utf8(out).expect("digits and marks")
+}
+
 impl Timestamp {
     pub(super) fn new(precision: Precision, offset: UtcOffset) -> Self {
         let mut text = [0; LONGEST];

@@ -5,10 +5,11 @@ use std::fmt;
 
 #[expect(unused_imports, reason = "for the documentation")]
 use super::Logger;
+use crate::format::plain::Foreign;
 use crate::stats::{DropReason, LastError};
 
 /// The error of [`Logger::emit_wait`] for a refused event. The refusal is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct EmitError {
     pub(super) reason: DropReason,
 }
@@ -26,10 +27,17 @@ impl fmt::Display for EmitError {
     }
 }
 
+/// Like `Display`.
+impl fmt::Debug for EmitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl Error for EmitError {}
 
 /// The error of a blocking call on a thread of a tokio runtime. The call did nothing; await its `async` twin instead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct InsideRuntimeError(pub(super) ());
 
 impl fmt::Display for InsideRuntimeError {
@@ -38,10 +46,17 @@ impl fmt::Display for InsideRuntimeError {
     }
 }
 
+/// Like `Display`.
+impl fmt::Debug for InsideRuntimeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl Error for InsideRuntimeError {}
 
 /// The sinks that did not reopen; see [`Logger::reopen`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ReopenError {
     pub(super) failed: Vec<(String, Option<LastError>)>,
 }
@@ -55,11 +70,19 @@ impl ReopenError {
 
 impl fmt::Display for ReopenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not reopened:")?;
-        self.failed.iter().try_for_each(|(name, error)| match error {
-            Some(error) => write!(f, " sink `{name}`: {};", error.message),
-            None => write!(f, " sink `{name}`: no answer in time;"),
+        f.write_str("not reopened: ")?;
+        self.failed.iter().enumerate().try_for_each(|(index, (name, error))| {
+            let separator = if index > 0 { "; " } else { "" };
+            let message = error.as_ref().map_or("did not finish in time", |error| &error.message);
+            write!(f, "{separator}sink `{}`: {}", Foreign(name), Foreign(message))
         })
+    }
+}
+
+/// Like `Display`.
+impl fmt::Debug for ReopenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -8,6 +8,7 @@ use super::Logger;
 #[cfg(feature = "log")]
 use crate::event::LevelFilter;
 use crate::filter::{Filter, ParseFilterError};
+use crate::format::plain::{Foreign, write_debug};
 
 impl Logger {
     /// Returns the current filter.
@@ -15,15 +16,20 @@ impl Logger {
         Filter::clone(&self.core.filter.current())
     }
 
-    /// Replaces the filter, for every handle, from the next call on. The grammar is [`Filter`]'s.
+    /// Replaces the filter, for every handle, from the next call on: by text in the grammar of [`Filter`], a `Filter`,
+    /// a [`Level`](crate::Level) or a [`LevelFilter`](crate::LevelFilter).
     ///
     /// Each call on another thread uses either the old filter or the new one, never a mixture. This ends a
     /// [`Logger::set_temporary_filter`].
     ///
     /// # Errors
     /// Returns an error with the invalid directive and its column; the old filter stays.
-    pub fn set_filter(&self, filter: &str) -> Result<(), ParseFilterError> {
-        filter.parse::<Filter>().map(|filter| self.core.filter.set(filter))
+    pub fn set_filter<F>(&self, filter: F) -> Result<(), ParseFilterError>
+    where
+        F: TryInto<Filter>,
+        F::Error: Into<ParseFilterError>,
+    {
+        filter.try_into().map(|filter| self.core.filter.set(filter)).map_err(Into::into)
     }
 
     /// Replaces the filter for a time: `debug` for ten minutes, say, which then ends by itself.
@@ -38,8 +44,12 @@ impl Logger {
     ///
     /// # Errors
     /// Like [`Logger::set_filter`].
-    pub fn set_temporary_filter(&self, filter: &str, time: Duration) -> Result<(), ParseFilterError> {
-        let filter = filter.parse()?;
+    pub fn set_temporary_filter<F>(&self, filter: F, time: Duration) -> Result<(), ParseFilterError>
+    where
+        F: TryInto<Filter>,
+        F::Error: Into<ParseFilterError>,
+    {
+        let filter = filter.try_into().map_err(Into::into)?;
         self.core.filter.set_for(filter, time);
         self.core.queue.signal().nudge();
         Ok(())
@@ -50,13 +60,17 @@ impl Logger {
     ///
     /// # Errors
     /// Returns an error if there is no sink of this name, or if a directive is invalid; the old filter stays.
-    pub fn set_sink_filter(&self, sink: &str, filter: &str) -> Result<(), SinkFilterError> {
+    pub fn set_sink_filter<F>(&self, sink: &str, filter: F) -> Result<(), SinkFilterError>
+    where
+        F: TryInto<Filter>,
+        F::Error: Into<ParseFilterError>,
+    {
         let fail = |problem| SinkFilterError { sink: sink.to_owned(), problem };
         let handle = self.core.sinks.iter().find(|handle| handle.name() == sink);
         let handle = handle.ok_or_else(|| {
             fail(SinkFilterErrorKind::Unknown(self.core.sinks.iter().map(|known| known.name().to_owned()).collect()))
         })?;
-        handle.set_filter(filter.parse().map_err(|error| fail(SinkFilterErrorKind::Directive(error)))?);
+        handle.set_filter(filter.try_into().map_err(|error| fail(SinkFilterErrorKind::Directive(error.into())))?);
         Ok(())
     }
 
@@ -75,7 +89,7 @@ impl Logger {
 }
 
 /// The error of [`Logger::set_sink_filter`], which then changed nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SinkFilterError {
     sink: String,
     problem: SinkFilterErrorKind,
@@ -107,10 +121,18 @@ impl fmt::Display for SinkFilterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.problem {
             SinkFilterErrorKind::Unknown(names) => {
-                write!(f, "there is no sink `{}`; the logger has `{}`", self.sink, names.join("`, `"))
+                let names = Foreign(names.join("`, `"));
+                write!(f, "there is no sink `{}`; the logger has `{names}`", Foreign(&self.sink))
             }
-            SinkFilterErrorKind::Directive(error) => write!(f, "sink `{}`: {error}", self.sink),
+            SinkFilterErrorKind::Directive(_) => write!(f, "the filter of sink `{}` is invalid", Foreign(&self.sink)),
         }
+    }
+}
+
+/// Like `Display`, with the sources.
+impl fmt::Debug for SinkFilterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_debug(self, f)
     }
 }
 

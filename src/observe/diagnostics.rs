@@ -17,6 +17,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 use crate::context::suppress;
+use crate::filter::EnvFilterError;
+use crate::format::plain::{CauseChain, Foreign};
 use crate::sink::{PIPE_BUF, SinkError, write_stderr};
 use crate::stats::ShutdownReport;
 
@@ -28,7 +30,9 @@ const LINES_PER_SECOND: u32 = 10;
 const DROP_WAIT: Duration = Duration::from_millis(100);
 
 /// An error of the logger itself, passed to the handler of [`Builder::on_error`](crate::Builder::on_error).
-#[derive(Debug)]
+///
+/// `Display` and `Debug` are the whole report on one line, with every cause: messages of errors and names are escaped as
+/// in a message of [`Text`](crate::format::Text) and truncated to 1 KiB. So [`source`](Error::source) returns nothing.
 #[non_exhaustive]
 pub enum Diagnostic {
     /// A sink began to fail, or failed with another kind of error. Reported once until it succeeds again. Also each
@@ -68,6 +72,11 @@ pub enum Diagnostic {
         /// The callback's name.
         callback: &'static str,
     },
+    /// Directives of a filter in the environment were skipped. Reported once, when the logger starts.
+    FilterSkipped {
+        /// The variable, and what was skipped.
+        error: EnvFilterError,
+    },
     /// More was reported than could be passed on.
     Suppressed {
         /// The number of missing reports.
@@ -78,8 +87,8 @@ pub enum Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Diagnostic::SinkFailed { sink, error } => write!(f, "sink `{sink}`: {}", DisplayChain(&**error)),
-            Diagnostic::HookFailed { error } => write!(f, "a shutdown hook failed: {}", DisplayChain(&**error)),
+            Diagnostic::SinkFailed { sink, error } => write!(f, "sink `{}`: {}", Foreign(sink), CauseChain(&**error)),
+            Diagnostic::HookFailed { error } => write!(f, "a shutdown hook failed: {}", CauseChain(&**error)),
             Diagnostic::TaskFailed { lost } => write!(
                 f,
                 "a task of the logger is gone before the logger was shut down (its runtime was dropped, or it panicked); \
@@ -95,37 +104,22 @@ impl fmt::Display for Diagnostic {
                 "a shutdown guard was dropped on the current-thread runtime its logger runs on, where it cannot wait; \
                  await `shutdown` before, or use `start`",
             ),
-            Diagnostic::ShutdownIncomplete { report } => write!(f, "{report}"),
+            Diagnostic::ShutdownIncomplete { report } => report.write_parts(f, "; "),
+            Diagnostic::FilterSkipped { error } => write!(f, "{error}"),
             Diagnostic::CallbackPanicked { callback } => write!(f, "the callback `{callback}` panicked"),
             Diagnostic::Suppressed { count } => write!(f, "{count} more reports are not shown"),
         }
     }
 }
 
-impl Error for Diagnostic {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Diagnostic::SinkFailed { error, .. } => Some(&**error),
-            Diagnostic::HookFailed { error } => Some(&**error),
-            _ => None,
-        }
-    }
-}
-
-/// An error and its sources on one line.
-pub(crate) struct DisplayChain<'a>(pub(crate) &'a (dyn Error + 'a));
-
-impl fmt::Display for DisplayChain<'_> {
+/// Like `Display`.
+impl fmt::Debug for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
-        }
-        Ok(())
+        fmt::Display::fmt(self, f)
     }
 }
+
+impl Error for Diagnostic {}
 
 pub(crate) type Handler = Box<dyn Fn(&Diagnostic) + Send + Sync>;
 
@@ -169,7 +163,11 @@ impl Diagnostics {
 
     fn write_stderr(&self, diagnostic: &Diagnostic) {
         self.on_stderr.store(true, Ordering::Relaxed);
-        stderr_line(format!("{}: {diagnostic}", self.name));
+        stderr_line(match self.name.strip_prefix("logweir") {
+            // Of a logger without a name of its own: the line begins with `logweir` already.
+            Some(number) => format!("logweir{}: {diagnostic}", Foreign(number)),
+            None => format!("logweir: {}: {diagnostic}", Foreign(&self.name)),
+        });
     }
 
     /// Passes a report on; never waits.
@@ -329,7 +327,7 @@ fn write_lines(inbox: &Receiver<StderrLine>) {
                     missing => format!(" ({missing} more reports were not shown)"),
                 };
                 // In one write, unless it has many lines: the process may end between two.
-                write_stderr(shorten(&format!("logweir: {text}{more}\n")).as_bytes());
+                write_stderr(shorten(&format!("{text}{more}\n")).as_bytes());
             }
         }
     }

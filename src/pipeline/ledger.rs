@@ -263,5 +263,5 @@ impl Ledger {
 }
 
 pub(super) fn last_error(error: &SinkError, at: SystemTime) -> LastError {
-    LastError { kind: error.kind(), message: crate::observe::diagnostics::DisplayChain(error).to_string(), at }
+    LastError { kind: error.kind(), message: crate::format::plain::CauseChain(error).to_string(), at }
 }

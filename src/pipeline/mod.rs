@@ -105,16 +105,20 @@ impl Pipeline {
         self
     }
 
-    /// Sets which of the events that pass the logger's filter this sink gets, by target and level, in the grammar of
-    /// [`Filter`]. Default: all of them.
+    /// Sets which of the events that pass the logger's filter this sink gets, by target and level: text in the grammar
+    /// of [`Filter`], a `Filter`, a [`Level`] or a [`LevelFilter`](crate::LevelFilter). Default: all of them.
     ///
     /// The filter can only exclude more: an event must pass the logger's filter
     /// ([`Builder::filter`](crate::Builder::filter)) first. Excluded events count as `filtered`, not as dropped. The
     /// flush task applies the filter, not the caller. [`Logger::set_sink_filter`](crate::Logger::set_sink_filter)
     /// replaces it while the logger runs. If a directive is invalid, `start` returns an error. The last call to
     /// [`level`](Pipeline::level) or `filter` wins.
-    pub fn filter(mut self, filter: &str) -> Self {
-        self.filter = filter.parse();
+    pub fn filter<F>(mut self, filter: F) -> Self
+    where
+        F: TryInto<Filter>,
+        F::Error: Into<ParseFilterError>,
+    {
+        self.filter = filter.try_into().map_err(Into::into);
         self
     }
 

@@ -18,7 +18,6 @@ use crate::stats::DropReason;
 use crate::time::clock;
 
 /// Why [`Logger::try_emit`](crate::Logger::try_emit) did not accept the event, which it returns.
-#[derive(Debug)]
 pub enum TryEmitError {
     /// The queue has no room now, for the event or for its bytes.
     Full(Event),
@@ -41,6 +40,13 @@ impl std::fmt::Display for TryEmitError {
             TryEmitError::Full(_) => "the queue has no room for the event",
             TryEmitError::Closed(_) => "the logger takes no more events",
         })
+    }
+}
+
+/// Like `Display`, without the event: its values may be secrets.
+impl std::fmt::Debug for TryEmitError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
     }
 }
 

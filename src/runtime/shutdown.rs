@@ -11,7 +11,10 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type Hook = Box<dyn FnOnce() -> BoxFuture<'static, Result<(), BoxError>> + Send>;
 
 /// Where a logger is in its life; see [`Logger::state`](crate::Logger::state).
+///
+/// Serialized (feature `serde`) as `"running"`, `"shutting_down"` or `{ "stopped": { "at": "2026-11-27T14:00:00.000000000Z" } }`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum State {
     /// The logger accepts and delivers events.
@@ -22,6 +25,7 @@ pub enum State {
     /// The logger has stopped: it was shut down, or one of its tasks stopped.
     Stopped {
         /// When it stopped.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::stats::serialize::moment"))]
         at: std::time::SystemTime,
     },
 }

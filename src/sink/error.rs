@@ -5,6 +5,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use crate::format::plain::write_debug;
 use crate::stats::labels::SinkErrorKind;
 
 /// The error of a failed [`Sink`](super::Sink) call, by what to do next.
@@ -69,6 +70,11 @@ impl SinkError {
         self
     }
 
+    /// Returns the cause alone.
+    pub(crate) fn into_source(self) -> Box<dyn Error + Send + Sync> {
+        self.source
+    }
+
     /// Returns the kind of the error.
     pub fn kind(&self) -> SinkErrorKind {
         self.kind
@@ -85,14 +91,10 @@ impl SinkError {
     }
 }
 
+/// Like `Display`, with the sources.
 impl fmt::Debug for SinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SinkError")
-            .field("kind", &self.kind)
-            .field("source", &self.source)
-            .field("delivered", &self.delivered)
-            .field("retry_after", &self.retry_after)
-            .finish()
+        write_debug(self, f)
     }
 }
 

@@ -3,14 +3,22 @@
 use std::fmt;
 
 use super::{ShutdownReport, SinkStats, Stats};
+use crate::format::plain::Foreign;
 
 /// The error of counters that do not add up: a defect of this crate.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ImbalanceError(String);
 
 impl fmt::Display for ImbalanceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the books do not balance: {}", self.0)
+        write!(f, "the books do not balance: {}", Foreign(&self.0))
+    }
+}
+
+/// Like `Display`.
+impl fmt::Debug for ImbalanceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -3,21 +3,27 @@
 use std::fmt;
 
 use super::{ShutdownReport, SinkStats};
+use crate::format::plain::Foreign;
 
+/// Several lines: the time, the queue's equations, each sink, and other counters that are not 0.
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", Foreign(&self.logger))?;
+        self.write_parts(f, "\n  ")
+    }
+}
+
+impl ShutdownReport {
+    /// Writes the report without the logger's name.
+    pub(crate) fn write_parts(&self, f: &mut fmt::Formatter<'_>, separator: &str) -> fmt::Result {
         let how = if self.timed_out { "the deadline passed after" } else { "shut down in" };
-        writeln!(f, "{}: {how} {:.3} s", self.logger, self.elapsed.as_secs_f64())?;
-        let Self { emitted, accepted, refused, evicted, .. } = self;
-        write!(f, "  emitted {emitted} = accepted {accepted} + refused {} ({refused})", refused.total())?;
-        write!(
-            f,
-            "\n  accepted {accepted} = dispatched {} + evicted {} ({evicted})",
-            self.dispatched,
-            evicted.total()
-        )?;
+        write!(f, "{how} {:.3} s", self.elapsed.as_secs_f64())?;
+        let Self { emitted, accepted, refused, evicted, dispatched, .. } = self;
+        write!(f, "{separator}emitted {emitted} = accepted {accepted} + refused {} ({refused})", refused.total())?;
+        let evictions = evicted.total();
+        write!(f, "{separator}accepted {accepted} = dispatched {dispatched} + evicted {evictions} ({evicted})")?;
         for sink in &self.sinks {
-            write!(f, "\n  {sink}")?;
+            write!(f, "{separator}{sink}")?;
         }
         let apart = [
             ("truncated", self.truncated),
@@ -25,7 +31,8 @@ impl fmt::Display for ShutdownReport {
             ("sampled", self.sampled),
             ("failed hooks", self.failed_hooks),
         ];
-        apart.iter().filter(|(_, count)| *count > 0).try_for_each(|(what, count)| write!(f, "\n  {what} {count}"))
+        let mut apart = apart.iter().filter(|(_, count)| *count > 0);
+        apart.try_for_each(|(what, count)| write!(f, "{separator}{what} {count}"))
     }
 }
 
@@ -33,7 +40,7 @@ impl fmt::Display for ShutdownReport {
 impl fmt::Display for SinkStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, routed, delivered, dropped, .. } = self;
-        write!(f, "{name}: routed {routed} = delivered {delivered}")?;
+        write!(f, "{}: routed {routed} = delivered {delivered}", Foreign(name))?;
         let rest = [
             ("fallback", self.delivered_by_fallback),
             ("unconfirmed", self.unconfirmed),
@@ -45,7 +52,7 @@ impl fmt::Display for SinkStats {
         let apart = [("filtered", self.filtered), ("notices", self.notices)];
         apart.iter().filter(|(_, count)| *count > 0).try_for_each(|(what, count)| write!(f, ", {what} {count}"))?;
         match &self.last_error {
-            Some(last) => write!(f, ", {} errors, the last: {} ({})", self.errors, last.message, last.kind),
+            Some(last) => write!(f, ", {} errors, the last: {} ({})", self.errors, Foreign(&last.message), last.kind),
             None => Ok(()),
         }
     }

@@ -17,6 +17,8 @@ mod display;
 mod drops;
 pub(crate) mod labels;
 mod reports;
+#[cfg(feature = "serde")]
+pub(crate) mod serialize;
 mod sink;
 
 pub use check::ImbalanceError;
@@ -29,6 +31,9 @@ pub use sink::{FallbackStats, LastError, SinkStats};
 ///
 /// Queue: `emitted = accepted + refused`, `accepted = evicted + dispatched + queued`. Each sink's counters are in its
 /// [`SinkStats`]. A snapshot is consistent: [`Stats::check`] holds at every moment.
+///
+/// Serialized (feature `serde`), here and in the reports, durations are numbers of seconds under a key that ends in
+/// `_seconds`, moments are text in RFC 3339, and counts by reason or kind are maps of those that are not 0.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

@@ -38,6 +38,7 @@ pub struct ShutdownReport {
     /// Whether the deadline passed before everything was done.
     pub timed_out: bool,
     /// The time from the first request to the end.
+    #[cfg_attr(feature = "serde", serde(rename = "elapsed_seconds", serialize_with = "super::serialize::seconds"))]
     pub elapsed: Duration,
 }
 
@@ -55,6 +56,7 @@ pub struct FlushReport {
     /// One for each sink, in the order they were added.
     pub sinks: Vec<SinkFlushReport>,
     /// The time it took.
+    #[cfg_attr(feature = "serde", serde(rename = "elapsed_seconds", serialize_with = "super::serialize::seconds"))]
     pub elapsed: Duration,
 }
 

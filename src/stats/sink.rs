@@ -45,6 +45,7 @@ pub struct SinkStats {
     /// Failed calls of the sink.
     pub errors: u64,
     /// Failed calls by [`SinkErrorKind`], in the order of [`SinkErrorKind::ALL`].
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::serialize::by_kind"))]
     pub(crate) errors_by_kind: [u64; SinkErrorKind::ALL.len()],
     /// The latest failure.
     pub last_error: Option<LastError>,
@@ -53,10 +54,22 @@ pub struct SinkStats {
     /// The number of times the circuit breaker opened.
     pub breaker_opened: u64,
     /// Median time of a write since the latency window was last reset; relative error 1 %.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "write_p50_seconds", serialize_with = "super::serialize::optional_seconds")
+    )]
     pub write_p50: Option<Duration>,
     /// 95th percentile of the same.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "write_p95_seconds", serialize_with = "super::serialize::optional_seconds")
+    )]
     pub write_p95: Option<Duration>,
     /// 99th percentile of the same.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "write_p99_seconds", serialize_with = "super::serialize::optional_seconds")
+    )]
     pub write_p99: Option<Duration>,
 }
 
@@ -82,9 +95,10 @@ pub struct FallbackStats {
 pub struct LastError {
     /// The kind of the error.
     pub kind: SinkErrorKind,
-    /// The error and its sources, joined by `": "`.
+    /// The error and its sources, joined by `": "`, escaped on one line and truncated to 1 KiB.
     pub message: String,
     /// The time of the failure.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::serialize::moment"))]
     pub at: SystemTime,
 }
 

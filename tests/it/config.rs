@@ -6,8 +6,10 @@ mod coverage;
 mod environment;
 mod errors;
 mod example;
+mod paths;
 mod process;
 mod run;
+mod secrets;
 
 use std::fs;
 use std::path::PathBuf;

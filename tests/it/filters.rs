@@ -3,20 +3,22 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 #![allow(clippy::print_stderr, reason = "a child tells its parent")]
 
-use std::error::Error;
+use std::error::Error as _;
 use std::process::ExitStatus;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use logweir::filter::{EnvFilterError, Filter};
+use logweir::filter::Filter;
 use logweir::sink::{MemorySink, NullSink};
 use logweir::{Event, Level, Logger, Pipeline, WhenFull, info, warn};
 use tokio::time::sleep;
 
 use crate::children::{ROLE, Running, child_of};
 use crate::support::{Answer, PATIENCE, ScriptedSink, builder, end, number, settle, start};
+
+mod directives;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -259,13 +261,14 @@ fn what_is_wrong_with_a_sinks_filter_is_said_with_the_sink_the_directive_and_its
         start(Pipeline::new(NullSink).level(Level::Warn).filter("info,app=loud")).unwrap_err(),
     ] {
         assert_eq!(error.option(), Some("filter"));
-        let said = "`filter` of sink `audit`: filter directive `app=loud` at column 6: `loud` is not a level; expected \
-                    trace, debug, info, warn, error, fatal or off";
-        assert_eq!(error.to_string(), said);
+        let said = "cannot start logger: `filter` of sink `audit` is invalid: filter directive `app=loud` at column 6: \
+                    `loud` is not a level; expected trace, debug, info, warn, error, fatal or off";
+        assert_eq!(format!("{error:?}"), said);
         assert!(error.source().is_some_and(|source| source.is::<logweir::filter::ParseFilterError>()));
     }
     let chain = Pipeline::new(NullSink).fallback(Pipeline::new(NullSink).filter("a=1"));
-    assert!(start(chain).unwrap_err().to_string().contains("sink `audit: fallback`: filter directive `a=1`"));
+    let error = format!("{:?}", start(chain).unwrap_err());
+    assert!(error.contains("sink `audit: fallback` is invalid: filter directive `a=1`"), "{error}");
     // The last call counts.
     let logger = start(Pipeline::new(NullSink).filter("info,app=loud").level(Level::Warn)).unwrap();
 
@@ -274,7 +277,11 @@ fn what_is_wrong_with_a_sinks_filter_is_said_with_the_sink_the_directive_and_its
     assert_eq!(unknown.to_string(), "there is no sink `adit`; the logger has `audit`");
     let wrong = logger.set_sink_filter("audit", "info,app=loud").unwrap_err();
     assert_eq!(wrong.parse_error().map(|error| (error.directive(), error.column())), Some(("app=loud", 6)));
-    assert!(wrong.to_string().starts_with("sink `audit`: filter directive `app=loud` at column 6"), "{wrong}");
+    let said = format!("{wrong:?}");
+    assert!(
+        said.starts_with("the filter of sink `audit` is invalid: filter directive `app=loud` at column 6"),
+        "{said}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -292,12 +299,13 @@ async fn what_is_dropped_at_the_end_is_filtered_by_the_sinks_filter_first() {
 }
 
 /// The filter a process has whose environment has these variables; or what `start` says.
-fn in_a_process_with(variables: &[(&str, &str)]) -> (ExitStatus, String) {
+fn in_a_process_with(variables: &[(&str, &str)]) -> (ExitStatus, String, Vec<String>) {
     let mut child = child_of("filters::the_child", "filter");
     child.env_remove("LOGWEIR_LOG").env_remove("RUST_LOG").envs(variables.iter().copied());
     let (status, text) = Running::start(&mut child).ends();
     let said = text.lines().find_map(|line| line.strip_prefix("FILTER ")).unwrap_or_default();
-    (status, said.to_owned())
+    let reports = text.lines().filter(|line| line.starts_with("logweir")).map(str::to_owned).collect();
+    (status, said.to_owned(), reports)
 }
 
 #[test]
@@ -305,15 +313,10 @@ fn the_child() {
     if std::env::var(ROLE).as_deref() != Ok("filter") {
         return;
     }
-    let started = Logger::builder().filter("error").filter_from_env().sink("memory", MemorySink::new()).start();
-    match started {
-        Ok(logger) => eprintln!("FILTER {}", logger.filter()),
-        Err(error) => {
-            let source = error.source().and_then(|source| source.downcast_ref::<EnvFilterError>()).unwrap();
-            eprintln!("FILTER {:?} {} {error}", error.option(), source.variable());
-        }
-    }
-    // The last call counts: a filter given later is what it is.
+    let logger = Logger::builder().filter("error").filter_from_env().sink("memory", MemorySink::new()).start().unwrap();
+    eprintln!("FILTER {}", logger.filter());
+    drop(logger.shutdown_blocking(PATIENCE).unwrap());
+    // The last call counts: a filter given later is what it is, and nothing is reported of the other.
     let later =
         Logger::builder().filter_from_env().level(Level::Warn).sink("memory", MemorySink::new()).start().unwrap();
     assert_eq!(later.filter(), Filter::from(Level::Warn));
@@ -327,15 +330,23 @@ fn a_process_takes_its_filter_from_its_environment() {
         (&[("LOGWEIR_LOG", "trace"), ("RUST_LOG", "warn")], "trace"),
         (&[("LOGWEIR_LOG", ""), ("RUST_LOG", " ")], "error"),
     ] {
-        let (status, said) = in_a_process_with(variables);
+        let (status, said, reports) = in_a_process_with(variables);
         assert!(status.success());
-        assert_eq!(said, filter, "{variables:?}");
+        assert_eq!((said.as_str(), reports.len()), (filter, 0), "{variables:?}: {reports:?}");
     }
-    let (status, said) = in_a_process_with(&[("RUST_LOG", "warn,app[span]=debug")]);
-    assert!(status.success());
-    let expected = "Some(\"filter_from_env\") RUST_LOG `filter_from_env`: environment variable `RUST_LOG`: filter directive \
-                    `app[span]=debug` at column 6: span and field directives are not supported; expected `[target][=level]`";
-    assert_eq!(said, expected);
+}
+
+#[test]
+fn a_variable_that_others_share_neither_stops_nor_silences_the_service_and_is_reported_once() {
+    let rest = "environment variable `RUST_LOG`: skipped, the rest applies: filter directive `app[span]=debug` at column 6: \
+                span and field directives are not supported; expected `[target][=level]`";
+    let nothing = "environment variable `RUST_LOG`: skipped, the filter stays as it was: filter directive `\"info\"` at \
+                   column 1: quotes are not part of a filter; did you mean `info`?";
+    for (text, filter, report) in [("warn,app[span]=debug", "warn", rest), ("\"info\"", "error", nothing)] {
+        let (status, said, reports) = in_a_process_with(&[("RUST_LOG", text)]);
+        assert!(status.success());
+        assert_eq!((said.as_str(), reports), (filter, vec![format!("logweir: {report}")]));
+    }
 }
 
 #[test]

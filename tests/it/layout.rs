@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the top to the bottom; a room imports from the rows below its own only.
-const ROWS: [&[&str]; 11] = [
+const ROWS: [&[&str]; 13] = [
     &["docs"],
     &["config", "testing"],
     &["builder", "bridge", "lifecycle"],
@@ -17,8 +17,10 @@ const ROWS: [&[&str]; 11] = [
     &["pipeline"],
     &["observe"],
     &["queue", "sink"],
-    &["context", "filter", "format", "macros"],
-    &["event", "stats", "time"],
+    &["stats"],
+    &["context", "filter", "macros"],
+    &["format"],
+    &["event", "time"],
 ];
 
 /// The longest file, without its tests. `.ci/exceptions.txt` lists the files that are still longer (`size PATH LINES`).

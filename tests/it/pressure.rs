@@ -107,6 +107,6 @@ fn a_pressure_of_nothing_or_beyond_full_is_refused_by_name() {
     for percent in [0, 101] {
         let builder = Logger::builder().sink("sink", ScriptedSink::new()).on_pressure(50, |_| {});
         let error = builder.on_pressure(percent, |_| {}).start().unwrap_err();
-        assert_eq!(error.to_string(), format!("`on_pressure` is {percent}; allowed is 1 to 100"));
+        assert_eq!(error.to_string(), format!("cannot start logger: `on_pressure` is {percent}; allowed is 1 to 100"));
     }
 }

@@ -228,7 +228,7 @@ fn a_reserve_beyond_ninety_percent_is_refused_by_name() {
     let error = Logger::builder().sink("sink", ScriptedSink::new()).reserve(Level::Warn, 91).start().unwrap_err();
     assert_eq!(
         (error.option(), error.to_string()),
-        (Some("reserve"), "`reserve` is 91; allowed is 0 to 90".to_owned())
+        (Some("reserve"), "cannot start logger: `reserve` is 91; allowed is 0 to 90".to_owned())
     );
     for percent in [0, 90] {
         let logger = Logger::builder().sink("sink", ScriptedSink::new()).reserve(Level::Warn, percent).start().unwrap();

@@ -76,6 +76,24 @@
 //! pass. An excluded span counts as absent: its children have its parents, and an event in it is in the nearest span
 //! entered around it.
 //!
+//! The logger's filter has targets and levels. If you need directives of spans and fields (`[request{user=ada}]=debug`),
+//! use `EnvFilter` of `tracing-subscriber` (its feature `env-filter`) instead: the layer that [`Logger::tracing_layer`]
+//! returns has the logger's filter already, so let that pass everything. It also decides for events that do not come
+//! through the layer, such as those of this crate's macros.
+//!
+//! ```
+//! use logweir::{Level, Logger, sink::MemorySink};
+//! use tracing_subscriber::{EnvFilter, prelude::*};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let logger = Logger::builder().filter(Level::Trace).sink("memory", MemorySink::new()).start()?;
+//! let layer = logger.tracing_layer().with_filter(EnvFilter::from_default_env());
+//! let subscriber = tracing_subscriber::registry().with(layer);
+//! # drop(subscriber);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What does it cost?
 //! A disabled call site costs about a nanosecond. An event that passes costs the time of `tracing`, then that of the
 //! encoding and the queue, as with the macros of this crate; outside spans there is no allocation while the fields fit

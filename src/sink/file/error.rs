@@ -5,8 +5,9 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::format::plain::{Foreign, write_debug};
+
 /// The error of opening a log file, or of creating a directory for it.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct OpenError {
     /// The path as given; for a rolled file, the path of the file itself if there is one.
@@ -17,7 +18,14 @@ pub struct OpenError {
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot open log file `{}`", self.path.display())
+        write!(f, "cannot open log file `{}`", Foreign(self.path.display()))
+    }
+}
+
+/// Like `Display`, with the sources.
+impl fmt::Debug for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_debug(self, f)
     }
 }
 
@@ -28,7 +36,7 @@ impl Error for OpenError {
 }
 
 /// An invalid option of [`Rolling`](super::Rolling).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RollingError {
     /// The name of the method.
@@ -42,14 +50,20 @@ pub struct RollingError {
 impl fmt::Display for RollingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let RollingError { option, value, allowed } = self;
-        write!(f, "`{option}` is {value}; allowed is {allowed}")
+        write!(f, "`{option}` is {}; allowed is {allowed}", Foreign(value))
+    }
+}
+
+/// Like `Display`, with the sources.
+impl fmt::Debug for RollingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_debug(self, f)
     }
 }
 
 impl Error for RollingError {}
 
 /// The error of a background task, which cost no line.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct MaintenanceError {
     /// The task.
@@ -80,7 +94,7 @@ pub enum MaintenanceTask {
 
 impl fmt::Display for MaintenanceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
+        let path = Foreign(self.path.display());
         match self.task {
             MaintenanceTask::Roll => write!(f, "cannot roll `{path}`, which goes on"),
             MaintenanceTask::Follow => write!(f, "cannot open `{path}` again, from which the file was moved away"),
@@ -89,6 +103,13 @@ impl fmt::Display for MaintenanceError {
             MaintenanceTask::Delete => write!(f, "cannot delete the old log file `{path}`"),
             MaintenanceTask::Compress => write!(f, "cannot compress the log file `{path}`"),
         }
+    }
+}
+
+/// Like `Display`, with the sources.
+impl fmt::Debug for MaintenanceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_debug(self, f)
     }
 }
 

@@ -34,7 +34,7 @@ pub use error::{MaintenanceError, MaintenanceTask, OpenError, RollingError};
 pub use rolling::Rolling;
 
 use self::folder::Folder;
-use self::open::folder_of;
+use self::open::{check_path, folder_of};
 use self::roller::Roller;
 use self::target::Target;
 use self::upkeep::Trouble;
@@ -111,6 +111,10 @@ pub enum Durability {
 impl FileSink {
     /// Creates a sink that appends to the file at `path`, which is opened by `start()`. A relative path is relative to
     /// the process's working directory at that time, and again at each `reopen`.
+    ///
+    /// The path is taken as it is, so one that begins with `~/` or has a `${NAME}` in it is an error of `start()`: such
+    /// names are expanded by a shell, or in a configuration file, but not here. For a
+    /// directory called `~`, write `./~/`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let writer = FileWriter {
             path: path.into(),
@@ -175,6 +179,7 @@ impl FileWriter {
 
 impl BlockingSink for FileWriter {
     fn open(&mut self) -> Result<(), SinkError> {
+        check_path(&self.path).map_err(SinkError::permanent)?;
         let roller = self.roller()?;
         let opened = Target::open(&self.path, self.durability, roller, self.trouble.clone());
         let (target, torn) = opened.map_err(SinkError::permanent)?;

@@ -4,13 +4,13 @@
 use std::fs::TryLockError;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 #[cfg(unix)]
 use std::thread;
 #[cfg(unix)]
 use std::time::Duration;
 
-use super::Durability;
+use super::{Durability, OpenError};
 use crate::sink::sharing::Sharing;
 
 /// Attempts to get a lock, and the pause between them: 20 ms in total.
@@ -18,6 +18,30 @@ use crate::sink::sharing::Sharing;
 const CLAIMS: u32 = 20;
 #[cfg(unix)]
 const CLAIM_PAUSE: Duration = Duration::from_millis(1);
+
+/// Refuses a path that is meant to be expanded: it would make a directory called `~` or `${HOME}`.
+pub(super) fn check_path(path: &Path) -> Result<(), OpenError> {
+    let fail = |why: &str| {
+        let source = io::Error::new(io::ErrorKind::InvalidInput, why);
+        Err(OpenError { path: path.to_owned(), source })
+    };
+    if path.components().next() == Some(Component::Normal("~".as_ref())) {
+        return fail(
+            "`~` is not expanded; pass the path of the home directory, or write `./~` for a directory called `~`",
+        );
+    }
+    if has_variable(&path.to_string_lossy()) {
+        return fail("`${NAME}` is not expanded; pass the value of the variable");
+    }
+    Ok(())
+}
+
+/// Whether the text has a `${NAME}`.
+pub(super) fn has_variable(text: &str) -> bool {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut named = text.split("${").skip(1).filter_map(|rest| rest.split_once('}'));
+    named.any(|(name, _)| !name.is_empty() && name.chars().all(is_of_name))
+}
 
 /// A file ready for the first event.
 pub(super) struct Opened {

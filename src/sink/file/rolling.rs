@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use super::error::RollingError;
 use super::names::Names;
+use super::open::has_variable;
 use super::period::Unit;
 use super::retention::Retention;
 use crate::event::nanos;
@@ -252,13 +253,14 @@ impl Rolling {
         };
         let Some(pattern) = &self.file_name else { return Ok(Names::of(name, self.unit())) };
         // The path is a link to one of the files, and none of them.
-        let names = Names::parse(pattern, self.unit()).filter(|names| names.place(name).is_none());
+        let parsed = Names::parse(pattern, self.unit()).filter(|_| !has_variable(pattern));
+        let names = parsed.filter(|names| names.place(name).is_none());
         names.ok_or_else(|| RollingError {
             option: "file_name",
             value: format!("`{pattern}`"),
             allowed:
-                "a name with `{date}` and `{seq}` once each, that is no path, does not end in `.gz` and does not give \
-                      the name of the path itself"
+                "a name with `{date}` and `{seq}` once each and no `${NAME}`, that is no path, does not end in `.gz` \
+                      and does not give the name of the path itself"
                     .to_owned(),
         })
     }

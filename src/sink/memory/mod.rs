@@ -220,7 +220,7 @@ fn spawn_timer(timeout: Duration) -> (mpsc::Sender<()>, oneshot::Receiver<()>) {
 }
 
 /// The error of [`MemorySink::wait_for`] when its timeout expires.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WaitError {
     /// How many events were waited for.
@@ -232,6 +232,13 @@ pub struct WaitError {
 impl fmt::Display for WaitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "waited for {} events, {} were written in time", self.wanted, self.seen)
+    }
+}
+
+/// Like `Display`.
+impl fmt::Debug for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

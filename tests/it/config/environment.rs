@@ -1,6 +1,9 @@
 //! Variables in the place of what is written.
 
+use std::sync::{Arc, Mutex};
+
 use logweir::config::{Config, ConfigError, SinkRegistry};
+use logweir::error::Diagnostic;
 use logweir::sink::MemorySink;
 use logweir::{Level, Logger, info};
 
@@ -68,12 +71,82 @@ fn a_filter_takes_the_place_of_a_level_and_a_level_that_of_a_filter() {
 }
 
 #[test]
-fn a_blank_variable_is_not_set_and_empty_text_is_in_quotes() {
+fn a_blank_variable_is_not_set() {
     assert_eq!(
         passes(&[("LOGWEIR__FILTER", ""), ("LOGWEIR__GRACE_PERIOD", "  "), ("LOGWEIR__NOSUCH", "")]),
         Some(Level::Warn)
     );
-    assert!(refused("LOGWEIR__FILTER", "\"\"").contains("no filter directive"));
+}
+
+#[test]
+fn directives_of_a_variable_that_cannot_be_used_are_skipped_and_reported_and_the_rest_applies() {
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let started = |variables: &[(&str, &str)]| {
+        let config = overridden(variables).unwrap();
+        let handler = said.clone();
+        let report = move |diagnostic: &Diagnostic| match diagnostic {
+            Diagnostic::FilterSkipped { error } => {
+                let skipped: Vec<_> = error.skipped().iter().map(|error| error.directive().to_owned()).collect();
+                handler.lock().unwrap().push((error.variable().to_owned(), skipped));
+            }
+            other => panic!("{other}"),
+        };
+        let sink = MemorySink::new();
+        let logger = config.builder(&memory(&sink)).unwrap().on_error(report).start().unwrap();
+        let filter = logger.filter().to_string();
+        info!(logger: logger, target: "app", "hello");
+        drop(logger.shutdown_blocking(PATIENCE).unwrap());
+        (filter, sink.total(), std::mem::take(&mut *said.lock().unwrap()))
+    };
+    let filter = ("LOGWEIR__FILTER", "app=info,[span]=debug,*=trace");
+    let skipped = |name: &str, directives: &[&str]| {
+        (name.to_owned(), directives.iter().map(|directive| (*directive).to_owned()).collect::<Vec<_>>())
+    };
+    // The level of the file stays for the others: a skipped directive turns nothing off.
+    let expected = vec![skipped(filter.0, &["[span]=debug", "*=trace"])];
+    assert_eq!(started(&[filter]), ("warn,app=info".to_owned(), 2, expected));
+    let nothing = vec![skipped("LOGWEIR__FILTER", &["\"info\""])];
+    assert_eq!(started(&[("LOGWEIR__FILTER", "'\"info\"'")]), ("warn".to_owned(), 0, nothing));
+    assert_eq!(started(&[("LOGWEIR__FILTER", "\"\"")]).2.len(), 1);
+    assert_eq!(started(&[("LOGWEIR__FILTER", "3")]).0, "warn");
+    // The filter of a sink, here below a level of its own, which stays.
+    let of_sink = ("LOGWEIR__SINKS__SHORT__FILTER", "err");
+    let (filter, delivered, reports) = started(&[("LOGWEIR__FILTER", "info"), of_sink]);
+    assert_eq!((filter.as_str(), delivered, reports), ("info", 2, vec![skipped(of_sink.0, &["err"])]));
+}
+
+/// Nothing is lost of a text that looks like something else.
+#[test]
+fn an_option_that_takes_text_is_given_the_text_of_the_variable() {
+    #[derive(Debug, serde::Deserialize)]
+    struct Options {
+        token: String,
+        secret: Option<Box<str>>,
+        path: Option<std::path::PathBuf>,
+        mark: Option<char>,
+        port: Option<u16>,
+        more: Option<std::collections::BTreeMap<String, String>>,
+    }
+    let given = Arc::new(Mutex::new(None));
+    let seen = given.clone();
+    let sinks = SinkRegistry::new().register("queue", move |options: Options| {
+        *seen.lock().unwrap() = Some(options);
+        Ok::<_, std::io::Error>(MemorySink::new())
+    });
+    let variables = [
+        ("LOGWEIR__SINKS__Q__TOKEN", "12345"),
+        ("LOGWEIR__SINKS__Q__SECRET", "[1, 2]"),
+        ("LOGWEIR__SINKS__Q__PATH", "1e5"),
+        ("LOGWEIR__SINKS__Q__MARK", "7"),
+        ("LOGWEIR__SINKS__Q__PORT", "9092"),
+        ("LOGWEIR__SINKS__Q__MORE__A", "{ b = 1 }"),
+    ];
+    let config = Config::from_toml("sinks.q.type = 'queue'").unwrap().with_vars(variables).unwrap();
+    drop(config.builder(&sinks).unwrap());
+    let Options { token, secret, path, mark, port, more } = given.lock().unwrap().take().unwrap();
+    assert_eq!((token.as_str(), secret.as_deref()), ("12345", Some("[1, 2]")));
+    assert_eq!((path, mark, port), (Some("1e5".into()), Some('7'), Some(9092)));
+    assert_eq!(more.unwrap()["a"], "{ b = 1 }");
 }
 
 #[test]
@@ -84,12 +157,12 @@ fn a_name_of_a_sink_is_found_whatever_characters_it_has() {
     ));
     let two = Config::from_toml("sinks = { 'a-b' = { type = 'null' }, 'a.b' = { type = 'null' } }").unwrap();
     let error = two.clone().with_vars([("LOGWEIR__SINKS__A_B__LEVEL", "info")]).expect_err("two fit");
-    let said = "environment variable `LOGWEIR__SINKS__A_B__LEVEL`: fits `a-b` and `\"a.b\"`; which of them it means nobody can \
-                say";
+    let said = "environment variable `LOGWEIR__SINKS__A_B__LEVEL`: matches `a-b` and `\"a.b\"`; allowed is a name that \
+                matches one of them";
     assert_eq!(error.to_string(), said);
     let cases = Config::from_toml("sinks = { File = { type = 'null' }, file = { type = 'null' } }").unwrap();
     let error = cases.clone().with_vars([("LOGWEIR__SINKS__FILE__LEVEL", "info")]).expect_err("two fit");
-    assert!(error.to_string().contains(": fits `File` and `file`; "), "{error}");
+    assert!(error.to_string().contains(": matches `File` and `file`; "), "{error}");
     assert!(cases.with_vars([("LOGWEIR__SINKS__file__LEVEL", "info")]).is_ok());
     // One that fits exactly is meant.
     let exact = Config::from_toml("sinks = { 'a-b' = { type = 'null' }, 'A_b' = { type = 'null' } }").unwrap();
@@ -129,9 +202,10 @@ fn a_value_is_read_as_toml_or_else_as_text() {
 }
 
 #[test]
-fn enriched_values_have_the_type_they_are_written_with() {
+fn enriched_values_are_text_and_in_a_table_they_have_the_type_they_are_written_with() {
     let (logger, sink) = started(&[
         ("LOGWEIR__FILTER", "info"),
+        ("LOGWEIR__ENRICH", "{ replicas = 3, weight = 0.5, spare = true }"),
         ("LOGWEIR__ENRICH__SHARD", "7"),
         ("LOGWEIR__ENRICH__REGION", "eu-west"),
         ("LOGWEIR__ENRICH__CANARY", "false"),
@@ -140,10 +214,14 @@ fn enriched_values_have_the_type_they_are_written_with() {
     info!(logger: logger, "hello");
     drop(logger.shutdown_blocking(PATIENCE).unwrap());
     let event = &sink.events()[0];
-    assert_eq!(event.field("shard"), Some(logweir::Value::U64(7)));
+    assert_eq!(event.field("shard"), Some(logweir::Value::Str("7")));
     assert_eq!(event.field("region"), Some(logweir::Value::Str("eu-west")));
-    assert_eq!(event.field("canary"), Some(logweir::Value::Bool(false)));
+    assert_eq!(event.field("canary"), Some(logweir::Value::Str("false")));
     assert_eq!(event.field("podName"), Some(logweir::Value::Str("7")));
+    assert_eq!(
+        ["replicas", "weight", "spare"].map(|name| event.field(name)),
+        [Some(logweir::Value::I64(3)), Some(logweir::Value::F64(0.5)), Some(logweir::Value::Bool(true)),]
+    );
 }
 
 #[test]
@@ -194,10 +272,10 @@ fn a_whole_table_comes_before_a_value_in_it() {
 fn two_variables_for_one_key_are_an_error() {
     let marks = [("LOGWEIR__SINKS__ACCESS-LOG__LEVEL", "warn"), ("LOGWEIR__SINKS__ACCESS_LOG__LEVEL", "info")];
     let said = overridden(&marks).expect_err("two").to_string();
-    assert!(said.contains("_LOG__LEVEL`: is for the key of `LOGWEIR__SINKS__ACCESS-LOG__LEVEL`; "), "{said}");
+    assert!(said.contains("_LOG__LEVEL`: is for the same key as `LOGWEIR__SINKS__ACCESS-LOG__LEVEL`; "), "{said}");
     let error = overridden(&[("logweir__grace_period", "1s"), ("LOGWEIR__NAME", "a"), ("LOGWEIR__GRACE_PERIOD", "2s")])
         .expect_err("two");
-    let said = "environment variable `logweir__grace_period`: is for the key of `LOGWEIR__GRACE_PERIOD`; which of them counts nobody can say";
+    let said = "environment variable `logweir__grace_period`: is for the same key as `LOGWEIR__GRACE_PERIOD`; allowed is one of the two";
     assert_eq!(error.to_string(), said);
 }
 
@@ -214,10 +292,17 @@ fn a_value_that_is_not_unicode_is_an_error_if_the_variable_is_ours() {
 }
 
 #[test]
-fn a_number_that_none_holds_and_a_date_are_the_text_that_was_given() {
+fn whatever_an_enriched_value_looks_like_it_is_the_text_that_was_given() {
     let (logger, sink) = started(&[
         ("LOGWEIR__FILTER", "info"),
         ("LOGWEIR__ENRICH__COMMIT", "12e4567"),
+        ("LOGWEIR__ENRICH__SHORT", "1234e56"),
+        ("LOGWEIR__ENRICH__VERSION", "1.10"),
+        ("LOGWEIR__ENRICH__ZIP", "01234"),
+        ("LOGWEIR__ENRICH__HEX", "0xff"),
+        ("LOGWEIR__ENRICH__LIST", "[1, 2]"),
+        ("LOGWEIR__ENRICH__TABLE", "{ a = 1 }"),
+        ("LOGWEIR__ENRICH__BLANKS", " a b "),
         ("LOGWEIR__ENRICH__BUILT", "2026-11-24 17:00:00z"),
         ("LOGWEIR__ENRICH__LIMIT", "inf"),
     ]);
@@ -225,8 +310,19 @@ fn a_number_that_none_holds_and_a_date_are_the_text_that_was_given() {
     drop(logger.shutdown_blocking(PATIENCE).unwrap());
     let event = &sink.events()[0];
     assert_eq!(event.field("commit"), Some(logweir::Value::Str("12e4567")));
+    for (name, text) in [
+        ("short", "1234e56"),
+        ("version", "1.10"),
+        ("zip", "01234"),
+        ("hex", "0xff"),
+        ("list", "[1, 2]"),
+        ("table", "{ a = 1 }"),
+        ("blanks", " a b "),
+    ] {
+        assert_eq!(event.field(name), Some(logweir::Value::Str(text)));
+    }
     assert_eq!(event.field("built"), Some(logweir::Value::Str("2026-11-24 17:00:00z")));
-    assert_eq!(event.field("limit"), Some(logweir::Value::F64(f64::INFINITY)));
+    assert_eq!(event.field("limit"), Some(logweir::Value::Str("inf")));
 }
 
 #[test]

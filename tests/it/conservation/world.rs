@@ -243,7 +243,7 @@ impl<'a> World<'a> {
             Step::DropChild(number) => drop(self.children.get_mut(*number).and_then(Option::take)),
             Step::ResetBreaker(sink) => drop(self.logger.reset_breaker(SINKS[*sink])),
             Step::SetFilter(filter) => {
-                self.logger.set_filter(&filter.to_string()).map_err(|error| error.to_string())?;
+                self.logger.set_filter(filter.to_string()).map_err(|error| error.to_string())?;
                 self.filter = *filter;
             }
             Step::Stats => verdict::on_a_moment(self)?,

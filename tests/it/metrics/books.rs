@@ -127,4 +127,30 @@ fn stats_and_reports_are_the_same_numbers_as_json() {
         (Some(1), Some(10), Some(1))
     );
     assert_eq!((&sink["last_error"]["kind"], sink["name"].as_str()), (&serde_json::json!("rejected"), Some("choosy")));
+    // Seconds are numbers, kinds are keys, moments are text.
+    assert_eq!(sink["errors_by_kind"], serde_json::json!({ "rejected": 1 }));
+    let book = &report.sinks[0];
+    for (key, time) in [
+        ("write_p50_seconds", book.write_p50),
+        ("write_p95_seconds", book.write_p95),
+        ("write_p99_seconds", book.write_p99),
+    ] {
+        assert_eq!(sink[key].as_f64(), time.map(|time| time.as_secs_f64()), "{key}: {sink}");
+    }
+    assert_eq!(json["elapsed_seconds"].as_f64(), Some(report.elapsed.as_secs_f64()));
+    assert!(flushed["elapsed_seconds"].is_f64(), "{flushed}");
+    let at = sink["last_error"]["at"].as_str().unwrap();
+    assert!(is_rfc_3339(at), "{at}");
+    let stopped = serde_json::to_value(logger.state()).unwrap();
+    assert!(is_rfc_3339(stopped["stopped"]["at"].as_str().unwrap()), "{stopped}");
+    let all = format!("{json}{flushed}{stopped}{}", serde_json::to_string(&stats).unwrap());
+    assert!(!all.contains("nanos") && !all.contains("secs_since_epoch"), "{all}");
+}
+
+/// A moment of this century in UTC: `2026-11-27T14:00:00.000000000Z`.
+#[cfg(feature = "serde")]
+fn is_rfc_3339(text: &str) -> bool {
+    let pattern = "20dd-dd-ddTdd:dd:dd.dddddddddZ";
+    let fits = |(c, p): (char, char)| if p == 'd' { c.is_ascii_digit() } else { c == p };
+    text.len() == pattern.len() && text.chars().zip(pattern.chars()).all(fits)
 }

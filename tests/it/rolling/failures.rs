@@ -24,18 +24,19 @@ fn a_knob_that_is_wrong_is_named_with_its_value_and_what_is_allowed() {
         ),
         (
             daily().file_name("app.{date}.log"),
-            "`file_name` is `app.{date}.log`; allowed is a name with `{date}` and `{seq}` once each, that is no path, does \
-             not end in `.gz` and does not give the name of the path itself",
+            "`file_name` is `app.{date}.log`; allowed is a name with `{date}` and `{seq}` once each and no `${NAME}`, that \
+             is no path, does not end in `.gz` and does not give the name of the path itself",
         ),
     ] {
         let sink = FileSink::new(folder("wrong").join("app.log")).rolling(rolling);
         let error = Logger::builder().sink("file", sink).start().unwrap_err();
-        assert_eq!(error.to_string(), format!("sink `file` cannot be opened: {said}"));
+        assert_eq!(format!("{error:?}"), format!("cannot start logger: sink `file`: {said}"));
     }
     #[cfg(feature = "gzip")]
     {
         let sink = FileSink::new(folder("wrong").join("app.log")).rolling(daily().max_bytes(10).keep_bytes(20).gzip());
-        let error = Logger::builder().sink("file", sink).start().unwrap_err().to_string();
+        let error = Logger::builder().sink("file", sink).start().unwrap_err();
+        let error = format!("{error:?}");
         assert!(
             error.contains("`keep_bytes` is 20; allowed is more than 20: the current file and one that waits"),
             "{error}"

@@ -61,6 +61,19 @@ async fn a_filter_on_top_decides_too() {
     assert_eq!(weir.lines().await, ["3", "5", "3", "5"]);
 }
 
+/// For directives of spans, which the logger's filter does not have.
+#[tokio::test(start_paused = true)]
+async fn an_env_filter_decides_in_place_of_a_loggers_filter_that_passes_everything() {
+    let weir = Weir::filter("trace").await;
+    let environment = tracing_subscriber::EnvFilter::new("warn,[step{n=1}]=debug");
+    let guard = registry().with(weir.logger.tracing_layer().with_filter(environment)).set_default();
+    log_all();
+    debug!(target: "app", "outside");
+    drop(guard);
+    let expected = ["2", "3", "4", "5"].map(|n| format!("{n} span=step n=1"));
+    assert_eq!(weir.lines().await, expected);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_global_filter_decides_for_all() {
     let (weir, beside) = (Weir::filter("trace").await, Beside::default());

@@ -1,9 +1,9 @@
-//! Anywhere (pure): the word that was probably meant.
+//! Any thread: the word that was probably meant.
 
 /// Returns the word with the fewest typing errors from `word`, if there are few enough of them. The first of several.
-pub(super) fn nearest<'a>(word: &str, words: &'a [String]) -> Option<&'a str> {
+pub(crate) fn nearest<'a, W: AsRef<str>>(word: &str, words: &'a [W]) -> Option<&'a W> {
     let word = word.to_lowercase();
-    let by_slips = words.iter().map(|other| (slips(&word, &other.to_lowercase()), other));
+    let by_slips = words.iter().map(|other| (slips(&word, &other.as_ref().to_lowercase()), other));
     let (slips, nearest) = by_slips.min_by_key(|(slips, _)| *slips)?;
     // A third of the letters: `levle` is `level`, but `x` is not `a`.
     (slips * 3 <= word.chars().count()).then_some(nearest)
@@ -50,10 +50,10 @@ mod tests {
     #[test]
     fn a_word_that_is_near_to_none_gets_no_suggestion() {
         let words = ["level".to_owned(), "flush_interval".to_owned()];
-        assert_eq!(nearest("flush_intervall", &words), Some("flush_interval"));
-        assert_eq!(nearest("LEVEL", &words), Some("level"));
+        assert_eq!(nearest("flush_intervall", &words), Some(&words[1]));
+        assert_eq!(nearest("LEVEL", &words), Some(&words[0]));
         assert_eq!(nearest("x", &words), None);
         assert_eq!(nearest("", &words), None);
-        assert_eq!(nearest("level", &[]), None);
+        assert_eq!(nearest::<String>("level", &[]), None);
     }
 }
