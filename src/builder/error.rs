@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 #[cfg(feature = "prometheus")]
 use std::net::SocketAddr;
+use std::panic::Location;
 
 use crate::filter::{EnvFilterError, ParseFilterError};
 use crate::sink::SinkError;
@@ -30,6 +31,12 @@ pub(super) enum BuildErrorKind {
         name: String,
         source: SinkError,
     },
+    /// A running logger has the name on the same recorder.
+    NameTaken {
+        name: String,
+        here: &'static Location<'static>,
+        there: &'static Location<'static>,
+    },
     #[cfg(feature = "prometheus")]
     Listen {
         addr: SocketAddr,
@@ -47,6 +54,7 @@ impl BuildError {
             BuildErrorKind::Filter(_) | BuildErrorKind::SinkFilter { .. } => Some("filter"),
             BuildErrorKind::FilterFromEnv(_) => Some("filter_from_env"),
             BuildErrorKind::Sink { .. } => Some("sink"),
+            BuildErrorKind::NameTaken { .. } => Some("name"),
             #[cfg(feature = "prometheus")]
             BuildErrorKind::Listen { .. } => Some("prometheus"),
             BuildErrorKind::Runtime(_) => Some("start_on"),
@@ -81,6 +89,11 @@ impl fmt::Display for BuildError {
                     .source()
                     .map_or(Ok(()), |cause| write!(f, ": {}", crate::observe::diagnostics::DisplayChain(cause)))
             }
+            BuildErrorKind::NameTaken { name, here, there } => write!(
+                f,
+                "`name` is `{name}`; allowed is a name that no running logger on the same recorder has: the logger started \
+                 at {here} would share its metrics with the logger `{name}` started at {there}"
+            ),
             #[cfg(feature = "prometheus")]
             BuildErrorKind::Listen { addr, source } => write!(f, "`prometheus`: cannot listen on {addr}: {source}"),
             BuildErrorKind::Runtime(what) => write!(f, "`start_on`: the runtime has no {what}"),
@@ -98,7 +111,7 @@ impl Error for BuildError {
             #[cfg(feature = "prometheus")]
             BuildErrorKind::Listen { source, .. } => Some(source),
             BuildErrorKind::Thread(source) => Some(source),
-            BuildErrorKind::Knob { .. } | BuildErrorKind::Runtime(_) => None,
+            BuildErrorKind::Knob { .. } | BuildErrorKind::NameTaken { .. } | BuildErrorKind::Runtime(_) => None,
         }
     }
 }

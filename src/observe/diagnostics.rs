@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -69,6 +70,14 @@ pub enum Diagnostic {
         /// The callback's name.
         callback: &'static str,
     },
+    /// The metrics are not served: an optional endpoint (`Prometheus::optional`) could not be bound, rendering the
+    /// metrics panicked, or the endpoint's thread panicked. The logger is not affected.
+    MetricsUnavailable {
+        /// The address of the endpoint.
+        addr: SocketAddr,
+        /// The cause: an [`io::Error`] if the address could not be bound, else the panic.
+        error: Box<dyn Error + Send + Sync>,
+    },
     /// More was reported than could be passed on.
     Suppressed {
         /// The number of missing reports.
@@ -98,6 +107,9 @@ impl fmt::Display for Diagnostic {
             ),
             Diagnostic::ShutdownIncomplete { report } => write!(f, "{report}"),
             Diagnostic::CallbackPanicked { callback } => write!(f, "the callback `{callback}` panicked"),
+            Diagnostic::MetricsUnavailable { addr, error } => {
+                write!(f, "the metrics are not served at {addr}: {}", DisplayChain(&**error))
+            }
             Diagnostic::Suppressed { count } => write!(f, "{count} more reports are not shown"),
         }
     }
@@ -107,7 +119,7 @@ impl Error for Diagnostic {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Diagnostic::SinkFailed { error, .. } => Some(&**error),
-            Diagnostic::HookFailed { error } => Some(&**error),
+            Diagnostic::HookFailed { error } | Diagnostic::MetricsUnavailable { error, .. } => Some(&**error),
             _ => None,
         }
     }
