@@ -6,6 +6,7 @@ mod error;
 mod format;
 mod item;
 mod json;
+mod listen;
 mod nearest;
 mod quantity;
 mod reader;
