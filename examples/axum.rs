@@ -8,7 +8,10 @@
 //! curl http://127.0.0.1:3000/users/7
 //! curl http://127.0.0.1:3000/slow?ms=800
 //! curl http://127.0.0.1:3000/fail              # `response failed`, too: two lines
+//! curl http://127.0.0.1:3000/metrics           # the logger's metrics, for Prometheus
 //! ```
+//!
+//! `/metrics` is a route of the application: the logger renders the page and takes no port.
 //!
 //! Ctrl-C stops it: open requests finish, the logger delivers what is pending and reports. What the
 //! report says was delivered is the number of lines the file grew by, and if nothing was refused, all that was logged.
@@ -24,11 +27,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Path, Query};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use axum::routing::get;
 use logweir::bridge::tracing::TracingLayer;
 use logweir::format::Json;
 use logweir::sink::FileSink;
-use logweir::{Logger, Overflow, Pipeline, WhenFull};
+use logweir::{Logger, Overflow, Pipeline, Prometheus, WhenFull};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tower_http::trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer};
@@ -69,6 +74,7 @@ async fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
         // What is accepted is not evicted by a later event; what finds no place is refused, and the report says so.
         .overflow(Overflow::DropNewest)
         .sink("file", file)
+        .prometheus(Prometheus::without_listener())
         .start()
         // The causes too: `{error}` alone has the logger's own words.
         .map_err(|error| format!("{error:?}"))?;
@@ -76,7 +82,7 @@ async fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
 
     let listener = TcpListener::bind(options.listen).await.map_err(|e| format!("--listen {}: {e}", options.listen))?;
     println!("listening on http://{}", listener.local_addr()?);
-    axum::serve(listener, app()).with_graceful_shutdown(stopped()).await?;
+    axum::serve(listener, app().merge(metrics(logger.clone()))).with_graceful_shutdown(stopped()).await?;
 
     let report = logger.shutdown(SHUTDOWN).await;
     println!("{report}");
@@ -95,6 +101,17 @@ fn app() -> Router {
         .route("/slow", get(slow))
         .route("/fail", get(|| async { (StatusCode::INTERNAL_SERVER_ERROR, "something went wrong\n") }))
         .layer(trace)
+}
+
+/// The metrics, beside the application's routes. Scrapes are not logged: `TraceLayer` is not around this route.
+fn metrics(logger: Logger) -> Router {
+    let page = move || async move {
+        match logger.render_metrics() {
+            Some(page) => ([(CONTENT_TYPE, Prometheus::CONTENT_TYPE)], page).into_response(),
+            None => StatusCode::NOT_FOUND.into_response(),
+        }
+    };
+    Router::new().route("/metrics", get(page))
 }
 
 async fn user(Path(id): Path<u32>) -> (StatusCode, String) {

@@ -136,7 +136,7 @@
 //! libraries log through `tracing` to the logger: events with their types, spans as context, under the logger's filter.
 //!
 //! # Features
-//! * `prometheus` (default): [`Builder::prometheus`] serves the metrics over HTTP.
+//! * `prometheus` (default): [`Builder::prometheus`] serves the metrics over HTTP; [`Logger::render_metrics`].
 //! * `signal` (default): [`Logger::shutdown_on_signal`] and [`Logger::reopen_on_sighup`], on Unix.
 //! * `tracing`: `Logger::tracing_layer`, a layer by which call sites of `tracing` log here; see `bridge::tracing`.
 //! * `opentelemetry`: trace and span ids of OpenTelemetry on events that come through that layer.
@@ -198,6 +198,8 @@ mod time;
 #[cfg(any(doc, doctest))]
 pub mod docs;
 
+#[cfg(feature = "prometheus")]
+pub use admin::Prometheus;
 pub use async_trait::async_trait;
 pub use builder::{BuildError, Builder};
 pub use context::correlation_id::CorrelationId;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 #[cfg(feature = "prometheus")]
 use std::net::SocketAddr;
+use std::panic::Location;
 
 use crate::filter::ParseFilterError;
 use crate::format::plain::{Foreign, write_debug};
@@ -35,6 +36,12 @@ pub(super) enum BuildErrorKind {
         /// The cause: how the sink classifies it matters only while the logger runs.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// A running logger has the name on the same recorder.
+    NameTaken {
+        name: String,
+        here: &'static Location<'static>,
+        there: &'static Location<'static>,
+    },
     #[cfg(feature = "prometheus")]
     Listen {
         addr: SocketAddr,
@@ -51,6 +58,7 @@ impl BuildError {
             BuildErrorKind::Knob { name, .. } => Some(name),
             BuildErrorKind::Filter(_) | BuildErrorKind::SinkFilter { .. } => Some("filter"),
             BuildErrorKind::Sink { .. } => Some("sink"),
+            BuildErrorKind::NameTaken { .. } => Some("name"),
             #[cfg(feature = "prometheus")]
             BuildErrorKind::Listen { .. } => Some("prometheus"),
             BuildErrorKind::Runtime(_) => Some("start_on"),
@@ -81,6 +89,13 @@ impl fmt::Display for BuildError {
             BuildErrorKind::Filter(_) => f.write_str("`filter` is invalid"),
             BuildErrorKind::SinkFilter { name, .. } => write!(f, "`filter` of sink `{}` is invalid", Foreign(name)),
             BuildErrorKind::Sink { name, .. } => write!(f, "sink `{}`", Foreign(name)),
+            BuildErrorKind::NameTaken { name, here, there } => write!(
+                f,
+                "`name` is `{}`; allowed is a name that no running logger on the same recorder has: the logger started \
+                 at {here} would share its metrics with the logger `{}` started at {there}",
+                Foreign(name),
+                Foreign(name)
+            ),
             #[cfg(feature = "prometheus")]
             BuildErrorKind::Listen { addr, .. } => write!(f, "`prometheus` cannot listen on {addr}"),
             BuildErrorKind::Runtime(what) => write!(f, "the runtime of `start_on` has no {what}"),
@@ -104,7 +119,7 @@ impl Error for BuildError {
             #[cfg(feature = "prometheus")]
             BuildErrorKind::Listen { source, .. } => Some(source),
             BuildErrorKind::Thread(source) => Some(source),
-            BuildErrorKind::Knob { .. } | BuildErrorKind::Runtime(_) => None,
+            BuildErrorKind::Knob { .. } | BuildErrorKind::NameTaken { .. } | BuildErrorKind::Runtime(_) => None,
         }
     }
 }

@@ -20,8 +20,6 @@ mod start;
 #[cfg(all(test, feature = "config"))]
 mod tests;
 
-#[cfg(feature = "prometheus")]
-use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
@@ -30,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::BuildError;
 
+#[cfg(feature = "prometheus")]
+use crate::admin::Prometheus;
 use crate::dispatch::Enricher;
 use crate::event::{Level, LevelFilter, Pattern, SharedFields, ToValue};
 use crate::filter::{EnvFilterError, Filter, FilterFromEnv, ParseFilterError};
@@ -73,7 +73,7 @@ pub struct Builder<'r> {
     shutdown_timeout: Duration,
     recorder: Option<&'r dyn Recorder>,
     #[cfg(feature = "prometheus")]
-    prometheus: Option<SocketAddr>,
+    prometheus: Option<Prometheus>,
 }
 
 impl<'r> Builder<'r> {
@@ -108,8 +108,11 @@ impl<'r> Builder<'r> {
         }
     }
 
-    /// Sets the logger's name, used as the `logger` label of its metrics and as the prefix of its diagnostics. Default:
+    /// Sets the logger's name: used as the `logger` label of its metrics and as the prefix of its diagnostics. Default:
     /// `logweir` for the first unnamed logger of the process, `logweir-2` for the second, and so on.
+    ///
+    /// Two running loggers on one metrics recorder must have different names; an unnamed one gets a name that is free.
+    /// When a logger has ended, another one can have its name, and the counters continue.
     pub fn name(mut self, name: &str) -> Self {
         self.name = Some(name.to_owned());
         self
@@ -370,17 +373,26 @@ impl<'r> Builder<'r> {
         self
     }
 
-    /// Registers the metrics on this recorder. Default: the global recorder that is installed at `start`, if any.
+    /// Registers the metrics on a recorder of yours. Default: the global recorder that is installed at `start`, if any.
+    ///
+    /// The flush task refreshes the metrics once a second. If the recorder panics in that, it is reported once. When the
+    /// logger ends, its gauges are set to 0, except `logweir_sink_events_unconfirmed` and `logweir_shutdown_seconds`.
+    /// Counters and histograms keep their values, and continue from there if a logger of the same name starts.
     pub fn metrics_recorder(mut self, recorder: &'r dyn Recorder) -> Self {
         self.recorder = Some(recorder);
         self
     }
 
-    /// Creates a recorder for this logger and serves it at `http://ADDR/metrics`, until the sinks are closed. Port 0
-    /// selects a free port, see [`Logger::prometheus_addr`].
+    /// Registers the metrics on a recorder that only this logger has, and serves them at `http://ADDR/metrics` until the
+    /// sinks are closed. Takes an address, or a [`Prometheus`], which describes the endpoint and its limits. For an endpoint
+    /// of your own, see [`Logger::render_metrics`].
+    ///
+    /// # Errors
+    /// An address that cannot be bound is an error of [`start`](Builder::start), unless it is
+    /// [optional](Prometheus::optional).
     #[cfg(feature = "prometheus")]
-    pub fn prometheus(mut self, addr: impl Into<SocketAddr>) -> Self {
-        self.prometheus = Some(addr.into());
+    pub fn prometheus(mut self, endpoint: impl Into<Prometheus>) -> Self {
+        self.prometheus = Some(endpoint.into());
         self
     }
 }

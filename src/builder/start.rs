@@ -1,37 +1,41 @@
 //! The caller's thread, once: from a checked plan to a running logger.
 
 #[cfg(feature = "prometheus")]
-use std::net::SocketAddr;
-#[cfg(feature = "prometheus")]
-use std::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::io;
+use std::panic::{Location, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-#[cfg(feature = "prometheus")]
-use futures::future::BoxFuture;
 use metrics::Recorder;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::Builder;
 use super::error::{BuildError, BuildErrorKind};
 use super::plan::Plan;
 #[cfg(feature = "prometheus")]
-use crate::admin::{Exporter, Server};
+use crate::admin::Endpoint;
 use crate::dispatch::{Dispatcher, Enrichers};
 use crate::event::Redactor;
 use crate::filter::FilterCell;
 use crate::logger::Logger;
-use crate::observe::diagnostics::{Diagnostic, Diagnostics};
+#[cfg(feature = "prometheus")]
+use crate::observe::diagnostics::Diagnostic;
+use crate::observe::diagnostics::Diagnostics;
+#[cfg(feature = "prometheus")]
+use crate::observe::exporter::Exporter;
 use crate::observe::metrics::{Limits, LoggerMetrics, SinkHistograms};
+use crate::observe::names;
 use crate::pipeline::{Bells, House, Line, Pipeline, Station, StationConfig};
 use crate::queue::{MayBlock, Queue, QueueConfig, Reserve, mark_logger_thread};
 use crate::runtime::{
     self, Cancellation, DetachedRuntime, FlushTaskParts, Host, LoggerCore, ShutdownHooks, ShutdownState, start_watchdog,
 };
+#[cfg(feature = "prometheus")]
+use crate::runtime::{ServiceThread, start_upkeep};
 
 impl Logger {
     /// Returns a builder with the default options.
@@ -45,18 +49,20 @@ impl Builder<'_> {
     /// with the application, and survives a dropped runtime.
     ///
     /// # Errors
-    /// Returns an error for the first invalid option, a sink that cannot be opened, a port in use, or a missing thread.
+    /// Returns an error for the first invalid option, a sink that cannot be opened, a port in use, a missing thread, or
+    /// the name of another running logger on the same metrics recorder.
     /// Nothing was started then.
     ///
     /// # Blocking
     /// Opens the sinks on this thread.
+    #[track_caller]
     pub fn start(self) -> Result<Logger, BuildError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|source| BuildError(BuildErrorKind::Thread(source)))?;
         let runtime = DetachedRuntime::new(runtime);
-        let (core, parts) = self.build(runtime.get().handle(), Host::OwnThread)?;
+        let (core, parts) = self.build(runtime.get().handle(), Host::OwnThread, Location::caller())?;
         let spawned = {
             let core = core.clone();
             thread::Builder::new().name("logweir".into()).spawn(move || run_thread(runtime, core, parts))
@@ -65,46 +71,43 @@ impl Builder<'_> {
         Ok(Logger::new(core))
     }
 
-    /// Starts the logger on this runtime, for a test with a paused clock, or to have no extra thread. The runtime needs
-    /// its timers (`enable_time`), and with [`Builder::prometheus`] its I/O (`enable_io`).
+    /// Starts the logger on this runtime, for a test with a paused clock, or to have no extra thread. The runtime
+    /// needs its timers (`enable_time`). [`Builder::prometheus`] needs nothing of it: it has a thread of its own.
     ///
     /// If the runtime is dropped before the logger is shut down, pending events are lost (`runtime_dropped`), which is
     /// reported once. On a current-thread runtime the logger makes progress only while that runtime does.
     ///
     /// # Errors
-    /// Like [`Builder::start`]; also for a runtime without timers or I/O.
+    /// Like [`Builder::start`]; also for a runtime without timers.
     ///
     /// # Blocking
     /// Opens the sinks on this thread.
+    #[track_caller]
     pub fn start_on(self, runtime: &Handle) -> Result<Logger, BuildError> {
         let is_current_thread = runtime.runtime_flavor() == RuntimeFlavor::CurrentThread;
-        let (core, parts) = self.build(runtime, Host::Runtime { id: runtime.id(), is_current_thread })?;
+        let (core, parts) =
+            self.build(runtime, Host::Runtime { id: runtime.id(), is_current_thread }, Location::caller())?;
         runtime.spawn(runtime::run(core.clone(), parts));
         Ok(Logger::new(core))
     }
 
-    fn build(mut self, runtime: &Handle, home: Host) -> Result<(Arc<LoggerCore>, FlushTaskParts), BuildError> {
+    fn build(
+        mut self,
+        runtime: &Handle,
+        home: Host,
+        started_at: &'static Location<'static>,
+    ) -> Result<(Arc<LoggerCore>, FlushTaskParts), BuildError> {
         let plan = Plan::check(&self)?;
-        let name = self.name.take().unwrap_or_else(next_name);
+        check_timers(runtime)?;
         #[cfg(feature = "prometheus")]
-        let exporter = self.bind()?;
+        let OwnMetrics { exporter, endpoint, unbound } = self.own_metrics()?;
         self.open_sinks()?;
 
-        let names: Vec<String> = self.sinks.iter().map(|(name, _)| name.clone()).collect();
-        let limits = Limits { queue_capacity: self.queue_capacity * self.lanes, memory_bytes: self.memory_limit };
-        let register = |recorder: &dyn Recorder| LoggerMetrics::register(recorder, &name, &limits, &names);
         #[cfg(feature = "prometheus")]
         let own = exporter.as_ref().map(|exporter| exporter.recorder() as &dyn Recorder);
         #[cfg(not(feature = "prometheus"))]
         let own = None;
-        let (metrics, sink_histograms) = match own.or(self.recorder) {
-            Some(recorder) => register(recorder),
-            None => metrics::with_recorder(|recorder| register(recorder)),
-        };
-        #[cfg(feature = "prometheus")]
-        let (addr, server) = register_server(exporter, runtime)?;
-        check_timers(runtime)?;
-
+        let (name, metrics, sink_histograms) = self.register_metrics(own, started_at)?;
         let notifiers = Arc::new(Bells::default());
         let diagnostics = Arc::new(Diagnostics::new(name.clone(), self.on_error.take()));
         let skipped = self.skipped.into_iter().chain(self.skipped_of_sinks);
@@ -159,13 +162,17 @@ impl Builder<'_> {
             heartbeat_request: Notify::new(),
             stopped_at: OnceLock::new(),
             #[cfg(feature = "prometheus")]
-            prometheus_addr: addr,
+            exporter,
+            #[cfg(feature = "prometheus")]
+            prometheus_addr: endpoint.as_ref().map(Endpoint::addr),
+            stop_services: CancellationToken::new(),
         });
         start_watchdog(&core).map_err(|source| BuildError(BuildErrorKind::Thread(source)))?;
         #[cfg(feature = "prometheus")]
-        let background_tasks = server.map(|server| serve_metrics(server, Arc::downgrade(&core))).into_iter().collect();
+        let services =
+            serve_metrics(&core, endpoint, unbound).map_err(|source| BuildError(BuildErrorKind::Thread(source)))?;
         #[cfg(not(feature = "prometheus"))]
-        let background_tasks = Vec::new();
+        let services = Vec::new();
         let cancel = self.cancel.map(|token| Cancellation { token, grace: self.grace_period });
         let parts = FlushTaskParts {
             lines,
@@ -173,15 +180,53 @@ impl Builder<'_> {
             cancel,
             pressure_monitors: self.pressure_monitors,
             enrichers,
-            background_tasks,
+            services,
         };
         Ok((core, parts))
     }
 
+    /// Makes the recorder of the logger's own and binds its address, if they are wanted.
     #[cfg(feature = "prometheus")]
-    fn bind(&self) -> Result<Option<Exporter>, BuildError> {
-        let bind = |addr| Exporter::bind(addr).map_err(|source| BuildError(BuildErrorKind::Listen { addr, source }));
-        self.prometheus.map(bind).transpose()
+    fn own_metrics(&self) -> Result<OwnMetrics, BuildError> {
+        let mut own = OwnMetrics::default();
+        let Some(prometheus) = &self.prometheus else { return Ok(own) };
+        own.exporter = Some(Exporter::new());
+        if let Some(addr) = prometheus.addr {
+            match Endpoint::bind(addr) {
+                Ok(endpoint) => own.endpoint = Some(endpoint),
+                Err(source) if prometheus.is_optional => {
+                    own.unbound = Some(Diagnostic::MetricsUnavailable { addr, error: source.into() });
+                }
+                Err(source) => return Err(BuildError(BuildErrorKind::Listen { addr, source })),
+            }
+        }
+        Ok(own)
+    }
+
+    /// Claims the name and registers the metrics: on the recorder of the logger's own, the user's, or the global one.
+    fn register_metrics(
+        &mut self,
+        own: Option<&dyn Recorder>,
+        started_at: &'static Location<'static>,
+    ) -> Result<(String, LoggerMetrics, Vec<SinkHistograms>), BuildError> {
+        let given = self.name.take();
+        let sinks: Vec<String> = self.sinks.iter().map(|(name, _)| name.clone()).collect();
+        let limits = Limits { queue_capacity: self.queue_capacity * self.lanes, memory_bytes: self.memory_limit };
+        let register = |recorder: &dyn Recorder, (name, guard): (String, _)| {
+            let (metrics, histograms) = LoggerMetrics::register(recorder, &name, &limits, &sinks, guard);
+            (name, metrics, histograms)
+        };
+        if let Some(own) = own {
+            return Ok(register(own, names::unshared(given)));
+        }
+        let shared = |recorder: &dyn Recorder| {
+            let claimed = names::claim(given.clone(), recorder, started_at);
+            claimed.map(|name| register(recorder, name)).map_err(|there| {
+                let name = given.clone().unwrap_or_default();
+                BuildError(BuildErrorKind::NameTaken { name, here: started_at, there })
+            })
+        };
+        self.recorder.map_or_else(|| metrics::with_recorder(shared), shared)
     }
 
     fn open_sinks(&mut self) -> Result<(), BuildError> {
@@ -200,12 +245,28 @@ impl Builder<'_> {
     }
 }
 
-fn next_name() -> String {
-    static UNNAMED: AtomicUsize = AtomicUsize::new(1);
-    match UNNAMED.fetch_add(1, Ordering::Relaxed) {
-        1 => "logweir".to_owned(),
-        number => format!("logweir-{number}"),
+/// The metrics that [`Builder::prometheus`] asks for.
+#[cfg(feature = "prometheus")]
+#[derive(Default)]
+struct OwnMetrics {
+    exporter: Option<Exporter>,
+    endpoint: Option<Endpoint>,
+    /// Why an optional endpoint is missing.
+    unbound: Option<Diagnostic>,
+}
+
+/// Starts what the recorder of the logger's own needs.
+#[cfg(feature = "prometheus")]
+fn serve_metrics(
+    core: &Arc<LoggerCore>,
+    endpoint: Option<Endpoint>,
+    unbound: Option<Diagnostic>,
+) -> io::Result<Vec<ServiceThread>> {
+    if core.exporter.is_some() {
+        start_upkeep(core)?;
     }
+    unbound.into_iter().for_each(|diagnostic| core.diagnostics.report(diagnostic));
+    endpoint.into_iter().map(|endpoint| endpoint.start(core)).collect()
 }
 
 /// The main function of the logger's own thread.
@@ -238,27 +299,6 @@ fn build_sinks(sinks: Vec<(String, Pipeline)>, plan: &Plan, histograms: Vec<Sink
     });
     let (sinks, lines): (Vec<_>, Vec<_>) = equipped.unzip();
     (sinks.into(), lines)
-}
-
-#[cfg(feature = "prometheus")]
-fn register_server(
-    exporter: Option<Exporter>,
-    runtime: &Handle,
-) -> Result<(Option<SocketAddr>, Option<Server>), BuildError> {
-    let Some(exporter) = exporter else { return Ok((None, None)) };
-    let _inside = runtime.enter();
-    let listen = |source| BuildError(BuildErrorKind::Listen { addr: ([0, 0, 0, 0], 0).into(), source });
-    let addr = exporter.addr().map_err(listen)?;
-    // Tokio has no query for its drivers; it panics without them.
-    let registered = catch_unwind(AssertUnwindSafe(|| exporter.register()));
-    let server = registered.map_err(|_| BuildError(BuildErrorKind::Runtime("I/O (`enable_io`)")))?;
-    let server = server.map_err(|source| BuildError(BuildErrorKind::Listen { addr, source }))?;
-    Ok((Some(addr), Some(server)))
-}
-
-#[cfg(feature = "prometheus")]
-fn serve_metrics(server: Server, core: std::sync::Weak<LoggerCore>) -> BoxFuture<'static, ()> {
-    Box::pin(server.run(core))
 }
 
 fn check_timers(runtime: &Handle) -> Result<(), BuildError> {

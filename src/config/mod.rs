@@ -22,6 +22,7 @@ mod error;
 mod format;
 mod item;
 mod json;
+mod listen;
 mod path;
 mod quantity;
 mod reader;

@@ -72,15 +72,16 @@ pub(super) struct LevelName(pub(super) Level);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Threshold(pub(super) LevelFilter);
 
+/// An address to listen on; none is `never`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Address(pub(super) SocketAddr);
+pub(super) struct Address(pub(super) Option<SocketAddr>);
 
 /// An offset from UTC.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Offset(pub(super) UtcOffset);
 
 /// A value written as text or as a whole number.
-trait Written: Sized {
+pub(super) trait Written: Sized {
     /// The valid values, in the words of an error.
     const ALLOWED: &str;
 
@@ -157,10 +158,13 @@ impl Written for Threshold {
 }
 
 impl Written for Address {
-    const ALLOWED: &str = "an IP address and a port, such as `127.0.0.1:9464` or `[::]:9464`";
+    const ALLOWED: &str = "an IP address and a port, such as `127.0.0.1:9464` or `[::]:9464`; or `never`";
 
     fn from_text(text: &str) -> Option<Self> {
-        text.trim().parse().ok().map(Address)
+        match text.trim() {
+            "never" => Some(Address(None)),
+            text => text.parse().ok().map(|address| Address(Some(address))),
+        }
     }
 }
 

@@ -1,16 +1,16 @@
 //! Anywhere (pure): the options of a builder, by their keys.
 
 use std::fmt;
-use std::net::SocketAddr;
 
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::choice::{WordOrTable, choice};
-use super::error::{ConfigError, ConfigErrorKind, needs, part};
+use super::error::{ConfigError, ConfigErrorKind, part};
 use super::item::{Item, ItemValue};
-use super::quantity::{Address, HumanDuration, HumanSize, Interval, LevelName, Percent, Threshold};
+use super::listen::Listen;
+use super::quantity::{HumanDuration, HumanSize, Interval, LevelName, Percent, Threshold};
 use super::reader::{TYPE, read};
 use super::registry::SinkRegistry;
 use super::sink::{SinkSettings, path_of};
@@ -161,7 +161,7 @@ impl BuilderKeys {
         #[cfg(not(feature = "prometheus"))]
         debug_assert!(self.prometheus.is_none(), "it is refused when it is read");
         #[cfg(feature = "prometheus")]
-        let builder = set(builder, self.prometheus, |builder, Listen(address)| builder.prometheus(address));
+        let builder = set(builder, self.prometheus, |builder, listen| builder.prometheus(listen.prometheus()));
         builder
     }
 }
@@ -197,17 +197,6 @@ impl WordOrTable for OverflowPolicy {
 impl<'de> Deserialize<'de> for OverflowPolicy {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         choice(deserializer)
-    }
-}
-
-/// The address at which metrics are served, if this build can serve them.
-#[derive(Clone, Copy, Debug)]
-struct Listen(#[cfg_attr(not(feature = "prometheus"), expect(dead_code, reason = "there is none"))] SocketAddr);
-
-impl<'de> Deserialize<'de> for Listen {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Address(address) = Address::deserialize(deserializer)?;
-        if cfg!(feature = "prometheus") { Ok(Listen(address)) } else { Err(needs("prometheus")) }
     }
 }
 

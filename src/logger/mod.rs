@@ -105,10 +105,31 @@ impl Logger {
         self.core.sinks.iter().for_each(|sink| sink.reset_latency());
     }
 
-    /// Returns the address at which the metrics are served, with [`Builder::prometheus`].
+    /// Returns the address where the metrics are served; `None` without [`Builder::prometheus`], without a listener, and
+    /// if an [optional](crate::Prometheus::optional) address could not be bound.
     #[cfg(feature = "prometheus")]
     pub fn prometheus_addr(&self) -> Option<std::net::SocketAddr> {
         self.core.prometheus_addr
+    }
+
+    /// Renders the metrics as a page for an endpoint of your own, in the text format of Prometheus; `None` without
+    /// [`Builder::prometheus`]. Its content type is [`Prometheus::CONTENT_TYPE`](crate::Prometheus::CONTENT_TYPE).
+    ///
+    /// Works with and without a listener, and also after the shutdown. Each call takes a snapshot and renders it on the
+    /// calling thread, about 0.2 ms for two sinks: it neither waits for the flush task nor delays it. An endpoint that
+    /// anyone can reach limits how often it calls this.
+    ///
+    /// ```
+    /// # use logweir::{Logger, Prometheus, sink::NullSink};
+    /// let logger =
+    ///     Logger::builder().name("shop").prometheus(Prometheus::without_listener()).sink("null", NullSink).start()?;
+    /// let page = logger.render_metrics().unwrap_or_default();
+    /// assert!(page.contains("logweir_queue_depth{logger=\"shop\"} 0"));
+    /// # Ok::<(), logweir::BuildError>(())
+    /// ```
+    #[cfg(feature = "prometheus")]
+    pub fn render_metrics(&self) -> Option<String> {
+        self.core.render_metrics()
     }
 
     /// Returns whether it is running, shutting down or stopped.

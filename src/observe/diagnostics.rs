@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -77,6 +78,14 @@ pub enum Diagnostic {
         /// The variable, and what was skipped.
         error: EnvFilterError,
     },
+    /// The metrics are not served: an optional endpoint (`Prometheus::optional`) could not be bound, rendering the
+    /// metrics panicked, or the endpoint's thread panicked. The logger is not affected.
+    MetricsUnavailable {
+        /// The address of the endpoint.
+        addr: SocketAddr,
+        /// The cause: an [`io::Error`] if the address could not be bound, else the panic.
+        error: Box<dyn Error + Send + Sync>,
+    },
     /// More was reported than could be passed on.
     Suppressed {
         /// The number of missing reports.
@@ -107,6 +116,9 @@ impl fmt::Display for Diagnostic {
             Diagnostic::ShutdownIncomplete { report } => report.write_parts(f, "; "),
             Diagnostic::FilterSkipped { error } => write!(f, "{error}"),
             Diagnostic::CallbackPanicked { callback } => write!(f, "the callback `{callback}` panicked"),
+            Diagnostic::MetricsUnavailable { addr, error } => {
+                write!(f, "the metrics are not served at {addr}: {}", CauseChain(&**error))
+            }
             Diagnostic::Suppressed { count } => write!(f, "{count} more reports are not shown"),
         }
     }

@@ -1,8 +1,12 @@
-//! The flush task: refreshes the metrics, as does each scrape. `start()` registers them; no caller's thread runs this
-//! code.
+//! The flush task: refreshes the metrics, as does each thread that renders a page. `start()` registers them; no log call
+//! runs this code.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Metadata, Recorder};
 
+use super::names::NameGuard;
 use crate::event::Level;
 use crate::stats::labels::{BreakerState, SinkErrorKind};
 use crate::stats::{DropReason, SinkStats, Stats};
@@ -22,11 +26,11 @@ impl Registrar<'_> {
         Key::from_parts(name, std::iter::once(logger).chain(labels).collect::<Vec<_>>())
     }
 
-    fn counter(&self, name: &'static str, labels: &[(&'static str, &str)]) -> Counter {
+    fn counter(&self, name: &'static str, labels: &[(&'static str, &str)]) -> SharedCounter {
         let counter = self.recorder.register_counter(&self.key(name, labels), &METADATA);
         // A series that appears only with its first loss hides that loss from `rate()`.
-        counter.absolute(0);
-        counter
+        counter.increment(0);
+        SharedCounter { counter, published: AtomicU64::new(0) }
     }
 
     fn gauge(&self, name: &'static str, labels: &[(&'static str, &str)]) -> Gauge {
@@ -37,6 +41,23 @@ impl Registrar<'_> {
 
     fn histogram(&self, name: &'static str, labels: &[(&'static str, &str)]) -> Histogram {
         self.recorder.register_histogram(&self.key(name, labels), &METADATA)
+    }
+}
+
+/// A counter of the recorder, to which earlier loggers of the same name may have added.
+struct SharedCounter {
+    counter: Counter,
+    /// The part of it that is this logger's.
+    published: AtomicU64,
+}
+
+impl SharedCounter {
+    /// Adds the difference since the last snapshot. `Counter::absolute` would have no effect until the count of this
+    /// logger exceeds that of an earlier one.
+    fn publish(&self, count: u64) {
+        let before = self.published.fetch_max(count, Ordering::Relaxed);
+        // Also if there is none: a recorder may forget a series that is not updated.
+        self.counter.increment(count.saturating_sub(before));
     }
 }
 
@@ -62,15 +83,15 @@ fn describe(recorder: &dyn Recorder) {
     }
     let gauges: [(&'static str, &'static str); 10] = [
         ("logweir_queue_depth", "Events in the queue."),
-        ("logweir_queue_capacity", "Events the queue holds at the most."),
+        ("logweir_queue_capacity", "Events the queue holds at most; 0 once the logger has ended."),
         ("logweir_queue_bytes", "Heap bytes of queued events and living contexts."),
         ("logweir_memory_limit_bytes", "The memory budget."),
-        ("logweir_sink_events_unconfirmed", "Events whose write was given up without an answer."),
+        ("logweir_sink_events_unconfirmed", "Events whose write timed out without a result."),
         ("logweir_sink_backlog_events", "Events waiting for the sink."),
         ("logweir_sink_backlog_bytes", "Memory pinned by events waiting for the sink or being written."),
         ("logweir_sink_breaker_state", "The sink's circuit breaker: 0 closed, 1 half-open, 2 open."),
         ("logweir_shutdown_seconds", "How long the shutdown took; 0 before."),
-        ("logweir_build_info", "1; the label says which version runs."),
+        ("logweir_build_info", "1 while the logger runs; the label has its version."),
     ];
     for (name, help) in gauges {
         recorder.describe_gauge(KeyName::from_const_str(name), None, help.into());
@@ -87,18 +108,32 @@ fn describe(recorder: &dyn Recorder) {
 
 /// The metric handles of one logger.
 pub(crate) struct LoggerMetrics {
-    accepted: [Counter; Level::ALL.len()],
-    refused: [Counter; DropReason::REFUSED.len()],
-    evicted: [Counter; DropReason::EVICTED.len()],
-    truncated: Counter,
-    suppressed: Counter,
-    sampled: Counter,
-    notices: Counter,
+    accepted: [SharedCounter; Level::ALL.len()],
+    refused: [SharedCounter; DropReason::REFUSED.len()],
+    evicted: [SharedCounter; DropReason::EVICTED.len()],
+    truncated: SharedCounter,
+    suppressed: SharedCounter,
+    sampled: SharedCounter,
+    notices: SharedCounter,
     queue_depth: Gauge,
     queue_bytes: Gauge,
+    /// Gauges that change at the logger's end only.
+    constants: [Gauge; 3],
     shutdown_seconds: Gauge,
     pub(crate) batch_events: Histogram,
     sinks: Vec<SinkMetrics>,
+    // A std lock: held for one refresh. An older snapshot must not overwrite a newer one.
+    publication: Mutex<Publication>,
+    // A std lock: held to move the guard. Not in `publication`, which a recorder that hangs holds for ever.
+    name: Mutex<Option<NameGuard>>,
+    /// The recorder panicked, and has not worked since.
+    is_failing: AtomicBool,
+}
+
+/// The turn of a thread that refreshes the metrics.
+pub(crate) struct Publication {
+    /// The logger has ended: another one may have the name, and with it the gauges.
+    is_retired: bool,
 }
 
 /// The histograms of one sink, recorded as its writes end.
@@ -108,13 +143,13 @@ pub(crate) struct SinkHistograms {
 }
 
 struct SinkMetrics {
-    delivered: Counter,
-    dropped: [Counter; DropReason::PER_SINK.len()],
-    fallback: Counter,
+    delivered: SharedCounter,
+    dropped: [SharedCounter; DropReason::PER_SINK.len()],
+    fallback: SharedCounter,
     unconfirmed: Gauge,
-    bytes: Counter,
-    errors: [Counter; SinkErrorKind::ALL.len()],
-    retries: Counter,
+    bytes: SharedCounter,
+    errors: [SharedCounter; SinkErrorKind::ALL.len()],
+    retries: SharedCounter,
     breaker_state: Gauge,
     backlog_events: Gauge,
     backlog_bytes: Gauge,
@@ -133,12 +168,20 @@ impl LoggerMetrics {
         logger: &str,
         limits: &Limits,
         sinks: &[String],
+        name: NameGuard,
     ) -> (LoggerMetrics, Vec<SinkHistograms>) {
         describe(recorder);
         let on = Registrar { recorder, logger };
-        on.gauge("logweir_queue_capacity", &[]).set(limits.queue_capacity as f64);
-        on.gauge("logweir_memory_limit_bytes", &[]).set(limits.memory_bytes as f64);
-        on.gauge("logweir_build_info", &[("version", env!("CARGO_PKG_VERSION"))]).set(1.0);
+        let constant = |name, labels: &[(&'static str, &str)], value: f64| {
+            let gauge = on.gauge(name, labels);
+            gauge.set(value);
+            gauge
+        };
+        let constants = [
+            constant("logweir_queue_capacity", &[], limits.queue_capacity as f64),
+            constant("logweir_memory_limit_bytes", &[], limits.memory_bytes as f64),
+            constant("logweir_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0),
+        ];
         let by_reason = |name, reason: DropReason| on.counter(name, &[("reason", reason.as_str())]);
         let meters = LoggerMetrics {
             accepted: Level::ALL.map(|level| on.counter("logweir_events_accepted_total", &[("level", level.as_str())])),
@@ -150,9 +193,13 @@ impl LoggerMetrics {
             notices: on.counter("logweir_notices_total", &[]),
             queue_depth: on.gauge("logweir_queue_depth", &[]),
             queue_bytes: on.gauge("logweir_queue_bytes", &[]),
+            constants,
             shutdown_seconds: on.gauge("logweir_shutdown_seconds", &[]),
             batch_events: on.histogram("logweir_batch_events", &[]),
             sinks: sinks.iter().map(|sink| SinkMetrics::register(&on, sink)).collect(),
+            publication: Mutex::new(Publication { is_retired: false }),
+            name: Mutex::new(Some(name)),
+            is_failing: AtomicBool::new(false),
         };
         let sink_meters = sinks.iter().map(|sink| SinkHistograms {
             write_seconds: on.histogram("logweir_sink_write_seconds", &[("sink", sink)]),
@@ -161,31 +208,64 @@ impl LoggerMetrics {
         (meters, sink_meters.collect())
     }
 
-    /// Sets every counter and gauge to a snapshot of the counters.
-    pub(crate) fn refresh(&self, stats: &Stats, passed_by_level: &[u64; Level::ALL.len()]) {
-        for (counter, count) in self.accepted.iter().zip(passed_by_level) {
-            counter.absolute(*count);
-        }
-        for (counter, reason) in self.refused.iter().zip(DropReason::REFUSED) {
-            counter.absolute(stats.refused.get(reason));
-        }
-        for (counter, reason) in self.evicted.iter().zip(DropReason::EVICTED) {
-            counter.absolute(stats.evicted.get(reason));
-        }
-        self.truncated.absolute(stats.truncated);
-        self.suppressed.absolute(stats.suppressed);
-        self.sampled.absolute(stats.sampled);
-        let of_links = |sink: &SinkStats| sink.fallbacks.iter().map(|link| link.notices).sum::<u64>();
-        self.notices.absolute(stats.sinks.iter().map(|sink| sink.notices + of_links(sink)).sum());
-        self.queue_depth.set(stats.queued as f64);
-        self.queue_bytes.set(stats.queued_bytes as f64);
-        for (counts, report) in self.sinks.iter().zip(&stats.sinks) {
-            counts.refresh(report);
+    /// Waits for the turn to refresh.
+    #[cfg(feature = "prometheus")]
+    pub(crate) fn publication(&self) -> MutexGuard<'_, Publication> {
+        self.publication.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the turn to refresh, if no other thread has it.
+    pub(crate) fn try_publication(&self) -> Option<MutexGuard<'_, Publication>> {
+        match self.publication.try_lock() {
+            Ok(publication) => Some(publication),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
         }
     }
 
-    pub(crate) fn record_shutdown(&self, seconds: f64) {
-        self.shutdown_seconds.set(seconds);
+    /// Passes a snapshot of the counters to the recorder.
+    pub(crate) fn refresh(&self, publication: &Publication, stats: &Stats, passed_by_level: &[u64; Level::ALL.len()]) {
+        for (counter, count) in self.accepted.iter().zip(passed_by_level) {
+            counter.publish(*count);
+        }
+        for (counter, reason) in self.refused.iter().zip(DropReason::REFUSED) {
+            counter.publish(stats.refused.get(reason));
+        }
+        for (counter, reason) in self.evicted.iter().zip(DropReason::EVICTED) {
+            counter.publish(stats.evicted.get(reason));
+        }
+        self.truncated.publish(stats.truncated);
+        self.suppressed.publish(stats.suppressed);
+        self.sampled.publish(stats.sampled);
+        let of_links = |sink: &SinkStats| sink.fallbacks.iter().map(|link| link.notices).sum::<u64>();
+        self.notices.publish(stats.sinks.iter().map(|sink| sink.notices + of_links(sink)).sum());
+        self.sinks.iter().zip(&stats.sinks).for_each(|(sink, report)| sink.refresh_counters(report));
+        if !publication.is_retired {
+            self.queue_depth.set(stats.queued as f64);
+            self.queue_bytes.set(stats.queued_bytes as f64);
+            self.sinks.iter().zip(&stats.sinks).for_each(|(sink, report)| sink.refresh_gauges(report));
+        }
+    }
+
+    /// Sets the gauges of a logger that has ended: those that describe its present state to 0. Those that describe its
+    /// result, the unconfirmed events and the time of the shutdown, keep their last value.
+    pub(crate) fn retire(&self, publication: &mut Publication, shutdown_seconds: f64) {
+        publication.is_retired = true;
+        self.shutdown_seconds.set(shutdown_seconds);
+        let of_sinks =
+            self.sinks.iter().flat_map(|sink| [&sink.breaker_state, &sink.backlog_events, &sink.backlog_bytes]);
+        let gauges = [&self.queue_depth, &self.queue_bytes].into_iter().chain(&self.constants).chain(of_sinks);
+        gauges.for_each(|gauge| gauge.set(0.0));
+    }
+
+    /// Lets another logger have the name on this recorder.
+    pub(crate) fn release_name(&self) {
+        self.name.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Returns whether to report how a call of the recorder ended: a panic, once until a call succeeds.
+    pub(crate) fn is_new_failure(&self, is_panic: bool) -> bool {
+        !self.is_failing.swap(is_panic, Ordering::Relaxed) && is_panic
     }
 }
 
@@ -208,18 +288,21 @@ impl SinkMetrics {
         }
     }
 
-    fn refresh(&self, report: &SinkStats) {
-        self.delivered.absolute(report.delivered);
+    fn refresh_counters(&self, report: &SinkStats) {
+        self.delivered.publish(report.delivered);
         for (counter, reason) in self.dropped.iter().zip(DropReason::PER_SINK) {
-            counter.absolute(report.dropped.get(reason));
+            counter.publish(report.dropped.get(reason));
         }
-        self.fallback.absolute(report.delivered_by_fallback);
-        self.unconfirmed.set(report.unconfirmed as f64);
-        self.bytes.absolute(report.written_bytes);
+        self.fallback.publish(report.delivered_by_fallback);
+        self.bytes.publish(report.written_bytes);
         for (counter, count) in self.errors.iter().zip(report.errors_by_kind) {
-            counter.absolute(count);
+            counter.publish(count);
         }
-        self.retries.absolute(report.retries);
+        self.retries.publish(report.retries);
+    }
+
+    fn refresh_gauges(&self, report: &SinkStats) {
+        self.unconfirmed.set(report.unconfirmed as f64);
         self.breaker_state.set(match report.breaker {
             BreakerState::Closed => 0.0,
             BreakerState::HalfOpen => 1.0,

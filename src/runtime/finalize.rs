@@ -1,14 +1,13 @@
 //! Any thread, once: closes the logger's counters and makes the shutdown report.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::LoggerCore;
+use super::service_thread::ServiceThread;
 use super::shutdown::StopReason;
-use crate::context::suppress::SuppressGuard;
 use crate::dispatch::Dispatcher;
 use crate::observe::diagnostics::{self, Diagnostic};
 use crate::queue::IntakeBook;
@@ -16,6 +15,25 @@ use crate::stats::{DropReason, ShutdownReport, SinkStats, Stats};
 
 /// How long `finalize` waits for callers in the middle of a send: one or a few time slices.
 const PENDING_SEND_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long `finalize` waits for another thread that refreshes the metrics.
+const RECORDER_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// Finalizes the logger on every exit, also when the runtime drops the flush task at an await.
+pub(super) struct FinalizeOnDrop {
+    pub(super) core: Arc<LoggerCore>,
+    pub(super) reason: StopReason,
+    /// They end before the counters are closed.
+    pub(super) services: Vec<ServiceThread>,
+}
+
+impl Drop for FinalizeOnDrop {
+    fn drop(&mut self) {
+        self.services.clear();
+        self.core.finalize(self.reason);
+        // From here on no task runs the user's handler.
+        self.core.diagnostics.close();
+    }
+}
 
 impl LoggerCore {
     /// Closes the counters, once; every caller gets the same report. Never waits for a task or thread that may be
@@ -44,23 +62,27 @@ impl LoggerCore {
         drop(dispatcher);
         self.stopped_at.get_or_init(SystemTime::now);
         self.publish_final_metrics(&stats, &intake, elapsed);
+        self.metrics.release_name();
+        self.stop_services.cancel();
         self.report_final_losses(reason, reason_of_loss, &report);
         self.shutdown.set_done();
         self.notifiers.progress.notify_waiters();
         report
     }
 
-    /// Publishes the last metrics. The user's recorder may panic or log: the caller of `finalize` gets its report
-    /// regardless.
+    /// Publishes the last metrics. A recorder of the user's may hang on another thread, which then keeps its turn: the
+    /// last values are not published in that case.
     fn publish_final_metrics(&self, stats: &Stats, intake: &IntakeBook, elapsed: Duration) {
-        let _scope = SuppressGuard::enter();
-        let published = catch_unwind(AssertUnwindSafe(|| {
-            self.metrics.refresh(stats, &intake.passed_by_level);
-            self.metrics.record_shutdown(elapsed.as_secs_f64());
-        }));
-        if published.is_err() {
-            self.diagnostics.report(Diagnostic::CallbackPanicked { callback: "metrics recorder" });
-        }
+        let patience = Instant::now() + RECORDER_TIMEOUT;
+        let mut publication = loop {
+            match self.metrics.try_publication() {
+                Some(publication) => break publication,
+                None if Instant::now() >= patience => return,
+                None => thread::yield_now(),
+            }
+        };
+        self.call_recorder(|| self.metrics.refresh(&publication, stats, &intake.passed_by_level));
+        self.call_recorder(|| self.metrics.retire(&mut publication, elapsed.as_secs_f64()));
     }
 
     /// Reports the losses before the end is published, so that callers that wait for the end wait for this report too.

@@ -8,16 +8,17 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
 use super::cancellation::{Cancellation, cancelled};
 use super::closing::{drain_after_close, start_fallback_phase, stop_after_task_failure};
 use super::filter_override::FilterOverride;
+use super::finalize::FinalizeOnDrop;
 use super::flush_deadlines::FlushDeadlines;
 use super::hooks::run_hooks;
 use super::pressure::PressureMonitor;
+use super::service_thread::ServiceThread;
 use super::shutdown::StopReason;
 use super::tasks::spawn;
 use super::{FlushRequest, LoggerCore};
@@ -38,8 +39,8 @@ pub(crate) struct FlushTaskParts {
     pub(crate) cancel: Option<Cancellation>,
     pub(crate) pressure_monitors: Vec<PressureMonitor>,
     pub(crate) enrichers: Enrichers,
-    /// Tasks that run as long as the logger and end after its sinks.
-    pub(crate) background_tasks: Vec<BoxFuture<'static, ()>>,
+    /// Threads that run as long as the logger and end after its sinks.
+    pub(crate) services: Vec<ServiceThread>,
 }
 
 /// The reasons that wake the flush task while the lanes are open.
@@ -63,8 +64,9 @@ enum Wake {
 }
 
 /// Runs a logger to its end. Its counters are closed even if the future is dropped before its first poll.
-pub(crate) fn run(core: Arc<LoggerCore>, parts: FlushTaskParts) -> impl Future<Output = ()> + Send {
-    let finalizer = FinalizeOnDrop { core, reason: StopReason::RuntimeDropped };
+pub(crate) fn run(core: Arc<LoggerCore>, mut parts: FlushTaskParts) -> impl Future<Output = ()> + Send {
+    let services = std::mem::take(&mut parts.services);
+    let finalizer = FinalizeOnDrop { core, reason: StopReason::RuntimeDropped, services };
     // Code of the user's, such as a recorder, may log in here. And a panic in here is reported by the counters and the
     // diagnostics: it must not become an event in the queue that it may have broken.
     suppress(run_guarded(finalizer, parts))
@@ -73,7 +75,6 @@ pub(crate) fn run(core: Arc<LoggerCore>, parts: FlushTaskParts) -> impl Future<O
 async fn run_guarded(mut finalizer: FinalizeOnDrop, parts: FlushTaskParts) {
     let core = finalizer.core.clone();
     let mut background = JoinSet::new();
-    parts.background_tasks.into_iter().for_each(|task| spawn(&mut background, task));
     {
         let core = core.clone();
         spawn(&mut background, async move { core.diagnostics.run().await });
@@ -97,8 +98,11 @@ async fn run_guarded(mut finalizer: FinalizeOnDrop, parts: FlushTaskParts) {
     };
     let life = async {
         let reason = AssertUnwindSafe(task.run_to_end(pipelines)).catch_unwind().await;
-        // Before the end is published: a caller that starts the next logger then finds the port free.
         background.shutdown().await;
+        // Before the end is published: a caller that starts the next logger then finds the port free.
+        for service in &finalizer.services {
+            service.stop().await;
+        }
         core.diagnostics.finish().await;
         reason
     };
@@ -118,20 +122,6 @@ fn ticks(period: Duration) -> Interval {
     // After a stall one drain catches up, not one for each missed tick.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
-}
-
-/// Finalizes the logger on every exit, also when the runtime drops the flush task at an await.
-struct FinalizeOnDrop {
-    core: Arc<LoggerCore>,
-    reason: StopReason,
-}
-
-impl Drop for FinalizeOnDrop {
-    fn drop(&mut self) {
-        self.core.finalize(self.reason);
-        // From here on no task runs the user's handler.
-        self.core.diagnostics.close();
-    }
 }
 
 struct FlushTask<'a> {

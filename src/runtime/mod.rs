@@ -9,12 +9,13 @@
 //! makes the `ShutdownReport`.
 //!
 //! Invariants:
-//! * Locks are taken in this order: dispatcher, lane, sink. The list of flushes comes before a sink too. None is held
-//!   across an await.
+//! * Locks are taken in this order: publication of the metrics, dispatcher, lane, sink. The list of flushes comes before a
+//!   sink too. None is held across an await. The flush task never waits for the publication.
 //! * While the logger is open, the flush task sleeps on its interval and on the queue's signal, never in a lane.
 //! * The counters are closed once (`finalize`), whatever ends the logger; every caller gets the same report.
 //! * Each task of a logger is spawned by `tasks::spawn`: a set owns it, and its own log calls are suppressed. The one
 //!   exception is the task of the shutdown hooks, whose events are accepted.
+//! * Work that must not delay the flush task has a `ServiceThread`, which ends before the counters are closed.
 //!
 //! Next: `dispatch` takes the events out of the lanes.
 //!
@@ -31,14 +32,18 @@ mod flush_deadlines;
 mod flush_task;
 mod hooks;
 mod pressure;
+#[cfg_attr(not(feature = "prometheus"), expect(dead_code, reason = "nothing that needs a thread is built in"))]
+mod service_thread;
 mod shutdown;
 mod tasks;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use cancellation::Cancellation;
 pub(crate) use detached::DetachedRuntime;
@@ -47,14 +52,21 @@ pub(crate) use flush_task::{FlushTaskParts, run};
 pub(crate) use hooks::ShutdownHooks;
 pub use pressure::Pressure;
 pub(crate) use pressure::PressureMonitor;
+#[cfg(feature = "prometheus")]
+pub(crate) use service_thread::ServiceThread;
 pub use shutdown::State;
 pub(crate) use shutdown::{BoxError, ShutdownState, StopReason};
+#[cfg(feature = "prometheus")]
+pub(crate) use tasks::start_upkeep;
 pub(crate) use tasks::start_watchdog;
 
+use crate::context::suppress::SuppressGuard;
 use crate::dispatch::Dispatcher;
 use crate::filter::FilterCell;
-use crate::observe::diagnostics::Diagnostics;
-use crate::observe::metrics::LoggerMetrics;
+use crate::observe::diagnostics::{Diagnostic, Diagnostics};
+#[cfg(feature = "prometheus")]
+use crate::observe::exporter::Exporter;
+use crate::observe::metrics::{LoggerMetrics, Publication};
 use crate::pipeline::{Bells, Station};
 use crate::queue::{IntakeBook, Queue};
 use crate::stats::Stats;
@@ -95,8 +107,13 @@ pub(crate) struct LoggerCore {
     /// Requests a turn of the flush task.
     pub(crate) heartbeat_request: Notify,
     pub(crate) stopped_at: OnceLock<SystemTime>,
+    /// The recorder of this logger's own.
+    #[cfg(feature = "prometheus")]
+    pub(crate) exporter: Option<Exporter>,
     #[cfg(feature = "prometheus")]
     pub(crate) prometheus_addr: Option<std::net::SocketAddr>,
+    /// Stops the logger's service threads; canceled when the counters are closed.
+    pub(crate) stop_services: CancellationToken,
 }
 
 impl LoggerCore {
@@ -109,10 +126,34 @@ impl LoggerCore {
         self.snapshot(&mut self.dispatcher()).0
     }
 
-    /// Refreshes the metrics from a snapshot.
+    /// Refreshes the metrics from a snapshot, unless another thread is refreshing them.
     pub(crate) fn refresh_metrics(&self) {
+        if let Some(publication) = self.metrics.try_publication() {
+            self.publish_metrics(&publication);
+        }
+    }
+
+    /// Renders the page of the logger's own recorder from a new snapshot; `None` if it has no such recorder.
+    #[cfg(feature = "prometheus")]
+    pub(crate) fn render_metrics(&self) -> Option<String> {
+        let exporter = self.exporter.as_ref()?;
+        let _scope = SuppressGuard::enter();
+        self.publish_metrics(&self.metrics.publication());
+        Some(exporter.render())
+    }
+
+    fn publish_metrics(&self, publication: &Publication) {
         let (stats, intake) = self.snapshot(&mut self.dispatcher());
-        self.metrics.refresh(&stats, &intake.passed_by_level);
+        self.call_recorder(|| self.metrics.refresh(publication, &stats, &intake.passed_by_level));
+    }
+
+    /// Calls code of the recorder, which may be the user's: it may log or panic.
+    fn call_recorder(&self, call: impl FnOnce()) {
+        let _scope = SuppressGuard::enter();
+        let is_panic = catch_unwind(AssertUnwindSafe(call)).is_err();
+        if self.metrics.is_new_failure(is_panic) {
+            self.diagnostics.report(Diagnostic::CallbackPanicked { callback: "metrics recorder" });
+        }
     }
 
     /// Takes a consistent snapshot: while the dispatcher is locked no batch is dispatched, and each sink's counters are

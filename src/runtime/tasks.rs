@@ -16,6 +16,10 @@ use crate::time::timer;
 /// How often the watchdog checks the flush task. A flush task that was not polled in between is reported.
 const WATCHDOG_PERIOD: Duration = Duration::from_secs(1);
 
+/// How often the samples of the histograms are sorted into their buckets.
+#[cfg(feature = "prometheus")]
+const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
+
 /// Spawns a task of a logger: owned by a set, its log calls suppressed, aborted with the set. Only the shutdown hooks
 /// are spawned elsewhere, because their events are accepted.
 pub(super) fn spawn(set: &mut JoinSet<()>, task: impl Future<Output = ()> + Send + 'static) {
@@ -42,6 +46,19 @@ pub(crate) fn start_watchdog(core: &Arc<LoggerCore>) -> io::Result<()> {
             core.diagnostics.drain_to_stderr();
         }
         core.heartbeat_request.notify_one();
+        true
+    })
+}
+
+/// Makes the timer thread take care of the logger's own recorder until the logger ends.
+#[cfg(feature = "prometheus")]
+pub(crate) fn start_upkeep(core: &Arc<LoggerCore>) -> io::Result<()> {
+    let core = Arc::downgrade(core);
+    timer::every(UPKEEP_PERIOD, move || {
+        let Some(core) = Weak::upgrade(&core).filter(|core| !core.shutdown.is_done()) else {
+            return false;
+        };
+        core.call_recorder(|| core.exporter.iter().for_each(|exporter| exporter.run_upkeep()));
         true
     })
 }

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod books;
+mod hostile;
 mod listener;
+mod names;
 mod recorder;
+mod rendered;
 mod series;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -56,6 +56,16 @@ fn every_method_of_the_builder_is_a_key_or_code() {
     assert!(keys.contains(&"sinks".to_owned()));
 }
 
+#[cfg(feature = "prometheus")]
+#[test]
+fn every_method_of_the_endpoint_of_the_metrics_is_a_key() {
+    let keys = keys("prometheus = { listen = '127.0.0.1:0', zzz = 1 }");
+    // `listen` is for `new` and `without_listener`.
+    assert_eq!(keys, ["listen", "optional"]);
+    let source = include_str!("../../../src/admin/prometheus.rs").replace("(mut self)", "(&self)");
+    assert_eq!(methods(&source), ["optional"]);
+}
+
 #[test]
 fn every_method_of_a_pipeline_and_of_its_policies_is_a_key_or_code() {
     let sink = |rest: &str| keys(&format!("sinks.a.type = 'null'\nsinks.a.{rest}zzz = 1"));

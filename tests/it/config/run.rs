@@ -303,3 +303,35 @@ fn what_is_printed_for_debugging_has_no_options_of_registered_sinks() {
     let printed = format!("{config:?}");
     assert!(printed.contains("shop") && !printed.contains("hunter2"), "{printed}");
 }
+
+#[cfg(feature = "prometheus")]
+#[test]
+fn metrics_are_served_at_an_address_at_one_that_may_be_taken_or_not_at_all() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap();
+    let start = |prometheus: &str| {
+        let config = Config::from_toml(&format!("prometheus = {prometheus}\nsinks.a.type = 'null'")).unwrap();
+        config.builder(&SinkRegistry::new()).unwrap().on_error(|_| {}).start()
+    };
+    for (prometheus, is_served) in [
+        ("'127.0.0.1:0'".to_owned(), true),
+        ("{ listen = '127.0.0.1:0' }".to_owned(), true),
+        ("{ listen = '127.0.0.1:0', optional = true }".to_owned(), true),
+        (format!("{{ listen = '{addr}', optional = true }}"), false),
+        ("{ listen = 'never' }".to_owned(), false),
+    ] {
+        let logger = start(&prometheus).unwrap();
+        assert_eq!(logger.prometheus_addr().is_some(), is_served, "{prometheus}");
+        assert!(logger.render_metrics().is_some(), "{prometheus}");
+        logger.shutdown_blocking(PATIENCE).unwrap().check().unwrap();
+    }
+    for taken in [format!("'{addr}'"), format!("{{ listen = '{addr}', optional = false }}")] {
+        assert_eq!(start(&taken).unwrap_err().option(), Some("prometheus"), "{taken}");
+    }
+    for wrong in
+        ["'never'", "9464", "{ optional = true }", "{ listen = 'here' }", "{ listen = '127.0.0.1:0', optional = 1 }"]
+    {
+        let error = Config::from_toml(&format!("prometheus = {wrong}")).unwrap_err();
+        assert!(error.key().unwrap().starts_with("prometheus"), "{wrong}: {error}");
+    }
+}

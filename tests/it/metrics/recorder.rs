@@ -78,16 +78,16 @@ fn without_a_recorder_of_its_own_a_logger_registers_on_the_one_that_is_there() {
     assert_eq!(values.into_keys().collect::<BTreeSet<_>>(), series);
 }
 
-/// A recorder that logs each time a counter is set.
+/// A recorder that logs each time a counter is refreshed.
 struct Loud(Arc<OnceLock<Logger>>);
 
 impl metrics::CounterFn for Loud {
-    fn increment(&self, _: u64) {}
-    fn absolute(&self, _: u64) {
+    fn increment(&self, _: u64) {
         if let Some(logger) = self.0.get() {
-            info!(logger: logger, "a counter was set");
+            info!(logger: logger, "a counter was refreshed");
         }
     }
+    fn absolute(&self, _: u64) {}
 }
 
 impl metrics::Recorder for Loud {
