@@ -205,8 +205,10 @@ pub use context::scope::{Scope, current_scope, in_scope, scope};
 pub use context::suppress::suppress;
 pub use event::{Batch, Event, Level, LevelFilter, Sensitive, Value, err};
 pub use format::Format;
-pub use lifecycle::{PanicHook, ShutdownGuard};
-pub use logger::Logger;
+#[cfg(all(unix, feature = "signal"))]
+pub use lifecycle::Signal;
+pub use lifecycle::{PanicHook, ShutdownGuard, exit};
+pub use logger::{Logger, global};
 pub use pipeline::{Breaker, BreakerState, Pipeline, Retry, WhenFull};
 pub use queue::Overflow;
 pub use runtime::{Pressure, State};

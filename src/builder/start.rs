@@ -62,6 +62,7 @@ impl Builder<'_> {
             thread::Builder::new().name("logweir".into()).spawn(move || run_thread(runtime, core, parts))
         };
         spawned.map_err(|source| BuildError(BuildErrorKind::Thread(source)))?;
+        core.register();
         Ok(Logger::new(core))
     }
 
@@ -80,6 +81,10 @@ impl Builder<'_> {
         let is_current_thread = runtime.runtime_flavor() == RuntimeFlavor::CurrentThread;
         let (core, parts) = self.build(runtime, Host::Runtime { id: runtime.id(), is_current_thread })?;
         runtime.spawn(runtime::run(core.clone(), parts));
+        if Handle::try_current().is_ok_and(|here| here.id() == runtime.id()) {
+            core.mark_polled();
+        }
+        core.register();
         Ok(Logger::new(core))
     }
 
@@ -144,9 +149,11 @@ impl Builder<'_> {
             notifiers,
             diagnostics,
             metrics,
-            shutdown: ShutdownState::new(),
+            shutdown: ShutdownState::default(),
             shutdown_timeout: self.shutdown_timeout,
             home,
+            process: std::process::id(),
+            polled_on: AtomicUsize::new(0),
             dispatcher: Mutex::new(dispatcher),
             flushes: Mutex::default(),
             hooks: ShutdownHooks::default(),

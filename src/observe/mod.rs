@@ -13,5 +13,6 @@
 //!
 //! Add an error of the logger in [`diagnostics::Diagnostic`]; a metric in `metrics.rs`, from a counter of `stats`.
 
+pub(crate) mod at_exit;
 pub(crate) mod diagnostics;
 pub(crate) mod metrics;

@@ -18,11 +18,13 @@
 //! Next: `dispatch` takes the events out of the lanes.
 //!
 //! A new reason to wake the flush task is a variant of `Wake` (`flush_task`); shutdown hooks are in `hooks`, the phases
-//! of the shutdown in `closing` and `finalize`, pressure callbacks in `pressure`, the watchdog in `tasks`.
+//! of the shutdown in `closing` and `finalize`, the exit of the process in `exit`, pressure callbacks in `pressure`, the
+//! watchdog in `tasks`.
 
 mod cancellation;
 mod closing;
 mod detached;
+mod exit;
 mod filter_override;
 mod finalize;
 mod flush;
@@ -41,6 +43,7 @@ use tokio::sync::Notify;
 
 pub(crate) use cancellation::Cancellation;
 pub(crate) use detached::DetachedRuntime;
+pub(crate) use exit::{Ending, is_forked_from_loggers};
 pub(crate) use flush::FlushRequest;
 pub(crate) use flush_task::{FlushTaskParts, run};
 pub(crate) use hooks::ShutdownHooks;
@@ -81,6 +84,10 @@ pub(crate) struct LoggerCore {
     pub(crate) shutdown: ShutdownState,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) home: Host,
+    /// The process that it runs in.
+    pub(crate) process: u32,
+    /// The thread that polled the flush task last, by a number of `exit`'s; 0 before the first poll.
+    pub(crate) polled_on: AtomicUsize,
     // Both are std locks: the first is held to dispatch a batch, the second to move a pointer.
     pub(crate) dispatcher: Mutex<Dispatcher>,
     pub(crate) flushes: Mutex<Vec<Arc<FlushRequest>>>,

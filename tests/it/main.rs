@@ -13,6 +13,7 @@ mod delivery;
 mod emission;
 mod encoding;
 mod enrichment;
+mod exits;
 mod faults;
 mod filters;
 mod formats;

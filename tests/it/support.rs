@@ -4,6 +4,7 @@
 
 mod answer;
 mod counters;
+pub(crate) mod counts;
 mod probe;
 mod scripted_sink;
 
