@@ -118,7 +118,7 @@ impl Logger {
     }
 
     /// Returns a future that waits for one of these signals, and then until everything logged before is delivered, at most
-    /// `timeout`. The program goes on to its own end, with its own exit code; the logger still accepts events.
+    /// `timeout`. The program then ends by itself, with its own exit code; the logger still accepts events.
     ///
     /// ```no_run
     /// # use std::time::Duration;
