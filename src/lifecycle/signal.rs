@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::io;
 use std::process;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -210,12 +211,10 @@ fn is_sighup_ignored() -> bool {
 /// Shuts all loggers down, this one within its own time, and waits until their reports are written.
 async fn shut_down(logger: &WeakLogger, timeout: Duration) {
     let logger = logger.upgrade();
-    if let Some(logger) = &logger {
-        // No caller reads the report.
-        logger.core().report_losses.store(true, Ordering::Relaxed);
-        logger.core().shutdown.request(timeout);
-    }
-    let ending = Ending::begin();
+    // No caller reads the report.
+    logger.iter().for_each(|logger| logger.core().report_losses.store(true, Ordering::Relaxed));
+    let ending =
+        Ending::begin_with(|core| logger.iter().any(|logger| Arc::ptr_eq(logger.core(), core)).then_some(timeout));
     ending.wait().await;
     ending.conclude();
 }

@@ -27,13 +27,13 @@ const SHORT_WAIT: Duration = Duration::from_millis(500);
 const REPORT_WAIT: Duration = Duration::from_secs(1);
 
 /// A started logger. Weak, so that it does not keep the logger.
-struct Registered {
+struct StartedLogger {
     process: u32,
     core: Weak<LoggerCore>,
 }
 
 // A std lock: held to add, remove or copy entries.
-static LOGGERS: Mutex<Vec<Registered>> = Mutex::new(Vec::new());
+static LOGGERS: Mutex<Vec<StartedLogger>> = Mutex::new(Vec::new());
 /// The process that started a logger last. A forked child finds out without the lock, which may be locked forever there.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 
@@ -47,7 +47,7 @@ dtor::declarative::dtor! {
     }
 }
 
-fn loggers() -> MutexGuard<'static, Vec<Registered>> {
+fn loggers() -> MutexGuard<'static, Vec<StartedLogger>> {
     LOGGERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -92,10 +92,15 @@ pub(crate) struct Ending {
 impl Ending {
     /// Requests the shutdown of every running logger, each within its own timeout.
     pub(crate) fn begin() -> Self {
+        Ending::begin_with(|_| None)
+    }
+
+    /// Like [`Ending::begin`], with another timeout for the loggers for which this returns one.
+    pub(crate) fn begin_with(timeout: impl Fn(&Arc<LoggerCore>) -> Option<Duration>) -> Self {
         let mut loggers = registered();
         loggers.retain(|core| !core.shutdown.is_done());
         for core in &loggers {
-            core.shutdown.request(core.time_to_end());
+            core.shutdown.request(timeout(core).unwrap_or_else(|| core.time_to_end()));
         }
         Ending { loggers }
     }
@@ -155,7 +160,7 @@ impl LoggerCore {
     pub(crate) fn register(self: &Arc<Self>) {
         let mut loggers = loggers();
         loggers.retain(|entry| entry.core.strong_count() > 0);
-        loggers.push(Registered { process: self.process, core: Arc::downgrade(self) });
+        loggers.push(StartedLogger { process: self.process, core: Arc::downgrade(self) });
         PROCESS.store(self.process, Ordering::Relaxed);
     }
 

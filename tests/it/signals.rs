@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::{ChildStderr, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::executor::block_on;
@@ -210,7 +211,8 @@ pub(crate) fn signalled() -> i32 {
 }
 
 pub(crate) fn chosen() -> i32 {
-    let logger = to_file().start().unwrap();
+    // The time of the call applies, not this one.
+    let logger = to_file().shutdown_timeout(Duration::ZERO).start().unwrap();
     logger.shutdown_on_signals([Signal::Terminate, Signal::Quit], LONG).unwrap();
     emit(&logger, LINES);
     park();

@@ -12,7 +12,6 @@ pub(crate) fn count(variable: &str, default: usize) -> usize {
 }
 
 /// How many processes end in each way.
-#[cfg(unix)]
 pub(crate) fn runs() -> usize {
     count("LOGWEIR_TEST_RUNS", 2)
 }
