@@ -78,7 +78,7 @@
 //! [`Logger::shutdown`] returns by its deadline, whatever the sinks do, under any executor, and its report adds up:
 //! `emitted = accepted + refused`, `accepted = evicted + dispatched`, and for each sink
 //! `routed = delivered + fallback + dropped + unconfirmed`, every loss by [`DropReason`]. [`Logger::shutdown_guard`] does
-//! the same for `?` out of `main`, [`Logger::shutdown_on_signal`] for a program that SIGINT or SIGTERM ends.
+//! the same where it is dropped, `Logger::shutdown_on_signal` for a program that a signal ends.
 //!
 //! # What happens when something panics?
 //! In a thread or task of yours: nothing, unless [`Logger::install_panic_hook`] is called, which logs it as `Fatal` and waits for a
@@ -91,9 +91,14 @@
 //! that something else moved away or deleted is followed at the next batch.
 //!
 //! # What survives a crash?
-//! What a sink has handed to the system: see [`sink::Durability`] for files. What is in the queue or in a backlog when
-//! the process is killed, aborts or calls `std::process::exit` is lost, and nobody is left to count it; at most a
+//! What a sink has handed to the system: see [`sink::Durability`] for files. Events that are in the queue or in a backlog
+//! when the process is killed or aborts are lost, and no counter shows them; at most a
 //! [`flush_interval`](Builder::flush_interval) of events when the sinks keep up. [`Logger::flush`] is the barrier.
+//!
+//! # What happens when the process exits?
+//! An exit hook ends every running logger within its [`shutdown_timeout`](Builder::shutdown_timeout): when `main` returns,
+//! by `?` or a panic too, and when any thread calls `std::process::exit`. [`exit()`] delivers and exits. The page
+//! `logweir::docs::exit` of this documentation shows what arrives at each end of a process.
 //!
 //! # What may be duplicated?
 //! What was in a write that was given up without an answer and is written again, here or by a fallback: at-least-once,
@@ -150,7 +155,8 @@
 //!
 //! # Limits
 //! * Linux is what it is tested on; macOS and Windows are expected to work and are not tested.
-//! * After `fork` without `exec` only the forking thread is there: the child must not use the parent's logger.
+//! * After `fork` without `exec` only the forking thread is there: nothing that the child logs through the parent's logger
+//!   is delivered. Calls that would wait for it return at once, and that is reported.
 //! * With `panic = "abort"` a panic in a sink ends the process, like any other.
 //! * A sink that blocks inside `poll` stops every sink of its logger: wrap it in [`Blocking::new`].
 
@@ -207,8 +213,10 @@ pub use context::scope::{Scope, current_scope, in_scope, scope};
 pub use context::suppress::suppress;
 pub use event::{Batch, Event, Level, LevelFilter, Sensitive, Value, err};
 pub use format::Format;
-pub use lifecycle::{PanicHook, ShutdownGuard};
-pub use logger::Logger;
+#[cfg(all(unix, feature = "signal"))]
+pub use lifecycle::Signal;
+pub use lifecycle::{PanicHook, ShutdownGuard, exit};
+pub use logger::{Logger, global};
 pub use pipeline::{Breaker, BreakerState, Pipeline, Retry, WhenFull};
 pub use queue::Overflow;
 pub use runtime::{Pressure, State};

@@ -366,8 +366,8 @@ impl<'r> Builder<'r> {
         self
     }
 
-    /// Sets the deadline of an implicit shutdown: after the grace period, or when the last handle is dropped. Default:
-    /// 5 s.
+    /// Sets the deadline of an implicit shutdown: after the grace period, when the last handle is dropped, or when the
+    /// process exits ([`exit`](crate::exit())). Default: 5 s. [`Duration::ZERO`]: events that are pending then are lost.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.shutdown_timeout = timeout;
         self

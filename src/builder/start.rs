@@ -68,6 +68,7 @@ impl Builder<'_> {
             thread::Builder::new().name("logweir".into()).spawn(move || run_thread(runtime, core, parts))
         };
         spawned.map_err(|source| BuildError(BuildErrorKind::Thread(source)))?;
+        core.register();
         Ok(Logger::new(core))
     }
 
@@ -88,6 +89,10 @@ impl Builder<'_> {
         let (core, parts) =
             self.build(runtime, Host::Runtime { id: runtime.id(), is_current_thread }, Location::caller())?;
         runtime.spawn(runtime::run(core.clone(), parts));
+        if Handle::try_current().is_ok_and(|here| here.id() == runtime.id()) {
+            core.mark_polled();
+        }
+        core.register();
         Ok(Logger::new(core))
     }
 
@@ -149,9 +154,11 @@ impl Builder<'_> {
             notifiers,
             diagnostics,
             metrics,
-            shutdown: ShutdownState::new(),
+            shutdown: ShutdownState::default(),
             shutdown_timeout: self.shutdown_timeout,
             host: home,
+            process: std::process::id(),
+            polled_on: AtomicUsize::new(0),
             dispatcher: Mutex::new(dispatcher),
             flushes: Mutex::default(),
             hooks: ShutdownHooks::default(),

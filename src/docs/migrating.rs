@@ -92,9 +92,8 @@
 //! # }
 //! ```
 //!
-//! `env_logger` writes before the call returns. Here the line is written a moment later, so a program that ends without
-//! its guard (`std::process::exit`, an abort) loses the last moment. [`Logger::flush`](crate::Logger::flush) is the
-//! barrier.
+//! `env_logger` writes before the call returns. Here the line is written a moment later, so a program that is
+//! killed or aborts loses the last moment. [`Logger::flush`](crate::Logger::flush) is the barrier.
 //!
 //! # From `log4rs`
 //!

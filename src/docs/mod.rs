@@ -6,4 +6,7 @@
 //!
 //! Next: none. Add a page as a module, with its programs as doctests.
 
+/// How a process ends, and what has arrived then.
+#[cfg_attr(all(unix, feature = "signal"), doc = include_str!("exit.md"))]
+pub mod exit {}
 pub mod migrating;

@@ -1,5 +1,8 @@
 //! The caller's thread: puts an event into the queue.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use super::Logger;
@@ -7,6 +10,7 @@ use super::error::EmitError;
 use crate::event::{Callsite, Event, Level};
 use crate::filter::sampler::Sampler;
 use crate::queue::TryEmitError;
+use crate::stats::DropReason;
 
 impl Logger {
     /// Logs an event. It never waits for I/O, a sink or room (unless the policy is
@@ -49,7 +53,7 @@ impl Logger {
     ///
     /// # Errors
     /// Returns an error, and counts the refusal, if the logger is closed or the event's context does not fit the memory
-    /// budget.
+    /// budget. Also in a forked child if there is no room: no task makes room there.
     ///
     /// # Cancel safety
     /// If the future is dropped before it is ready, the event is not accepted and not counted.
@@ -57,7 +61,13 @@ impl Logger {
         if !self.core.filter.allows_event(&event) || !self.prepare(&mut event) {
             return Ok(());
         }
-        self.core.queue.push_wait(event).await.map_err(|reason| EmitError { reason })
+        let mut pushed = pin!(self.core.queue.push_wait(event));
+        let accepted = poll_fn(|cx| match pushed.as_mut().poll(cx) {
+            // No task of the logger's makes room in a forked child.
+            Poll::Pending if self.core.is_forked() => Poll::Ready(Err(DropReason::Closed)),
+            polled => polled,
+        });
+        accepted.await.map_err(|reason| EmitError { reason })
     }
 
     /// Gives the event its context; returns whether it may enter the queue.

@@ -14,10 +14,16 @@ impl Logger {
     /// unconfirmed) and each sink has flushed. Works under any executor. The timeout is measured in real time and, with
     /// [`Builder::start_on`], by that runtime's clock, whichever expires first.
     ///
+    /// In a child that was forked from the logger's process, it returns at once: not complete, without sinks. That is
+    /// reported once on standard error.
+    ///
     /// # Cancel safety
     /// Dropping the future may cancel the flush; it never affects events.
     pub async fn flush(&self, timeout: Duration) -> FlushReport {
         let since = Instant::now();
+        if self.core.is_forked() {
+            return FlushReport { complete: false, queued: 0, sinks: Vec::new(), elapsed: Duration::ZERO };
+        }
         let request = self.core.request_flush(timeout);
         race(self.core.wait_for_flush(&request), timer::at(since.checked_add(timeout))).await;
         self.core.flush_report(&request, since)

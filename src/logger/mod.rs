@@ -43,8 +43,8 @@ use crate::stats::Stats;
 /// A handle to a logger: clones are cheap and log to the same queue.
 ///
 /// Created by [`Logger::builder`]. End it with [`Logger::shutdown`], which delivers pending events and reports the
-/// final state of every event. Dropping the last handle starts a shutdown in the background without waiting for it: if
-/// the process ends first, pending events are lost, and the loss is not reported.
+/// final state of every event. Dropping the last handle starts a shutdown in the background without waiting for it. A
+/// logger that still runs when the process exits is shut down then, within [`Builder::shutdown_timeout`].
 pub struct Logger {
     core: Arc<LoggerCore>,
     context: Option<Arc<SharedFields>>,
@@ -168,7 +168,7 @@ impl Clone for Logger {
 
 impl Drop for Logger {
     fn drop(&mut self) {
-        if self.core.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.core.handles.fetch_sub(1, Ordering::AcqRel) == 1 && !self.core.is_forked() {
             self.core.shutdown.request(self.core.shutdown_timeout);
         }
     }

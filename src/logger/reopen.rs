@@ -10,12 +10,19 @@ use crate::time::timer;
 impl Logger {
     /// Has every sink reopen its destination, after another program moved it away (logrotate).
     ///
+    /// A sink without a destination that can be reopened does nothing, and the result is `Ok`: the console keeps its
+    /// stream. In a child that was forked from the logger's process, no sink reopens.
+    ///
     /// # Errors
     /// Returns the sinks that failed, or did not finish within the timeout, with their errors.
     ///
     /// # Cancel safety
     /// A requested reopen happens even if the future is dropped.
     pub async fn reopen(&self, timeout: Duration) -> Result<(), ReopenError> {
+        if self.core.is_forked() {
+            let failed = self.core.sinks.iter().map(|sink| (sink.name().to_owned(), None)).collect();
+            return Err(ReopenError { failed });
+        }
         let ids: Vec<u64> = self.core.sinks.iter().map(|sink| sink.ask_reopen()).collect();
         race(self.wait_for_reopen(&ids), timer::at(Instant::now().checked_add(timeout))).await;
         let results = self.core.sinks.iter().zip(&ids).map(|(sink, id)| {

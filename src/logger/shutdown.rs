@@ -1,7 +1,5 @@
 //! Any thread: ends a logger by a deadline, under any executor or none.
 
-#[cfg(all(unix, feature = "signal"))]
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -25,16 +23,22 @@ impl Logger {
     ///
     /// Later events are refused (`closed`) and counted in [`Logger::stats`].
     ///
+    /// In a child that was forked from the logger's process, it returns at once: `timed_out`, without counters. That
+    /// nothing is delivered there is reported once on standard error.
+    ///
     /// # Cancel safety
     /// If the future is dropped, a shutdown in progress continues; call again for the report.
     pub async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
         let core = &self.core;
+        if core.is_forked() {
+            return core.forked_report();
+        }
         core.shutdown.request(timeout);
         race(core.shutdown.wait_done(), core.shutdown.wait_deadline()).await;
         (*core.finalize(StopReason::DeadlineExceeded)).clone()
     }
 
-    /// Like [`Logger::shutdown`], but blocks this thread.
+    /// Like [`Logger::shutdown`], but blocks this thread. Works in `atexit` and in the destructor of a thread-local too.
     ///
     /// # Errors
     /// Returns [`InsideRuntimeError`] on a thread of a tokio runtime; nothing has begun then.
@@ -53,13 +57,5 @@ impl Logger {
     /// A hook added after the shutdown began may not run.
     pub fn on_shutdown(&self, hook: impl FnOnce() -> BoxFuture<'static, Result<(), BoxError>> + Send + 'static) {
         self.core.hooks.add(Box::new(hook));
-    }
-
-    /// Like [`Logger::shutdown`], for callers that do not read the report: losses are reported before this returns.
-    #[cfg(all(unix, feature = "signal"))]
-    pub(crate) async fn shutdown_and_report(&self, timeout: Duration) {
-        self.core.report_losses.store(true, Ordering::Relaxed);
-        drop(self.shutdown(timeout).await);
-        self.core.diagnostics.wait_written();
     }
 }

@@ -8,15 +8,17 @@ use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
+use super::at_exit;
 use crate::context::suppress;
 use crate::filter::EnvFilterError;
 use crate::format::plain::{CauseChain, Foreign};
@@ -28,7 +30,7 @@ const MAX_PENDING: usize = 64;
 /// Lines per second on standard error; further ones are only counted.
 const LINES_PER_SECOND: u32 = 10;
 /// How long a drop path waits for standard error.
-const DROP_WAIT: Duration = Duration::from_millis(100);
+pub(crate) const DROP_WAIT: Duration = Duration::from_millis(100);
 
 /// An error of the logger itself, passed to the handler of [`Builder::on_error`](crate::Builder::on_error).
 ///
@@ -67,6 +69,18 @@ pub enum Diagnostic {
     ShutdownIncomplete {
         /// The final state of all events.
         report: Box<ShutdownReport>,
+    },
+    /// The process exits, and the shutdown timeout of a logger that the program did not shut down expired before
+    /// everything was delivered.
+    UndeliveredAtExit {
+        /// The final state of all events.
+        report: Box<ShutdownReport>,
+    },
+    /// The process exits, and events were logged after a guard or a signal had shut the logger down: by tasks or threads
+    /// that were still running.
+    LoggedAfterShutdown {
+        /// The number of these events.
+        refused: u64,
     },
     /// A callback panicked; it is still called.
     CallbackPanicked {
@@ -115,6 +129,12 @@ impl fmt::Display for Diagnostic {
             ),
             Diagnostic::ShutdownIncomplete { report } => report.write_parts(f, "; "),
             Diagnostic::FilterSkipped { error } => write!(f, "{error}"),
+            Diagnostic::UndeliveredAtExit { report } => at_exit::fmt_losses(report, f),
+            Diagnostic::LoggedAfterShutdown { refused } => write!(
+                f,
+                "events logged after the shutdown, which are lost: {refused}; tasks or threads were still running when a \
+                 guard or a signal ended the logger"
+            ),
             Diagnostic::CallbackPanicked { callback } => write!(f, "the callback `{callback}` panicked"),
             Diagnostic::MetricsUnavailable { addr, error } => {
                 write!(f, "the metrics are not served at {addr}: {}", CauseChain(&**error))
@@ -173,21 +193,31 @@ impl Diagnostics {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write_stderr(&self, diagnostic: &Diagnostic) {
+    fn write_stderr(&self, diagnostic: &Diagnostic, is_last: bool) {
         self.on_stderr.store(true, Ordering::Relaxed);
-        stderr_line(match self.name.strip_prefix("logweir") {
+        let line = match self.name.strip_prefix("logweir") {
             // Of a logger without a name of its own: the line begins with `logweir` already.
             Some(number) => format!("logweir{}: {diagnostic}", Foreign(number)),
             None => format!("logweir: {}: {diagnostic}", Foreign(&self.name)),
-        });
+        };
+        stderr_line(line, is_last);
     }
 
     /// Passes a report on; never waits.
     pub(crate) fn report(&self, diagnostic: Diagnostic) {
+        self.pass_on(diagnostic, false);
+    }
+
+    /// Like [`Diagnostics::report`], but not limited in lines per second, for a process that is about to end.
+    pub(crate) fn report_last(&self, diagnostic: Diagnostic) {
+        self.pass_on(diagnostic, true);
+    }
+
+    fn pass_on(&self, diagnostic: Diagnostic, is_last: bool) {
         let mut pending = self.pending();
         if self.handler.is_none() || pending.ended {
             drop(pending);
-            return self.write_stderr(&diagnostic);
+            return self.write_stderr(&diagnostic, is_last);
         }
         if pending.reports.len() < MAX_PENDING {
             pending.reports.push_back(diagnostic);
@@ -228,19 +258,24 @@ impl Diagnostics {
     /// Writes to standard error the reports that wait for a handler that does not run, since its runtime is not polled.
     pub(crate) fn drain_to_stderr(&self) {
         while let Some(diagnostic) = self.pending().take() {
-            self.write_stderr(&diagnostic);
+            self.write_stderr(&diagnostic, true);
         }
     }
 
-    /// Waits, for a moment at most, until all reports are handled. For paths on which the process may end; not for the
-    /// thread that runs the handler.
+    /// Waits, for a moment at most, until all reports are handled and on standard error. For paths on which the process
+    /// may end; not for the thread that runs the handler.
     pub(crate) fn wait_written(&self) {
+        self.wait_handled();
+        wait_written(DROP_WAIT);
+    }
+
+    /// Waits, for a moment at most, until all reports are handled; passes the others to standard error.
+    pub(crate) fn wait_handled(&self) {
         let is_waiting =
             |pending: &mut PendingReports| pending.handling || pending.count > 0 || !pending.reports.is_empty();
         let waited = self.handled.wait_timeout_while(self.pending(), DROP_WAIT, is_waiting);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
         self.drain_to_stderr();
-        wait_written();
     }
 
     fn handle_pending(&self, handler: &Handler) {
@@ -252,7 +287,7 @@ impl Diagnostics {
             let Some(diagnostic) = next else { return self.handled.notify_all() };
             let _scope = suppress::SuppressGuard::enter();
             if catch_unwind(AssertUnwindSafe(|| handler(&diagnostic))).is_err() {
-                self.write_stderr(&Diagnostic::CallbackPanicked { callback: "on_error" });
+                self.write_stderr(&Diagnostic::CallbackPanicked { callback: "on_error" }, false);
             }
         }
     }
@@ -266,40 +301,57 @@ impl PendingReports {
 }
 
 enum StderrLine {
-    Text(String),
+    Text {
+        text: String,
+        /// The process is about to end: it is written even if there are too many lines.
+        is_last: bool,
+    },
     /// Notifies the sender once all lines before it are written.
     Sync(Box<dyn FnOnce() + Send>),
 }
 
-static LINES: OnceLock<Option<SyncSender<StderrLine>>> = OnceLock::new();
+/// The thread's inbox, and the process that has the thread: a forked child has none of its parent's threads.
+// A std lock: held to copy it, or for the spawn of the one thread.
+static LINES: Mutex<Option<(u32, SyncSender<StderrLine>)>> = Mutex::new(None);
 
-/// The one thread that writes reports to standard error: a stalled terminal stalls no other thread.
-fn stderr_thread() -> Option<&'static SyncSender<StderrLine>> {
-    LINES
-        .get_or_init(|| {
-            let (lines, inbox) = sync_channel(MAX_PENDING);
-            let spawned = thread::Builder::new().name("logweir-stderr".into()).spawn(move || write_lines(&inbox));
-            spawned.is_ok().then_some(lines)
-        })
-        .as_ref()
+/// The one thread that writes reports to standard error, if it runs: a stalled terminal stalls no other thread.
+fn stderr_thread(start: bool) -> Option<SyncSender<StderrLine>> {
+    let here = process::id();
+    let mut thread = LINES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, lines)) = thread.as_ref().filter(|(process, _)| *process == here) {
+        return Some(lines.clone());
+    }
+    if !start {
+        return None;
+    }
+    let (lines, inbox) = sync_channel(MAX_PENDING);
+    thread::Builder::new().name("logweir-stderr".into()).spawn(move || write_lines(&inbox)).ok()?;
+    *thread = Some((here, lines.clone()));
+    Some(lines)
 }
 
-fn stderr_line(line: String) {
-    if let Some(lines) = stderr_thread() {
-        match lines.try_send(StderrLine::Text(line)) {
+fn stderr_line(text: String, is_last: bool) {
+    if let Some(lines) = stderr_thread(true) {
+        match lines.try_send(StderrLine::Text { text, is_last }) {
             // Full: standard error is stalled. There is no place left to report that.
             Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
         }
     }
 }
 
-/// Waits, for a moment at most, until all reports are on standard error. For paths on which the process may end.
-pub(crate) fn wait_written() {
-    let (done, wait) = sync_channel(1);
-    if when_written(move || done.try_send(()).unwrap_or_default()) {
-        match wait.recv_timeout(DROP_WAIT) {
-            Ok(()) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
-        }
+/// Waits, at most this long, until all reports are on standard error. For paths on which the process may end.
+pub(crate) fn wait_written(most: Duration) {
+    // Not a channel: its receiver needs the thread's handle, which may be dropped.
+    let written = Arc::new((Mutex::new(false), Condvar::new()));
+    let there = written.clone();
+    let done = move || {
+        *there.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        there.1.notify_one();
+    };
+    if when_written(done) {
+        let is_done = written.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = written.1.wait_timeout_while(is_done, most, |is_done| !*is_done);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -314,8 +366,7 @@ async fn written() {
 
 /// Returns whether `call` will be called, after all reports are on standard error. It will not if there never were any.
 fn when_written(call: impl FnOnce() + Send + 'static) -> bool {
-    let lines = LINES.get().and_then(Option::as_ref);
-    lines.is_some_and(|lines| lines.try_send(StderrLine::Sync(Box::new(call))).is_ok())
+    stderr_thread(false).is_some_and(|lines| lines.try_send(StderrLine::Sync(Box::new(call))).is_ok())
 }
 
 fn write_lines(inbox: &Receiver<StderrLine>) {
@@ -325,11 +376,11 @@ fn write_lines(inbox: &Receiver<StderrLine>) {
     while let Ok(line) = inbox.recv() {
         match line {
             StderrLine::Sync(done) => done(),
-            StderrLine::Text(text) => {
+            StderrLine::Text { text, is_last } => {
                 if second.elapsed() >= Duration::from_secs(1) {
                     (second, written) = (Instant::now(), 0);
                 }
-                if written >= LINES_PER_SECOND {
+                if written >= LINES_PER_SECOND && !is_last {
                     missing += 1;
                     continue;
                 }

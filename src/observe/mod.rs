@@ -15,6 +15,7 @@
 //!
 //! Add an error of the logger in [`diagnostics::Diagnostic`]; a metric in `metrics.rs`, from a counter of `stats`.
 
+pub(crate) mod at_exit;
 pub(crate) mod diagnostics;
 #[cfg(feature = "prometheus")]
 pub(crate) mod exporter;

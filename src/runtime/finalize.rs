@@ -65,9 +65,15 @@ impl LoggerCore {
         self.metrics.release_name();
         self.stop_services.cancel();
         self.report_final_losses(reason, reason_of_loss, &report);
+        self.unregister();
         self.shutdown.set_done();
         self.notifiers.progress.notify_waiters();
         report
+    }
+
+    /// The report in a forked child: the counters there are those of a copy that no task continues.
+    pub(crate) fn forked_report(&self) -> ShutdownReport {
+        ShutdownReport::new(Stats::empty(self.name.clone()), 0, true, Duration::ZERO)
     }
 
     /// Publishes the last metrics. A recorder of the user's may hang on another thread, which then keeps its turn: the
@@ -96,7 +102,7 @@ impl LoggerCore {
                 // This is where the logger runs, or ran: no other task calls the handler from here on.
                 self.diagnostics.close();
             }
-            diagnostics::wait_written();
+            diagnostics::wait_written(diagnostics::DROP_WAIT);
         } else if report.timed_out && lost > 0 && self.report_losses.load(Ordering::Relaxed) {
             self.diagnostics.report(Diagnostic::ShutdownIncomplete { report: Box::new(report.clone()) });
         }

@@ -1,8 +1,9 @@
 //! The flush task: sleeps, drains the lanes by time, dispatches batches to the pipelines, ends the logger. While the
 //! logger is open, it sleeps on its interval and on the signal, never in a lane. [`Wake`] lists its wake reasons.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -66,10 +67,18 @@ enum Wake {
 /// Runs a logger to its end. Its counters are closed even if the future is dropped before its first poll.
 pub(crate) fn run(core: Arc<LoggerCore>, mut parts: FlushTaskParts) -> impl Future<Output = ()> + Send {
     let services = std::mem::take(&mut parts.services);
-    let finalizer = FinalizeOnDrop { core, reason: StopReason::RuntimeDropped, services };
+    let finalizer = FinalizeOnDrop { core: core.clone(), reason: StopReason::RuntimeDropped, services };
     // Code of the user's, such as a recorder, may log in here. And a panic in here is reported by the counters and the
     // diagnostics: it must not become an event in the queue that it may have broken.
-    suppress(run_guarded(finalizer, parts))
+    let task = suppress(run_guarded(finalizer, parts));
+    async move {
+        let mut task = pin!(task);
+        poll_fn(|cx| {
+            core.mark_polled();
+            task.as_mut().poll(cx)
+        })
+        .await;
+    }
 }
 
 async fn run_guarded(mut finalizer: FinalizeOnDrop, parts: FlushTaskParts) {
@@ -183,7 +192,7 @@ impl FlushTask<'_> {
     }
 
     async fn run_until(&mut self, done: impl Future<Output = ()>) {
-        let mut done = std::pin::pin!(done);
+        let mut done = pin!(done);
         loop {
             let timer = self.next_timer();
             let wake = tokio::select! {

@@ -19,12 +19,14 @@
 //!
 //! Next: `dispatch` takes the events out of the lanes.
 //!
-//! A new reason to wake the flush task is a variant of `Wake` (`flush_task`); shutdown hooks are in `hooks`; the
-//! phases of the shutdown are in `closing` and `finalize`, their order is `run_to_end` of `flush_task`, pressure callbacks in `pressure`, the watchdog in `tasks`.
+//! A new reason to wake the flush task is a variant of `Wake` (`flush_task`); shutdown hooks are in `hooks`; the phases of
+//! the shutdown are in `closing` and `finalize`, their order is `run_to_end` of `flush_task`; the exit of the process is in
+//! `exit`, pressure callbacks are in `pressure`, the watchdog is in `tasks`.
 
 mod cancellation;
 mod closing;
 mod detached;
+mod exit;
 mod filter_override;
 mod finalize;
 mod flush;
@@ -47,6 +49,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use cancellation::Cancellation;
 pub(crate) use detached::DetachedRuntime;
+pub(crate) use exit::{Ending, is_forked_from_loggers};
 pub(crate) use flush::FlushRequest;
 pub(crate) use flush_task::{FlushTaskParts, run};
 pub(crate) use hooks::ShutdownHooks;
@@ -94,6 +97,10 @@ pub(crate) struct LoggerCore {
     pub(crate) shutdown: ShutdownState,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) host: Host,
+    /// The process that it runs in.
+    pub(crate) process: u32,
+    /// The thread that polled the flush task last, by a number of `exit`'s; 0 before the first poll.
+    pub(crate) polled_on: AtomicUsize,
     // Both are std locks: the first is held to dispatch a batch, the second to move a pointer.
     pub(crate) dispatcher: Mutex<Dispatcher>,
     pub(crate) flushes: Mutex<Vec<Arc<FlushRequest>>>,

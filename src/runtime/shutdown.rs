@@ -1,9 +1,11 @@
 //! Any thread: the shutdown request, its deadline, and the end itself.
 
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::time::timer;
 
@@ -51,28 +53,30 @@ pub(crate) struct ShutdownRequest {
     pub(crate) deadline: Option<Instant>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct ShutdownProgress {
     request: Option<ShutdownRequest>,
     is_done: bool,
 }
 
 /// The state of the shutdown: any thread requests it; the flush task and callers that wait for the end watch it.
+///
+/// A request works on a thread whose thread-locals are dropped, as in `atexit` or in the destructor of a thread-local.
+/// Tokio's `watch` panics there.
+#[derive(Default)]
 pub(crate) struct ShutdownState {
-    state: watch::Sender<ShutdownProgress>,
+    // A std lock: held to copy or change the progress.
+    progress: Mutex<ShutdownProgress>,
+    changed: Notify,
 }
 
 impl ShutdownState {
-    pub(crate) fn new() -> Self {
-        ShutdownState { state: watch::Sender::new(ShutdownProgress::default()) }
-    }
-
     /// Requests a shutdown; the earliest of several deadlines wins.
     pub(crate) fn request(&self, timeout: Duration) {
         let since = Instant::now();
         let deadline = since.checked_add(timeout);
-        self.state.send_modify(|state| {
-            let request = state.request.get_or_insert(ShutdownRequest { at: since, deadline });
+        self.change(|progress| {
+            let request = progress.request.get_or_insert(ShutdownRequest { at: since, deadline });
             request.deadline = match (request.deadline, deadline) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
@@ -81,25 +85,34 @@ impl ShutdownState {
     }
 
     pub(crate) fn requested(&self) -> Option<ShutdownRequest> {
-        self.state.borrow().request
+        self.progress().request
     }
 
     pub(crate) fn is_done(&self) -> bool {
-        self.state.borrow().is_done
+        self.progress().is_done
     }
 
     pub(crate) fn set_done(&self) {
-        self.state.send_modify(|state| state.is_done = true);
+        self.change(|progress| progress.is_done = true);
+    }
+
+    fn progress(&self) -> MutexGuard<'_, ShutdownProgress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut ShutdownProgress)) {
+        change(&mut self.progress());
+        self.changed.notify_waiters();
     }
 
     /// Waits until a shutdown is requested. Cancel-safe.
     pub(crate) async fn wait_requested(&self) {
-        self.wait(|state| state.request.is_some()).await;
+        self.wait(|progress| progress.request.is_some()).await;
     }
 
     /// Waits until the counters are closed. Cancel-safe.
     pub(crate) async fn wait_done(&self) {
-        self.wait(|state| state.is_done).await;
+        self.wait(|progress| progress.is_done).await;
     }
 
     /// Waits until the deadline of the shutdown has passed in real time, also one that a later request brings forward.
@@ -107,14 +120,14 @@ impl ShutdownState {
     ///
     /// The earliest deadline of all requests counts, not the caller's: the caller that requested it may no longer wait.
     pub(crate) async fn wait_deadline(&self) {
-        let mut changes = self.state.subscribe();
         loop {
-            let request = changes.borrow_and_update().request;
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let request = self.requested();
             tokio::select! {
                 biased;
                 () = timer::at(request.and_then(|request| request.deadline)) => return,
-                // The sender is in the same allocation as `self`: it is not dropped first.
-                Ok(()) = changes.changed() => {}
+                () = changed => {}
             }
         }
     }
@@ -122,11 +135,11 @@ impl ShutdownState {
     /// Waits until this part of the time that was left when the deadline became known has passed on the runtime's
     /// clock, which may be paused. Cancel-safe.
     pub(crate) async fn wait_fraction(&self, part: u32, of: u32) {
-        let mut changes = self.state.subscribe();
         let mut earliest: Option<tokio::time::Instant> = None;
         loop {
-            let request = changes.borrow_and_update().request;
-            if let Some(deadline) = request.and_then(|request| request.deadline) {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if let Some(deadline) = self.requested().and_then(|request| request.deadline) {
                 // The runtime's clock may be paused, so the remaining time is carried over, not the instant.
                 let left = deadline.saturating_duration_since(Instant::now()) / of * part;
                 let here = tokio::time::Instant::now() + left;
@@ -140,14 +153,20 @@ impl ShutdownState {
             };
             tokio::select! {
                 () = passed => return,
-                // As in `wait_deadline`.
-                Ok(()) = changes.changed() => {}
+                () = changed => {}
             }
         }
     }
 
     async fn wait(&self, is_there: impl Fn(&ShutdownProgress) -> bool) {
-        // As in `wait_deadline`: an error would mean that the sender was dropped.
-        self.state.subscribe().wait_for(|state| is_there(state)).await.map(drop).unwrap_or_default();
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let progress = *self.progress();
+            if is_there(&progress) {
+                return;
+            }
+            changed.await;
+        }
     }
 }

@@ -63,3 +63,24 @@ pub struct Stats {
     /// One for each sink, in the order they were added.
     pub sinks: Vec<SinkStats>,
 }
+
+impl Stats {
+    /// The counters of a logger that has counted nothing and has no sinks.
+    pub(crate) fn empty(logger: String) -> Self {
+        let none = DropCounts::default();
+        Stats {
+            logger,
+            emitted: 0,
+            accepted: 0,
+            refused: none,
+            evicted: none,
+            dispatched: 0,
+            queued: 0,
+            queued_bytes: 0,
+            truncated: 0,
+            suppressed: 0,
+            sampled: 0,
+            sinks: Vec::new(),
+        }
+    }
+}

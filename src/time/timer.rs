@@ -8,10 +8,11 @@ use std::collections::BinaryHeap;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
+use std::process;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -19,7 +20,8 @@ use tokio::sync::oneshot;
 /// Timers that no future awaits any more are removed when the heap has grown to this, then to twice what remained.
 const SWEEP_THRESHOLD: usize = 64;
 
-static TIMER: Mutex<Option<Sender<Timer>>> = Mutex::new(None);
+/// The timer thread's inbox, and the process that has the thread: a forked child has none of its parent's threads.
+static TIMER: Mutex<Option<(u32, Sender<Timer>)>> = Mutex::new(None);
 
 struct Timer {
     when: Instant,
@@ -58,12 +60,13 @@ impl TimerAction {
 fn timer_thread() -> io::Result<Sender<Timer>> {
     // A std lock: held for a clone, or for the spawn of the one thread.
     let mut thread = TIMER.lock().unwrap_or_else(PoisonError::into_inner);
+    let here = process::id();
     match &*thread {
-        Some(timers) => Ok(timers.clone()),
-        None => {
+        Some((process, timers)) if *process == here => Ok(timers.clone()),
+        _ => {
             let (timers, inbox) = channel();
             thread::Builder::new().name("logweir-timer".into()).spawn(move || run(&inbox))?;
-            *thread = Some(timers.clone());
+            *thread = Some((here, timers.clone()));
             Ok(timers)
         }
     }
@@ -144,18 +147,11 @@ impl Ord for HeapEntry {
 
 /// Drives `future` on this thread until it is ready or `until` passes (`None`: no limit).
 ///
-/// Unlike an executor's `block_on` it may be called anywhere, inside a runtime too: the caller is responsible for
-/// blocking it.
+/// Unlike an executor's `block_on` it may be called anywhere: inside a runtime, where the caller is responsible for
+/// blocking it, and on a thread whose thread-locals are dropped, where [`std::thread::current`] panics.
 pub(crate) fn block_until<F: Future>(future: F, until: Option<Instant>) -> Option<F::Output> {
-    struct Unpark(Thread);
-
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let bell = Arc::new(Bell::default());
+    let waker = Waker::from(bell.clone());
     let mut cx = Context::from_waker(&waker);
     // The calling task's cooperative budget must not be spent here: once it is spent, a channel would look busy
     // forever.
@@ -164,10 +160,44 @@ pub(crate) fn block_until<F: Future>(future: F, until: Option<Instant>) -> Optio
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
             return Some(output);
         }
-        match until.map(|until| until.saturating_duration_since(Instant::now())) {
-            None => thread::park(),
-            Some(left) if left.is_zero() => return None,
-            Some(left) => thread::park_timeout(left),
+        if !bell.wait_until(until) {
+            return None;
         }
+    }
+}
+
+/// Wakes a thread that waits for it.
+#[derive(Default)]
+struct Bell {
+    // A std lock: held to read or set it.
+    is_rung: Mutex<bool>,
+    rung: Condvar,
+}
+
+impl Bell {
+    /// Waits until it rings; returns whether it rang before `until`.
+    fn wait_until(&self, until: Option<Instant>) -> bool {
+        let mut is_rung = self.is_rung.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if std::mem::take(&mut *is_rung) {
+                return true;
+            }
+            is_rung = match until.map(|until| until.saturating_duration_since(Instant::now())) {
+                None => self.rung.wait(is_rung).unwrap_or_else(PoisonError::into_inner),
+                Some(left) if left.is_zero() => return false,
+                Some(left) => self.rung.wait_timeout(is_rung, left).unwrap_or_else(PoisonError::into_inner).0,
+            };
+        }
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        *self.is_rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.rung.notify_one();
     }
 }

@@ -14,6 +14,7 @@ mod emission;
 mod encoding;
 mod enrichment;
 mod errors;
+mod exits;
 mod faults;
 mod filters;
 mod foreign_text;

@@ -36,6 +36,12 @@ fn the_child() {
         #[cfg(all(unix, feature = "signal"))]
         ("ended", _) => crate::signals::ended(),
         #[cfg(all(unix, feature = "signal"))]
+        ("chosen", _) => crate::signals::chosen(),
+        #[cfg(all(unix, feature = "signal"))]
+        ("reopening", _) => crate::signals::reopening(),
+        #[cfg(all(unix, feature = "signal"))]
+        ("waited", how) => crate::signals::waited(how),
+        #[cfg(all(unix, feature = "signal"))]
         ("hung", _) => crate::signals::hung(),
         #[cfg(all(unix, feature = "signal"))]
         ("rotated", _) => crate::signals::rotated(),

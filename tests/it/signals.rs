@@ -1,17 +1,23 @@
-//! Signals that shut a logger down or reopen its files.
+//! Signals that shut a logger down, are waited for, or reopen its files.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 #![allow(clippy::print_stderr, reason = "a child tells its parent how far it has come")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{ChildStderr, Command};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{ChildStderr, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
-use logweir::Pipeline;
+use futures::FutureExt;
+use futures::executor::block_on;
+use logweir::sink::{ConsoleSink, FileSink};
+use logweir::{Logger, Pipeline, Signal, State};
 
-use crate::children::{FILE, LINES, LONG, Running, emit, folder, numbers, quiet, to_file};
+use crate::children::{FILE, LINES, LONG, Plain, Running, emit, folder, numbers, quiet, to_file};
 use crate::panic_hook::child;
 use crate::support::{Answer, ScriptedSink};
 
@@ -37,17 +43,114 @@ fn until(running: &mut Running, line: &'static str) {
     running.0.stderr = Some(stderr.into_inner());
 }
 
+/// Every signal, and its name for `kill`.
+const SIGNALS: [(&str, Signal); 4] =
+    [("TERM", Signal::Terminate), ("INT", Signal::Interrupt), ("HUP", Signal::Hangup), ("QUIT", Signal::Quit)];
+
 #[test]
-fn a_signal_delivers_everything_and_ends_the_process_with_128_and_its_number() {
-    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+fn a_signal_delivers_everything_of_every_logger_and_ends_the_process_as_without_a_handler() {
+    for (name, signal) in SIGNALS {
         let path = folder("signalled").join("app.log");
         let mut running = Running::start(child("signalled").env(FILE, &path));
         until(&mut running, "ready");
-        send(&running, signal);
+        send(&running, name);
         let (status, stderr) = running.ends();
-        assert_eq!(status.code(), Some(code), "{signal}: {status}: {stderr}");
-        assert!(numbers(&path).into_iter().eq(0..LINES), "{signal}");
+        assert_eq!(status.signal(), Some(signal.number()), "{name}: {status}: {stderr}");
+        assert!(numbers(&path).into_iter().eq(0..LINES), "{name}");
+        assert!(numbers(&path.with_extension("other")).into_iter().eq(0..10), "{name}");
+        assert_eq!(signal.name(), format!("SIG{name}"));
     }
+}
+
+#[test]
+fn only_the_signals_of_the_set_are_handled() {
+    for (name, number, lines) in [("TERM", 15, LINES), ("INT", 2, 0)] {
+        let path = folder("chosen").join("app.log");
+        let mut running = Running::start(child("chosen").env(FILE, &path));
+        until(&mut running, "ready");
+        send(&running, name);
+        let (status, stderr) = running.ends();
+        assert_eq!(status.signal(), Some(number), "{name}: {status}: {stderr}");
+        assert!(numbers(&path).into_iter().eq(0..lines), "{name}");
+    }
+    let logger = quiet().sink("sink", ScriptedSink::new()).start().unwrap();
+    assert!(logger.shutdown_on_signals([], LONG).is_err() && logger.wait_for_signal([], LONG).is_err());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_sighup_that_is_ignored_as_by_nohup_stays_ignored() {
+    let (path, command) = (folder("ignored").join("app.log"), child("signalled"));
+    let mut nohup = Command::new("sh");
+    nohup.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
+    nohup.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?)))).env(FILE, &path);
+    let mut running = Running::start(nohup.stdout(Stdio::piped()).stderr(Stdio::piped()));
+    until(&mut running, "ready");
+    let status = fs::read_to_string(format!("/proc/{}/status", running.0.id())).unwrap();
+    let mask = |name| {
+        let mask = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        u64::from_str_radix(mask.trim(), 16).unwrap() >> (Signal::Hangup.number() - 1) & 1
+    };
+    assert_eq!((mask("SigIgn:"), mask("SigCgt:")), (1, 0), "{status}");
+    send(&running, "TERM");
+    let (status, stderr) = running.ends();
+    assert_eq!(status.signal(), Some(15), "{status}: {stderr}");
+    assert!(numbers(&path).into_iter().eq(0..LINES));
+}
+
+#[test]
+fn a_sighup_that_reopens_files_does_not_end_the_process() {
+    let folder = folder("reopening");
+    let (path, moved) = (folder.join("app.log"), folder.join("app.log.1"));
+    let mut running = Running::start(child("reopening").env(FILE, &path));
+    until(&mut running, "ready");
+    fs::rename(&path, &moved).unwrap();
+    send(&running, "HUP");
+    until(&mut running, "running");
+    send(&running, "TERM");
+    let (status, stderr) = running.ends();
+    assert_eq!(status.signal(), Some(15), "{status}: {stderr}");
+    assert_eq!((numbers(&moved), numbers(&path)), (vec![0, 1], vec![0, 1, 2]));
+}
+
+#[test]
+fn a_signal_that_the_program_waits_for_delivers_and_the_program_ends_by_itself() {
+    let path = folder("waited").join("app.log");
+    let mut running = Running::start(child("waited").env(FILE, &path));
+    until(&mut running, "ready");
+    send(&running, "TERM");
+    let (status, stderr) = running.ends();
+    assert_eq!(status.code(), Some(5), "{status}: {stderr}");
+    assert!(numbers(&path).into_iter().eq((0..LINES).chain(0..3)));
+}
+
+#[test]
+fn a_second_signal_ends_a_program_that_waited_for_the_first() {
+    let mut running = Running::start(&mut child("waited long"));
+    until(&mut running, "ready");
+    send(&running, "TERM");
+    until(&mut running, "cleaning up");
+    send(&running, "INT");
+    let (status, stderr) = running.ends();
+    assert_eq!(status.signal(), Some(2), "{status}: {stderr}");
+}
+
+#[test]
+fn a_signal_that_no_future_waits_for_any_more_delivers_and_ends_the_process() {
+    let path = folder("unwaited").join("app.log");
+    let mut running = Running::start(child("waited dropped").env(FILE, &path));
+    until(&mut running, "ready");
+    send(&running, "TERM");
+    let (status, stderr) = running.ends();
+    assert_eq!(status.signal(), Some(15), "{status}: {stderr}");
+    assert!(numbers(&path).into_iter().eq(0..LINES));
+}
+
+#[test]
+fn a_reopen_does_nothing_on_a_console_and_is_ok() {
+    let logger = quiet().sink("console", ConsoleSink::stderr()).start().unwrap();
+    assert!(block_on(logger.reopen(LONG)).is_ok());
+    logger.shutdown_blocking(LONG).unwrap().check().unwrap();
 }
 
 #[test]
@@ -58,7 +161,7 @@ fn a_second_signal_ends_the_process_at_once_also_with_a_sink_that_hangs() {
     until(&mut running, "draining");
     send(&running, "TERM");
     let (status, stderr) = running.ends();
-    assert_eq!(status.code(), Some(143), "{status}: {stderr}");
+    assert_eq!(status.signal(), Some(15), "{status}: {stderr}");
 }
 
 #[test]
@@ -67,7 +170,7 @@ fn a_signal_after_the_loggers_end_still_ends_the_process() {
     until(&mut running, "ready");
     send(&running, "TERM");
     let (status, stderr) = running.ends();
-    assert_eq!(status.code(), Some(143), "{status}: {stderr}");
+    assert_eq!(status.signal(), Some(15), "{status}: {stderr}");
 }
 
 #[test]
@@ -90,11 +193,62 @@ fn park() -> ! {
     }
 }
 
+/// SIGQUIT would leave a core file.
+fn without_a_core_file() {
+    use nix::sys::resource::{Resource, setrlimit};
+    setrlimit(Resource::RLIMIT_CORE, 0, 0).unwrap();
+}
+
 pub(crate) fn signalled() -> i32 {
+    without_a_core_file();
     let logger = to_file().start().unwrap();
     logger.shutdown_on_signal(LONG).unwrap();
     emit(&logger, LINES);
+    let path = PathBuf::from(std::env::var_os(FILE).unwrap()).with_extension("other");
+    let other = quiet().sink("file", FileSink::new(path).format(Plain)).start().unwrap();
+    emit(&other, 10);
     park();
+}
+
+pub(crate) fn chosen() -> i32 {
+    // The time of the call applies, not this one.
+    let logger = to_file().shutdown_timeout(Duration::ZERO).start().unwrap();
+    logger.shutdown_on_signals([Signal::Terminate, Signal::Quit], LONG).unwrap();
+    emit(&logger, LINES);
+    park();
+}
+
+pub(crate) fn reopening() -> i32 {
+    let logger = to_file().start().unwrap();
+    logger.shutdown_on_signal(LONG).unwrap();
+    logger.reopen_on_sighup().unwrap();
+    after_a_rename(&logger);
+    assert_eq!(logger.state(), State::Running);
+    eprintln!("running");
+    loop {
+        thread::park();
+    }
+}
+
+pub(crate) fn waited(how: &str) -> i32 {
+    let logger = if how == "long" { quiet().sink("sink", ScriptedSink::new()) } else { to_file() }.start().unwrap();
+    let mut signal = Box::pin(logger.wait_for_signal(Signal::ALL, LONG).unwrap());
+    emit(&logger, LINES);
+    assert!(signal.as_mut().now_or_never().is_none());
+    if how == "dropped" {
+        drop(signal);
+        park();
+    }
+    eprintln!("ready");
+    assert_eq!(block_on(signal), Signal::Terminate);
+    assert_eq!(logger.stats().sinks[0].delivered, LINES as u64, "it has delivered");
+    if how == "long" {
+        eprintln!("cleaning up");
+        thread::sleep(10 * LONG);
+    }
+    emit(&logger, 3);
+    // By the exit hook.
+    5
 }
 
 pub(crate) fn hung() -> i32 {
@@ -118,10 +272,17 @@ pub(crate) fn ended() -> i32 {
 }
 
 pub(crate) fn rotated() -> i32 {
-    use std::os::unix::fs::MetadataExt;
     let logger = to_file().start().unwrap();
     logger.reopen_on_sighup().unwrap();
-    emit(&logger, 2);
+    after_a_rename(&logger);
+    logger.shutdown_blocking(LONG).unwrap().check().unwrap();
+    0
+}
+
+/// Logs, and logs again after the parent has renamed the file and sent the signal.
+fn after_a_rename(logger: &Logger) {
+    use std::os::unix::fs::MetadataExt;
+    emit(logger, 2);
     assert!(logger.flush_blocking(LONG).unwrap().complete);
     let path = std::env::var_os(FILE).unwrap();
     let file = || fs::metadata(&path).ok().map(|file| file.ino());
@@ -131,7 +292,6 @@ pub(crate) fn rotated() -> i32 {
     while file().is_none_or(|now| Some(now) == before) {
         thread::yield_now();
     }
-    emit(&logger, 3);
-    logger.shutdown_blocking(LONG).unwrap().check().unwrap();
-    0
+    emit(logger, 3);
+    assert!(logger.flush_blocking(LONG).unwrap().complete);
 }

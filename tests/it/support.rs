@@ -4,7 +4,7 @@
 
 mod answer;
 mod counters;
-mod counts;
+pub(crate) mod counts;
 mod probe;
 mod scripted_sink;
 

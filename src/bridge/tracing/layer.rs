@@ -9,7 +9,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context as Cx;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
-use super::otel::{Active, Ids};
+use super::otel::{self, Active, Ids};
 use super::site::{Site, SiteKind, SpanSite};
 use super::spans::{self, Cached, SpanData, Times};
 use super::{SpanEvents, TracingLayer, visit};
@@ -77,6 +77,7 @@ where
     }
 
     fn on_enter(&self, id: &Id, cx: Cx<'_, S>) {
+        otel::watch_thread();
         self.clock(id, &cx, Times::enter);
     }
 

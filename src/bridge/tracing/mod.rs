@@ -102,8 +102,8 @@
 //! `tracing-subscriber`'s JSON.
 //!
 //! # Does it keep the logger running?
-//! Yes, like any handle. A global subscriber is never dropped, and then the logger ends only by [`Logger::shutdown`];
-//! later events are refused (`closed`) and counted.
+//! Yes, like any handle. A global subscriber is never dropped, and then the logger ends by [`Logger::shutdown`] or when
+//! the process exits; later events are refused (`closed`) and counted.
 //!
 //! # What do sinks log?
 //! Events that a sink logs through the layer while it works are suppressed and counted, as through every other way in.

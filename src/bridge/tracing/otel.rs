@@ -49,15 +49,58 @@ impl Active {
     }
 }
 
-pub(super) use ids::Ids;
+pub(super) use ids::{Ids, watch_thread};
 
 #[cfg(feature = "opentelemetry")]
 mod ids {
+    use std::cell::Cell;
     use std::panic::catch_unwind;
 
     use opentelemetry::trace::{SpanId, TraceContextExt, TraceId};
 
+    use crate::context::suppress::SuppressGuard;
     use crate::event::{FieldPairs, TextKind};
+
+    /// Whether this thread's record of OpenTelemetry can be read: after its destructor, a read panics.
+    #[derive(Clone, Copy, PartialEq)]
+    enum RecordState {
+        Unknown,
+        Readable,
+        Dropped,
+    }
+
+    thread_local! {
+        // Constant and without a destructor.
+        static STATE: Cell<RecordState> = const { Cell::new(RecordState::Unknown) };
+        /// Made after the record, so dropped before it.
+        static SENTINEL: Sentinel = const { Sentinel };
+    }
+
+    struct Sentinel;
+
+    impl Drop for Sentinel {
+        fn drop(&mut self) {
+            STATE.set(RecordState::Dropped);
+        }
+    }
+
+    /// Learns when this thread's record is dropped. Called when a span is entered too: then a thread that used
+    /// OpenTelemetry and logs its first event in a destructor is known as well.
+    #[inline]
+    pub(in super::super) fn watch_thread() {
+        if STATE.get() == RecordState::Unknown {
+            make_sentinel();
+        }
+    }
+
+    #[cold]
+    fn make_sentinel() {
+        // The record first. If it is dropped already, the panic is not the program's: the panic hook must not log it.
+        let _scope = SuppressGuard::enter();
+        let is_readable = catch_unwind(|| opentelemetry::Context::map_current(|_| ())).is_ok();
+        let is_watched = is_readable && SENTINEL.try_with(|_| ()).is_ok();
+        STATE.set(if is_watched { RecordState::Readable } else { RecordState::Dropped });
+    }
 
     #[derive(Clone, Copy, PartialEq)]
     pub(in super::super) struct Ids {
@@ -75,7 +118,12 @@ mod ids {
                 (has_span && context.is_valid()).then(|| Ids { trace: context.trace_id(), span: context.span_id() })
             })
         };
-        // It panics in a thread that is ending and has dropped its record.
+        watch_thread();
+        if STATE.get() != RecordState::Readable {
+            return None;
+        }
+        // The order of destructors is not guaranteed: it may panic all the same.
+        let _scope = SuppressGuard::enter();
         catch_unwind(look).unwrap_or_default()
     }
 
@@ -93,6 +141,9 @@ mod ids {
 
     #[derive(Clone, Copy, PartialEq)]
     pub(in super::super) enum Ids {}
+
+    #[inline]
+    pub(in super::super) fn watch_thread() {}
 
     #[inline]
     pub(super) fn active() -> Option<Ids> {

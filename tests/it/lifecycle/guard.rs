@@ -113,6 +113,22 @@ fn a_guard_on_the_one_thread_the_logger_runs_on_ends_it_at_once_and_says_so() {
 }
 
 #[test]
+fn a_guard_dropped_by_a_hook_on_the_loggers_own_thread_does_not_wait_and_the_logger_delivers() {
+    let probe = Probe::new();
+    let logger = quiet().sink("probe", probe.clone()).start().unwrap();
+    let guard = logger.shutdown_guard(LONG);
+    emit(&logger, 10);
+    logger.on_shutdown(move || {
+        drop(guard);
+        Box::pin(async { Ok(()) })
+    });
+    let began = Instant::now();
+    let report = logger.shutdown_blocking(LONG).unwrap();
+    assert!(began.elapsed() < LONG / 2);
+    assert_eq!((balanced(&report, &probe).delivered, report.timed_out, report.failed_hooks), (10, false, 0));
+}
+
+#[test]
 fn a_guard_whose_time_is_over_says_what_was_lost() {
     let is_heard_when_the_guard_is_gone = || {
         let (probe, builder) = hangs_in_its_second_write();

@@ -30,6 +30,11 @@ pub(crate) fn cases(default: u32) -> Config {
     Config { cases: count("PROPTEST_CASES", default), failure_persistence: None, ..Config::default() }
 }
 
+/// Returns how many processes end in each way.
+pub(crate) fn runs() -> u32 {
+    count("LOGWEIR_TEST_RUNS", 2)
+}
+
 /// `programs` of `LOGWEIR_TEST_PROGRAMS`.
 fn unit(variable: &str) -> String {
     variable.rsplit('_').next().unwrap_or(variable).to_lowercase()
