@@ -48,7 +48,7 @@ pub use level::{Level, LevelFilter, ParseLevelError};
 pub use message::Message;
 pub use record::Record;
 pub(crate) use redact::{MASK, Pattern, Redactor};
-#[cfg(any(feature = "serde", feature = "config"))]
+#[cfg(feature = "config")]
 pub(crate) use sensitive::SENSITIVE;
 pub use sensitive::Sensitive;
 #[cfg(feature = "tracing")]
