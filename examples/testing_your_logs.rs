@@ -1,7 +1,8 @@
 //! cargo test --all-features --example testing_your_logs
 //!
 //! How an application's log calls are tested: with a logger for each test where the code is handed one, and through the
-//! macros' global logger where it is not.
+//! macros' global logger where it is not. And how a test that fails shows its log: with a console that `cargo test`
+//! captures.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -65,7 +66,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 mod tests {
     use std::sync::LazyLock;
 
-    use logweir::testing::{Capture, capture};
+    use logweir::testing::{Capture, TestConsole, capture};
     use logweir::{CorrelationId, Level, in_scope};
 
     use super::*;
@@ -98,6 +99,16 @@ mod tests {
         logs.select().assert_none();
         let there = logs.wait_for(1, Duration::from_secs(7200)).await.unwrap();
         assert_eq!(there.field("user", "ada").exactly_one().message(), "locked");
+    }
+
+    // Where a person reads the log: nothing is printed unless the test fails
+
+    #[test]
+    fn a_test_that_fails_shows_its_log() {
+        let logger = Logger::builder().sink("test", TestConsole::new()).start().expect("a test has a thread left");
+        // Delivers before the test ends, also if an assertion fails.
+        let _guard = logger.shutdown_guard(Duration::from_secs(5));
+        assert!(Accounts::new(&logger).log_in("ada", &"lovelace".into()));
     }
 
     // Where the code uses the global logger: there is one for all the tests of this program, which run at the same time.

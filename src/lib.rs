@@ -145,8 +145,8 @@
 //! * `config`: `config::Config`, everything the builder offers from a TOML or JSON file and the environment.
 //! * `gzip`: `Rolling::gzip`, compressed files.
 //! * `pretty`: `format::Pretty` and `ConsoleSink::pretty`, several lines an event for a developer's terminal.
-//! * `testing`: `testing::capture`, a logger whose events a test looks at, and `testing::conformance`, which checks a sink
-//!   of your own.
+//! * `testing`: `testing::capture`, a logger whose events a test looks at, `testing::TestConsole`, which prints them where
+//!   `cargo test` captures them, and `testing::conformance`, which checks a sink of your own.
 //!
 //! # Limits
 //! * Linux is what it is tested on; macOS and Windows are expected to work and are not tested.

@@ -67,11 +67,11 @@ async fn a_program_under_a_global_subscriber() -> Result<(), Box<dyn std::error:
             event.message() + &fields.collect::<String>()
         })
         .collect();
-    let (outer, deep) = ("span=outer value=logs", "span=deep spans=outer:deep value=logs");
+    let (outer, deep) = ("span=outer spans=outer value=logs", "span=deep spans=outer:deep value=logs");
     let expected = [
         // The span is not there yet.
         "inside".to_owned(),
-        "deep inside span=deep".to_owned(),
+        "deep inside span=deep spans=deep".to_owned(),
         // `record`
         format!("inside {outer}"),
         format!("deep inside {deep} later=1"),
@@ -80,7 +80,7 @@ async fn a_program_under_a_global_subscriber() -> Result<(), Box<dyn std::error:
         format!("deep inside {deep} more=logs later=1"),
         format!("inside {outer} more=logs later=1"),
         format!("deep inside {deep} more=logs later=1"),
-        "logs value=logs span=outer more=logs later=1".to_owned(),
+        "logs value=logs span=outer spans=outer outer.value=logs more=logs later=1".to_owned(),
         "a record".to_owned(),
         "another".to_owned(),
         "let in".to_owned(),

@@ -9,7 +9,7 @@ use log::{Log, Metadata, Record, SetLoggerError};
 use tokio::runtime::Handle;
 
 use crate::context::suppress;
-use crate::event::{Event, Level, LevelFilter, ToValue, err};
+use crate::event::{Event, Level, LevelFilter, ToValue, Value, err};
 use crate::format::plain::write_debug;
 use crate::logger::Logger;
 
@@ -27,8 +27,9 @@ impl Logger {
     /// Makes this the logger of the `log` crate: records that libraries and your own code log there become events here.
     ///
     /// A record keeps its level, target, module, file and line, and its key-values their types: numbers up to 128 bits,
-    /// floats, booleans, text, null, errors with their sources. Any other value is text, as its `Display` or `Debug`
-    /// writes it. The first of two values of one name wins. Names and targets are not static here, so they travel in
+    /// floats, booleans, text, null, errors with their sources. `log` makes an `f32` an `f64`: a float with a fraction that
+    /// is exactly an `f32` is written with the digits of one, `0.1` for `0.1_f32`. Any other value is text, as its `Display`
+    /// or `Debug` writes it. The first of two values of one name wins. Names and targets are not static here, so they travel in
     /// the event and count in the memory accounts; a record takes one allocation more than a call of logweir's own
     /// macros.
     ///
@@ -190,7 +191,7 @@ impl<'v> VisitValue<'v> for Field<'_> {
     }
 
     fn visit_f64(&mut self, value: f64) -> KvResult {
-        self.add(value)
+        self.add(Value::widened(value))
     }
 
     fn visit_bool(&mut self, value: bool) -> KvResult {

@@ -303,9 +303,11 @@ impl<'r> Builder<'r> {
     /// hidden. Calls add up.
     ///
     /// A pattern is a name, with `*` for any text at its beginning, its end or both: `password`, `auth*`, `*_token`,
-    /// `*secret*`. It is compared with the whole name and, for a dotted one, with the last part (`password` also hides
-    /// `user.password`), ignoring ASCII case. If a pattern has no name, or a `*` elsewhere, [`start`](Builder::start)
-    /// returns an error.
+    /// `*secret*`. It is compared, ignoring ASCII case, with the whole name and with each part of a dotted one, or several
+    /// adjacent parts: `password` also hides `user.password`, `password.value` and `a.password.b`, and `http.cookie` also
+    /// hides `request.http.cookie`. No other character separates parts: `password` hides neither `password-hash` nor
+    /// `old_password`; `*password*` does. If a pattern has no name, or a `*` elsewhere, [`start`](Builder::start) returns
+    /// an error.
     ///
     /// It applies to every field of every event, from every source: a log call, [`Event::with`](crate::Event::with), a
     /// [`scope`](crate::scope()), [`Logger::with`], [`enrich`](Builder::enrich). The values are replaced on the

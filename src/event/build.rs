@@ -18,6 +18,11 @@ impl Event {
         self.fields.push_format(kind, write);
     }
 
+    /// Returns whether it has a message, be it an empty one: text, or a template.
+    pub(crate) fn has_message(&self) -> bool {
+        self.message_text().is_some() || !self.callsite.template.text.is_empty()
+    }
+
     /// Returns whether every event of its call site has the same message.
     pub(crate) fn has_constant_message(&self) -> bool {
         self.fields.flags & (DYNAMIC | MESSAGE) == 0 && self.callsite.constant_message().is_some()

@@ -12,6 +12,21 @@ use super::{DYNAMIC, DYNAMIC_SITE, Event, Level, Value};
 #[cfg(feature = "log")]
 use super::{TextKind, ToValue};
 
+impl Value<'_> {
+    /// Returns a number that another facade gave as an `f64`, which may have been an `f32`: `log` and `tracing` widen it
+    /// and do not tell. A number that is exactly an `f32`, but that an `f64` takes other digits for, is taken for one, so
+    /// that `0.1_f32` is `0.1`. Its value stays the same; whole numbers keep their digits.
+    pub(crate) fn widened(wide: f64) -> Self {
+        let narrow = wide as f32;
+        let is_narrow = f64::from(narrow) == wide && wide.fract() != 0.0;
+        if is_narrow && zmij::Buffer::new().format(narrow) != zmij::Buffer::new().format(wide) {
+            Value::F32(narrow)
+        } else {
+            Value::F64(wide)
+        }
+    }
+}
+
 impl Event {
     /// Creates an event of a static call site whose first value will be its message: text, not a template.
     #[cfg(feature = "tracing")]

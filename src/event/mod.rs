@@ -9,7 +9,7 @@
 //! * An event is 128 bytes: a tokio mpsc block holds 32 of them.
 //! * A value keeps its type from the call to the sink, unless it is truncated in an event that is too long.
 //! * A record has each name once: the event's own field comes before its context's, and that before the logger's
-//!   enrichment.
+//!   enrichment. A span's field that another one hides is kept under a qualified name (`nested_fields`).
 //! * A call site caches the decisions of a filter and of a redactor, each under its generation.
 //!
 //! Next: `filter` decides on the event by level and target.
@@ -26,6 +26,8 @@ mod field_set;
 mod foreign;
 mod level;
 mod message;
+#[cfg(feature = "tracing")]
+mod nested_fields;
 mod record;
 mod redact;
 mod sensitive;
@@ -46,6 +48,8 @@ use encoding::{Encoded, FieldLayer, Reader};
 pub use field_set::FieldSet;
 pub use level::{Level, LevelFilter, ParseLevelError};
 pub use message::Message;
+#[cfg(feature = "tracing")]
+pub(crate) use nested_fields::NestedFields;
 pub use record::Record;
 pub(crate) use redact::{MASK, Pattern, Redactor};
 #[cfg(feature = "config")]

@@ -42,7 +42,8 @@ impl<'a> Record<'a> {
         self.event.message()
     }
 
-    /// Returns every field once: the event's own, then its context's, then the logger's enrichment.
+    /// Returns every field once: the event's own, then its context's, then the logger's enrichment. Of equal names the
+    /// nearest wins; a span's field that it hides is `span.field`.
     #[inline]
     pub fn fields(&self) -> Fields<'a> {
         Fields::new([

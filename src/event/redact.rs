@@ -40,13 +40,14 @@ impl Pattern {
         is_good.then(|| Pattern { text: inner.into(), any_before, any_behind })
     }
 
+    /// Returns whether the name, one of its parts between dots, or several adjacent parts are what the pattern describes.
     fn fits(&self, name: &str) -> bool {
         let (name, text) = (name.as_bytes(), self.text.as_bytes());
         let mut places = name.windows(text.len()).enumerate();
         places.any(|(at, place)| {
             place.eq_ignore_ascii_case(text)
-                && (self.any_before || at == 0)
-                && (self.any_behind || at + text.len() == name.len())
+                && (self.any_before || at == 0 || name[at - 1] == b'.')
+                && (self.any_behind || matches!(name.get(at + text.len()), None | Some(b'.')))
         })
     }
 }
@@ -59,10 +60,9 @@ impl Redactor {
         Redactor { generation, patterns }
     }
 
-    /// Returns whether the value of a field of this name is hidden. The last part of a dotted name is compared too.
+    /// Returns whether the value of a field of this name is hidden.
     fn hides(&self, name: &str) -> bool {
-        let last = name.rsplit('.').next().unwrap_or(name);
-        self.patterns.iter().any(|pattern| pattern.fits(name) || pattern.fits(last))
+        self.patterns.iter().any(|pattern| pattern.fits(name))
     }
 
     /// Returns a bit for each of the call site's names that is hidden.
@@ -127,13 +127,37 @@ mod tests {
     }
 
     #[test]
-    fn a_star_stands_for_anything_at_an_end_and_case_does_not_count() {
+    fn every_part_of_a_dotted_name_is_compared_a_star_is_any_text_at_an_end_and_case_does_not_count() {
         for (pattern, hidden, shown) in [
-            ("password", &["password", "PassWord", "user.password"][..], &["passwords", "old_password", ""][..]),
-            ("*_token", &["api_token", "_token", "http.api_TOKEN"], &["token", "api_tokens"]),
-            ("auth*", &["auth", "Authorization", "http.authorization", "auth.user"], &["oauth", "aut"]),
+            (
+                "password",
+                &[
+                    "password",
+                    "PassWord",
+                    "user.password",
+                    "password.value",
+                    "a.Password.b",
+                    ".password.",
+                    "x..password",
+                ][..],
+                &["passwords", "old_password", "password-value", "password_value", "pass.word", ""][..],
+            ),
+            (
+                "*_token",
+                &["api_token", "_token", "http.api_TOKEN", "api_token.value"],
+                &["token", "api_tokens", "x.token.y"],
+            ),
+            (
+                "auth*",
+                &["auth", "Authorization", "http.authorization", "auth.user", "a.auth.b"],
+                &["oauth", "aut", "a.oauth"],
+            ),
             ("*secret*", &["secret", "my_secrets", "a.secret.b"], &["secre"]),
-            ("http.cookie", &["http.cookie"], &["cookie", "x.http.cookie"]),
+            (
+                "http.cookie",
+                &["http.cookie", "x.http.cookie", "http.cookie.value"],
+                &["cookie", "http", "xhttp.cookie", "http.cookies", "http.x.cookie"],
+            ),
         ] {
             hidden.iter().for_each(|name| assert!(hides(pattern, name), "{pattern} hides {name}"));
             shown.iter().for_each(|name| assert!(!hides(pattern, name), "{pattern} shows {name}"));

@@ -48,17 +48,19 @@ impl SharedFields {
 
     /// Returns the set's fields and, for names it does not have, the outer ones.
     pub(crate) fn with_fields_over(set: &FieldSet, outer: Option<&SharedFields>) -> Self {
-        SharedFields::nested(set.layer(), outer)
+        let mut fields = Encoded::new(0);
+        set.layer().for_each(|(name, value)| fields.push_named(name, value));
+        SharedFields::nested(fields, set.layer(), outer)
     }
 
     /// Returns these fields and, for names that are not among them, the outer ones.
     pub(crate) fn within(&self, outer: &SharedFields) -> Self {
-        SharedFields::nested(self.layer(), Some(outer))
+        // Unchanged: their names may be qualified.
+        SharedFields::nested((*self.fields).clone(), self.layer(), Some(outer))
     }
 
-    fn nested(own: FieldLayer<'_>, outer: Option<&SharedFields>) -> Self {
-        let mut fields = Encoded::new(0);
-        own.for_each(|(name, value)| fields.push_named(name, value));
+    /// Returns the encoded fields, which are those of `own`, and the outer ones of other names.
+    fn nested(mut fields: Encoded, own: FieldLayer<'_>, outer: Option<&SharedFields>) -> Self {
         let inherited = outer.into_iter().flat_map(SharedFields::layer).filter(|(name, _)| !own.has(name));
         inherited.for_each(|(name, value)| fields.push_named(name, value));
         SharedFields::of(fields)
@@ -77,7 +79,7 @@ impl SharedFields {
         }
     }
 
-    fn of(mut fields: Encoded) -> Self {
+    pub(super) fn of(mut fields: Encoded) -> Self {
         fields.shrink(0);
         SharedFields { fields: Arc::new(fields), account: Charged::Uncharged }
     }
@@ -127,11 +129,6 @@ impl FieldPairs {
         FieldPairs(Encoded::new(0))
     }
 
-    /// Copies the fields of a context.
-    pub(crate) fn of(context: Option<&SharedFields>) -> Self {
-        context.map_or(FieldPairs::new(), |context| FieldPairs((*context.fields).clone()))
-    }
-
     /// Sets a field: an existing field of that name gets the new value.
     pub(crate) fn set(&mut self, name: &str, value: Value<'_>) {
         self.remove(name);
@@ -171,13 +168,6 @@ impl FieldPairs {
 
     pub(super) fn layer(&self) -> FieldLayer<'_> {
         FieldLayer { names: &[], values: Reader::new(self.0.bytes()) }
-    }
-}
-
-#[cfg(feature = "tracing")]
-impl From<FieldPairs> for SharedFields {
-    fn from(pairs: FieldPairs) -> Self {
-        SharedFields::of(pairs.0)
     }
 }
 

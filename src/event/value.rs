@@ -27,6 +27,8 @@ pub enum Value<'a> {
     I128(i128),
     /// An unsigned integer that may not fit 64 bits.
     U128(u128),
+    /// A floating-point number of 32 bits, possibly not finite. Its text has the fewest digits that give it back as one.
+    F32(f32),
     /// A floating-point number, possibly not finite.
     F64(f64),
     /// Text, as `str` or a `Display` implementation gave it.
@@ -52,6 +54,7 @@ impl Value<'_> {
             Value::U64(v) => out.write_str(itoa::Buffer::new().format(v)),
             Value::I128(v) => out.write_str(itoa::Buffer::new().format(v)),
             Value::U128(v) => out.write_str(itoa::Buffer::new().format(v)),
+            Value::F32(v) => out.write_str(zmij::Buffer::new().format(v)),
             Value::F64(v) => out.write_str(zmij::Buffer::new().format(v)),
             Value::Str(v) | Value::Debug(v) | Value::Json(v) => out.write_str(v),
             Value::Bytes(v) => v.iter().try_for_each(|byte| write!(out, "{byte:02x}")),
@@ -71,22 +74,32 @@ impl PartialEq for Value<'_> {
         match (self, other) {
             (Value::Null, Value::Null) => true,
             (Value::Bool(a), Value::Bool(b)) => a == b,
-            (Value::F64(a), Value::F64(b)) => a == b,
             (Value::Bytes(a), Value::Bytes(b)) => a == b,
             (Value::Str(a) | Value::Debug(a), Value::Str(b) | Value::Debug(b)) => a == b,
             (Value::Json(a), Value::Json(b)) => a == b,
             (Value::Error(a), Value::Error(b)) => a.messages().eq(b.messages()),
             _ => match (self.as_u128(), other.as_u128()) {
                 (Some(a), Some(b)) => a == b,
-                (None, None) => matches!((self.as_i128(), other.as_i128()), (Some(a), Some(b)) if a == b),
+                (None, None) => {
+                    matches!((self.as_i128(), other.as_i128()), (Some(a), Some(b)) if a == b)
+                        || matches!((self.as_f64(), other.as_f64()), (Some(a), Some(b)) if a == b)
+                }
                 _ => false,
             },
         }
     }
 }
 
-/// For [`PartialEq`]: integers are equal by value, whatever their width.
+/// For [`PartialEq`]: integers and floats are equal by value, whatever their width.
 impl Value<'_> {
+    fn as_f64(&self) -> Option<f64> {
+        match *self {
+            Value::F32(v) => Some(v.into()),
+            Value::F64(v) => Some(v),
+            _ => None,
+        }
+    }
+
     fn as_u128(&self) -> Option<u128> {
         match *self {
             Value::I64(v) => v.try_into().ok(),
@@ -227,7 +240,7 @@ to_value! {
     u64 => |v| Value::U64(*v);
     usize => |v| Value::U64(*v as u64);
     u128 => |v| Value::U128(*v);
-    f32 => |v| Value::F64((*v).into());
+    f32 => |v| Value::F32(*v);
     f64 => |v| Value::F64(*v);
     str => |v| Value::Str(v);
     String => |v| Value::Str(v);
@@ -286,7 +299,7 @@ macro_rules! from_to_value {
     )*};
 }
 
-from_to_value!(bool => Bool, i32 => I64, i64 => I64, u16 => U64, u32 => U64, u64 => U64, f64 => F64);
+from_to_value!(bool => Bool, i32 => I64, i64 => I64, u16 => U64, u32 => U64, u64 => U64, f32 => F32, f64 => F64);
 
 impl<'a> From<&'a str> for Value<'a> {
     fn from(value: &'a str) -> Self {

@@ -3,7 +3,7 @@
 //! JSON from a caller is written into the line unchanged, so it is validated first: an incomplete document would break
 //! the whole line, and a forged one could add keys of its own.
 
-use super::escape::{Escape, Stops, escape, hex4, stops};
+use super::escape::{Escape, Stops, escape, json_escape, stops};
 
 /// Deeper documents are refused: common readers stop at 128 levels (serde_json), and the line itself is one.
 const MOST_LEVELS: usize = 100;
@@ -29,8 +29,7 @@ impl Escape for InDocument {
         if c < ' ' {
             out.push(b' ');
         } else {
-            out.extend_from_slice(b"\\u");
-            out.extend_from_slice(&hex4(c));
+            json_escape(c, out);
         }
     }
 }
@@ -262,7 +261,8 @@ mod tests {
 
     #[test]
     fn layout_becomes_blanks_and_hidden_characters_become_escapes() {
-        assert_eq!(written("{\n\t\"a\": \"\u{2028}\u{7f}\"\r\n}").as_deref(), Some(r#"{  "a": "\u2028\u007f"  }"#));
+        let document = "{\n\t\"a\": \"\u{2028}\u{7f}\u{e0041}\"\r\n}";
+        assert_eq!(written(document).as_deref(), Some(r#"{  "a": "\u2028\u007f\udb40\udc41"  }"#));
     }
 
     #[test]

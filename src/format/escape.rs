@@ -28,10 +28,11 @@ pub(super) const fn stops(more: &[u8]) -> Stops {
         byte += 1;
     }
     stops[0x7F] = true;
-    // U+0080-009F, U+061C, U+200E-2069.
-    stops[0xC2] = true;
-    stops[0xD8] = true;
-    stops[0xE2] = true;
+    let mut lead = 0;
+    while lead < HIDDEN_LEADS.len() {
+        stops[HIDDEN_LEADS[lead] as usize] = true;
+        lead += 1;
+    }
     let mut index = 0;
     while index < more.len() {
         stops[more[index] as usize] = true;
@@ -40,52 +41,64 @@ pub(super) const fn stops(more: &[u8]) -> Stops {
     stops
 }
 
-/// Whether a character ends a line, controls a terminal or changes the order in which its neighbors are displayed: C0,
-/// DEL, C1, line and paragraph separators, bidirectional controls (Unicode Standard Annex 9).
-pub(super) fn is_hidden(c: char) -> bool {
+/// The first bytes, in UTF-8, of the characters in [`is_hidden`] that are not ASCII.
+const HIDDEN_LEADS: [u8; 9] = [0xC2, 0xCD, 0xD8, 0xE1, 0xE2, 0xE3, 0xEF, 0xF0, 0xF3];
+
+/// Whether a character is escaped, in every format: one that ends a line, controls a terminal, changes the order in
+/// which its neighbors are displayed, or is displayed as nothing.
+///
+/// These are the general categories Cc (C0, DEL, C1), Cf (format), Zl and Zp (separators of lines and paragraphs) and
+/// the property `Default_Ignorable_Code_Point` of Unicode 16, less two that text needs to be read: marks that are
+/// visible (`Prepended_Concatenation_Mark`) and variation selectors (`Variation_Selector`), of which emoji consist. The
+/// joiners U+200C and U+200D are escaped, although Persian and some emoji use them: nothing displays them by themselves.
+pub(crate) fn is_hidden(c: char) -> bool {
     matches!(c,
-        '\0'..='\x1F' | '\x7F'..='\u{9F}'
-        | '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+        '\0'..='\x1F' | '\x7F'..='\u{9F}' | '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}'..='\u{1160}'
+        | '\u{17B4}'..='\u{17B5}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
+        | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}'
+        | '\u{13430}'..='\u{1343F}' | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}'
+        | '\u{E0000}'..='\u{E00FF}' | '\u{E01F0}'..='\u{E0FFF}')
 }
 
 /// Writes `text` with the escapes of `E`.
 #[inline]
 pub(super) fn escape<E: Escape>(text: &str, out: &mut Vec<u8>) {
     // No format escapes text that is plain here.
-    if is_plain::<b' ', b'"', b'\\'>(text.as_bytes()) {
+    if is_plain::<b' ', b'"', b'\\', b'\\'>(text.as_bytes()) {
         out.extend_from_slice(text.as_bytes());
     } else {
         escape_runs::<E>(text, out);
     }
 }
 
-/// Whether every byte is ASCII from `FIRST` to `~` other than `A` and `B`, as in nearly every text of an event.
+/// Whether every byte is ASCII from `FIRST` to `~` other than `A`, `B` and `C`, as in nearly every text of an event.
 ///
 /// Eight bytes are tested in one word, and the last eight again if the length is no multiple of eight: that takes a
 /// third of the instructions of a test of each byte, in a path that does little else.
 #[inline]
-pub(super) fn is_plain<const FIRST: u8, const A: u8, const B: u8>(bytes: &[u8]) -> bool {
-    let plain = |word: &[u8; 8]| is_plain_word::<FIRST, A, B>(u64::from_ne_bytes(*word));
+pub(super) fn is_plain<const FIRST: u8, const A: u8, const B: u8, const C: u8>(bytes: &[u8]) -> bool {
+    let plain = |word: &[u8; 8]| is_plain_word::<FIRST, A, B, C>(u64::from_ne_bytes(*word));
     if let Some(last) = bytes.last_chunk() {
         return plain(last) && bytes.as_chunks().0.iter().all(plain);
     }
     if let (Some(&[a, b, c, d]), Some(&[e, f, g, h])) = (bytes.first_chunk(), bytes.last_chunk()) {
         return plain(&[a, b, c, d, e, f, g, h]);
     }
-    bytes.iter().all(|&byte| (FIRST..0x7F).contains(&byte) && byte != A && byte != B)
+    bytes.iter().all(|&byte| (FIRST..0x7F).contains(&byte) && byte != A && byte != B && byte != C)
 }
 
-/// The top bit of a byte of `found` is set if the byte is below `FIRST`, `A`, `B`, DEL or no ASCII. A borrow can also
+/// The top bit of a byte of `found` is set if the byte is below `FIRST`, `A`, `B`, `C`, DEL or no ASCII. A borrow can also
 /// set it in the byte above such a byte, which does not change whether there is one. (The tests for a zero byte and for
 /// a byte below a bound are those of Sean Eron Anderson's "Bit Twiddling Hacks".)
 #[inline]
-fn is_plain_word<const FIRST: u8, const A: u8, const B: u8>(word: u64) -> bool {
+fn is_plain_word<const FIRST: u8, const A: u8, const B: u8, const C: u8>(word: u64) -> bool {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     let below_first = word.wrapping_sub(ONES * u64::from(FIRST));
     let is_a = (word ^ (ONES * u64::from(A))).wrapping_sub(ONES);
     let is_b = (word ^ (ONES * u64::from(B))).wrapping_sub(ONES);
+    let is_c = (word ^ (ONES * u64::from(C))).wrapping_sub(ONES);
     let is_del = word.wrapping_add(ONES);
-    let found = below_first | is_a | is_b | is_del | word;
+    let found = below_first | is_a | is_b | is_c | is_del | word;
     found & (ONES << 7) == 0
 }
 
@@ -143,10 +156,17 @@ pub(super) fn hex(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// The four hexadecimal digits of a character of the basic plane, which contains every escaped character.
-pub(super) fn hex4(c: char) -> [u8; 4] {
-    let code = c as usize;
-    [12, 8, 4, 0].map(|shift| HEX[code >> shift & 15])
+/// The four hexadecimal digits of a code unit.
+fn hex4(unit: u16) -> [u8; 4] {
+    [12, 8, 4, 0].map(|shift| HEX[usize::from(unit >> shift & 15)])
+}
+
+/// Writes `\uXXXX` as in JSON: twice, for the halves of a surrogate pair, if the character is beyond the basic plane.
+pub(super) fn json_escape(c: char, out: &mut Vec<u8>) {
+    for unit in c.encode_utf16(&mut [0; 2]) {
+        out.extend_from_slice(b"\\u");
+        out.extend_from_slice(&hex4(*unit));
+    }
 }
 
 #[cfg(test)]
@@ -177,6 +197,25 @@ mod tests {
         }
     }
 
+    /// A set of characters that Unicode defines, as the tables of a crate have it.
+    fn unicode(set: &str) -> regex_syntax::hir::ClassUnicode {
+        match regex_syntax::parse(set).unwrap().into_kind() {
+            regex_syntax::hir::HirKind::Class(regex_syntax::hir::Class::Unicode(class)) => class,
+            other => panic!("{set} is {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_character_is_hidden_exactly_if_the_rule_of_unicode_properties_says_so() {
+        let mut expected = unicode(r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]");
+        expected.difference(&unicode(r"[\p{Prepended_Concatenation_Mark}\p{Variation_Selector}]"));
+        let expected: std::collections::BTreeSet<char> =
+            expected.iter().flat_map(|range| range.start()..=range.end()).collect();
+        for c in '\0'..=char::MAX {
+            assert_eq!(is_hidden(c), expected.contains(&c), "U+{:04X}", u32::from(c));
+        }
+    }
+
     #[test]
     fn plain_is_what_a_look_at_each_byte_finds_plain() {
         for len in 0..40 {
@@ -184,8 +223,8 @@ mod tests {
                 for byte in 0..=255 {
                     let mut bytes = vec![b'x'; len];
                     bytes[position] = byte;
-                    let plain = (b'!'..0x7F).contains(&byte) && byte != b'"' && byte != b'=';
-                    assert_eq!(is_plain::<b'!', b'"', b'='>(&bytes), plain, "{bytes:?}");
+                    let plain = (b'!'..0x7F).contains(&byte) && !matches!(byte, b'"' | b'=' | b'\\');
+                    assert_eq!(is_plain::<b'!', b'"', b'=', b'\\'>(&bytes), plain, "{bytes:?}");
                 }
             }
         }

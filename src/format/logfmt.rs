@@ -7,7 +7,7 @@ use super::json::{InString, not_finite, write_string};
 use super::reserved;
 use super::text;
 use super::timestamp::{Precision, Timestamp, UtcOffset};
-use crate::event::{Callsite, Message, Record, Value};
+use crate::event::{Callsite, Event, Record, Value};
 
 /// One line of `key=value` pairs per event ([logfmt]), for programs and people.
 ///
@@ -15,22 +15,23 @@ use crate::event::{Callsite, Message, Record, Value};
 /// ts=2026-11-21T21:19:00.123456789Z level=info target=shop msg="user ada paid" user=ada cents=950
 /// ```
 ///
-/// `ts` (RFC 3339, UTC, nanoseconds), `level` (`trace` to `fatal`), `target` and `msg` come first. If a value was
+/// `ts` (RFC 3339, UTC, nanoseconds), `level` (`trace` to `fatal`), `target` and `msg` come first; an event
+/// without a message has no `msg`. If a value was
 /// truncated because the event exceeded the logger's size limit, `truncated=true` follows. Then comes every field,
 /// including those that the message shows.
 ///
 /// | value | logfmt |
 /// |---|---|
 /// | integer | digits |
-/// | float | the shortest number that reads back the same; `NaN`, `Infinity`, `-Infinity` |
+/// | float | the shortest number that reads back the same, as an `f32` if it was one; `NaN`, `Infinity`, `-Infinity` |
 /// | text, `Display`, `Debug`, JSON | itself, in quotes if needed |
 /// | bytes | lowercase hexadecimal digits; `""` for none |
 /// | error | its messages, joined by `": "` |
 /// | truth value, none | `true`, `false`, `null`; the *text* `null` is in quotes |
 ///
 /// **Quotes**: like [go-logfmt], whose strict reader reads every line. A value is quoted if it is empty or has a blank,
-/// `=`, `"`, `\`, a control character, an invisible one (bidirectional controls, line separators) or U+FFFD; inside
-/// quotes are `\"`, `\\`, `\n`, `\r`, `\t` and `\uXXXX`.
+/// `=`, `"`, `\`, a character that [`Text`](super::Text) escapes (controls, invisible ones) or U+FFFD; inside quotes are
+/// `\"`, `\\`, `\n`, `\r`, `\t` and `\uXXXX`.
 ///
 /// **Keys**: no reader of the format can read a quoted key. So characters that a key cannot have (those that would put
 /// a value in quotes, and `%`) are percent-encoded, as in URLs: the field `a b` has the key `a%20b`. An empty name is
@@ -94,7 +95,7 @@ impl Format for Logfmt {
         }
         match known.fragments().filter(|_| record.event().has_constant_message()) {
             Some(fragments) => out.extend_from_slice(fragments.get(1)),
-            None => write_message(record.message(), out),
+            None => write_message(record.event(), out),
         }
         if record.is_truncated() {
             out.extend_from_slice(b" truncated=true");
@@ -115,7 +116,12 @@ impl Format for Logfmt {
 /// name. A reserved name depends on the other fields, so its part is left empty.
 fn write_site(site: &'static Callsite, fragments: &mut Fragments) {
     fragments.add(|out| write_target(site.target(), out));
-    fragments.add(|out| write_text(site.constant_message().unwrap_or_default(), out));
+    fragments.add(|out| {
+        if let Some(message) = site.constant_message().filter(|message| !message.is_empty()) {
+            out.extend_from_slice(MESSAGE);
+            write_text(message, out);
+        }
+    });
     for name in site.names() {
         fragments.add(|out| {
             if !is_reserved(name) {
@@ -128,16 +134,22 @@ fn write_site(site: &'static Callsite, fragments: &mut Fragments) {
 fn write_target(target: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b" target=");
     write_text(target, out);
-    out.extend_from_slice(b" msg=");
 }
 
-/// Writes the message in quotes, which most messages need for a blank, and removes them if the result needs none.
-fn write_message(message: Message<'_>, out: &mut Vec<u8>) {
+const MESSAGE: &[u8] = b" msg=";
+
+/// Writes the message in quotes, which most messages need for a blank, and removes them if the result needs none. Writes
+/// nothing if there is no message.
+fn write_message(event: &Event, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(MESSAGE);
     let quote = out.len();
     out.push(b'"');
-    escape_message::<InString>(message, out);
+    escape_message::<InString>(event.message(), out);
     let is_bare = std::str::from_utf8(&out[quote + 1..]).is_ok_and(stands_bare);
-    if is_bare {
+    if out.len() == quote + 1 && !event.has_message() {
+        out.truncate(start);
+    } else if is_bare {
         out.remove(quote);
     } else {
         out.push(b'"');
@@ -180,6 +192,9 @@ fn write_value(value: Value<'_>, out: &mut Vec<u8>) {
         Value::Str("null") | Value::Debug("null") | Value::Json("null") => out.extend_from_slice(b"\"null\""),
         Value::Str(v) | Value::Debug(v) | Value::Json(v) => write_text(v, out),
         Value::Bytes([]) => out.extend_from_slice(b"\"\""),
+        Value::F32(v) if !v.is_finite() => {
+            out.extend_from_slice(not_finite(v.into()).unwrap_or_default().as_bytes());
+        }
         Value::F64(v) if !v.is_finite() => out.extend_from_slice(not_finite(v).unwrap_or_default().as_bytes()),
         Value::Error(_) => write_text(&value.to_string(), out),
         // Values without quotes are written like in `Text`.
@@ -195,8 +210,7 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
 
 #[inline]
 fn stands_bare(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    !text.is_empty() && ((is_plain::<b'!', b'"', b'='>(bytes) && !bytes.contains(&b'\\')) || !text.chars().any(breaks))
+    !text.is_empty() && (is_plain::<b'!', b'"', b'=', b'\\'>(text.as_bytes()) || !text.chars().any(breaks))
 }
 
 /// Whether a character ends a value or a key, for one reader or another.

@@ -59,6 +59,7 @@ mod logfmt;
 pub(crate) mod plain;
 #[cfg(feature = "pretty")]
 mod pretty;
+mod quoting;
 mod reserved;
 mod text;
 pub(crate) mod timestamp;

@@ -1,7 +1,8 @@
 //! Anywhere (pure): one line per event, for people.
 
 use super::Format;
-use super::escape::{Escape, Stops, escape, escape_message, hex, hex4, is_hidden, is_plain, stops};
+use super::escape::{Escape, Stops, escape, escape_message, hex, is_hidden, is_plain, stops};
+use super::quoting::{is_nested, is_quoted};
 use super::timestamp::{Precision, Timestamp, UtcOffset};
 use crate::event::{ErrorChain, Level, Record, Value};
 
@@ -15,15 +16,24 @@ use crate::event::{ErrorChain, Level, Record, Value};
 /// default the time is UTC and there is no color. If a value was truncated because the event exceeded the logger's size
 /// limit, the line ends in ` …[truncated]`.
 ///
-/// **Values**: text is quoted if it is empty or has a blank, `=`, `"` or a character that is escaped; so are names and
-/// targets. Inside quotes `"` and `\` are preceded by `\`. `Debug` text and JSON have their own quotes and get no
-/// others, unless a quote is left open or `=` occurs outside of them. Bytes are lowercase hexadecimal, an error's chain
-/// is joined by `": "`.
+/// **Values**: text is quoted if it is empty or has a blank, `=`, `"`, `\` or a character that is escaped; so are names
+/// and targets. Inside quotes `"` and `\` are preceded by `\`. Bytes are lowercase hexadecimal (`""` for none), an
+/// error's chain is joined by `": "`. `Debug` text and JSON are text too, with two exceptions that keep them readable:
 ///
-/// **No event can forge another**: control characters (C0, DEL, C1), line separators and bidirectional controls are
-/// written `\n`, `\r`, `\t` or `\u{1b}`, in messages too. So an event is always one line and cannot control a terminal,
-/// and no name, target or value can look like another field. A message is free text and may *claim* anything: a program
-/// that must distinguish messages from fields reads [`Json`](super::Json).
+/// * text that is one string in quotes already, with no escapes but those above, gets no others: `"ada"`;
+/// * text with brackets is unchanged if all its blanks and quotes are inside of them, all brackets and quotes are
+///   closed, and it has no `=` and no character that is escaped: `Some("ada")`, `Point { x: 1 }`, `{"a": null}`.
+///
+/// **No event can forge another**: what is invisible or controls a terminal is written `\n`, `\r`, `\t` or `\u{1b}`, in
+/// messages too: control characters (C0, DEL, C1), separators of lines and paragraphs, bidirectional controls, and
+/// whatever else Unicode calls a format character (category Cf) or ignorable by default, zero-width joiners and tags
+/// included. Variation selectors, which emoji need, and visible marks are not escaped. So an event is always one line
+/// and cannot control a terminal.
+///
+/// **No value can forge a field**: names, values and targets have blanks only inside quotes or brackets, and `=` only
+/// inside quotes. The message is free text: what its placeholders show is a part of it, and it may *claim* anything. A
+/// program that must distinguish messages from fields reads [`Json`](super::Json) or [`Logfmt`](super::Logfmt);
+/// `Pretty` puts fields on lines of their own.
 ///
 /// # Examples
 /// ```
@@ -158,10 +168,11 @@ pub(super) fn write_value(value: Value<'_>, out: &mut Vec<u8>) {
         Value::U64(v) => out.extend_from_slice(itoa::Buffer::new().format(v).as_bytes()),
         Value::I128(v) => out.extend_from_slice(itoa::Buffer::new().format(v).as_bytes()),
         Value::U128(v) => out.extend_from_slice(itoa::Buffer::new().format(v).as_bytes()),
+        Value::F32(v) => out.extend_from_slice(zmij::Buffer::new().format(v).as_bytes()),
         Value::F64(v) => out.extend_from_slice(zmij::Buffer::new().format(v).as_bytes()),
         Value::Str(v) => write_token(v, out),
-        Value::Debug(v) | Value::Json(v) if needs_quotes(v) => escape::<Bare>(v, out),
-        Value::Debug(v) | Value::Json(v) => write_quoted([v], out),
+        Value::Debug(v) | Value::Json(v) => write_formatted(v, out),
+        Value::Bytes([]) => out.extend_from_slice(b"\"\""),
         Value::Bytes(v) => hex(v, out),
         Value::Error(chain) => write_error(&chain, out),
     }
@@ -179,6 +190,16 @@ fn write_error(chain: &ErrorChain<'_>, out: &mut Vec<u8>) {
     }
 }
 
+/// Writes text that may have quotes and brackets of its own.
+fn write_formatted(text: &str, out: &mut Vec<u8>) {
+    if needs_no_quotes(text) { out.extend_from_slice(text.as_bytes()) } else { write_quoted([text], out) }
+}
+
+/// Whether text that may have quotes and brackets of its own can only be read as one value without others.
+pub(super) fn needs_no_quotes(text: &str) -> bool {
+    is_bare(text) || is_quoted(text) || is_nested(text)
+}
+
 /// Writes text in quotes, unless it is unambiguous without them.
 #[inline]
 pub(super) fn write_token(text: &str, out: &mut Vec<u8>) {
@@ -194,27 +215,11 @@ fn write_quoted(parts: impl IntoIterator<Item = impl AsRef<str>>, out: &mut Vec<
     out.push(b'"');
 }
 
-/// Whether the text is not empty and has no blank, quote, `=` or character that is escaped.
+/// Whether the text is not empty and has no blank, quote, `=`, backslash or character that is escaped.
 #[inline]
 fn is_bare(text: &str) -> bool {
-    let breaks = |c: char| c.is_whitespace() || matches!(c, '"' | '=') || is_hidden(c);
-    !text.is_empty() && (is_plain::<b'!', b'"', b'='>(text.as_bytes()) || !text.chars().any(breaks))
-}
-
-/// Whether text that may have quotes of its own can only be read as one value: all its quotes are closed, and there is
-/// no `=` outside of them, without which nothing looks like a field.
-fn needs_quotes(text: &str) -> bool {
-    let (mut inside, mut escaped) = (false, false);
-    for byte in text.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if inside => escaped = true,
-            b'"' => inside = !inside,
-            b'=' if !inside => return false,
-            _ => {}
-        }
-    }
-    !inside && !text.is_empty()
+    let breaks = |c: char| c.is_whitespace() || matches!(c, '"' | '=' | '\\') || is_hidden(c);
+    !text.is_empty() && (is_plain::<b'!', b'"', b'=', b'\\'>(text.as_bytes()) || !text.chars().any(breaks))
 }
 
 /// Text without quotes around it.
@@ -247,12 +252,6 @@ fn spell(c: char, out: &mut Vec<u8>) {
         '\n' => out.extend_from_slice(b"\\n"),
         '\r' => out.extend_from_slice(b"\\r"),
         '\t' => out.extend_from_slice(b"\\t"),
-        _ => {
-            let digits = hex4(c);
-            let zeros = digits.iter().take(3).take_while(|&&digit| digit == b'0').count();
-            out.extend_from_slice(b"\\u{");
-            out.extend_from_slice(&digits[zeros..]);
-            out.push(b'}');
-        }
+        _ => out.extend_from_slice(format!("\\u{{{:x}}}", u32::from(c)).as_bytes()),
     }
 }

@@ -120,7 +120,7 @@ impl Logger {
 impl Logger {
     /// The logger without its context, and the context.
     #[cfg(feature = "tracing")]
-    pub(crate) fn without_context(&self) -> (Logger, Option<Arc<SharedFields>>) {
+    pub(crate) fn to_parts(&self) -> (Logger, Option<Arc<SharedFields>>) {
         let mut bare = self.clone();
         let context = bare.context.take();
         (bare, context)

@@ -6,7 +6,6 @@
 use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
-use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -20,7 +19,7 @@ use tokio::time::timeout;
 use crate::context::suppress;
 use crate::filter::EnvFilterError;
 use crate::format::plain::{CauseChain, Foreign};
-use crate::sink::SinkError;
+use crate::sink::{PIPE_BUF, SinkError, write_stderr};
 use crate::stats::ShutdownReport;
 
 /// Reports waiting for a handler; further ones are only counted.
@@ -327,10 +326,44 @@ fn write_lines(inbox: &Receiver<StderrLine>) {
                     0 => String::new(),
                     missing => format!(" ({missing} more reports were not shown)"),
                 };
-                // In one write: the process may end between two. If standard error is closed, there is no place left to
-                // report that.
-                io::stderr().write_all(format!("{text}{more}\n").as_bytes()).unwrap_or_default();
+                // In one write, unless it has many lines: the process may end between two.
+                write_stderr(shorten(&format!("{text}{more}\n")).as_bytes());
             }
         }
+    }
+}
+
+/// What ends a line that was cut.
+const CUT: &str = "... (cut)\n";
+
+/// Cuts each line that is longer than a write that no other writer can cut.
+fn shorten(text: &str) -> String {
+    let mut short = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        if line.len() <= PIPE_BUF {
+            short.push_str(line);
+        } else {
+            let end = (0..=PIPE_BUF - CUT.len()).rev().find(|&end| line.is_char_boundary(end)).unwrap_or(0);
+            short.push_str(&line[..end]);
+            short.push_str(CUT);
+        }
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_cut_at_a_character_so_that_each_line_is_one_write() {
+        let line = format!("{}\n", "ä".repeat(PIPE_BUF / 2));
+        assert!(line.len() > PIPE_BUF);
+        let short = shorten(&format!("first\n{line}last"));
+        let lines: Vec<_> = short.split_inclusive('\n').collect();
+        assert_eq!((lines.len(), lines[0], lines[2]), (3, "first\n", "last"));
+        assert!(lines[1].ends_with("ä... (cut)\n") && lines[1].len() <= PIPE_BUF, "{}", lines[1]);
+        let fits = format!("{}\n", "x".repeat(PIPE_BUF - 1));
+        assert_eq!(shorten(&fits), fits);
     }
 }

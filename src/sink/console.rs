@@ -4,12 +4,14 @@ use std::env;
 use std::error::Error;
 use std::ffi::OsStr;
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::thread;
 use std::time::Duration;
 
 use super::SinkError;
-use super::lines::{LineTarget as LineOutlet, LineWriter};
+use super::lines::{LineTarget, LineWriter};
+use super::sharing::Sharing;
+use super::stream::Stream;
 use super::thread::{Blocking, BlockingSink, sink_on_its_thread};
 use crate::event::{Batch, Level};
 #[cfg(feature = "pretty")]
@@ -20,9 +22,29 @@ use crate::format::{Format, Text};
 ///
 /// By default it writes [`Text`], in color if [`Colors::Auto`] finds a terminal that wants it.
 ///
-/// On Unix it writes to a duplicate of the descriptor, so it shares no lock with `println!`. A line begun with `print!`
-/// stays in the standard library's buffer and may appear after later events. On other systems it writes through
-/// [`std::io::stdout`]; if a write fails halfway there, counts may be one event off.
+/// On Unix it writes to a duplicate of the descriptor. A line begun with `print!` stays in the standard library's buffer
+/// and may appear after later events. On other systems it writes through [`std::io::stdout`]; if a write fails halfway
+/// there, counts may be one event off.
+///
+/// # Other writers
+/// On Unix, lines stay whole beside `println!`, `eprintln!`, other loggers, child processes and the logger's own reports,
+/// also if standard output and standard error are the same stream (`2>&1`):
+///
+/// | stream | a line of at most `PIPE_BUF` bytes (4,096 on Linux, 512 elsewhere) | a longer line |
+/// |---|---|---|
+/// | pipe, FIFO | whole, with any other writers | whole among the writers of this process; another process can cut it |
+/// | socket, terminal, other device | as on a pipe; another process can cut it only if the system takes a part of it | as on a pipe |
+/// | regular file | whole if it is open for appending or shares its offset (`>>`, `2>&1`); `eprintln!` writes a line in parts, which an event may separate | the same |
+/// | `/dev/null` | | |
+///
+/// Except on files and `/dev/null`, the locks of [`std::io::stdout`] and [`std::io::stderr`] are held while lines are
+/// written, for about 10 ms at a time unless the reader stops. If the application holds one of these locks for more than
+/// 100 ms while the stream accepts bytes, the sink writes without it until it is released. Nothing is lost, but a line
+/// that the application writes in parts may be cut. A panic message of more than 512 bytes and a backtrace are written
+/// by the standard library without the lock. If the process ends while the sink writes, the standard library does not
+/// print a text without a newline that is still in its buffer: shut the logger down before.
+///
+/// In a test, use `testing::TestConsole`: `cargo test` does not capture this sink.
 ///
 /// # Errors
 /// When the reader of the pipe has exited (`service | head`), the error is permanent, and so is every later one;
@@ -126,12 +148,6 @@ impl ConsoleSink {
 
 sink_on_its_thread!(ConsoleSink, timeout: Duration::from_secs(1));
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stream {
-    Stdout,
-    Stderr,
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Route {
     below: Stream,
@@ -170,16 +186,16 @@ struct ConsoleWriter {
 }
 
 struct ConsoleStream {
-    lines: LineWriter<RetryWouldBlock>,
+    lines: LineWriter<ConsoleOutput>,
     /// One per stream: only one of the streams may be a terminal.
     format: Box<dyn Format>,
 }
 
 impl ConsoleStream {
     fn open(stream: Stream, colors: Colors, lines: ConsoleFormat) -> Result<Self, SinkError> {
-        let out = stream.duplicate().map_err(|source| SinkError::permanent(ConsoleError { stream, source }))?;
+        let (out, sharing) = stream.open().map_err(|source| SinkError::permanent(ConsoleError { stream, source }))?;
         Ok(ConsoleStream {
-            lines: LineWriter::new(RetryWouldBlock(out), false),
+            lines: LineWriter::new(ConsoleOutput { out, sharing }, false),
             format: lines.format(colors.on(stream), stream),
         })
     }
@@ -214,11 +230,11 @@ impl BlockingSink for ConsoleWriter {
         // Run by run: the delivered events are the beginning of the batch, whichever stream fails.
         let mut start = 0;
         while let Some((end, stream)) = self.route.run(batch, start) {
-            let outlet = match stream {
+            let output = match stream {
                 Stream::Stdout => self.stdout.as_mut(),
                 Stream::Stderr => self.stderr.as_mut(),
             };
-            let ConsoleStream { lines, format } = outlet.expect("`open` opened every stream the route names");
+            let ConsoleStream { lines, format } = output.expect("`open` opened every stream the route names");
             lines.write(batch, start..end, &mut **self.format.as_mut().unwrap_or(format))?;
             start = end;
         }
@@ -226,55 +242,17 @@ impl BlockingSink for ConsoleWriter {
     }
 
     fn flush(&mut self) -> Result<(), SinkError> {
-        [&mut self.stdout, &mut self.stderr].into_iter().flatten().try_for_each(|outlet| outlet.lines.flush())
+        [&mut self.stdout, &mut self.stderr].into_iter().flatten().try_for_each(|stream| stream.lines.flush())
     }
 
     fn written_bytes(&self) -> u64 {
-        [&self.stdout, &self.stderr].into_iter().flatten().map(|outlet| outlet.lines.written()).sum()
+        [&self.stdout, &self.stderr].into_iter().flatten().map(|stream| stream.lines.written()).sum()
     }
 }
 
 impl fmt::Debug for ConsoleWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Console").field("route", &self.route).field("colors", &self.colors).finish_non_exhaustive()
-    }
-}
-
-impl Stream {
-    fn is_terminal(self) -> bool {
-        match self {
-            Stream::Stdout => io::stdout().is_terminal(),
-            Stream::Stderr => io::stderr().is_terminal(),
-        }
-    }
-
-    /// The number of columns, if the stream is a terminal.
-    #[cfg(feature = "pretty")]
-    fn columns(self) -> Option<usize> {
-        let size = match self {
-            Stream::Stdout => terminal_size::terminal_size_of(io::stdout()),
-            Stream::Stderr => terminal_size::terminal_size_of(io::stderr()),
-        };
-        size.map(|(terminal_size::Width(columns), _)| columns.into())
-    }
-
-    #[cfg(unix)]
-    fn duplicate(self) -> io::Result<Box<dyn Write + Send>> {
-        use std::os::fd::AsFd;
-
-        let duplicate = match self {
-            Stream::Stdout => io::stdout().as_fd().try_clone_to_owned(),
-            Stream::Stderr => io::stderr().as_fd().try_clone_to_owned(),
-        };
-        Ok(Box::new(std::fs::File::from(duplicate?)))
-    }
-
-    #[cfg(not(unix))]
-    fn duplicate(self) -> io::Result<Box<dyn Write + Send>> {
-        Ok(match self {
-            Stream::Stdout => Box::new(io::stdout()),
-            Stream::Stderr => Box::new(io::stderr()),
-        })
     }
 }
 
@@ -294,18 +272,21 @@ fn wanted(no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
     no_color.is_none_or(OsStr::is_empty) && term.is_none_or(|term| term != "dumb")
 }
 
-/// Waits if another program made the stream non-blocking. `std` has no `poll` to wait with.
-struct RetryWouldBlock(Box<dyn Write + Send>);
+/// An open stream. Waits if another program made it non-blocking.
+struct ConsoleOutput {
+    out: Box<dyn Write + Send>,
+    sharing: Sharing,
+}
 
-impl Write for RetryWouldBlock {
+impl Write for ConsoleOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
-            match self.0.write(bytes) {
+            match self.out.write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(Duration::from_millis(1)),
                 written => {
                     // A descriptor has nothing to flush; `Stdout` has, if the format does not end in a newline.
                     let count = written?;
-                    self.0.flush()?;
+                    self.out.flush()?;
                     return Ok(count);
                 }
             }
@@ -313,11 +294,15 @@ impl Write for RetryWouldBlock {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.out.flush()
     }
 }
 
-impl LineOutlet for RetryWouldBlock {}
+impl LineTarget for ConsoleOutput {
+    fn sharing(&self) -> Sharing {
+        self.sharing
+    }
+}
 
 #[derive(Debug)]
 struct ConsoleError {
@@ -361,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_is_not_ready_is_waited_for() {
-        let mut lines = LineWriter::new(RetryWouldBlock(Box::new(Busy(0))), false);
+        let mut lines = LineWriter::new(ConsoleOutput { out: Box::new(Busy(0)), sharing: Sharing::default() }, false);
         let batch: Batch = [Event::new(Level::Info, "t", "m")].into_iter().collect();
         lines.write(&batch, 0..1, &mut Text::new()).unwrap();
         assert!(lines.written() > 1);

@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::sharing::Sharing;
 use super::{SinkError, SinkErrorKind};
 use crate::event::Batch;
 use crate::format::Format;
@@ -28,7 +29,12 @@ const MAX_KEPT_ENDS: usize = 1 << 12;
 pub(super) trait LineTarget: Write {
     /// Called before each write: prepares for lines that end at these offsets, the first of which begins at `start`.
     fn prepare(&mut self, _start: usize, ends: &[usize]) -> io::Result<Allowance> {
-        Ok(Allowance { lines: ends.len(), changed: None })
+        Ok(Allowance { lines: ends.len(), stream: StreamState::Same })
+    }
+
+    /// Returns who else may write to the destination.
+    fn sharing(&self) -> Sharing {
+        Sharing::default()
     }
 }
 
@@ -36,8 +42,16 @@ pub(super) trait LineTarget: Write {
 pub(super) struct Allowance {
     /// The number of lines, from the first; at least one.
     pub(super) lines: usize,
-    /// If the stream is a new one: whether it ends in the middle of a line.
-    pub(super) changed: Option<bool>,
+    pub(super) stream: StreamState,
+}
+
+/// Whether a destination is still the stream that it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StreamState {
+    /// The same stream, where the last write left it.
+    Same,
+    /// Another stream, which ends in the middle of a line if `torn`.
+    New { torn: bool },
 }
 
 /// Writes batches as lines and always knows how many events are out.
@@ -84,12 +98,20 @@ impl<W: LineTarget> LineWriter<W> {
         if self.broken.is_some() {
             return Ok(());
         }
-        self.end_torn_line().map_err(|error| self.failed(error))
+        let ended = match self.torn {
+            true => {
+                let _lock = self.out.sharing().lock();
+                self.end_torn_line()
+            }
+            false => Ok(()),
+        };
+        self.out.sharing().settle();
+        ended.map_err(|error| self.failed(error))
     }
 
-    /// Records a new stream, if there is one: `torn` is whether it ends in the middle of a line.
-    pub(super) fn changed(&mut self, torn: Option<bool>) {
-        if let Some(torn) = torn {
+    /// Records whether the destination is another stream now.
+    pub(super) fn record_state(&mut self, state: StreamState) {
+        if let StreamState::New { torn } = state {
             self.torn = torn;
             self.broken = None;
         }
@@ -132,7 +154,9 @@ impl<W: LineTarget> LineWriter<W> {
     /// Writes the buffer; returns how many of its events are out: all of them unless there is an error.
     fn send(&mut self) -> (usize, io::Result<()>) {
         let mut events = 0;
+        let mut lock = self.out.sharing().lock();
         while events < self.ends.len() {
+            lock = lock.give_way();
             match self.send_from(events) {
                 (out, Ok(())) => events = out,
                 failed => return failed,
@@ -151,9 +175,12 @@ impl<W: LineTarget> LineWriter<W> {
             Ok(lines) => lines,
             Err(error) => return (event, Err(error)),
         };
+        let sharing = self.out.sharing();
+        let lines = lines.min(sharing.fitting(start, &self.ends[event..]));
         let (mut sent, end) = (start, self.ends[event + lines - 1]);
         while sent < end {
-            match write_some(&mut self.out, &self.buffer[sent..end]) {
+            let piece = sharing.piece(&self.buffer[sent..end]);
+            match write_some(&mut self.out, &self.buffer[sent..sent + piece]) {
                 Ok(count) => {
                     sent += count;
                     self.written += count as u64;
@@ -167,13 +194,13 @@ impl<W: LineTarget> LineWriter<W> {
     /// Returns how many of the events from this one on may be written at once. The target is then at the end of a line.
     fn prepare(&mut self, event: usize, start: usize) -> io::Result<usize> {
         let ended = self.end_torn_line();
-        let Allowance { lines, changed } = self.out.prepare(start, &self.ends[event..])?;
-        match changed {
-            None => ended?,
+        let Allowance { lines, stream } = self.out.prepare(start, &self.ends[event..])?;
+        match stream {
+            StreamState::Same => ended?,
             // If the line could not be ended in the old stream, it is ended here: read one after the other, the two
             // streams are whole lines.
-            Some(torn) => {
-                self.changed(Some(torn || ended.is_err()));
+            StreamState::New { torn } => {
+                self.record_state(StreamState::New { torn: torn || ended.is_err() });
                 self.end_torn_line()?;
             }
         }
@@ -374,7 +401,7 @@ mod tests {
         assert_eq!(text(&writer), "one\n");
 
         writer.out = Scripted::default();
-        writer.changed(Some(false));
+        writer.record_state(StreamState::New { torn: false });
         write(&mut writer, &batch).unwrap();
         assert_eq!(text(&writer), "one\ntwo\n");
         assert_eq!(writer.written(), 12);

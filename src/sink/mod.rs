@@ -8,6 +8,7 @@
 // Invariants:
 // * The methods of a sink are never called concurrently.
 // * Blocking code has a thread of its own (`thread.rs`), which the process never joins.
+// * Lines stay whole beside other writers of a stream (`sharing.rs`, `std_lock.rs`).
 // * An error counts exactly the events that are out (`lines.rs`), so a retry repeats none of them.
 //
 // Next: `format`, which encodes each event; the bytes then leave the process.
@@ -20,6 +21,12 @@ mod file;
 mod lines;
 mod memory;
 mod null;
+mod sharing;
+#[cfg(unix)]
+mod std_lock;
+mod stream;
+#[cfg(feature = "testing")]
+mod test_console;
 mod thread;
 
 use std::time::Duration;
@@ -31,6 +38,9 @@ pub use error::SinkError;
 pub use file::{Durability, FileSink, MaintenanceError, MaintenanceTask, OpenError, Rolling, RollingError};
 pub use memory::{CapturedEvent, MemorySink, Selection, WaitError};
 pub use null::NullSink;
+pub(crate) use sharing::{PIPE_BUF, write_stderr};
+#[cfg(feature = "testing")]
+pub use test_console::TestConsole;
 pub use thread::{Blocking, BlockingSink};
 
 use crate::event::Batch;

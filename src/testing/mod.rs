@@ -23,6 +23,7 @@ pub use capture::{Capture, capture, capture_with};
 
 use crate::event::{Batch, Event, Level};
 use crate::sink::Sink;
+pub use crate::sink::TestConsole;
 
 /// The timeout of each call.
 const PATIENCE: Duration = Duration::from_secs(30);

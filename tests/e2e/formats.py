@@ -74,6 +74,18 @@ def number(bits):
     return struct.unpack(">d", bytes.fromhex(bits))[0]
 
 
+def shortest(value):
+    """The fewest digits that give back a float of 32 bits."""
+    def bits(number):
+        try:
+            return struct.pack(">f", number)
+        except OverflowError:
+            return None
+
+    texts = (f"{value:.{digits}g}" for digits in range(1, 10))
+    return next(text for text in texts if bits(float(text)) == bits(value))
+
+
 def not_finite(value):
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
 
@@ -85,6 +97,10 @@ def as_json(kind, value):
     if kind == "float":
         value = number(value)
         return value if abs(value) < float("inf") else not_finite(value)
+    if kind == "float32":
+        # The digits of the line are those of a float of 32 bits: its decimal text, read as one of 64.
+        value = number(value)
+        return float(shortest(value)) if abs(value) < float("inf") else not_finite(value)
     if kind == "json":
         try:
             return json.loads(value)
@@ -179,9 +195,11 @@ def check_logfmt(event, line):
         found = take(members, name)
         if kind == "float" and abs(number(value)) < float("inf"):
             check(name, float(found), number(value))
+        elif kind == "float32" and abs(number(value)) < float("inf"):
+            check(name, float(found), float(shortest(number(value))))
         else:
             value = {"null": lambda: "null", "bool": lambda: str(value).lower(), "error": lambda: ": ".join(value),
-                     "float": lambda: not_finite(number(value))}.get(kind, lambda: value)()
+                     "float": lambda: not_finite(number(value)), "float32": lambda: not_finite(number(value))}.get(kind, lambda: value)()
             check(name, found, value)
     check("what is left over", members, {})
 

@@ -2,13 +2,14 @@
 # Rolled files, by the example `pipe` and programs that others wrote: gzip's own `zcat`, logrotate, SIGKILL.
 #
 # Prints one line for each check and `PASSED`, or `FAILED: <what>`. A check whose program cannot be had is skipped, and
-# that is said.
+# that is said. `LOGWEIR_TEST_KILLS` sets how many processes are killed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 LINES=2000000
 ROTATIONS=20
 CHUNK=20000
+KILLS=${LOGWEIR_TEST_KILLS:-3}
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -30,6 +31,9 @@ numbers() {
     sed 's/.*"line":\([0-9]*\)}$/\1/'
 }
 
+case $KILLS in
+'' | *[!0-9]* | 0*) fail "LOGWEIR_TEST_KILLS is '$KILLS'; allowed is a whole number from 1" ;;
+esac
 cargo build --quiet --release --all-features --example pipe
 target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 pipe=$target/release/examples/pipe
@@ -51,34 +55,45 @@ sizes=$(for file in app.2*.gz; do zcat "$file" | wc -c; done | sort -n | tail -n
 echo "ok: $(ls app.2*.gz | wc -l) compressed files, none of more than 8 MiB before"
 cd - >/dev/null
 
-echo '-- killed in the middle of it, and begun again'
+echo "-- killed in the middle of it, and begun again: $KILLS times (LOGWEIR_TEST_KILLS)"
 mkfifo "$work/lines"
-"$pipe" "$work/killed/app.json" --max-bytes 1MiB --gzip <"$work/lines" >"$work/report" 2>&1 &
-killed=$!
-# Writes until there is nobody to read.
-seq 100000000 2>/dev/null >"$work/lines" &
-until [ "$(ls "$work/killed" 2>/dev/null | grep -c gz)" -ge 3 ]; do
-    kill -0 "$killed" 2>/dev/null || fail 'pipe ended by itself'
-    sleep 0.05
+# killed KILL: leaves the number of lines before the kill in `before`.
+killed() {
+    local pid what="kill $1"
+    rm -rf "$work/killed"
+    "$pipe" "$work/killed/app.json" --max-bytes 1MiB --gzip <"$work/lines" >"$work/report" 2>&1 &
+    pid=$!
+    # Writes until there is nobody to read.
+    seq 100000000 2>/dev/null >"$work/lines" &
+    until [ "$(ls "$work/killed" 2>/dev/null | grep -c gz)" -ge $((1 + $1 % 5)) ]; do
+        kill -0 "$pid" 2>/dev/null || fail "$what: pipe ended by itself"
+        sleep "0.0$((1 + $1 % 7))"
+    done
+    kill -KILL "$pid"
+    wait "$pid" 2>/dev/null || true
+    wait
+    # As it was left: of a file that is there twice the compressed one, and nothing that is half compressed.
+    cd "$work/killed"
+    before=$(for file in app.2*.json app.2*.json.gz; do [ -e "$file.gz" ] || zcat -f "$file"; done | grep -c '"line":[0-9]*}$')
+    cd - >/dev/null
+    printf 'after\n' | "$pipe" "$work/killed/app.json" --max-bytes 1MiB --gzip >"$work/report" 2>&1 ||
+        fail "$what: pipe, begun again"
+    cd "$work/killed"
+    zcat -f app.2*.json* >"$work/text"
+    grep '"message":"[0-9]' "$work/text" | grep '"line":[0-9]*}$' | numbers | cmp -s - <(seq "$before") ||
+        fail "$what: what was there before the kill is not 1, 2, 3, .."
+    tail -n 1 "$work/text" | grep -q '"message":"after","line":1}$' || fail "$what: the last line is another one"
+    [ "$(grep -vc '"line":[0-9]*}$' "$work/text")" -le 1 ] || fail "$what: more than one line was torn"
+    [ "$(ls app.2*.json | wc -l)" = 1 ] || fail "$what: more than one file is not compressed"
+    ! ls | grep partial || fail "$what: a file is half compressed"
+    cd - >/dev/null
+}
+total=0
+for ((number = 1; number <= KILLS; number++)); do
+    killed $number
+    total=$((total + before))
 done
-kill -KILL "$killed"
-wait "$killed" 2>/dev/null || true
-wait
-# As it was left: of a file that is there twice the compressed one, and nothing that is half compressed.
-cd "$work/killed"
-before=$(for file in app.2*.json app.2*.json.gz; do [ -e "$file.gz" ] || zcat -f "$file"; done | grep -c '"line":[0-9]*}$')
-cd - >/dev/null
-printf 'after\n' | "$pipe" "$work/killed/app.json" --max-bytes 1MiB --gzip >"$work/report" 2>&1 || fail 'pipe, begun again'
-cd "$work/killed"
-zcat -f app.2*.json* >"$work/text"
-grep '"message":"[0-9]' "$work/text" | grep '"line":[0-9]*}$' | numbers | cmp -s - <(seq "$before") ||
-    fail 'what was there before the kill is not 1, 2, 3, ..'
-check 'last line' "$(tail -n 1 "$work/text" | grep -c '"message":"after","line":1}$')" 1
-[ "$(grep -vc '"line":[0-9]*}$' "$work/text")" -le 1 ] || fail 'more than one line was torn'
-check 'files that are not compressed' "$(ls app.2*.json | wc -l)" 1
-check 'files that are half compressed' "$(ls | grep -c partial || true)" 0
-echo "ok: $before lines from before the kill, and the one behind it"
-cd - >/dev/null
+echo "ok: $total lines from before the kills and the one behind each, each once, in the order of the names"
 
 echo '-- a file that logrotate moves away'
 if ! command -v logrotate >/dev/null && [ -x /usr/sbin/logrotate ]; then PATH=$PATH:/usr/sbin; fi

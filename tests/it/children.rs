@@ -22,6 +22,8 @@ use logweir::{
 };
 use tokio::runtime::{self, Handle, Runtime};
 
+use crate::support::count;
+
 pub(crate) const ROLE: &str = "LOGWEIR_TEST_CHILD";
 pub(crate) const FILE: &str = "LOGWEIR_TEST_CHILD_FILE";
 /// No child that keeps its promise lives as long.
@@ -269,9 +271,9 @@ fn stalled(handler: &str) -> i32 {
 
 #[test]
 fn a_full_pipe_that_nobody_reads_does_not_keep_a_process_alive_and_its_report_is_exact() {
-    for home in ["own thread", "beside a runtime", "many threads", "one thread"] {
-        let began = Instant::now();
-        let mut running = Running::start(&mut child(&format!("full {home}")));
+    // They wait most of their time, at the same time.
+    let start = |home| (home, Instant::now(), Running::start(&mut child(&format!("full {home}"))));
+    for (home, began, mut running) in ["own thread", "beside a runtime", "many threads", "one thread"].map(start) {
         let (status, stderr) = running.ends();
         assert!(status.success(), "{home}: {status}: {stderr}");
         assert!(began.elapsed() < LONG / 2, "{home}: {:?}", began.elapsed());
@@ -350,25 +352,29 @@ fn a_main_that_fails_leaves_its_lines_in_the_file_if_it_has_a_guard() {
 #[test]
 fn a_process_killed_after_a_flush_has_the_lines_it_flushed() {
     use std::os::unix::process::ExitStatusExt;
-    let path = folder("killed").join("app.log");
-    let mut running = Running::start(child("killed").env(FILE, &path));
-    let mut lines = BufReader::new(running.0.stderr.take().unwrap()).lines();
-    assert_eq!(lines.next().unwrap().unwrap(), "flushed");
-    running.0.kill().unwrap();
-    assert_eq!(running.0.wait().unwrap().signal(), Some(9));
-    let text = fs::read_to_string(&path).unwrap();
-    // The last line may be torn, and belongs to those emitted later.
-    let whole: Vec<_> = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).collect();
-    assert!(whole.len() >= LINES);
-    for (number, line) in whole.iter().enumerate() {
-        assert!(line.starts_with(&format!("line {} ", number % LINES)), "{line}");
+    for kill in 0..count("LOGWEIR_TEST_KILLS", 3) {
+        let path = folder("killed").join("app.log");
+        let mut running = Running::start(child("killed").env(FILE, &path));
+        let mut lines = BufReader::new(running.0.stderr.take().unwrap()).lines();
+        assert_eq!(lines.next().unwrap().unwrap(), "flushed");
+        // The first at once, the others somewhere in the lines emitted later.
+        (0..kill.wrapping_mul(7919) % 20_000).for_each(|_| thread::yield_now());
+        running.0.kill().unwrap();
+        assert_eq!(running.0.wait().unwrap().signal(), Some(9));
+        let text = fs::read_to_string(&path).unwrap();
+        // The last line may be torn, and belongs to those emitted later.
+        let whole: Vec<_> = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).collect();
+        assert!(whole.len() >= LINES, "kill {kill}: {}", whole.len());
+        for (number, line) in whole.iter().enumerate() {
+            assert!(line.starts_with(&format!("line {} ", number % LINES)), "kill {kill}: {line}");
+        }
     }
 }
 
 #[test]
 fn a_stalled_logger_is_said_on_standard_error_also_if_the_handler_cannot_hear_of_it() {
-    for role in ["stalled", "stalled handler"] {
-        let mut running = Running::start(&mut child(role));
+    // They wait most of their time, at the same time.
+    for (role, mut running) in ["stalled", "stalled handler"].map(|role| (role, Running::start(&mut child(role)))) {
         let stderr = BufReader::new(running.0.stderr.take().unwrap());
         let (said, says) = mpsc::channel();
         thread::spawn(move || {

@@ -1,10 +1,11 @@
 //! Nothing is lost without a reason: random programs of callers, faults and ends, in paused time, with both books
 //! checked against what the scripted sinks wrote down.
 //!
-//! The programs are the same in every run. `LOGWEIR_PROGRAMS` says how many there are, `LOGWEIR_SEED` (a number, or
-//! `random`) which ones.
+//! The programs are the same in every run: `LOGWEIR_TEST_PROGRAMS` sets their number, `LOGWEIR_TEST_SEED` (a number, or
+//! `random`) selects them. `.ci/run` tries 10,000.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![allow(clippy::print_stdout, reason = "the output of a test says which programs it has tried")]
 
 mod link;
 mod program;
@@ -20,15 +21,22 @@ use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner
 use program::program;
 use world::run;
 
-/// How many programs a normal run has.
-const PROGRAMS: u32 = 10_000;
+use crate::support::count;
 
-fn number(variable: &str, default: u64) -> u64 {
-    match std::env::var(variable) {
+/// Takes a few seconds.
+const PROGRAMS: u32 = 1000;
+
+fn seed() -> u64 {
+    const VARIABLE: &str = "LOGWEIR_TEST_SEED";
+    let seed = match std::env::var(VARIABLE) {
         Ok(text) if text == "random" => std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0),
-        Ok(text) => text.parse().unwrap_or_else(|error| panic!("{variable} is {text:?}: {error}")),
-        Err(_) => default,
-    }
+        Ok(text) => text.parse().unwrap_or_else(|error| {
+            panic!("{VARIABLE} is {text:?} ({error}); allowed is `random` or a whole number up to {}", u64::MAX)
+        }),
+        Err(_) => 1,
+    };
+    println!("seed: {seed} ({VARIABLE})");
+    seed
 }
 
 /// Runs this many programs; the smallest that fails, if one does.
@@ -48,8 +56,8 @@ fn search(seed: u64, programs: u32) -> Result<(), String> {
 
 #[test]
 fn no_random_program_loses_duplicates_or_reorders_an_event_that_the_books_do_not_say() {
-    let programs = u32::try_from(number("LOGWEIR_PROGRAMS", PROGRAMS.into())).unwrap();
-    let seed = number("LOGWEIR_SEED", 1);
+    let programs = count("LOGWEIR_TEST_PROGRAMS", PROGRAMS);
+    let seed = seed();
     let shards = thread::available_parallelism().map_or(1, |cores| cores.get() as u32).min(programs.max(1));
     let found: Vec<String> = thread::scope(|scope| {
         let search = |shard| scope.spawn(move || search(seed.wrapping_add(shard), programs.div_ceil(shards)));

@@ -6,6 +6,8 @@ use logweir::event::ToValue;
 use logweir::{Event, Level, Value, err, new_event};
 use proptest::prelude::*;
 
+use crate::support::cases;
+
 /// The inline buffer holds 94 bytes; a few more, so that the spill is passed in every way.
 const FILLS: std::ops::RangeInclusive<usize> = 0..=100;
 /// Around the lengths at which a text's encoding changes: empty, the rest of the buffer, a byte's worth, far beyond.
@@ -23,6 +25,7 @@ enum Sample {
     U64(u64),
     I128(i128),
     U128(u128),
+    F32(f32),
     F64(f64),
     Str(String),
     Debug(String),
@@ -69,6 +72,7 @@ impl ToValue for Sample {
             Sample::U64(v) => Value::U64(*v),
             Sample::I128(v) => Value::I128(*v),
             Sample::U128(v) => Value::U128(*v),
+            Sample::F32(v) => Value::F32(*v),
             Sample::F64(v) => Value::F64(*v),
             Sample::Str(v) => Value::Str(v),
             Sample::Debug(v) => Value::Debug(v),
@@ -89,6 +93,7 @@ impl Sample {
             (Sample::U64(a), Value::U64(b)) => a == b,
             (Sample::I128(a), Value::I128(b)) => a == b,
             (Sample::U128(a), Value::U128(b)) => a == b,
+            (Sample::F32(a), Value::F32(b)) => a.to_bits() == b.to_bits(),
             (Sample::F64(a), Value::F64(b)) => a.to_bits() == b.to_bits(),
             (Sample::Str(a), Value::Str(b)) => a == b,
             (Sample::Debug(a), Value::Debug(b)) => a == b,
@@ -119,6 +124,8 @@ fn samples() -> Vec<Sample> {
         Sample::U64(u64::MAX),
         Sample::I128(i128::MIN),
         Sample::U128(u128::MAX),
+        Sample::F32(f32::NAN),
+        Sample::F32(0.1),
         Sample::F64(f64::NAN),
         Sample::F64(-0.0),
     ];
@@ -243,6 +250,7 @@ fn any_sample() -> impl Strategy<Value = Sample> {
         any::<u64>().prop_map(Sample::U64),
         any::<i128>().prop_map(Sample::I128),
         any::<u128>().prop_map(Sample::U128),
+        any::<u32>().prop_map(|bits| Sample::F32(f32::from_bits(bits))),
         any::<u64>().prop_map(|bits| Sample::F64(f64::from_bits(bits))),
         text().prop_map(Sample::Str),
         text().prop_map(Sample::Debug),
@@ -254,7 +262,7 @@ fn any_sample() -> impl Strategy<Value = Sample> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+    #![proptest_config(cases(512))]
 
     #[test]
     fn any_sequence_of_values_returns(

@@ -6,15 +6,16 @@
 mod blocked;
 mod format;
 mod half_written;
+mod home;
 
 use std::collections::BTreeSet;
-use std::ops::Deref;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::fmt;
+use std::thread;
+use std::time::Duration;
 
-use logweir::{Breaker, Builder, DropReason, Logger, Overflow, Pipeline, Retry, ShutdownReport, WhenFull};
-use tokio::runtime::{self, Handle, Runtime};
-use tokio::sync::oneshot;
+use logweir::{Breaker, DropReason, Overflow, Pipeline, Retry, ShutdownReport, WhenFull};
+
+use home::{Driven, Home};
 
 use crate::support::{Answer, PATIENCE, ScriptedSink, balance, balance_stats, builder, emit_numbers};
 
@@ -150,6 +151,11 @@ impl Fault {
         Pipeline::new(sink.clone()).timeout(10 * MS).retry(retry).breaker(breaker)
     }
 
+    /// What it takes is mostly time in which nothing runs.
+    fn waits(&self) -> bool {
+        self.outlives || matches!(self.always, Answer::Hang)
+    }
+
     fn lost(&self) -> u64 {
         self.dropped.iter().map(|(_, events)| events).sum::<u64>() + self.unconfirmed
     }
@@ -182,135 +188,78 @@ impl Fault {
 
 type Losses = std::collections::HashMap<DropReason, u64>;
 
-/// Where the logger runs.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Home {
-    Own,
-    /// A current-thread runtime with a paused clock.
-    Paused,
-    /// The same in real time.
-    Single,
-    Workers,
-}
-
-impl Home {
-    fn runtime(self) -> Option<Runtime> {
-        let built = match self {
-            Home::Own => return None,
-            Home::Paused => runtime::Builder::new_current_thread().enable_all().start_paused(true).build(),
-            Home::Single => runtime::Builder::new_current_thread().enable_all().build(),
-            Home::Workers => runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build(),
-        };
-        Some(built.unwrap())
-    }
-
-    /// Starts it there, and runs it on threads other than the test's, which is outside every runtime.
-    fn start(self, builder: Builder<'_>) -> Driven {
-        let (logger, runtime) = match self.runtime() {
-            None => (builder.start().unwrap(), None),
-            Some(runtime) => (builder.start_on(runtime.handle()).unwrap(), Some(runtime)),
-        };
-        let driver = runtime.map(|runtime| {
-            let (stop, stopped) = oneshot::channel::<()>();
-            (stop, std::thread::spawn(move || drop(runtime.block_on(stopped))))
-        });
-        Driven { logger, driver }
-    }
-
-    /// Starts it there, logs and shuts down.
-    fn run(self, builder: Builder<'_>, events: u64) -> (Logger, ShutdownReport) {
-        let Some(runtime) = self.runtime() else {
-            let logger = builder.start().unwrap();
-            emit_numbers(&logger, 0..events);
-            let report = logger.shutdown_blocking(PATIENCE).unwrap();
-            return (logger, report);
-        };
-        runtime.block_on(async {
-            let logger = builder.start_on(&Handle::current()).unwrap();
-            emit_numbers(&logger, 0..events);
-            let report = logger.shutdown(PATIENCE).await;
-            (logger, report)
-        })
-    }
-}
-
-/// A logger, and who runs its runtime if it has none of its own.
-struct Driven {
-    logger: Logger,
-    driver: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
-}
-
-impl Deref for Driven {
-    type Target = Logger;
-
-    fn deref(&self) -> &Logger {
-        &self.logger
-    }
-}
-
-impl Driven {
-    /// Shuts down with a short deadline that begins when so many events are booked as delivered by this sink: what can be
-    /// delivered is, however busy the machine.
-    fn shutdown_late(&self, sink: usize, delivered: u64, deadline: Duration) -> ShutdownReport {
-        std::thread::scope(|scope| {
-            let whole = scope.spawn(|| self.shutdown_blocking(PATIENCE).unwrap());
-            let began = Instant::now();
-            while self.stats().sinks[sink].delivered < delivered && began.elapsed() < PATIENCE / 2 {
-                std::thread::yield_now();
-            }
-            let began = Instant::now();
-            let report = self.shutdown_blocking(deadline).unwrap();
-            assert!(began.elapsed() >= deadline && began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
-            assert_eq!(whole.join().unwrap(), report, "the earliest deadline counts for all");
-            report
-        })
-    }
-}
-
-impl Drop for Driven {
-    fn drop(&mut self) {
-        if let Some((stop, thread)) = self.driver.take() {
-            drop(stop);
-            // What failed in it has failed the test already.
-            thread.join().unwrap_or_default();
+/// Runs rows that mostly wait at the same time, each on a thread that has its name.
+fn at_once<R: fmt::Debug + Send>(rows: impl IntoIterator<Item = R>, run: impl Fn(R) + Sync) {
+    thread::scope(|scope| {
+        for row in rows {
+            let (name, run) = (format!("{row:?}"), &run);
+            thread::Builder::new().name(name).spawn_scoped(scope, move || run(row)).unwrap();
         }
+    });
+}
+
+/// Runs the rows that wait at the same time, and behind them the others one by one: their writes are given 10 ms, which
+/// must not pass while another row has the processor.
+fn each<R: fmt::Debug + Send>(rows: Vec<R>, waits: impl Fn(&R) -> bool, run: impl Fn(R) + Sync) {
+    let (waiting, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(waits);
+    at_once(waiting, &run);
+    for row in others {
+        println!("{row:?}");
+        run(row);
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Row {
+    home: Home,
+    fault: &'static Fault,
+    overflow: Overflow,
+    waits: bool,
+    has_fallback: bool,
+}
+
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Row { home, fault, overflow, waits, has_fallback } = self;
+        write!(f, "{home:?}: {}, {overflow:?}, waits: {waits}, fallback: {has_fallback}", fault.name)
     }
 }
 
 fn every_fault_under_every_policy(home: Home) {
+    let mut rows = Vec::new();
     for fault in FAULTS {
         for overflow in [Overflow::DropOldest, Overflow::DropNewest, Overflow::Block(PATIENCE)] {
-            for wait in [false, true] {
-                for has_fallback in [false, true] {
-                    println!("{home:?}: {}, {overflow:?}, waits: {wait}, fallback: {has_fallback}", fault.name);
-                    let (sink, fallback, beside) = (fault.sink(), ScriptedSink::new(), ScriptedSink::new());
-                    let mut pipeline = fault.pipeline(&sink);
-                    if wait {
-                        pipeline = pipeline.when_full(WhenFull::Block).backlog_bytes(NARROW);
-                    }
-                    if has_fallback {
-                        pipeline = pipeline.fallback(fallback.clone());
-                    }
-                    let builder = builder().batch_size(BATCH).overflow(overflow).max_event_bytes(512);
-                    let (logger, report) =
-                        home.run(builder.sink("faulty", pipeline).sink("beside", beside.clone()), EVENTS);
-                    let seen = [("faulty", sink.seen()), ("beside", EVENTS)];
-                    balance(&report, &seen);
-                    balance_stats(&logger.stats(), &seen);
-                    assert_eq!((report.emitted, report.accepted, report.timed_out), (EVENTS, EVENTS, false));
-                    assert_eq!(
-                        beside.numbers(),
-                        (0..EVENTS).collect::<Vec<_>>(),
-                        "another sink's trouble is not its own"
-                    );
-                    assert_eq!(sink.closed(), 1);
-                    if has_fallback {
-                        fault.check_fallback(&report, &sink, &fallback);
-                    } else {
-                        fault.check(&report, &sink);
-                    }
-                }
+            for waits in [false, true] {
+                rows.extend([false, true].map(|has_fallback| Row { home, fault, overflow, waits, has_fallback }));
             }
+        }
+    }
+    each(rows, |row| row.fault.waits(), Row::run);
+}
+
+impl Row {
+    fn run(self) {
+        let Row { home, fault, overflow, waits, has_fallback } = self;
+        let (sink, fallback, beside) = (fault.sink(), ScriptedSink::new(), ScriptedSink::new());
+        let mut pipeline = fault.pipeline(&sink);
+        if waits {
+            pipeline = pipeline.when_full(WhenFull::Block).backlog_bytes(NARROW);
+        }
+        if has_fallback {
+            pipeline = pipeline.fallback(fallback.clone());
+        }
+        let builder = builder().batch_size(BATCH).overflow(overflow).max_event_bytes(512);
+        let (logger, report) = home.run(builder.sink("faulty", pipeline).sink("beside", beside.clone()), EVENTS);
+        let seen = [("faulty", sink.seen()), ("beside", EVENTS)];
+        balance(&report, &seen);
+        balance_stats(&logger.stats(), &seen);
+        assert_eq!((report.emitted, report.accepted, report.timed_out), (EVENTS, EVENTS, false));
+        assert_eq!(beside.numbers(), (0..EVENTS).collect::<Vec<_>>(), "another sink's trouble is not its own");
+        assert_eq!(sink.closed(), 1);
+        if has_fallback {
+            fault.check_fallback(&report, &sink, &fallback);
+        } else {
+            fault.check(&report, &sink);
         }
     }
 }
@@ -333,20 +282,26 @@ fn every_fault_ends_in_exact_counts_on_a_runtime_with_several_threads() {
 #[test]
 fn a_faulty_sink_that_is_waited_for_loses_nothing_of_a_backlog_that_does_not_fit() {
     let all = 12 * BATCH as u64;
-    for home in [Home::Own, Home::Paused, Home::Workers] {
-        for fault in FAULTS.iter().filter(|fault| fault.delivered == 0 || fault.lost() == 0) {
-            println!("{home:?}: {}", fault.name);
+    let faults = || FAULTS.iter().filter(|fault| fault.delivered == 0 || fault.lost() == 0);
+    let rows = [Home::Own, Home::Paused, Home::Workers].into_iter().flat_map(|home| {
+        let overflow = Overflow::DropOldest;
+        faults().map(move |fault| Row { home, fault, overflow, waits: true, has_fallback: false })
+    });
+    each(
+        rows.collect(),
+        |row| row.fault.waits(),
+        |Row { home, fault, overflow, .. }| {
             let (sink, beside) = (fault.sink(), ScriptedSink::new());
             let pipeline = fault.pipeline(&sink).when_full(WhenFull::Block).backlog_bytes(NARROW);
-            let builder = builder().batch_size(BATCH).max_event_bytes(512);
+            let builder = builder().batch_size(BATCH).overflow(overflow).max_event_bytes(512);
             let (_, report) = home.run(builder.sink("faulty", pipeline).sink("beside", beside.clone()), all);
             balance(&report, &[("faulty", sink.seen()), ("beside", all)]);
             let booked = &report.sinks[0];
             assert_eq!((booked.routed, booked.dropped.get(DropReason::BacklogFull)), (all, 0));
             assert_eq!(booked.delivered, if fault.lost() == 0 { all } else { 0 }, "{booked}");
             assert!(sink.numbers().is_sorted());
-        }
-    }
+        },
+    );
 }
 
 #[tokio::test(start_paused = true)]

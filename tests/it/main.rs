@@ -43,9 +43,13 @@ mod signals;
 mod sinks;
 mod start;
 mod stopped;
+#[cfg(target_os = "linux")]
+mod streams;
 mod stress;
 mod support;
 mod task_failure;
+#[cfg(feature = "testing")]
+mod test_console;
 #[cfg(feature = "tracing")]
 mod tracing;
 mod trouble;

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use tokio::runtime::{self, Runtime};
 
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, cases};
 
 const THRESHOLDS: [LevelFilter; 7] = [
     LevelFilter::Trace,
@@ -154,7 +154,7 @@ fn routed(filters: &[Vec<Directive>], events: &[(Level, &'static str)], at_run_t
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+    #![proptest_config(cases(256))]
 
     #[test]
     fn each_sink_gets_what_a_simple_model_of_its_filter_says(
@@ -167,7 +167,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1024) })]
+    #![proptest_config(cases(1024))]
 
     #[test]
     fn any_text_is_a_filter_that_is_shown_as_what_it_does_or_an_error_that_points_into_it(

@@ -40,8 +40,10 @@ async fn a_hidden_name_is_masked_wherever_it_comes_from_and_its_value_is_nowhere
     let logger = start(enriched.sink("memory", memory.clone())).await;
     let handle = logger.with("Authorization", SECRET).with_fields(fields![c_token = SECRET, user = "ada"]);
     in_scope(fields![d_token = SECRET, request = 7].with("e_token", SECRET), || {
-        info!(logger: handle, "in with {password}", password = SECRET, http.authorization = %SECRET, path = "/");
-        logger.emit(Event::new(Level::Info, "t", "m").with("f_token", SECRET).with("kept", "x"));
+        info!(logger: handle, "in with {password}", password = SECRET, http.authorization = %SECRET, path = "/", password.value = SECRET);
+        logger.emit(
+            Event::new(Level::Info, "t", "m").with("f_token", SECRET).with("a.password.b", SECRET).with("kept", "x"),
+        );
         handle.emit(new_event!(Level::Info, "{g_token:x}", g_token = ?SECRET).with("PASSWORD", SECRET));
     });
     end_of(&logger).await;
@@ -51,7 +53,7 @@ async fn a_hidden_name_is_masked_wherever_it_comes_from_and_its_value_is_nowhere
     let fields: Vec<_> = memory.events()[0].fields().map(|(name, value)| format!("{name}={value}")).collect();
     assert_eq!(
         fields.join(" "),
-        "password=*** http.authorization=*** path=/ c_token=*** user=ada Authorization=*** \
+        "password=*** http.authorization=*** path=/ password.value=*** c_token=*** user=ada Authorization=*** \
         d_token=*** request=7 e_token=*** a_token=*** service=shop b_token=***"
     );
     let fields: Vec<_> = memory.events()[2].event().fields().map(|(name, _)| name.to_owned()).collect();
@@ -193,9 +195,9 @@ async fn what_comes_through_other_facades_is_masked_too_in_spans_and_key_values(
     let logger = crate::support::start(crate::support::builder().redact(["password"]).sink("sink", sink.clone())).await;
     let guard = tracing_subscriber::registry().with(logger.tracing_layer()).set_default();
     tracing::info_span!("login", password = "in a span", user = "ada")
-        .in_scope(|| tracing::info!(password = "in an event", "hello"));
+        .in_scope(|| tracing::info!(password = "in an event", password.value = "in an event", "hello"));
     drop(guard);
-    let pairs = [("password", "in a record"), ("user", "ada")];
+    let pairs = [("password", "in a record"), ("password.value", "in a record"), ("user", "ada")];
     let bridge = logger.log_bridge();
     let mut record = log::Record::builder();
     record.level(log::Level::Info).target("t").key_values(&pairs);
@@ -206,6 +208,8 @@ async fn what_comes_through_other_facades_is_masked_too_in_spans_and_key_values(
     assert_eq!(taken.len(), 2);
     for seen in taken {
         let value = |name: &str| seen.fields.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
-        assert_eq!((value("password"), value("user")), (Some("***"), Some("ada")), "{seen:?}");
+        let values = ["password", "password.value", "user"].map(value);
+        assert_eq!(values, [Some("***"), Some("***"), Some("ada")], "{seen:?}");
+        assert!(seen.fields.iter().all(|(_, value)| !value.starts_with("in a")), "{seen:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! The real channel under all policies at once: threads that log, flush, look at the books and close, at random.
 //!
-//! A few seconds of short rounds; `LOGWEIR_STRESS_SECONDS` asks for more. Each round is given by its seed, which a
+//! Two seconds of short rounds; `LOGWEIR_TEST_SECONDS` asks for more. Each round is given by its seed, which a
 //! failure names; the schedule is the machine's.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
@@ -19,7 +19,7 @@ use logweir::{
     async_trait, new_event,
 };
 
-use crate::support::{PATIENCE, balance, balance_stats, is_notice};
+use crate::support::{PATIENCE, balance, balance_stats, count, is_notice};
 
 const PRODUCERS: usize = 4;
 const EVENTS: u64 = 300;
@@ -28,8 +28,7 @@ const STUCK: Duration = Duration::from_secs(30);
 
 #[test]
 fn the_books_equal_what_the_sink_saw_whatever_threads_do_at_once() {
-    let seconds = std::env::var("LOGWEIR_STRESS_SECONDS").map_or(5, |seconds| seconds.parse().unwrap());
-    let until = Instant::now() + Duration::from_secs(seconds);
+    let until = Instant::now() + Duration::from_secs(count("LOGWEIR_TEST_SECONDS", 2).into());
     let alive = watchdog();
     let mut totals = [0; 4];
     for seed in 1.. {

@@ -4,11 +4,13 @@
 
 mod answer;
 mod counters;
+mod counts;
 mod probe;
 mod scripted_sink;
 
 pub(crate) use answer::Answer;
 pub(crate) use counters::{OrderSink, Told};
+pub(crate) use counts::{cases, count};
 pub(crate) use probe::{Probe, Slow};
 pub(crate) use scripted_sink::{ScriptedSink, Seen};
 

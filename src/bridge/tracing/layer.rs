@@ -143,9 +143,8 @@ impl TracingLayer {
     where
         S: for<'a> LookupSpan<'a>,
     {
-        let (epoch, mut fields) = spans::flatten(span, self.id, self.base.as_deref(), self.span_ids);
-        ids.iter().for_each(|ids| ids.set_in(&mut fields));
-        let context = self.logger.admit_context(fields.into());
+        let (epoch, fields) = spans::flatten(span, self.id, self.base.as_deref(), self.span_ids, ids);
+        let context = self.logger.admit_context(fields);
         spans::cache(span, self.id, Cached { epoch, ids, context: context.clone() });
         context
     }

@@ -25,7 +25,7 @@
 //! let event = &memory.events()[0];
 //! assert_eq!(event.message(), "answered in 12 ms");
 //! let fields: Vec<_> = event.fields().map(|(name, value)| format!("{name}={value}")).collect();
-//! assert_eq!(fields, ["status=200", "span=request", "id=7"]);
+//! assert_eq!(fields, ["status=200", "span=request", "spans=request", "id=7"]);
 //! # Ok(())
 //! # }
 //! ```
@@ -33,26 +33,30 @@
 //! # Events
 //! An event has the level, target, module, file and line of its call site, which are read once for each call site. Its
 //! message is text, formatted straight into the event; an event without one has its name as the message, if the call
-//! gave a name. Values keep their types, bytes and errors with their sources included. A layer cannot tell `%value`
-//! from `?value`: both become [`Value::Debug`](crate::Value::Debug). An absent value (`None`, `Empty`) is no field. The
-//! first of two fields of one name wins.
+//! gave a name. Values keep their types, bytes and errors with their sources included. But `tracing` makes an `f32` an
+//! `f64`: a float with a fraction that is exactly an `f32` is written with the digits of one, `0.1` for `0.1_f32`. A
+//! layer cannot tell `%value` from `?value`: both become [`Value::Debug`](crate::Value::Debug). An absent value (`None`,
+//! `Empty`) is no field. The first of two fields of one name wins.
 //!
 //! Records of the `log` crate that come through `tracing-log` (which `init` of `tracing-subscriber` installs by
 //! default) keep their own target, module, file and line.
 //!
 //! # Spans
 //! An event carries the fields of the span it is in, and of that span's parents: `tracing`'s own scope, with explicit
-//! parents and `parent: None`. The order is from the root to the leaf. Of equal names the nearest wins, the event's own
-//! first of all. Three more fields name the spans:
+//! parents and `parent: None`. The order is from the root to the leaf. Of equal names the nearest field has the plain
+//! one, the event's own first of all. No other is lost: a span's field that the event or an inner span also has is
+//! `span.field`, `span` being the name of its span. In `control{addr=A}: new connection addr=B` the fields are `addr=B`
+//! and `control.addr=A`. If another field has that name too, `_` is appended until none has (for an event's own fields,
+//! up to eight times). Three more fields name the spans:
 //!
 //! | field | value |
 //! |---|---|
 //! | `span` | the name of the span the event is in |
-//! | `spans` | the names from the root to it, `request:charge:retry`, if there is more than one |
+//! | `spans` | the names from the root to it, `request:charge:retry` |
 //! | `span.id` | the registry's number of it, with [`TracingLayer::span_ids`]; reused after it was closed |
 //!
 //! A span's own field of one of these names replaces it. The fields of the logger that made the layer
-//! ([`Logger::with`]) come before all others, and are in every event.
+//! ([`Logger::with`]) come before all others, and are in every event; a nearer field of the same name overrides them.
 //!
 //! Fields are encoded once, when the span is opened or `record`ed, and merged once for all events in a span; after a
 //! `record` in the same tree of spans, once more. An event has the fields at the moment it was emitted: later records
@@ -192,7 +196,7 @@ pub enum SpanEvents {
 impl TracingLayer {
     /// Creates a layer that logs to this logger, with its context, without events of spans and without span ids.
     pub fn new(logger: &Logger) -> Self {
-        let (logger, base) = logger.without_context();
+        let (logger, base) = logger.to_parts();
         TracingLayer { logger, base, id: LayerId::next(), span_events: SpanEvents::None, span_ids: false }
     }
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use super::otel::{Active, Ids};
-use crate::event::{FieldPairs, SharedFields, TextKind, Value};
+use crate::event::{FieldPairs, NestedFields, SharedFields, TextKind, Value};
 
 /// The layer that a span's data belongs to: several loggers may listen to one registry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -154,44 +154,43 @@ where
     .flatten()
 }
 
-/// Returns the fields of events in this span: of the logger, then of the spans from the root to this one; of equal
-/// names the nearest wins. Returns the epoch too: once it has changed, the fields are out of date.
+/// Returns the fields of events in this span, not charged yet: of the logger, then about the spans, then of the spans from
+/// the root to this one, then the ids. Returns the epoch too: once it has changed, the fields are out of date.
 pub(super) fn flatten<S>(
     span: &SpanRef<'_, S>,
     layer: LayerId,
     base: Option<&SharedFields>,
-    ids: bool,
-) -> (u64, FieldPairs)
+    span_ids: bool,
+    ids: Option<Ids>,
+) -> (u64, SharedFields)
 where
     S: for<'a> LookupSpan<'a>,
 {
     // Before the fields are read: values recorded from here on make them out of date, read or not.
     let epoch = with_span(span, layer, SpanData::epoch).unwrap_or_default();
-    let mut fields = FieldPairs::of(base);
-    fields.set("span", Value::Str(span.name()));
-    let is_root = span.parent().is_none();
-    if !is_root {
-        fields.set_format("spans", TextKind::Str, |out| {
-            span.scope().from_root().enumerate().try_for_each(|(depth, span)| {
-                if depth > 0 {
-                    out.write_char(':')?;
-                }
-                out.write_str(span.name())
-            })
-        });
+    let mut about = FieldPairs::new();
+    about.set("span", Value::Str(span.name()));
+    about.set_format("spans", TextKind::Str, |out| {
+        span.scope().from_root().enumerate().try_for_each(|(depth, span)| {
+            if depth > 0 {
+                out.write_char(':')?;
+            }
+            out.write_str(span.name())
+        })
+    });
+    if span_ids {
+        about.set("span.id", Value::U64(span.id().into_u64()));
     }
-    if ids {
-        fields.set("span.id", Value::U64(span.id().into_u64()));
+    let mut fields = NestedFields::new(base, &about);
+    for span in span.scope().from_root() {
+        with_span(&span, layer, |data| fields.add(span.name(), &data.fields));
     }
-    let mut add = |span: &SpanRef<'_, S>| with_span(span, layer, |data| fields.set_all(&data.fields));
-    if is_root {
-        add(span);
-    } else {
-        span.scope().from_root().for_each(|span| {
-            add(&span);
-        });
+    if let Some(ids) = ids {
+        let mut active = FieldPairs::new();
+        ids.set_in(&mut active);
+        fields.add(span.name(), &active);
     }
-    (epoch, fields)
+    (epoch, fields.finish(span.name()))
 }
 
 /// Keeps the context for the next event in this span.

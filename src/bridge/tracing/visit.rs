@@ -14,7 +14,7 @@ macro_rules! visit_by_value_and_format {
     ($visitor:ty) => {
         impl Visit for $visitor {
             fn record_f64(&mut self, field: &Field, value: f64) {
-                self.value(field, Value::F64(value));
+                self.value(field, Value::widened(value));
             }
 
             fn record_i64(&mut self, field: &Field, value: i64) {

@@ -4,7 +4,7 @@
 //! * A value is a tag byte and a payload. Numbers have fixed payloads, little-endian; texts have their length before
 //!   them, in one byte or (tag with [`LONG`]) in four.
 //! * The values of a call site's static names come first, in their order, then pairs of a name (encoded as a text) and
-//!   a value.
+//!   a value. The names of a context may be qualified: see `PairName`.
 //! * The bytes are inline until they no longer fit, then all of them are on the heap and `len` is [`SPILLED`], an index
 //!   past the end of the inline buffer: the inline attempt of every later write then fails by its own bounds check.
 
@@ -43,10 +43,16 @@ mod tag {
     pub(super) const BYTES: u8 = 10;
     pub(super) const JSON: u8 = 11;
     pub(super) const ERROR: u8 = 12;
+    /// The name of a pair, with a qualifier.
+    pub(super) const QUALIFIED: u8 = 13;
+    pub(super) const F32: u8 = 14;
 }
 
 /// Set on a text's tag when its length takes four bytes.
 const LONG: u8 = 0x80;
+
+/// Follows a qualified name: as many of them as needed are appended where another field has the name already.
+const SPARE: &str = "________";
 
 /// What kind of text a formatted value is.
 #[derive(Clone, Copy)]
@@ -99,6 +105,7 @@ impl Encoded {
             Value::Bool(v) => self.put(if v { tag::TRUE } else { tag::FALSE }, []),
             Value::I64(v) => self.put(tag::I64, v.to_le_bytes()),
             Value::U64(v) => self.put(tag::U64, v.to_le_bytes()),
+            Value::F32(v) => self.put(tag::F32, v.to_le_bytes()),
             Value::F64(v) => self.put(tag::F64, v.to_le_bytes()),
             Value::I128(v) => self.put(tag::I128, v.to_le_bytes()),
             Value::U128(v) => self.put(tag::U128, v.to_le_bytes()),
@@ -134,6 +141,14 @@ impl Encoded {
     pub(super) fn push_named(&mut self, name: &str, value: Value<'_>) {
         self.push_text(tag::STR, name.as_bytes());
         self.push(value);
+    }
+
+    /// Writes the name of a pair, whose value is to be pushed next, with the longer name that it has where an event's own
+    /// field has this one: `qualifier` and `name`.
+    #[cfg(feature = "tracing")]
+    pub(super) fn push_qualified(&mut self, qualifier: &str, name: &str) {
+        let parts = [&(qualifier.len() as u32).to_le_bytes(), qualifier.as_bytes(), name.as_bytes(), SPARE.as_bytes()];
+        self.push_text(tag::QUALIFIED, &parts.concat());
     }
 
     /// Two stores into one checked slot: assembling tag and payload first costs a store-forwarding stall.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::super::value::{ErrorChain, Value};
-use super::{LONG, tag};
+use super::{LONG, SPARE, tag};
 
 /// Reads encoded values; ends at bytes it cannot read.
 #[derive(Clone, Copy, Default)]
@@ -41,16 +41,17 @@ impl<'a> Reader<'a> {
         let [tag] = self.take()?;
         let fixed = match tag & !LONG {
             tag::NULL | tag::FALSE | tag::TRUE => 0,
+            tag::F32 => 4,
             tag::I64 | tag::U64 | tag::F64 => 8,
             tag::I128 | tag::U128 => 16,
-            tag::STR..=tag::ERROR => return self.text(tag).map(<[u8]>::len),
+            tag::STR..=tag::QUALIFIED => return self.text(tag).map(<[u8]>::len),
             _ => return None,
         };
         self.rest = self.rest.get(fixed..)?;
         Some(0)
     }
 
-    /// Reads a value that is a `Str`.
+    /// Reads a value that is a `Str`, or the name of a pair.
     #[inline]
     pub(in super::super) fn name(&mut self) -> Option<&'a str> {
         self.name_bytes().map(utf8)
@@ -59,10 +60,21 @@ impl<'a> Reader<'a> {
     #[inline]
     fn name_bytes(&mut self) -> Option<&'a [u8]> {
         let [tag] = self.take()?;
-        if tag & !LONG != tag::STR {
-            return None;
+        match tag & !LONG {
+            tag::STR => self.text(tag),
+            tag::QUALIFIED => Some(PairName::qualified(self.text(tag)?).bytes()),
+            _ => None,
         }
-        self.text(tag)
+    }
+
+    /// Reads the name of a pair with all its forms.
+    pub(in super::super) fn pair_name(&mut self) -> Option<PairName<'a>> {
+        let [tag] = self.take()?;
+        match tag & !LONG {
+            tag::STR => Some(PairName { text: self.text(tag)?, start: 0, spare: 0 }),
+            tag::QUALIFIED => Some(PairName::qualified(self.text(tag)?)),
+            _ => None,
+        }
     }
 }
 
@@ -78,6 +90,7 @@ impl<'a> Iterator for Reader<'a> {
             tag::TRUE => Value::Bool(true),
             tag::I64 => Value::I64(i64::from_le_bytes(self.take()?)),
             tag::U64 => Value::U64(u64::from_le_bytes(self.take()?)),
+            tag::F32 => Value::F32(f32::from_le_bytes(self.take()?)),
             tag::F64 => Value::F64(f64::from_le_bytes(self.take()?)),
             tag::I128 => Value::I128(i128::from_le_bytes(self.take()?)),
             tag::U128 => Value::U128(u128::from_le_bytes(self.take()?)),
@@ -85,6 +98,7 @@ impl<'a> Iterator for Reader<'a> {
             tag::DEBUG => Value::Debug(utf8(self.text(tag)?)),
             tag::JSON => Value::Json(utf8(self.text(tag)?)),
             tag::BYTES => Value::Bytes(self.text(tag)?),
+            tag::QUALIFIED => Value::Str(utf8(PairName::qualified(self.text(tag)?).bytes())),
             tag::ERROR => Value::Error(ErrorChain::encoded(self.text(tag)?)),
             _ => return None,
         })
@@ -95,6 +109,44 @@ impl<'a> Iterator for Reader<'a> {
 #[inline]
 fn utf8(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or("\u{FFFD}")
+}
+
+/// The name of a pair. That of a span's field is qualified by the name of its span: where a nearer field has the same
+/// name, it is `span.field`, so that both are kept.
+#[derive(Clone, Copy)]
+pub(in super::super) struct PairName<'a> {
+    /// The qualifier, the name, and [`SPARE`].
+    text: &'a [u8],
+    /// Where the name begins.
+    start: usize,
+    /// 0 for a name that cannot be qualified: a nearer field overrides it.
+    spare: usize,
+}
+
+impl<'a> PairName<'a> {
+    fn qualified(payload: &'a [u8]) -> Self {
+        let plain = PairName { text: payload, start: 0, spare: 0 };
+        let Some((start, text)) = payload.split_first_chunk::<4>() else { return plain };
+        let name = PairName { text, start: u32::from_le_bytes(*start) as usize, spare: SPARE.len() };
+        if name.start + SPARE.len() <= text.len() { name } else { plain }
+    }
+
+    #[inline]
+    fn bytes(self) -> &'a [u8] {
+        &self.text[self.start..self.text.len() - self.spare]
+    }
+
+    /// Returns the name without a qualifier.
+    pub(in super::super) fn name(self) -> &'a str {
+        utf8(self.bytes())
+    }
+
+    /// Returns the names to use instead where a nearer field has this one, the best first.
+    pub(in super::super) fn alternatives(self) -> impl Iterator<Item = &'a str> {
+        let PairName { text, spare, .. } = self;
+        let ends = if spare == 0 { 0..0 } else { text.len() - spare..text.len() + 1 };
+        ends.map(move |end| utf8(&text[..end]))
+    }
 }
 
 /// A layer of fields: static names with their values, then named pairs.
@@ -141,6 +193,9 @@ impl<'a> Iterator for FieldLayer<'a> {
 }
 
 /// The fields of an event, each name once: the event's own before its context's before the logger's enrichment.
+///
+/// Where two have one name, the nearest wins; but a span's field that a nearer field hides has the name `span.field`
+/// instead (see [`bridge::tracing`](crate::bridge::tracing)).
 #[derive(Clone)]
 pub struct Fields<'a> {
     /// Within a layer names are unique: call sites are checked when they compile, pairs when they are added.
@@ -153,6 +208,29 @@ impl<'a> Fields<'a> {
     pub(in super::super) fn new(layers: [FieldLayer<'a>; 3]) -> Self {
         Fields { layers, current: layers[0], at: 0 }
     }
+
+    /// Returns the name of a field of the context whose own name a field of the event has; none if it is overridden.
+    #[cold]
+    fn other_name(&self, name: &str) -> Option<&'a str> {
+        let [event, context, _] = self.layers;
+        if self.at != 1 {
+            return None;
+        }
+        let (mut pairs, mut given) = (context.values, Vec::new());
+        while let Some(pair) = pairs.pair_name() {
+            pairs.skip_value();
+            if event.has(pair.name()) {
+                let is_free =
+                    |other: &&str| !given.contains(other) && !self.layers.iter().any(|layer| layer.has(other));
+                let other = pair.alternatives().find(is_free);
+                if std::ptr::eq(pair.bytes().as_ptr(), name.as_ptr()) {
+                    return other;
+                }
+                given.extend(other);
+            }
+        }
+        None
+    }
 }
 
 impl<'a> Iterator for Fields<'a> {
@@ -163,7 +241,11 @@ impl<'a> Iterator for Fields<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             match self.current.next() {
-                Some((name, _)) if self.layers[..self.at].iter().any(|layer| layer.has(name)) => {}
+                Some((name, value)) if self.layers[..self.at].iter().any(|layer| layer.has(name)) => {
+                    if let Some(name) = self.other_name(name) {
+                        return Some((name, value));
+                    }
+                }
                 Some(field) => return Some(field),
                 None => {
                     let next = self.layers.get(self.at + 1)?;

@@ -67,7 +67,9 @@ impl HoleFormat {
     /// A format that does not apply to the value (as hexadecimal to text) leaves it plain.
     fn write(self, value: &Value<'_>, out: &mut dyn Write) -> fmt::Result {
         match (self, *value) {
+            (HoleFormat::Precision(digits), Value::F32(v)) => write!(out, "{v:.*}", digits as usize),
             (HoleFormat::Precision(digits), Value::F64(v)) => write!(out, "{v:.*}", digits as usize),
+            (HoleFormat::LowerExp, Value::F32(v)) => write!(out, "{v:e}"),
             (HoleFormat::LowerExp, Value::F64(v)) => write!(out, "{v:e}"),
             (HoleFormat::LowerExp, Value::I64(v)) => write!(out, "{v:e}"),
             (HoleFormat::LowerExp, Value::U64(v)) => write!(out, "{v:e}"),

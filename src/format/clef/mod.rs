@@ -29,7 +29,7 @@ use event_id::event_id;
 /// |---|---|---|
 /// | `@t` | time, ISO 8601, UTC, nanoseconds | always |
 /// | `@mt` | the message template as in the call | unless the event has none, [`Clef::message`] excludes it, or readers would not see one of its placeholders: one whose name has a dot, say |
-/// | `@m` | the message, its placeholders filled | if there is no `@mt`, or if requested |
+/// | `@m` | the message, its placeholders filled | if there is no `@mt`, or if requested, unless the event has no message |
 /// | `@r` | the text of each placeholder with a format (`{ms:.1}`) in the message, in order | with `@mt`, if there are such |
 /// | `@i` | hash of the template, eight hexadecimal digits, like Serilog's `EventIdHash` | if there is a template |
 /// | `@l` | `Verbose`, `Debug`, `Warning`, `Error`, `Fatal` | unless the level is info |
@@ -46,7 +46,7 @@ use event_id::event_id;
 /// field named `SourceContext` or `truncated` gets `_` appended until no other field of the event has that name.
 ///
 /// **No event can forge another**: like with [`Json`](super::Json), an event is one line, whatever its content, and
-/// control characters, line separators and bidirectional controls are written `\uXXXX`.
+/// controls and invisible characters are written `\uXXXX`.
 ///
 /// # Examples
 /// ```
@@ -156,12 +156,17 @@ impl Format for Clef {
 /// Writes the parts that are the same in every line of a call site: the template, its hash, the target, each name.
 fn write_site(site: &'static Callsite, message: ClefMessage, fragments: &mut Fragments) {
     fragments.add(|out| {
-        if message != ClefMessage::Rendered && site.shown_names().all(is_read_in_a_hole) {
+        let is_readable = !site.template().is_empty() && site.shown_names().all(is_read_in_a_hole);
+        if message != ClefMessage::Rendered && is_readable {
             out.extend_from_slice(b",\"@mt\":");
             write_string(site.template(), out);
         }
     });
-    fragments.add(|out| out.extend_from_slice(format!(",\"@i\":\"{:08x}\"", event_id(site.template())).as_bytes()));
+    fragments.add(|out| {
+        if !site.template().is_empty() {
+            out.extend_from_slice(format!(",\"@i\":\"{:08x}\"", event_id(site.template())).as_bytes());
+        }
+    });
     fragments.add(|out| write_target(site.target(), out));
     for name in site.names() {
         fragments.add(|out| write_own_name(name, out));
@@ -189,10 +194,17 @@ fn write_fields(record: &Record<'_>, known: CachedCallsite<'_>, out: &mut Vec<u8
     }
 }
 
+/// Writes nothing if there is no message: readers require the time alone.
 fn write_message(record: &Record<'_>, out: &mut Vec<u8>) {
+    let start = out.len();
     out.extend_from_slice(b",\"@m\":\"");
+    let text = out.len();
     escape_message::<InString>(record.message(), out);
-    out.push(b'"');
+    if out.len() == text && !record.event().has_message() {
+        out.truncate(start);
+    } else {
+        out.push(b'"');
+    }
 }
 
 /// Writes the texts that readers of the template cannot format.

@@ -19,7 +19,7 @@ pub enum Key {
     File,
     /// The line in the source file, if it is known. Default: omitted.
     Line,
-    /// The message. Default: `message`.
+    /// The message. Default: `message`. Lines of events without a message omit it.
     Message,
     /// Whether a value was truncated. Default: `truncated`. Only lines of such events have it.
     Truncated,
@@ -36,7 +36,8 @@ pub(super) struct JsonKeyNames {
     /// No name occurs twice.
     names: [Option<String>; KEYS],
     pub(super) has_timestamp: bool,
-    pub(super) has_message: bool,
+    /// Up to the message's text; empty if the message is omitted.
+    pub(super) message: Vec<u8>,
     /// Whether the first part after the level starts with a comma that has nothing before it.
     pub(super) begins_with_comma: bool,
     /// Up to the time, or to its position.
@@ -59,7 +60,7 @@ impl JsonKeyNames {
             wanted: wanted.map(|name| name.map(String::from)),
             names: Default::default(),
             has_timestamp: true,
-            has_message: true,
+            message: Vec::new(),
             begins_with_comma: false,
             opening: Vec::new(),
             levels: Default::default(),
@@ -116,8 +117,14 @@ impl JsonKeyNames {
             self.names[key] = Some(name);
         }
         let has = |key: Key| self.names[key as usize].is_some();
-        (self.has_timestamp, self.has_message) = (has(Key::Timestamp), has(Key::Message));
+        self.has_timestamp = has(Key::Timestamp);
         self.begins_with_comma = !self.has_timestamp && !has(Key::Level);
+
+        let mut message = Vec::new();
+        if self.write(Key::Message, &mut message) {
+            message.push(b'"');
+        }
+        self.message = message;
 
         let mut opening = b"{".to_vec();
         if self.write(Key::Timestamp, &mut opening) {

@@ -27,8 +27,8 @@ pub(super) use value::{InString, not_finite, write_name, write_string, write_val
 /// {"timestamp":"2026-11-21T21:19:00.123456789Z","level":"INFO","target":"shop","message":"user ada paid","user":"ada","cents":950}
 /// ```
 ///
-/// `timestamp` (RFC 3339, UTC, nanoseconds), `level` (`TRACE` to `FATAL`), `target` and `message` come first. If a
-/// value was truncated because the event exceeded the logger's size limit, `"truncated":true` follows. Then comes every
+/// `timestamp` (RFC 3339, UTC, nanoseconds), `level` (`TRACE` to `FATAL`), `target` and `message` come first; an event
+/// without a message has no `message`. If a value was truncated because the event exceeded the logger's size limit, `"truncated":true` follows. Then comes every
 /// field under its own name, including those that the message shows.
 ///
 /// Values keep their types:
@@ -36,7 +36,7 @@ pub(super) use value::{InString, not_finite, write_name, write_string, write_val
 /// | value | JSON |
 /// |---|---|
 /// | integer | number; beyond 64 bits a string, since most readers would round it |
-/// | float | the shortest number that reads back the same; `"NaN"`, `"Infinity"`, `"-Infinity"` (the rule of [ProtoJSON]) |
+/// | float | the shortest number that reads back the same, as an `f32` if it was one; `"NaN"`, `"Infinity"`, `"-Infinity"` (the rule of [ProtoJSON]) |
 /// | text, `Display`, `Debug` | string |
 /// | bytes | string of lowercase hexadecimal digits |
 /// | JSON | itself, on one line; a string if it is no JSON document, nests deeper than 100 levels, or has a number beyond every 64-bit float or half of a surrogate pair, for which strict readers would refuse the line |
@@ -47,8 +47,9 @@ pub(super) use value::{InString, not_finite, write_name, write_string, write_val
 /// not the event was truncated. A field with a reserved name gets `_` appended until no other field of the event has
 /// that name.
 ///
-/// **No event can forge another**: control characters, line separators and bidirectional controls are written `\uXXXX`,
-/// so an event is always one line and cannot control a terminal that shows the file.
+/// **No event can forge another**: the characters that [`Text`](super::Text) escapes (controls, invisible ones) are
+/// written `\uXXXX`, which a parser reads back. So an event is always one line and cannot control a terminal that shows
+/// the file.
 ///
 /// # Examples
 /// Other keys, the place in the source, no target, and dotted names as objects:
@@ -165,13 +166,10 @@ impl Format for Json {
         let known = self.sites.lookup(record, |site, fragments| write_site(site, record, keys, fragments));
         match known.fragments() {
             Some(fragments) => out.extend_from_slice(fragments.get(0)),
-            None => write_head(record, keys, out),
+            None => keys.write_location(SourceLocation::of(record.event()), out),
         }
-        if keys.has_message {
-            if !record.event().has_constant_message() {
-                escape_message::<InString>(record.message(), out);
-            }
-            out.push(b'"');
+        if !record.event().has_constant_message() {
+            write_message(record, keys, out);
         }
         if record.is_truncated() && keys.write(Key::Truncated, out) {
             out.extend_from_slice(b"true");
@@ -204,12 +202,15 @@ fn write_fields(record: &Record<'_>, known: CachedCallsite<'_>, keys: &JsonKeyNa
 }
 
 /// Writes the parts that are the same in every line of a call site: from the target to the message, which is included
-/// if it is constant; then each name. A reserved name depends on the other fields, so its part is left empty.
+/// if it is constant; then each name. An empty constant is no message. A reserved name depends on the other fields, so its part is left empty.
 fn write_site(site: &'static Callsite, record: &Record<'_>, keys: &JsonKeyNames, fragments: &mut Fragments) {
     fragments.add(|out| {
-        write_head(record, keys, out);
-        if keys.has_message {
-            escape::<InString>(site.constant_message().unwrap_or_default(), out);
+        keys.write_location(SourceLocation::of(record.event()), out);
+        let message = site.constant_message().unwrap_or_default();
+        if !message.is_empty() && !keys.message.is_empty() {
+            out.extend_from_slice(&keys.message);
+            escape::<InString>(message, out);
+            out.push(b'"');
         }
     });
     for name in site.names() {
@@ -221,10 +222,19 @@ fn write_site(site: &'static Callsite, record: &Record<'_>, keys: &JsonKeyNames,
     }
 }
 
-/// Writes from the target up to the message's text.
-fn write_head(record: &Record<'_>, keys: &JsonKeyNames, out: &mut Vec<u8>) {
-    keys.write_location(SourceLocation::of(record.event()), out);
-    if keys.write(Key::Message, out) {
+/// Writes the message with its key, unless it is omitted or there is none.
+#[inline]
+fn write_message(record: &Record<'_>, keys: &JsonKeyNames, out: &mut Vec<u8>) {
+    if keys.message.is_empty() {
+        return;
+    }
+    let start = out.len();
+    out.extend_from_slice(&keys.message);
+    let text = out.len();
+    escape_message::<InString>(record.message(), out);
+    if out.len() == text && !record.event().has_message() {
+        out.truncate(start);
+    } else {
         out.push(b'"');
     }
 }

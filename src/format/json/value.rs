@@ -2,7 +2,7 @@
 
 use crate::event::{ErrorChain, Value};
 use crate::format::embedded;
-use crate::format::escape::{Escape, Stops, escape, hex, hex4, stops};
+use crate::format::escape::{Escape, Stops, escape, hex, json_escape, stops};
 
 /// Writes `,"name":`.
 pub(in crate::format) fn write_name(name: &str, out: &mut Vec<u8>) {
@@ -23,7 +23,8 @@ pub(in crate::format) fn write_value(value: Value<'_>, out: &mut Vec<u8>) {
             write_wide(itoa::Buffer::new().format(v), i64::try_from(v).is_ok() || u64::try_from(v).is_ok(), out)
         }
         Value::U128(v) => write_wide(itoa::Buffer::new().format(v), u64::try_from(v).is_ok(), out),
-        Value::F64(v) => write_float(v, out),
+        Value::F32(v) => write_float(v, v.into(), out),
+        Value::F64(v) => write_float(v, v, out),
         Value::Str(v) | Value::Debug(v) => write_string(v, out),
         Value::Bytes(v) => {
             out.push(b'"');
@@ -44,8 +45,8 @@ fn write_wide(digits: &str, fits: bool, out: &mut Vec<u8>) {
 }
 
 #[inline]
-fn write_float(v: f64, out: &mut Vec<u8>) {
-    match not_finite(v) {
+fn write_float(v: impl zmij::Float, wide: f64, out: &mut Vec<u8>) {
+    match not_finite(wide) {
         None => out.extend_from_slice(zmij::Buffer::new().format_finite(v).as_bytes()),
         Some(name) => write_string(name, out),
     }
@@ -90,17 +91,13 @@ impl Escape for InString {
     const STOPS: &'static Stops = &stops(b"\"\\");
 
     fn spell(c: char, out: &mut Vec<u8>) {
-        let short = match c {
-            '"' => b"\\\"",
-            '\\' => b"\\\\",
-            '\n' => b"\\n",
-            '\r' => b"\\r",
-            '\t' => b"\\t",
-            _ => b"\\u",
-        };
-        out.extend_from_slice(short);
-        if short == b"\\u" {
-            out.extend_from_slice(&hex4(c));
+        match c {
+            '"' => out.extend_from_slice(b"\\\""),
+            '\\' => out.extend_from_slice(b"\\\\"),
+            '\n' => out.extend_from_slice(b"\\n"),
+            '\r' => out.extend_from_slice(b"\\r"),
+            '\t' => out.extend_from_slice(b"\\t"),
+            _ => json_escape(c, out),
         }
     }
 }

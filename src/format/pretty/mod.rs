@@ -39,8 +39,8 @@ pub(crate) const COLUMNS: usize = 100;
 ///   a line of its own, which is not broken;
 /// * text of several lines (a pretty `{:#?}`, say) is below its name, on one line each;
 /// * an error with sources, or of several lines, has a line for its message and a `caused by` line for each source;
-/// * a JSON document that does not fit the line is indented: two blanks per level, with objects and arrays that fit on
-///   one line, or are more than 8 levels deep, on one line;
+/// * a JSON document that does not fit the line, or has a `=`, is below its name and indented: two blanks per level, with
+///   objects and arrays that fit on one line, or are more than 8 levels deep, on one line;
 /// * `…[truncated]` is the last line if a value was truncated because the event exceeded the logger's size limit.
 ///
 /// By default the time is UTC, there is no color, and a line has 100 columns.
@@ -140,7 +140,7 @@ fn write_field(name: &str, value: Value<'_>, lines: &mut LineLayout<'_>, scratch
     match value {
         Value::Json(document) if embedded::write(document, scratch) => {
             let document = std::str::from_utf8(scratch).unwrap_or(document);
-            if lines.holds(name, document) {
+            if lines.holds(name, document) && text::needs_no_quotes(document) {
                 lines.field(name, document);
             } else {
                 lines.name(name);

@@ -48,7 +48,8 @@ use crate::format::{Format, Text};
 ///
 /// By default it writes [`Text`] without color, [`Durability::Buffered`]. Missing directories are created. If the file
 /// ends in the middle of a line (after a crash or a full disk), that line is ended before the first event. A batch is
-/// usually one write, at the current end of the file, so several processes can share the file.
+/// usually one write, at the current end of the file, so several processes can share the file. A FIFO, a terminal or
+/// another device gets whole lines in smaller writes, as from a [`ConsoleSink`](crate::sink::ConsoleSink).
 ///
 /// Before each batch, the sink checks that its path still names the open file. If another program moved the file away
 /// (logrotate) or deleted it, perhaps with its directory, the sink continues in a new file at the path; `reopen` does
@@ -58,8 +59,6 @@ use crate::format::{Format, Text};
 /// (Windows), only a missing file is noticed.
 ///
 /// [`rolling`](FileSink::rolling) begins another file by time or size, and deletes and compresses old ones.
-///
-/// [`rolling`](FileSink::rolling) makes it begin another file by time or size, and delete and compress old ones.
 ///
 /// # Errors
 /// If the file cannot be opened at the start, the error is permanent and its source is an [`OpenError`]. A full disk,
@@ -190,8 +189,8 @@ impl BlockingSink for FileWriter {
 
     fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
         let lines = self.lines.as_mut().expect("`Blocking` writes only after `open` succeeded");
-        let changed = lines.out_mut().look().map_err(SinkError::temporary)?;
-        lines.changed(changed);
+        let state = lines.out_mut().look().map_err(SinkError::temporary)?;
+        lines.record_state(state);
         let written = lines.write(batch, 0..batch.len(), &mut *self.format);
         let nothing = written.as_ref().is_err_and(|error| error.delivered() == 0);
         if self.durability == Durability::SyncEveryBatch && !nothing {
@@ -225,8 +224,8 @@ impl BlockingSink for FileWriter {
         let flushed = self.flush();
         if let Some(lines) = &mut self.lines {
             let is_gone = lines.is_gone();
-            let changed = lines.out_mut().reopen(is_gone).map_err(SinkError::temporary)?;
-            lines.changed(changed);
+            let state = lines.out_mut().reopen(is_gone).map_err(SinkError::temporary)?;
+            lines.record_state(state);
         }
         flushed
     }

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Durability, OpenError};
+use crate::sink::sharing::Sharing;
 
 /// Attempts to get a lock, and the pause between them: 20 ms in total.
 #[cfg(unix)]
@@ -48,6 +49,7 @@ pub(super) struct Opened {
     pub(super) file: File,
     /// None for a device or a FIFO: it has no end to read, no disk to wait for and no path to lose.
     pub(super) identity: Option<Identity>,
+    pub(super) sharing: Sharing,
     pub(super) bytes: u64,
     /// Whether its last byte is not the end of a line.
     pub(super) torn: bool,
@@ -78,7 +80,8 @@ impl Opened {
             folder.ancestors().take(created + 1).try_for_each(|folder| sync_folder(or_here(folder)))?;
         }
         let identity = regular.then(|| Identity::of(&metadata));
-        Ok(Opened { path: path.to_owned(), file, identity, bytes: metadata.len(), torn })
+        let sharing = Sharing::of(&file);
+        Ok(Opened { path: path.to_owned(), file, identity, sharing, bytes: metadata.len(), torn })
     }
 }
 

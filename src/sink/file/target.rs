@@ -9,13 +9,15 @@ use super::error::{MaintenanceError, MaintenanceTask, OpenError};
 use super::open::{Identity, Opened, has_a_name};
 use super::roller::Roller;
 use super::upkeep::Trouble;
-use crate::sink::lines::{Allowance, LineTarget};
+use crate::sink::lines::{Allowance, LineTarget, StreamState};
+use crate::sink::sharing::Sharing;
 
 pub(super) struct Target {
     /// The path at which the file was opened.
     path: PathBuf,
     file: File,
     identity: Option<Identity>,
+    sharing: Sharing,
     bytes: u64,
     durability: Durability,
     roller: Option<Roller>,
@@ -40,38 +42,37 @@ impl Target {
         mut roller: Option<Roller>,
         trouble: Trouble,
     ) -> Result<(Self, bool), OpenError> {
-        let Opened { path, file, identity, bytes, torn } = match &mut roller {
+        let Opened { path, file, identity, sharing, bytes, torn } = match &mut roller {
             Some(roller) => roller.open(roller.now(), false)?,
             None => Opened::at(path, durability).map_err(|source| OpenError { path: path.to_owned(), source })?,
         };
         let (said, unsynced) = (Said::default(), None);
-        Ok((Target { path, file, identity, bytes, durability, roller, trouble, said, unsynced }, torn))
+        Ok((Target { path, file, identity, sharing, bytes, durability, roller, trouble, said, unsynced }, torn))
     }
 
-    /// Checks before each batch whether the path still names the open file, and reopens it if not. For another file,
-    /// returns whether it ends in the middle of a line.
+    /// Checks before each batch whether the path still names the open file, and reopens it if not.
     ///
     /// If there is no other file, a moved file is continued; a deleted one is not.
-    pub(super) fn look(&mut self) -> Result<Option<bool>, OpenError> {
+    pub(super) fn look(&mut self) -> Result<StreamState, OpenError> {
         if self.is_in_place() {
             self.said.follow = false;
-            return Ok(None);
+            return Ok(StreamState::Same);
         }
         match self.open_again() {
-            Ok(torn) => Ok(Some(torn)),
+            Ok(state) => Ok(state),
             Err(error) => self.go_on(MaintenanceTask::Follow, error),
         }
     }
 
     /// Opens the path anew. A rolled file that is still in place continues, unless it is broken.
-    pub(super) fn reopen(&mut self, is_gone: bool) -> Result<Option<bool>, OpenError> {
+    pub(super) fn reopen(&mut self, is_gone: bool) -> Result<StreamState, OpenError> {
         if let Some(roller) = &mut self.roller {
             roller.point();
         }
         if self.roller.is_some() && !is_gone && self.is_in_place() {
-            return Ok(None);
+            return Ok(StreamState::Same);
         }
-        self.open_again().map(Some)
+        self.open_again()
     }
 
     /// Waits until the disk has the file.
@@ -100,13 +101,14 @@ impl Target {
         }
     }
 
-    fn open_again(&mut self) -> Result<bool, OpenError> {
+    fn open_again(&mut self) -> Result<StreamState, OpenError> {
         let opened = match &mut self.roller {
             Some(roller) => roller.open(roller.now(), true)?,
             None => Opened::at(&self.path, self.durability)
                 .map_err(|source| OpenError { path: self.path.clone(), source })?,
         };
-        Ok(self.replace(opened).0)
+        let (torn, ..) = self.replace(opened);
+        Ok(StreamState::New { torn })
     }
 
     /// Continues in another file; returns whether that is torn, and the previous file.
@@ -117,19 +119,20 @@ impl Target {
             // The next sync returns it, whichever file it is for: this file's lines were among those.
             self.unsynced = Some(error);
         }
-        let Opened { path, file, identity, bytes, torn } = opened;
+        let Opened { path, file, identity, sharing, bytes, torn } = opened;
         self.identity = identity;
+        self.sharing = sharing;
         self.bytes = bytes;
         self.said = Said::default();
         (torn, std::mem::replace(&mut self.path, path), std::mem::replace(&mut self.file, file))
     }
 
-    /// Rolls the file if a line of this many bytes requires it. For another file, returns whether it is torn.
-    fn roll(&mut self, line: u64) -> Result<Option<bool>, OpenError> {
-        let Some(roller) = &mut self.roller else { return Ok(None) };
+    /// Rolls the file if a line of this many bytes requires it.
+    fn roll(&mut self, line: u64) -> Result<StreamState, OpenError> {
+        let Some(roller) = &mut self.roller else { return Ok(StreamState::Same) };
         let now = roller.now();
         if !roller.is_due(now, self.bytes, line) {
-            return Ok(None);
+            return Ok(StreamState::Same);
         }
         match roller.roll(now) {
             Ok(opened) => {
@@ -137,7 +140,7 @@ impl Target {
                 if let Some(roller) = &self.roller {
                     roller.leave(&path, &before);
                 }
-                Ok(Some(torn))
+                Ok(StreamState::New { torn })
             }
             Err(error) => self.go_on(MaintenanceTask::Roll, error),
         }
@@ -145,7 +148,7 @@ impl Target {
 
     /// Keeps the current file, as there is no other, if it still has a name. Reports that once, although each batch
     /// tries again.
-    fn go_on(&mut self, task: MaintenanceTask, error: OpenError) -> Result<Option<bool>, OpenError> {
+    fn go_on(&mut self, task: MaintenanceTask, error: OpenError) -> Result<StreamState, OpenError> {
         if !has_a_name(&self.file, &self.path) {
             return Err(error);
         }
@@ -153,7 +156,7 @@ impl Target {
         if !std::mem::replace(said, true) {
             self.trouble.say(MaintenanceError { task, path: self.path.clone(), source: error.source });
         }
-        Ok(None)
+        Ok(StreamState::Same)
     }
 }
 
@@ -172,18 +175,23 @@ impl Write for Target {
 impl LineTarget for Target {
     fn prepare(&mut self, start: usize, ends: &[usize]) -> io::Result<Allowance> {
         let line = ends.first().map_or(0, |close| (close - start) as u64);
-        let mut changed = None;
+        const TORN: StreamState = StreamState::New { torn: true };
+        let mut stream = StreamState::Same;
         // A file that another process began may be full already. A torn line is ended by the caller, before the next
         // line.
-        while changed != Some(true)
-            && let Some(torn) = self.roll(line).map_err(io::Error::other)?
+        while stream != TORN
+            && let state @ StreamState::New { .. } = self.roll(line).map_err(io::Error::other)?
         {
-            changed = Some(torn);
+            stream = state;
         }
-        let bytes = self.bytes + u64::from(changed == Some(true));
+        let bytes = self.bytes + u64::from(stream == TORN);
         // While no other file can be opened, all lines go to this one: line by line, each would be an attempt.
         let roller = self.roller.as_ref().filter(|_| !self.said.roll);
         let lines = roller.map_or(ends.len(), |roller| roller.room(bytes, start, ends));
-        Ok(Allowance { lines, changed })
+        Ok(Allowance { lines, stream })
+    }
+
+    fn sharing(&self) -> Sharing {
+        self.sharing
     }
 }

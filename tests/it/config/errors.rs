@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{buildable_example, folder, from_json, refused, unbuilt, whole_example};
+use crate::support::cases;
 
 const SECOND: &str = "a duration with its unit, such as `100ms`, `5s` or `1m 30s`";
 
@@ -396,6 +397,8 @@ fn a_type_that_nobody_registered_is_told_when_a_builder_is_made() {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn no_text_makes_it_panic(text in ".{0,200}") {
         drop((Config::from_toml(&text), Config::from_json(&text)));

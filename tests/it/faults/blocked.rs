@@ -7,7 +7,7 @@ use std::time::Duration;
 use logweir::{Batch, DropReason, Overflow, Pipeline, Sink, SinkError, async_trait};
 use tokio::sync::Semaphore;
 
-use super::{Driven, Home, MS};
+use super::{Driven, Home, MS, at_once};
 use crate::support::{PATIENCE, Told, balance, balance_stats, builder, emit_numbers};
 
 const CAPACITY: u64 = 32;
@@ -61,18 +61,18 @@ impl Blocked {
 }
 
 /// Where the sink blocks the only thread, nothing moves; the other sink of a runtime with another thread goes on.
-fn every_home_and_policy(row: impl Fn(Home, Overflow)) {
-    for home in [Home::Own, Home::Single, Home::Workers] {
-        for policy in [Overflow::DropOldest, Overflow::DropNewest, Overflow::Block(MS)] {
-            println!("{home:?}: {policy:?}");
-            row(home, policy);
-        }
-    }
+fn every_home_and_policy() -> Vec<(Home, Overflow)> {
+    let policies = [Overflow::DropOldest, Overflow::DropNewest, Overflow::Block(MS)];
+    [Home::Own, Home::Single, Home::Workers]
+        .into_iter()
+        .flat_map(|home| policies.map(|policy| (home, policy)))
+        .collect()
 }
 
 #[test]
 fn a_sink_that_blocks_in_poll_for_a_while_loses_nothing() {
-    every_home_and_policy(|home, policy| {
+    for (home, policy) in every_home_and_policy() {
+        println!("{home:?}: {policy:?}");
         let Blocked { logger, told, beside, hold } = Blocked::new(home, policy);
         const ALL: u64 = FIRST + CAPACITY / 2 - 1;
         emit_numbers(&logger, FIRST..ALL);
@@ -88,12 +88,12 @@ fn a_sink_that_blocks_in_poll_for_a_while_loses_nothing() {
         assert_eq!((report.emitted, report.accepted, report.timed_out), (ALL, ALL, false));
         let all: Vec<_> = (0..ALL).collect();
         assert_eq!((told.numbers(), beside.numbers()), (all.clone(), all));
-    });
+    }
 }
 
 #[test]
 fn a_sink_that_blocks_in_poll_beyond_the_deadline_costs_the_sinks_of_its_thread_what_is_behind_it() {
-    every_home_and_policy(|home, policy| {
+    at_once(every_home_and_policy(), |(home, policy)| {
         let Blocked { logger, told, beside, hold } = Blocked::new(home, policy);
         // With a thread to spare, no more than nobody takes out meanwhile.
         let (more, too_many) = if home == Home::Workers { (CAPACITY / 2 - 1, 0) } else { (CAPACITY + 5, 5) };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use logweir::{DropReason, Overflow};
 
-use super::{Driven, Home, MS};
+use super::{Driven, Home, MS, at_once};
 use crate::stopped::{BLOCK, StoppedCaller};
 use crate::support::{PATIENCE, Told, balance, balance_stats, builder, emit_numbers, number};
 
@@ -12,16 +12,18 @@ use crate::support::{PATIENCE, Told, balance, balance_stats, builder, emit_numbe
 const BEHIND: u64 = 7;
 const ALL: u64 = BLOCK + 1 + BEHIND;
 
-fn policies() -> [Overflow; 3] {
-    [Overflow::DropOldest, Overflow::DropNewest, Overflow::Block(MS)]
+fn every_home_and_policy() -> Vec<(Home, Overflow)> {
+    let policies = [Overflow::DropOldest, Overflow::DropNewest, Overflow::Block(MS)];
+    [Home::Own, Home::Single, Home::Workers]
+        .into_iter()
+        .flat_map(|home| policies.map(|policy| (home, policy)))
+        .collect()
 }
 
-fn every_home_and_policy(row: impl Fn(Home, Overflow)) {
-    for home in [Home::Own, Home::Single, Home::Workers] {
-        for policy in policies() {
-            println!("{home:?}: {policy:?}");
-            row(home, policy);
-        }
+fn one_by_one(row: impl Fn(Home, Overflow)) {
+    for (home, policy) in every_home_and_policy() {
+        println!("{home:?}: {policy:?}");
+        row(home, policy);
     }
 }
 
@@ -41,7 +43,7 @@ fn half_written(home: Home, policy: Overflow) -> (Driven, StoppedCaller, Told) {
 
 #[test]
 fn a_half_written_event_is_waited_for_at_the_close_and_nothing_behind_it_is_lost() {
-    every_home_and_policy(|home, policy| {
+    one_by_one(|home, policy| {
         let (logger, caller, told) = half_written(home, policy);
         let report = std::thread::scope(|scope| {
             let shutdown = scope.spawn(|| logger.shutdown_blocking(PATIENCE).unwrap());
@@ -61,7 +63,7 @@ fn a_half_written_event_is_waited_for_at_the_close_and_nothing_behind_it_is_lost
 #[test]
 fn an_event_that_is_half_written_at_the_deadline_is_reported_as_queued_and_dropped_when_it_is_there() {
     const DEADLINE: Duration = Duration::from_millis(100);
-    every_home_and_policy(|home, policy| {
+    at_once(every_home_and_policy(), |(home, policy)| {
         let (logger, caller, told) = half_written(home, policy);
         let report = logger.shutdown_late(0, BLOCK, DEADLINE);
         // Everything before it was delivered; what is behind it nobody can get at.
@@ -82,7 +84,7 @@ fn an_event_that_is_half_written_at_the_deadline_is_reported_as_queued_and_dropp
 fn behind_a_half_written_event_a_full_lane_refuses_the_newcomer_under_every_policy() {
     const CAPACITY: u64 = 40;
     const TOO_MANY: u64 = 5;
-    every_home_and_policy(|home, policy| {
+    one_by_one(|home, policy| {
         let told = Told::default();
         let capacity = CAPACITY as usize;
         let logger = home.start(builder().queue_capacity(capacity).overflow(policy).sink("sink", told.sink()));

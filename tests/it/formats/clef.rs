@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Map, json};
 
 use super::{Failed, any_event, any_text, any_value, clean_line, corpus, event, parsed, write};
+use crate::support::cases;
 
 fn line(event: &Event) -> String {
     clean_line(write(&mut Clef::new(), event))
@@ -167,6 +168,8 @@ fn nothing_an_event_carries_forges_anything() {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn any_event_is_one_clean_line_and_reads_back(
         target in any_text(),

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::{any_text, clean_line, corpus, event, parsed, write};
+use crate::support::cases;
 
 const KEYS: [Key; 8] =
     [Key::Timestamp, Key::Level, Key::Target, Key::Module, Key::File, Key::Line, Key::Message, Key::Truncated];
@@ -147,6 +148,8 @@ fn flattened(object: &Map<String, Value>) -> Vec<(String, Value)> {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn objects_taken_apart_are_the_fields_that_were(
         names in prop::collection::vec(prop_oneof!["[ab.]{0,6}", "(level|message|a)(_|\\.|b){0,3}", any_text()], 0..12),

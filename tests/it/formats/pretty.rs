@@ -11,8 +11,11 @@ use logweir::{Event, Level, Logger, Value, err, new_event};
 use proptest::prelude::*;
 use unicode_width::UnicodeWidthStr;
 
-use super::{Failed, any_event, any_text, any_value, corpus, event, token, write};
+use super::{
+    Failed, any_event, any_text, any_value, corpus, event, is_invisible, read_back, token, value_token, write,
+};
 use crate::children::{ROLE, child_of};
+use crate::support::cases;
 
 const HEAD: &str = "2026-11-21T21:19:00.123Z  INFO shop:";
 const GUIDE: &str = "  │";
@@ -225,7 +228,7 @@ fn read_fields(mut rest: &str, fields: &mut Vec<Field>) {
         let name = token(&mut rest);
         if let Some(value) = rest.strip_prefix('=') {
             rest = value;
-            fields.push(Field::Short(name, token(&mut rest)));
+            fields.push(Field::Short(name, value_token(&mut rest)));
             match rest.strip_prefix("  ") {
                 Some(next) => rest = next,
                 None => return assert_eq!(rest, ""),
@@ -289,6 +292,30 @@ fn no_error_forges_a_field_or_a_source() {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
+    #[test]
+    fn a_strict_reader_finds_exactly_the_fields_that_were_logged(
+        fields in prop::collection::vec((any_text(), any_value()), 0..8),
+        width in 0_usize..120,
+    ) {
+        let event = any_event("shop", "m", &fields);
+        let text = narrow(width, &event);
+        prop_assert_eq!(text.chars().find(|&c| c != '\n' && is_invisible(c)), None);
+        let found = read(&text).1;
+        prop_assert_eq!(found.len(), event.fields().count());
+        for ((name, value), found) in event.fields().zip(found) {
+            match found {
+                Field::Short(found, shown) => {
+                    // A document is on one line, whatever its layout was.
+                    let is_document = matches!(value, Value::Json(text) if text.contains(['\n', '\t', '\r']));
+                    prop_assert!(found == name && (is_document || shown == read_back(&value)), "{} {:?}", name, value);
+                }
+                Field::Long(found, _) => prop_assert_eq!(found, name),
+            }
+        }
+    }
+
     #[test]
     fn any_names_and_values_are_told_apart_at_any_width(
         fields in prop::collection::vec((any_text(), any_text()), 0..8),

@@ -1,10 +1,13 @@
 //! Values in a line read back as they were.
 
-use logweir::{Value, err};
+use logweir::event::ToValue;
+use logweir::format::{Clef, ClefMessage, Json, Key, Logfmt, Text};
+use logweir::{Event, Format, Level, Value, err, new_event};
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::{Failed, event, json, raw_json, text};
+use super::{Failed, event, json, raw_json, text, write};
+use crate::support::cases;
 
 #[test]
 fn every_kind_of_value_keeps_its_type_in_json() {
@@ -81,7 +84,92 @@ fn a_field_of_a_reserved_name_is_kept_under_a_name_of_its_own() {
     ));
 }
 
+/// What every format writes behind `v`, up to the end of the line.
+fn written(event: &Event) -> Vec<String> {
+    let mut formats: Vec<Box<dyn Format>> =
+        vec![Box::new(Text::new()), Box::new(Json::new()), Box::new(Clef::new()), Box::new(Logfmt::new())];
+    #[cfg(feature = "pretty")]
+    formats.push(Box::new(logweir::format::Pretty::new()));
+    let value = |format: &mut Box<dyn Format>| {
+        let line = write(format, event);
+        let (_, value) = line.rsplit_once(['=', ':']).unwrap();
+        value.trim_end_matches(['\n', '}']).trim_matches('"').to_owned()
+    };
+    formats.iter_mut().map(value).collect()
+}
+
+#[test]
+fn an_f32_has_its_own_digits_in_every_format_and_in_messages() {
+    for (float, digits) in
+        [(0.1_f32, "0.1"), (16777.217, "16777.217"), (-0.0, "-0.0"), (1e-45, "1e-45"), (f32::MAX, "3.4028235e+38")]
+    {
+        for written in written(&event("m").with("v", float)) {
+            assert_eq!(written, digits);
+        }
+    }
+    for written in written(&event("m").with("v", f32::NEG_INFINITY)) {
+        assert!(["-inf", "-Infinity"].contains(&&*written), "{written}");
+    }
+    let event = new_event!(Level::Info, "{v} {v:.2} {v:e} {v,6}", v = 0.1_f32);
+    assert_eq!(event.message().to_string(), "0.1 0.10 1e-1    0.1");
+    assert!(matches!(event.fields().next(), Some(("v", Value::F32(0.1)))));
+    assert!(matches!(0.1_f32.to_value(), Value::F32(0.1)) && Some(0.1_f32).to_value() == Value::F32(0.1));
+}
+
+#[test]
+fn an_event_without_a_message_has_no_key_for_one_and_one_whose_message_is_empty_has() {
+    let lines = |event: &Event| {
+        let mut formats: [Box<dyn Format>; 4] = [
+            Box::new(Json::new()),
+            Box::new(Clef::new()),
+            Box::new(Clef::new().message(ClefMessage::Both)),
+            Box::new(Logfmt::new()),
+        ];
+        // Twice: the second time the call site is known.
+        let twice = |format: &mut Box<dyn Format>| {
+            let line = write(format, event);
+            assert_eq!(line, write(format, event));
+            line
+        };
+        formats.each_mut().map(twice)
+    };
+    let [json, clef, both, logfmt] = lines(&new_event!(Level::Info, target: "t", "", a = 1));
+    assert_eq!(
+        json,
+        "{\"timestamp\":\"1970-01-01T00:00:00.000000000Z\",\"level\":\"INFO\",\"target\":\"t\",\"a\":1}\n"
+    );
+    assert_eq!(clef, "{\"@t\":\"1970-01-01T00:00:00.000000000Z\",\"SourceContext\":\"t\",\"a\":1}\n");
+    assert_eq!(both, clef);
+    assert_eq!(logfmt, "ts=1970-01-01T00:00:00.000000000Z level=info target=t a=1\n");
+    for event in [Event::new(Level::Info, "t", ""), new_event!(Level::Info, target: "t", "{a}", a = "")] {
+        let [json, clef, _, logfmt] = lines(&event);
+        assert!(json.contains(r#","message":"""#), "{json}");
+        assert!(clef.contains(r#","@m":"""#) || clef.contains(r#","@mt":"{a}""#), "{clef}");
+        assert!(logfmt.contains(r#" msg="""#), "{logfmt}");
+    }
+    let without = Json::new().without(Key::Timestamp).without(Key::Level).without(Key::Target);
+    assert_eq!(write(&mut without.clone(), &new_event!(Level::Info, "", message = 1)), "{\"message_\":1}\n");
+    assert_eq!(write(&mut without.clone(), &new_event!(Level::Info, "")), "{}\n");
+    assert_eq!(
+        write(&mut without.without(Key::Message), &new_event!(Level::Info, "m", message = 1)),
+        "{\"message\":1}\n"
+    );
+}
+
 proptest! {
+    #![proptest_config(cases(256))]
+
+    #[test]
+    fn any_f32_is_written_so_that_it_reads_back_as_one(float in any::<f32>()) {
+        prop_assume!(float.is_finite());
+        let event = event("m").with("v", float);
+        for written in written(&event) {
+            prop_assert_eq!(written.parse::<f32>().unwrap().to_bits(), float.to_bits());
+        }
+        let message = new_event!(Level::Info, "{v}", v = float).message().to_string();
+        prop_assert_eq!(message.parse::<f32>().unwrap().to_bits(), float.to_bits());
+    }
+
     #[test]
     fn any_finite_float_is_written_exactly(float in any::<f64>()) {
         prop_assume!(float.is_finite());

@@ -52,7 +52,9 @@ fn numbers() -> Event {
         .with("narrow", -5_i128)
         .with("i128", i128::MIN)
         .with("u128", u128::MAX);
-    floats.into_iter().fold(event, |event, (name, float)| event.with(name, float))
+    let event = floats.into_iter().fold(event, |event, (name, float)| event.with(name, float));
+    let narrow = [("f32", 0.1), ("f32_third", 1.0 / 3.0), ("f32_most", f32::MAX), ("f32_up", f32::INFINITY)];
+    narrow.into_iter().fold(event, |event, (name, float): (_, f32)| event.with(name, float))
 }
 
 fn bytes() -> Event {
@@ -106,6 +108,7 @@ fn expected(event: &Event) -> serde_json::Value {
         let (kind, value) = match value {
             Value::Null => ("null", json!(null)),
             Value::Bool(v) => ("bool", json!(v)),
+            Value::F32(v) => ("float32", json!(format!("{:016x}", f64::from(v).to_bits()))),
             Value::F64(v) => ("float", json!(format!("{:016x}", v.to_bits()))),
             Value::Str(v) | Value::Debug(v) => ("text", json!(v)),
             Value::Bytes(v) => ("bytes", json!(v.iter().map(|byte| format!("{byte:02x}")).collect::<String>())),

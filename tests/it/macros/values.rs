@@ -63,7 +63,7 @@ fn truth_floats_and_nothing_keep_their_types() {
     );
     assert_eq!(
         shown(&event),
-        r#"{"yes": Bool(true), "no": Bool(false), "f": F64(0.5), "g": F64(-1.5), "nan": F64(NaN), "inf": F64(inf), "zero": F64(-0.0), "none": Null, "some": Str("x"), "unit": Null}"#
+        r#"{"yes": Bool(true), "no": Bool(false), "f": F32(0.5), "g": F64(-1.5), "nan": F64(NaN), "inf": F32(inf), "zero": F64(-0.0), "none": Null, "some": Str("x"), "unit": Null}"#
     );
 }
 
@@ -220,6 +220,9 @@ fn values_of_equal_number_are_equal_whatever_their_width() {
     assert_ne!(Value::I64(-1), Value::U64(u64::MAX));
     assert_ne!(Value::I128(-1), Value::U128(u128::MAX));
     assert_ne!(Value::I64(1), Value::F64(1.0));
+    assert_eq!(Value::F32(0.1), Value::F64(0.1_f32.into()));
+    assert_ne!(Value::F32(0.1), Value::F64(0.1));
+    assert_eq!(Value::from(0.1_f32), 0.1_f32);
     assert_ne!(Value::Null, Value::Bool(false));
     assert_ne!(Value::Null, Value::I64(0));
     assert_ne!(Value::Str("1"), Value::I64(1));

@@ -9,7 +9,7 @@ use tokio::runtime;
 
 use super::{Clock, DAY, MIDNIGHT, all_lines, folder, lines, names, open, write};
 use crate::children::Plain;
-use crate::support::{PATIENCE, builder, emit_numbers};
+use crate::support::{PATIENCE, builder, cases, emit_numbers};
 
 #[tokio::test]
 async fn a_file_has_the_most_bytes_or_fewer_and_a_longer_line_a_file_of_its_own() {
@@ -97,7 +97,7 @@ async fn through_a_logger_every_line_is_there_once_in_order_and_the_books_say_so
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn whatever_is_written_reads_back_in_order_and_no_file_is_longer_than_it_may_be(

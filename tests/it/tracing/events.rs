@@ -59,6 +59,32 @@ async fn values_of_every_kind_keep_their_type() {
     assert_eq!((events.len(), fields.len()), (1, 12));
 }
 
+/// `tracing` widens an `f32` to an `f64`.
+#[tokio::test(start_paused = true)]
+async fn an_f32_has_the_digits_of_one_and_an_f64_keeps_its_own() {
+    let weir = Weir::new().await;
+    let guard = weir.listen();
+    let _span = tracing::info_span!("s", c = 16777.217_f32).entered();
+    info!(
+        a = 0.1_f32,
+        b = 0.1,
+        half = 0.5_f32,
+        big = 4_294_967_296.0,
+        third = 1.0 / 3.0,
+        inf = f32::INFINITY,
+        "m {}",
+        0.3_f32
+    );
+    drop((_span, guard));
+    let events = weir.end().await;
+    let [line] = &events.iter().map(super::line).collect::<Vec<_>>()[..] else { panic!("one event") };
+    let own = "a=0.1 b=0.1 half=0.5 big=4294967296.0 third=0.3333333333333333 inf=inf";
+    assert_eq!(*line, format!("m 0.3 {own} span=s spans=s c=16777.217"));
+    let value = |name| events[0].field(name).unwrap();
+    assert!(matches!((value("a"), value("half")), (Value::F32(0.1), Value::F64(0.5))));
+    assert_eq!(value("a"), Value::F64(0.1_f32.into()), "the number is what was logged");
+}
+
 #[derive(Debug)]
 struct Failure(Option<Box<Failure>>);
 
@@ -147,9 +173,9 @@ async fn an_absent_value_is_no_field_and_hides_none() {
     info!(a = 1, c = Empty, "last");
     drop(guard);
     let expected = [
-        "first a=1 c=3 span=request b=of the span",
-        "none span=request b=of the span",
-        "last a=1 span=request b=of the span",
+        "first a=1 c=3 span=request spans=request b=of the span",
+        "none span=request spans=request b=of the span",
+        "last a=1 span=request spans=request b=of the span",
     ];
     assert_eq!(weir.lines().await, expected);
 }
@@ -234,7 +260,7 @@ async fn records_of_log_keep_their_own_target_file_and_line() {
     );
     for event in &events {
         assert_eq!((event.file(), event.module()), (Some("lib.rs"), Some("their::module")));
-        assert_eq!(super::line(event), format!("from {} span=request", event.target()));
+        assert_eq!(super::line(event), format!("from {} span=request spans=request", event.target()));
     }
 }
 

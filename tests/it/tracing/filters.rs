@@ -44,7 +44,7 @@ async fn a_filter_beside_does_not_decide_for_this_layer() {
     log_all();
     drop(guard);
     assert_eq!(beside.told(), ["app", "app"]);
-    let expected = ["1", "2", "3", "4", "5"].map(|n| format!("{n} span=step n=1"));
+    let expected = ["1", "2", "3", "4", "5"].map(|n| format!("{n} span=step spans=step n=1"));
     assert_eq!(weir.lines().await, expected);
 }
 
@@ -124,11 +124,11 @@ async fn a_filter_set_at_run_time_reaches_call_sites_that_were_kept_out_and_thos
     drop(guard);
     let expected = [
         "warn 1",
-        "info 2 span=step n=2",
-        "warn 2 span=step n=2",
-        "debug 3 span=step n=3",
-        "info 3 span=step n=3",
-        "warn 3 span=step n=3",
+        "info 2 span=step spans=step n=2",
+        "warn 2 span=step spans=step n=2",
+        "debug 3 span=step spans=step n=3",
+        "info 3 span=step spans=step n=3",
+        "warn 3 span=step spans=step n=3",
         "warn 6",
     ];
     assert_eq!(weir.lines().await, expected);
@@ -159,7 +159,7 @@ async fn a_layer_without_the_filter_keeps_events_out_all_the_same() {
     log_all();
     drop(guard);
     // The span is carried: no filter of `tracing` keeps it out.
-    assert_eq!(weir.lines().await, ["3 span=step n=1", "5 span=step n=1"]);
+    assert_eq!(weir.lines().await, ["3 span=step spans=step n=1", "5 span=step spans=step n=1"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -186,7 +186,7 @@ async fn two_loggers_in_one_registry_have_their_own_filters_contexts_and_spans()
     outer.in_scope(|| inner.in_scope(|| info!("both")));
     inner.in_scope(|| debug!("one"));
     drop(guard);
-    assert_eq!(first.lines().await, ["both span=outer a=1 later=3"]);
+    assert_eq!(first.lines().await, ["both span=outer spans=outer a=1 later=3"]);
     let fields = "logger=second span=inner spans=outer:inner a=1 later=3 b=2";
     assert_eq!(second.lines().await, [format!("both {fields}"), format!("one {fields}")]);
 }
@@ -206,7 +206,7 @@ async fn a_nested_default_takes_over_and_gives_back() {
     drop(span);
     drop(guard);
     info!("nobody listens");
-    assert_eq!(outer.lines().await, ["1 span=outer", "4 span=outer"]);
+    assert_eq!(outer.lines().await, ["1 span=outer spans=outer", "4 span=outer spans=outer"]);
     // A span of another subscriber is none of this one's.
     assert_eq!(inner.lines().await, ["2", "3"]);
 }
@@ -217,7 +217,7 @@ async fn what_is_logged_after_the_shutdown_is_refused_and_counted() {
     let guard = weir.listen();
     let _span = info_span!("request").entered();
     info!("before");
-    assert_eq!(weir.lines().await, ["before span=request"]);
+    assert_eq!(weir.lines().await, ["before span=request spans=request"]);
     info!("after");
     drop(guard);
     let stats = weir.logger.stats();

@@ -94,8 +94,8 @@ async fn a_context_attached_by_hand_is_carried_inside_and_outside_of_spans() {
     let expected = [
         format!("outside n=1 {ids}"),
         "outside trace_id=mine span_id=0000000000000045".to_owned(),
-        format!("inside n=2 span=request a=1 {ids}"),
-        "inside n=3 span=request a=1".to_owned(),
+        format!("inside n=2 span=request spans=request a=1 {ids}"),
+        "inside n=3 span=request spans=request a=1".to_owned(),
         "outside n=4".to_owned(),
         "own".to_owned(),
     ];

@@ -60,6 +60,7 @@ impl Program {
                 Some(span) => info!(parent: &span, step, "explicit"),
                 None => info!(parent: None, step, "root"),
             },
+            _ if step.is_multiple_of(2) => info!(step, y = "own", "contextual"),
             _ => info!(step, "contextual"),
         }
     }
@@ -83,8 +84,7 @@ type Line = (u64, String, Vec<String>, BTreeMap<String, String>);
 
 fn ours(event: &CapturedEvent) -> Line {
     let mut fields: BTreeMap<_, _> = event.fields().map(|(name, value)| (name.to_owned(), value.to_string())).collect();
-    let leaf = fields.remove("span");
-    let path = fields.remove("spans").or_else(|| leaf.clone());
+    let (leaf, path) = (fields.remove("span"), fields.remove("spans"));
     let names: Vec<_> = path.iter().flat_map(|path| path.split(':').map(str::to_owned)).collect();
     assert_eq!(names.last(), leaf.as_ref());
     let step = fields.remove("step").unwrap().parse().unwrap();
@@ -117,16 +117,30 @@ where
     }
 }
 
-/// The same of a line; of equal names the nearer span's counts.
+/// The same of a line. Of equal names the nearest has the plain one, the others that of their span before it.
 fn theirs(line: &str) -> Line {
-    let line: Value = serde_json::from_str(line).unwrap();
+    let mut line: Value = serde_json::from_str(line).unwrap();
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let (mut names, mut fields) = (Vec::new(), BTreeMap::new());
-    for span in line["spans"].as_array().unwrap() {
-        names.push(text(&span[0]));
-        fields.extend(span[1].as_object().unwrap().iter().map(|(name, value)| (name.clone(), text(value))));
+    let mut take = |name| line["fields"].as_object_mut().unwrap().remove(name).unwrap();
+    let (step, message) = (take("step").as_u64().unwrap(), text(&take("message")));
+    let mut names = Vec::new();
+    // Each with the name that it has where its own is taken.
+    let mut fields: BTreeMap<String, (String, String)> = BTreeMap::new();
+    let event = serde_json::json!(["", line["fields"]]);
+    for nearer in line["spans"].as_array().unwrap().iter().chain([&event]) {
+        let (span, own) = (text(&nearer[0]), nearer[1].as_object().unwrap());
+        for hidden in own.keys().filter(|name| fields.contains_key(*name)).cloned().collect::<Vec<_>>() {
+            let (mut other, value) = fields.remove(&hidden).unwrap();
+            while fields.contains_key(&other) || own.contains_key(&other) {
+                other.push('_');
+            }
+            fields.insert(other.clone(), (other, value));
+        }
+        fields.extend(own.iter().map(|(name, value)| (name.clone(), (format!("{span}.{name}"), text(value)))));
+        names.push(span);
     }
-    (line["fields"]["step"].as_u64().unwrap(), text(&line["fields"]["message"]), names, fields)
+    names.pop();
+    (step, message, names, fields.into_iter().map(|(name, (_, value))| (name, value)).collect())
 }
 
 #[derive(Clone, Default)]
@@ -143,7 +157,7 @@ impl Write for Buffer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_are_in_the_spans_in_which_the_fmt_layer_finds_them() {
+async fn events_are_in_the_spans_in_which_the_fmt_layer_finds_them_with_every_field() {
     let mut compared = 0;
     for seed in 0..200 {
         let (weir, buffer) = (Weir::filter("info").await, Buffer::default());

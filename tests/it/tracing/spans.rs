@@ -29,9 +29,9 @@ async fn an_event_has_the_fields_of_its_spans_from_the_root_to_the_leaf() {
     drop(guard);
     let expected = [
         "outside",
-        "in one span=outer a=1 text=t",
+        "in one span=outer spans=outer a=1 text=t",
         "in two c=true span=inner spans=outer:inner a=1 text=t b=2.5 debug=[1, 2]",
-        "in one again span=outer a=1 text=t",
+        "in one again span=outer spans=outer a=1 text=t",
         "outside again",
     ];
     assert_eq!(weir.lines().await, expected);
@@ -55,7 +55,7 @@ async fn values_of_a_span_keep_their_type() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_equal_names_the_nearest_counts() {
+async fn of_equal_names_the_nearest_is_plain_and_those_of_spans_are_kept_under_the_names_of_the_spans() {
     let weir = Weir::new().await;
     let logger = weir.logger.with("a", "logger").with("base", "logger").with("span", "logger");
     let guard = registry().with(logger.tracing_layer()).set_default();
@@ -67,10 +67,103 @@ async fn of_equal_names_the_nearest_counts() {
     drop(guard);
     let expected = [
         "m a=logger base=logger span=logger",
-        "m a=event base=logger span=inner spans=outer:inner c=outer b=inner",
+        "m a=event base=logger span=inner spans=outer:inner outer.a=outer outer.b=outer c=outer inner.a=inner b=inner",
         "m a=logger base=logger span=mine spans=mine",
     ];
     assert_eq!(weir.lines().await, expected);
+}
+
+/// Each format gives what it writes of a field its own form, and has each of them once.
+#[tokio::test(start_paused = true)]
+async fn every_format_has_the_field_of_the_span_and_that_of_the_event() {
+    use logweir::Format;
+    use logweir::format::{Clef, DottedKeys, Json, Logfmt, Text};
+
+    let weir = Weir::new().await;
+    let guard = weir.listen();
+    let session = info_span!("session", addr = "S", n = 1);
+    let control = info_span!(parent: &session, "control", addr = "A", user = "ada");
+    control.in_scope(|| {
+        info!(addr = "B", "new connection");
+        // With an absent value an event is encoded by names.
+        info!(addr = "B", none = None::<u8>, "new connection");
+        info!("no field");
+    });
+    drop(guard);
+    let events = weir.end().await;
+    for event in &events[..2] {
+        let line = |format: &mut dyn Format| {
+            let mut out = Vec::new();
+            format.format(&event.record(), &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        let plain = "addr=B span=control spans=session:control session.addr=S n=1 control.addr=A user=ada";
+        let text = line(&mut Text::new());
+        assert!(text.ends_with(&format!(": new connection {plain}\n")), "{text}");
+        let logfmt = line(&mut Logfmt::new());
+        assert!(logfmt.ends_with(&format!(" msg=\"new connection\" {plain}\n")), "{logfmt}");
+        let fields = r#""addr":"B","span":"control","spans":"session:control","session.addr":"S","n":1,"control.addr":"A","user":"ada"}"#;
+        for format in [&mut Json::new() as &mut dyn Format, &mut Clef::new()] {
+            let line = line(format);
+            assert!(line.ends_with(&format!("{fields}\n")), "{line}");
+        }
+        let nested = line(&mut Json::new().dotted(DottedKeys::Nested));
+        assert!(nested.contains(r#","session":{"addr":"S"},"n":1,"control":{"addr":"A"},"#), "{nested}");
+        #[cfg(feature = "pretty")]
+        {
+            let pretty = line(&mut logweir::format::Pretty::new());
+            assert!(pretty.contains("addr=B  span=control  ") && pretty.contains("  control.addr=A  "), "{pretty}");
+        }
+        assert_eq!((event.field("addr"), event.field("control.addr")), (Some(Value::Str("B")), Some(Value::Str("A"))));
+    }
+    assert_eq!(
+        super::line(&events[2]),
+        "no field span=control spans=session:control session.addr=S n=1 addr=A user=ada"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_field_is_kept_whatever_other_fields_are_named_and_in_a_scope_of_logweir_too() {
+    let weir = Weir::new().await;
+    let logger = weir.logger.with("step.n", "logger");
+    let guard = registry().with(logger.tracing_layer()).set_default();
+    let outer = info_span!("step", n = 1);
+    let middle = info_span!(parent: &outer, "step", n = 2, "step.n_" = 3);
+    let inner = info_span!(parent: &middle, "step", n = 4);
+    inner.in_scope(|| info!(n = 5, "step.n__" = 6, span = "mine", "m"));
+    logweir::in_scope(logweir::fields![n = 7, request = 8], || inner.in_scope(|| info!(n = 9, "scoped")));
+    drop(guard);
+    let events = weir.end().await;
+    for (event, own, scope) in [(&events[0], vec![5, 6], None), (&events[1], vec![9], Some(8))] {
+        let mut found: Vec<i64> = event.fields().filter_map(|(_, value)| value.to_string().parse().ok()).collect();
+        found.sort_unstable();
+        let mut expected: Vec<i64> = [1, 2, 3, 4].into_iter().chain(own).chain(scope).collect();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{event:?}");
+        let names: Vec<_> = event.fields().map(|(name, _)| name.to_owned()).collect();
+        let distinct: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(names.len(), distinct.len(), "{names:?}");
+        assert_eq!(event.field("step.n"), Some(Value::Str("logger")));
+    }
+    assert_eq!((events[0].field("span"), events[0].field("step.span")), (Some("mine".into()), Some("step".into())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hidden_field_is_masked_under_whatever_name_it_is_kept() {
+    let weir = Weir::with(crate::support::builder().redact(["password", "http.cookie"])).await;
+    let guard = weir.listen();
+    let outer = info_span!("outer", password = "hunter2", http.cookie = "hunter2", password.value = "hunter2");
+    let inner = info_span!(parent: &outer, "inner", password = "hunter2", http.cookie = "hunter2");
+    inner.in_scope(|| info!(password = "hunter2", http.cookie = "hunter2", user = "ada", "m"));
+    drop(guard);
+    let lines = weir.lines().await;
+    assert_eq!(
+        lines,
+        [
+            "m password=*** http.cookie=*** user=ada span=inner spans=outer:inner outer.password=*** outer.http.cookie=*** \
+          password.value=*** inner.password=*** inner.http.cookie=***"
+        ]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,7 +187,7 @@ async fn queued_events_keep_what_they_saw_and_later_ones_have_what_was_recorded(
     outer.record("nonsense", 1);
     log(5);
     drop(guard);
-    let (inner, outer) = ("span=inner spans=outer:inner", "span=outer");
+    let (inner, outer) = ("span=inner spans=outer:inner", "span=outer spans=outer");
     let expected = [
         format!("1 {inner} n=0"),
         format!("1 {outer} n=0"),
@@ -123,11 +216,11 @@ async fn an_explicit_parent_goes_before_the_current_span_and_a_root_has_none() {
     info_span!(parent: None, "detached").in_scope(|| info!("in a root"));
     drop(guard);
     let expected = [
-        "explicit span=other a=1",
+        "explicit span=other spans=other a=1",
         "root",
-        "by id span=other a=1",
+        "by id span=other spans=other a=1",
         "in a child span=child spans=other:child a=1",
-        "in a root span=detached",
+        "in a root span=detached spans=detached",
     ];
     assert_eq!(weir.lines().await, expected);
 }
@@ -141,7 +234,7 @@ async fn what_a_span_follows_from_gives_it_nothing() {
     effect.follows_from(&cause);
     effect.in_scope(|| info!("m"));
     drop(guard);
-    assert_eq!(weir.lines().await, ["m span=effect b=2"]);
+    assert_eq!(weir.lines().await, ["m span=effect spans=effect b=2"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -159,7 +252,7 @@ async fn a_span_that_is_kept_out_is_as_if_it_were_not_there() {
     middle.follows_from(&outer);
     drop((outer, middle, inner, guard));
     assert_eq!(&beside.told()[..3], ["outer", "middle", "inner"], "the others have it");
-    let expected = ["leaf span=inner spans=outer:inner a=1 c=4", "current span=outer a=1", "explicit"];
+    let expected = ["leaf span=inner spans=outer:inner a=1 c=4", "current span=outer spans=outer a=1", "explicit"];
     assert_eq!(weir.lines().await, expected);
 }
 
@@ -187,8 +280,13 @@ async fn a_span_goes_with_its_future_across_tasks_and_with_its_handle_across_thr
     drop((guard, dispatch));
     let mut lines = weir.lines().await;
     lines.sort_unstable();
-    let expected =
-        ["task span=job n=1", "task span=job n=1", "task span=job n=2", "task span=job n=2", "thread span=handed n=3"];
+    let expected = [
+        "task span=job spans=job n=1",
+        "task span=job spans=job n=1",
+        "task span=job spans=job n=2",
+        "task span=job spans=job n=2",
+        "thread span=handed spans=handed n=3",
+    ];
     assert_eq!(lines, expected);
 }
 
@@ -216,9 +314,9 @@ async fn opening_and_closing_are_events_with_busy_and_idle_time_on_request() {
     let events = weir.end().await;
     let lines: Vec<_> = events.iter().map(super::line).collect();
     let expected = [
-        "span opened span=job n=1",
-        "working span=job n=1",
-        "span closed busy_ms=4021.0 idle_ms=305.0 span=job n=1 result=done",
+        "span opened span=job spans=job n=1",
+        "working span=job spans=job n=1",
+        "span closed busy_ms=4021.0 idle_ms=305.0 span=job spans=job n=1 result=done",
     ];
     assert_eq!(lines, expected);
     for event in [&events[0], &events[2]] {
@@ -231,8 +329,8 @@ async fn opening_and_closing_are_events_with_busy_and_idle_time_on_request() {
 async fn opening_alone_and_closing_alone_are_told_alone_and_by_default_neither() {
     for (events, expected) in [
         (SpanEvents::None, &[][..]),
-        (SpanEvents::Open, &["span opened span=s"]),
-        (SpanEvents::Close, &["span closed busy_ms=0.0 idle_ms=0.0 span=s"]),
+        (SpanEvents::Open, &["span opened span=s spans=s"]),
+        (SpanEvents::Close, &["span closed busy_ms=0.0 idle_ms=0.0 span=s spans=s"]),
     ] {
         let weir = Weir::filter("info").await;
         let guard = weir.listen_as(|layer| layer.span_events(events));
@@ -251,7 +349,7 @@ async fn ids_tell_spans_of_one_name_apart_on_request() {
     spans.iter().for_each(|span| span.in_scope(|| info!("m")));
     let ids = spans.each_ref().map(|span| span.id().unwrap().into_u64());
     drop(guard);
-    assert_eq!(weir.lines().await, ids.map(|id| format!("m span=s span.id={id}")));
+    assert_eq!(weir.lines().await, ids.map(|id| format!("m span=s spans=s span.id={id}")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -282,7 +380,10 @@ async fn an_event_while_a_span_is_closing_is_logged() {
         let lines = weir.lines().await;
         let inside = "span=inner spans=outer:inner a=1 b=2";
         assert_eq!(lines[..2], [format!("working {inside}"), format!("closing {inside}")]);
-        assert_eq!(lines[2..], ["beside span=outer a=1", "closing span=outer a=1", "beside", "after"]);
+        assert_eq!(
+            lines[2..],
+            ["beside span=outer spans=outer a=1", "closing span=outer spans=outer a=1", "beside", "after"]
+        );
     }
 }
 
@@ -300,7 +401,7 @@ async fn a_span_that_outlives_its_parents_handle_keeps_its_fields() {
     let expected = [
         "still span=inner spans=outer:inner a=1".to_owned(),
         format!("span closed {times} span=inner spans=outer:inner a=1"),
-        format!("span closed {times} span=outer a=1"),
+        format!("span closed {times} span=outer spans=outer a=1"),
     ];
     assert_eq!(weir.lines().await, expected);
 }
@@ -317,7 +418,7 @@ async fn a_place_in_the_registry_that_is_used_again_has_nothing_of_the_span_befo
         span.in_scope(|| info!("m"));
     }
     drop(guard);
-    let expected = (0..100).map(|n| format!("m span=s n={n}{}", if n % 2 == 1 { " odd=true" } else { "" }));
+    let expected = (0..100).map(|n| format!("m span=s spans=s n={n}{}", if n % 2 == 1 { " odd=true" } else { "" }));
     assert_eq!(weir.lines().await, expected.collect::<Vec<_>>());
 }
 
