@@ -70,7 +70,7 @@ async fn an_env_filter_decides_in_place_of_a_loggers_filter_that_passes_everythi
     log_all();
     debug!(target: "app", "outside");
     drop(guard);
-    let expected = ["2", "3", "4", "5"].map(|n| format!("{n} span=step n=1"));
+    let expected = ["2", "3", "4", "5"].map(|n| format!("{n} span=step spans=step n=1"));
     assert_eq!(weir.lines().await, expected);
 }
 
