@@ -52,7 +52,7 @@ pub use message::Message;
 pub(crate) use nested_fields::NestedFields;
 pub use record::Record;
 pub(crate) use redact::{MASK, Pattern, Redactor};
-#[cfg(any(feature = "serde", feature = "config"))]
+#[cfg(feature = "config")]
 pub(crate) use sensitive::SENSITIVE;
 pub use sensitive::Sensitive;
 #[cfg(feature = "tracing")]

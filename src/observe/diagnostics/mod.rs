@@ -194,10 +194,10 @@ impl Diagnostics {
 
     fn write_stderr(&self, diagnostic: &Diagnostic, is_last: bool) {
         self.on_stderr.store(true, Ordering::Relaxed);
-        let line = match self.name.strip_prefix("logweir") {
-            // Of a logger without a name of its own: the line begins with `logweir` already.
-            Some(number) => format!("logweir{}: {diagnostic}", Foreign(number)),
-            None => format!("logweir: {}: {diagnostic}", Foreign(&self.name)),
+        // The first logger without a name of its own is called like the crate, which every line begins with.
+        let line = match self.name.as_str() {
+            "logweir" => format!("logweir: {diagnostic}"),
+            name => format!("logweir: {}: {diagnostic}", Foreign(name)),
         };
         stderr_line(line, is_last);
     }
