@@ -80,7 +80,8 @@ async fn a_program_under_a_global_subscriber() -> Result<(), Box<dyn std::error:
         format!("deep inside {deep} more=logs later=1"),
         format!("inside {outer} more=logs later=1"),
         format!("deep inside {deep} more=logs later=1"),
-        "logs value=logs span=outer spans=outer more=logs later=1".to_owned(),
+        // The event has a field that the span has too: both are there.
+        "logs value=logs span=outer spans=outer outer.value=logs more=logs later=1".to_owned(),
         "a record".to_owned(),
         "another".to_owned(),
         "let in".to_owned(),
