@@ -195,7 +195,7 @@ impl<'a> Iterator for FieldLayer<'a> {
 /// The fields of an event, each name once: the event's own before its context's before the logger's enrichment.
 ///
 /// Where two have one name, the nearest wins; but a span's field that a nearer field hides has the name `span.field`
-/// instead (see [`bridge::tracing`](crate::bridge::tracing)).
+/// instead (feature `tracing`).
 #[derive(Clone)]
 pub struct Fields<'a> {
     /// Within a layer names are unique: call sites are checked when they compile, pairs when they are added.
