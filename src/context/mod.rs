@@ -18,6 +18,7 @@
 //! check is a bit of `thread_flags`.
 
 pub(crate) mod correlation_id;
+pub(crate) mod process_end;
 pub(crate) mod scope;
 pub(crate) mod suppress;
 pub(crate) mod thread_flags;

@@ -90,6 +90,10 @@ impl Logger {
     /// A second signal of the set ends the process at once. After the logger's end, the first one does, as soon as the
     /// other loggers have delivered.
     ///
+    /// A thread that logs after the loggers have closed is held until the process has ended, at most for the shutdown's
+    /// time: what it would do next would be in no log. So a request that was answered is in the log, as with a logger that
+    /// writes at once. (Not if a logger runs on a runtime of the program's, [`Builder::start_on`](crate::Builder::start_on).)
+    ///
     /// Use it for programs that have nothing else to end: nothing unwinds, and no `atexit` handler runs. A service that
     /// first finishes its requests, or has an exit code of its own, uses [`Logger::wait_for_signal`], or handles the signal
     /// itself; see also [`Builder::cancel_on`](crate::Builder::cancel_on).

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Logger;
 use super::error::EmitError;
+use crate::context::process_end;
 use crate::event::{Callsite, Event, Level};
 use crate::filter::sampler::Sampler;
 use crate::queue::TryEmitError;
@@ -67,7 +68,12 @@ impl Logger {
             Poll::Pending if self.core.is_forked() => Poll::Ready(Err(DropReason::Closed)),
             polled => polled,
         });
-        accepted.await.map_err(|reason| EmitError { reason })
+        accepted.await.map_err(|reason| {
+            if reason == DropReason::Closed {
+                process_end::hold_if_ending();
+            }
+            EmitError { reason }
+        })
     }
 
     /// Gives the event its context; returns whether it may enter the queue.

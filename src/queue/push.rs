@@ -10,6 +10,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::lane::Lane;
 use super::{Overflow, Queue};
+use crate::context::process_end;
 use crate::context::scope;
 use crate::context::suppress;
 use crate::context::thread_flags;
@@ -162,6 +163,9 @@ impl Queue {
             Why::Heavy => self.push_heavy(lane, event),
             Why::Closed => self.refuse_charged(lane, event, DropReason::Closed),
             Why::Full => self.overflowed(lane, event),
+        }
+        if lane.tx.is_closed() {
+            process_end::hold_if_ending();
         }
     }
 

@@ -3,18 +3,18 @@
 //! The exit hook runs when `main` returns or panics, and when any thread calls `std::process::exit`. The thread's
 //! thread-locals may be dropped then, so nothing here depends on one with a destructor.
 
-use std::cell::Cell;
 use std::mem;
 use std::panic::catch_unwind;
 use std::process;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
 use super::{Host, LoggerCore, StopReason};
+use crate::context::process_end::{self, this_thread};
 use crate::context::suppress;
 use crate::observe::at_exit;
 use crate::observe::diagnostics::{self, Diagnostic};
@@ -84,7 +84,7 @@ fn end_at_exit() {
     ending.conclude();
 }
 
-/// The end of all running loggers of the process.
+/// The end of all running loggers of the process, which ends with them: see [`process_end`].
 pub(crate) struct Ending {
     loggers: Vec<Arc<LoggerCore>>,
 }
@@ -99,8 +99,16 @@ impl Ending {
     pub(crate) fn begin_with(timeout: impl Fn(&Arc<LoggerCore>) -> Option<Duration>) -> Self {
         let mut loggers = registered();
         loggers.retain(|core| !core.shutdown.is_done());
-        for core in &loggers {
-            core.shutdown.request(timeout(core).unwrap_or_else(|| core.time_to_end()));
+        let times = loggers.iter().map(|core| timeout(core).unwrap_or_else(|| core.time_to_end()));
+        let times: Vec<Duration> = times.collect();
+        // On a runtime of the program's, a thread that is held may be one that delivers.
+        if loggers.iter().all(|core| core.host == Host::OwnThread)
+            && let Some(release) = times.iter().max().and_then(|time| Instant::now().checked_add(*time))
+        {
+            process_end::begin(release);
+        }
+        for (core, time) in loggers.iter().zip(times) {
+            core.shutdown.request(time);
         }
         Ending { loggers }
     }
@@ -144,15 +152,6 @@ impl Ending {
     pub(crate) fn block(&self) {
         timer::block_until(self.wait(), None);
     }
-}
-
-thread_local! {
-    /// Its address names the thread. Constant and without a destructor: it lives as long as the thread.
-    static PLACE: Cell<u8> = const { Cell::new(0) };
-}
-
-fn this_thread() -> usize {
-    PLACE.with(|place| ptr::from_ref(place).addr())
 }
 
 impl LoggerCore {

@@ -32,6 +32,7 @@ fn the_child() {
         ("main", _) => in_main(),
         ("thread", what) => in_a_thread(what),
         #[cfg(all(unix, feature = "signal"))]
+        ("serving", _) => crate::signals::serving(),
         ("signalled", _) => crate::signals::signalled(),
         #[cfg(all(unix, feature = "signal"))]
         ("ended", _) => crate::signals::ended(),

@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 #![allow(clippy::print_stderr, reason = "a child tells its parent how far it has come")]
 
+use std::collections::HashSet;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ChildStderr, Command, Stdio};
@@ -15,7 +16,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::executor::block_on;
 use logweir::sink::{ConsoleSink, FileSink};
-use logweir::{Logger, Pipeline, Signal, State};
+use logweir::{Logger, Overflow, Pipeline, Signal, State, WhenFull, info};
 
 use crate::children::{FILE, LINES, LONG, Plain, Running, emit, folder, numbers, quiet, to_file};
 use crate::panic_hook::child;
@@ -199,6 +200,33 @@ fn without_a_core_file() {
     setrlimit(Resource::RLIMIT_CORE, 0, 0).unwrap();
 }
 
+/// What a thread does after a log call that came too late would be in no log: it is held until the process has ended.
+#[test]
+fn what_a_service_has_answered_when_a_signal_ends_it_is_in_its_log() {
+    for _ in 0..5 {
+        let path = folder("serving").join("app.log");
+        let mut running = Running::start(child("serving").env(FILE, &path));
+        let mut answers = BufReader::new(running.0.stderr.take().unwrap());
+        let mut answered = Vec::new();
+        let mut line = String::new();
+        while answers.read_line(&mut line).unwrap() > 0 {
+            answered.extend(line.strip_prefix("answer ").map(|number| number.trim_end().parse::<usize>().unwrap()));
+            if answered.len() == 2000 {
+                send(&running, "TERM");
+            }
+            line.clear();
+        }
+        let status = running.0.wait().unwrap();
+        assert_eq!(status.signal(), Some(Signal::Terminate.number()), "{status}");
+        let log = fs::read_to_string(&path).unwrap();
+        // The last line may be the notice of the calls that came too late, one of each thread.
+        let requests = log.lines().filter_map(|line| line.strip_prefix("request ")?.split(' ').next()?.parse().ok());
+        let logged: HashSet<usize> = requests.collect();
+        let missing: Vec<_> = answered.iter().filter(|number| !logged.contains(number)).collect();
+        assert!(missing.is_empty(), "{} of {} answers are not in the log: {missing:?}", missing.len(), answered.len());
+    }
+}
+
 pub(crate) fn signalled() -> i32 {
     without_a_core_file();
     let logger = to_file().start().unwrap();
@@ -208,6 +236,30 @@ pub(crate) fn signalled() -> i32 {
     let other = quiet().sink("file", FileSink::new(path).format(Plain)).start().unwrap();
     emit(&other, 10);
     park();
+}
+
+/// A service: four threads, each of which logs a request before it answers it.
+pub(crate) fn serving() -> i32 {
+    without_a_core_file();
+    let file = FileSink::new(std::env::var_os(FILE).unwrap()).format(Plain);
+    let builder = Logger::builder().overflow(Overflow::Block(LONG));
+    let logger = builder.sink("file", Pipeline::new(file).when_full(WhenFull::Block)).start().unwrap();
+    logger.shutdown_on_signal(LONG).unwrap();
+    for client in 0..4 {
+        let logger = logger.clone();
+        thread::spawn(move || {
+            for number in (client..).step_by(4) {
+                info!(logger: logger, "request {number} {padding}", number, padding = "x".repeat(100 + number % 100));
+                // One write each, whoever else writes.
+                eprintln_whole(&format!("answer {number}\n"));
+            }
+        });
+    }
+    park();
+}
+
+fn eprintln_whole(line: &str) {
+    io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 pub(crate) fn chosen() -> i32 {
