@@ -22,9 +22,7 @@ use crate::dispatch::{Dispatcher, Enrichers};
 use crate::event::Redactor;
 use crate::filter::FilterCell;
 use crate::logger::Logger;
-#[cfg(feature = "prometheus")]
-use crate::observe::diagnostics::Diagnostic;
-use crate::observe::diagnostics::Diagnostics;
+use crate::observe::diagnostics::{Diagnostic, Diagnostics};
 #[cfg(feature = "prometheus")]
 use crate::observe::exporter::Exporter;
 use crate::observe::metrics::{Limits, LoggerMetrics, SinkHistograms};

@@ -33,6 +33,7 @@ fn the_child() {
         ("thread", what) => in_a_thread(what),
         #[cfg(all(unix, feature = "signal"))]
         ("serving", _) => crate::signals::serving(),
+        #[cfg(all(unix, feature = "signal"))]
         ("signalled", _) => crate::signals::signalled(),
         #[cfg(all(unix, feature = "signal"))]
         ("ended", _) => crate::signals::ended(),

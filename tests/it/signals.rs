@@ -250,7 +250,7 @@ pub(crate) fn serving() -> i32 {
         thread::spawn(move || {
             for number in (client..).step_by(4) {
                 info!(logger: logger, "request {number} {padding}", number, padding = "x".repeat(100 + number % 100));
-                // One write each, whoever else writes.
+                // One write each, beside other writers.
                 eprintln_whole(&format!("answer {number}\n"));
             }
         });

@@ -96,7 +96,7 @@ pub enum Diagnostic {
     MetricsUnavailable {
         /// The address of the endpoint.
         addr: SocketAddr,
-        /// The cause: an [`io::Error`] if the address could not be bound, else the panic.
+        /// The cause: an [`io::Error`](std::io::Error) if the address could not be bound, else the panic.
         error: Box<dyn Error + Send + Sync>,
     },
     /// More was reported than could be passed on.
@@ -113,8 +113,8 @@ impl fmt::Display for Diagnostic {
             Diagnostic::HookFailed { error } => write!(f, "a shutdown hook failed: {}", CauseChain(&**error)),
             Diagnostic::TaskFailed { lost } => write!(
                 f,
-                "a task of the logger is gone before the logger was shut down (its runtime was dropped, or it panicked); \
-                 {lost} deliveries are lost and further events are refused"
+                "a task of the logger stopped unexpectedly (its runtime was dropped, or it panicked): {lost} deliveries lost, \
+                 new events are refused"
             ),
             Diagnostic::Stalled { elapsed } => write!(
                 f,
