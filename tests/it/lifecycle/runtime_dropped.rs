@@ -33,7 +33,7 @@ fn of_a_dropped_runtime(logger: &Logger, probe: &Probe, trouble: &Trouble) -> Sh
     assert!(began.elapsed() < IN_TIME, "at once");
     assert_eq!((report.refused.total(), report.timed_out), (0, false));
     balanced(&report, probe);
-    assert_eq!(trouble.count("a task of the logger is gone"), 1, "{:?}", trouble.lines());
+    assert_eq!(trouble.count("a task of the logger stopped unexpectedly"), 1, "{:?}", trouble.lines());
     report
 }
 
