@@ -127,8 +127,8 @@ fn check_pipeline(name: &str, pipeline: &Pipeline) -> Result<(), BuildError> {
         return wrong("timeout", "0".into(), "more than zero");
     }
     if retry.initial_delay.is_zero() || retry.max_delay < retry.initial_delay {
-        let value = format!("{:?} with a cap of {:?}", retry.initial_delay, retry.max_delay);
-        return wrong("retry", value, "a first wait of more than zero, and a cap that is not below it");
+        let value = format!("initial_delay {:?}, max_delay {:?}", retry.initial_delay, retry.max_delay);
+        return wrong("retry", value, "an initial_delay of more than zero, and a max_delay that is not below it");
     }
     if retry.max_attempts == Some(0) {
         return wrong("retry", "0 attempts".into(), "1 attempt or more");
@@ -137,8 +137,8 @@ fn check_pipeline(name: &str, pipeline: &Pipeline) -> Result<(), BuildError> {
         return wrong("breaker", "0 failures".into(), "1 failure or more");
     }
     if breaker.probe_delay.is_zero() || breaker.max_probe_delay < breaker.probe_delay {
-        let value = format!("a probe after {:?} with a cap of {:?}", breaker.probe_delay, breaker.max_probe_delay);
-        return wrong("breaker", value, "a delay of more than zero, and a cap that is not below it");
+        let value = format!("probe_delay {:?}, max_probe_delay {:?}", breaker.probe_delay, breaker.max_probe_delay);
+        return wrong("breaker", value, "a probe_delay of more than zero, and a max_probe_delay that is not below it");
     }
     fallback.as_ref().map_or(Ok(()), |link| check_pipeline(&format!("{name}: fallback"), link))
 }

@@ -57,6 +57,8 @@ impl Builder<'_> {
     pub fn start(self) -> Result<Logger, BuildError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            // Those of its blocking pool, where a sink may work.
+            .on_thread_start(mark_logger_thread)
             .build()
             .map_err(|source| BuildError(BuildErrorKind::Thread(source)))?;
         let runtime = DetachedRuntime::new(runtime);

@@ -103,7 +103,8 @@ fn masked(fields: &Encoded, unnamed: usize, is_hidden: impl Fn(usize) -> bool, r
             is_hidden(index)
         } else {
             // Between the values of two pairs is the name of the second.
-            Reader::new(&bytes[before..value.start]).name().is_some_and(|name| redactor.hides(name))
+            let name = Reader::new(&bytes[before..value.start]).pair_name();
+            name.is_some_and(|name| name.forms().any(|form| redactor.hides(form)))
         };
         before = value.end;
         if hide {

@@ -39,6 +39,10 @@ const QUOTES: [char; 7] = ['"', '\'', '`', '\u{201c}', '\u{201d}', '\u{2018}', '
 /// The names of the levels, and `off`.
 const NAMES: [&str; 7] = ["trace", "debug", "info", "warn", "error", "fatal", "off"];
 
+/// What is written in place of a comma; the last four are full-width or ideographic.
+const SEPARATORS: [char; 6] = [';', '|', '\u{FF0C}', '\u{FF1B}', '\u{3001}', '\u{FF5C}'];
+const FULL_WIDTH_EQUALS: char = '\u{FF1D}';
+
 /// Words that others use for levels.
 const ALIASES: [(&str, &[&str]); 6] = [
     ("trace", &["true", "yes", "on", "all", "any", "enabled"]),
@@ -111,8 +115,11 @@ pub(super) fn parse(text: &str) -> Result<Option<Directive>, Invalid> {
     if text.contains('/') {
         return invalid(Reason::Pattern, None);
     }
-    if let Some(separator) = text.chars().find(|c| [';', '|'].contains(c)) {
+    if let Some(separator) = text.chars().find(|c| SEPARATORS.contains(c)) {
         return invalid(Reason::Separator(separator), Some(text.replace(separator, ",")));
+    }
+    if text.contains(FULL_WIDTH_EQUALS) {
+        return invalid(Reason::Character(FULL_WIDTH_EQUALS), Some(text.replace(FULL_WIDTH_EQUALS, "=")));
     }
     let compact = text.split('=').map(str::trim).collect::<Vec<_>>().join("=");
     if compact.contains(char::is_whitespace) {
@@ -192,7 +199,16 @@ fn check_target(target: &str, rest: &str) -> Result<(), Invalid> {
         let suggestion = (!target.starts_with('-')).then(|| format!("{}{rest}", target.replace('-', "_")));
         return invalid(Reason::Dash, suggestion);
     }
-    let is_odd = |c: &char| c.is_ascii_punctuation() && !['_', ':', '.', '@', '#', '$', '+'].contains(c);
+    if let Some((before, behind)) = target.split_once([':', '.'])
+        && before.parse::<LevelFilter>().is_ok()
+        && !behind.starts_with(':')
+    {
+        return invalid(Reason::Level(target.to_owned()), Some(format!("{before},{behind}{rest}")));
+    }
+    let is_odd = |c: &char| match c.is_ascii() {
+        true => c.is_ascii_punctuation() && !['_', ':', '.', '@', '#', '$', '+'].contains(c),
+        false => is_punctuation(*c),
+    };
     if let Some(odd) = target.chars().find(is_odd) {
         return invalid(Reason::Character(odd), None);
     }
@@ -200,6 +216,13 @@ fn check_target(target: &str, rest: &str) -> Result<(), Invalid> {
         Some("crate" | "self" | "super") => invalid(Reason::Keyword, None),
         _ => Ok(()),
     }
+}
+
+/// The blocks of punctuation and of full-width forms: no module path has a character of them.
+fn is_punctuation(c: char) -> bool {
+    matches!(c, '\u{A1}'..='\u{A9}' | '\u{AB}'..='\u{B4}' | '\u{B6}'..='\u{B9}' | '\u{BB}'..='\u{BF}' | '\u{D7}' | '\u{F7}'
+        | '\u{2010}'..='\u{205E}' | '\u{2190}'..='\u{2BFF}' | '\u{3000}'..='\u{3004}' | '\u{3008}'..='\u{3020}'
+        | '\u{FF00}'..='\u{FF0F}' | '\u{FF1A}'..='\u{FF20}' | '\u{FF3B}'..='\u{FF40}' | '\u{FF5B}'..='\u{FF65}')
 }
 
 /// The level that this word probably means.

@@ -130,7 +130,21 @@ fn one_line(write: impl FnOnce(&mut Bounded) -> fmt::Result) -> String {
 pub(crate) fn without_credentials(text: &str, is_cut: bool) -> String {
     let ends_word = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>');
     let mut masked = String::with_capacity(text.len());
-    for word in text.split_inclusive(ends_word) {
+    let mut rest = text;
+    while !rest.is_empty() {
+        // A password may have a quote: with a scheme before it, the word extends to the `@`, if one comes before a blank.
+        let authority = rest.find("://").filter(|at| !rest[..*at].contains(ends_word));
+        let credentials = authority.and_then(|at| {
+            let behind = &rest[at + 3..];
+            let end = behind.find(|c: char| c.is_whitespace() || c == '/').unwrap_or(behind.len());
+            behind[..end].rfind('@').map(|sign| at + 3 + sign)
+        });
+        let from = credentials.unwrap_or(0);
+        let end = rest[from..]
+            .find(ends_word)
+            .map_or(rest.len(), |at| from + at + rest[from + at..].chars().next().map_or(0, char::len_utf8));
+        let (word, behind) = rest.split_at(end);
+        rest = behind;
         let scheme = word.find("://").map(|at| at + 3);
         let end = match word.rfind('@') {
             Some(at) => Some(at),
@@ -224,6 +238,7 @@ mod tests {
             ("cannot reach https://u:hunter2@host:1/a?b=c now", "cannot reach https://***@host:1/a?b=c now"),
             ("postgres://u:hun/t@er2@host", "postgres://***@host"),
             ("`u:hunter2@host`", "`***@host`"),
+            ("https://u:hun\"t'er2@host/a", "https://***@host/a"),
             ("a://h 'b://u@h'", "a://h 'b://***@h'"),
             ("ada@example.org: no such user", "ada@example.org: no such user"),
             ("https://host/a", "https://host/a"),

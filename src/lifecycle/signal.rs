@@ -20,6 +20,8 @@ use crate::runtime::{DetachedRuntime, Ending};
 
 /// By convention, a shell reports a process ended by a signal with this number plus the signal's.
 const SIGNAL_EXIT_BASE: i32 = 128;
+/// The first process of a system or of a container.
+const INIT_PROCESS: u32 = 1;
 /// Longer than any pipeline takes: each has a timeout of its own, and its failure is reported by the pipeline.
 const REOPEN_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -72,25 +74,33 @@ impl Signal {
 impl Logger {
     /// Delivers when a signal ends the process: like [`Logger::shutdown_on_signals`] with [`Signal::ALL`].
     ///
-    /// A SIGHUP that is ignored when this is called stays ignored (`nohup`; known on Linux only), and so does one that
-    /// reopens files ([`Logger::reopen_on_sighup`], whichever is called first).
+    /// A signal that is ignored when this is called stays ignored (SIGHUP under `nohup`, SIGINT in a script's background
+    /// job; known on Linux only). A SIGHUP that reopens files ([`Logger::reopen_on_sighup`], whichever is called first) does
+    /// not end the process either.
     ///
     /// # Errors
     /// Like [`Logger::shutdown_on_signals`].
     pub fn shutdown_on_signal(&self, timeout: Duration) -> io::Result<()> {
-        let is_kept = |signal: &Signal| *signal != Signal::Hangup || !is_sighup_ignored();
-        self.shutdown_on_signals(Signal::ALL.into_iter().filter(is_kept), timeout)
+        let ignored = ignored_signals();
+        let is_heeded = |signal: &Signal| ignored & 1 << (signal.number() - 1) == 0;
+        let signals: Vec<Signal> = Signal::ALL.into_iter().filter(is_heeded).collect();
+        if signals.is_empty() {
+            return Ok(());
+        }
+        self.shutdown_on_signals(signals, timeout)
     }
 
     /// Ends the process in order on one of these signals: shuts the logger down within `timeout`, and every other running
     /// logger of the process within its own timeout; reports losses on standard error (or to [`Builder::on_error`]); then
     /// ends the process by the signal's default action. The parent sees a death by that signal, as if there were no
-    /// handler: a shell's loop stops at Ctrl-C, and systemd counts a SIGTERM as a clean stop.
+    /// handler: a shell's loop stops at Ctrl-C, and systemd counts a SIGTERM as a clean stop. Process 1, as in a container,
+    /// has no default actions: it exits with 128 plus the signal's number, which is what a container reports for both.
     ///
     /// A second signal of the set ends the process at once. After the logger's end, the first one does, as soon as the
     /// other loggers have delivered.
     ///
     /// A thread that logs after the loggers have closed is held until the process has ended, at most for the shutdown's
+    /// half of the shutdown's
     /// time: what it would do next would be in no log. So a request that was answered is in the log, as with a logger that
     /// writes at once. (Not if a logger runs on a runtime of the program's, [`Builder::start_on`](crate::Builder::start_on).)
     ///
@@ -203,13 +213,12 @@ impl Logger {
     }
 }
 
-/// Whether SIGHUP was ignored before the process started, as `nohup` does.
-fn is_sighup_ignored() -> bool {
+/// The signals that this process ignores, as a mask: number n is bit n - 1.
+fn ignored_signals() -> u64 {
     // The system's query for it (`sigaction`) is `unsafe` in every library; elsewhere than on Linux it stays unknown.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).map(str::trim);
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0);
-    mask & 1 << (Signal::Hangup.number() - 1) != 0
+    mask.and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0)
 }
 
 /// Shuts all loggers down, this one within its own time, and waits until their reports are written.
@@ -232,10 +241,12 @@ async fn flush(logger: &WeakLogger, timeout: Duration) {
 
 /// Ends the process by the default action of the signal.
 fn die_of(signal: Signal) -> ! {
-    match emulate_default_handler(signal.number()) {
+    // The system gives process 1 no default action, and the emulation would abort it.
+    if process::id() != INIT_PROCESS {
         // It returns only if the signal could not be raised.
-        Ok(()) | Err(_) => process::exit(SIGNAL_EXIT_BASE + signal.number()),
+        emulate_default_handler(signal.number()).unwrap_or_default();
     }
+    process::exit(SIGNAL_EXIT_BASE + signal.number())
 }
 
 /// The signals a thread listens to.

@@ -10,7 +10,7 @@ use super::error::EmitError;
 use crate::context::process_end;
 use crate::event::{Callsite, Event, Level};
 use crate::filter::sampler::Sampler;
-use crate::queue::TryEmitError;
+use crate::queue::{TryEmitError, is_logger_thread};
 use crate::stats::DropReason;
 
 impl Logger {
@@ -69,7 +69,7 @@ impl Logger {
             polled => polled,
         });
         accepted.await.map_err(|reason| {
-            if reason == DropReason::Closed {
+            if reason == DropReason::Closed && !is_logger_thread() {
                 process_end::hold_if_ending();
             }
             EmitError { reason }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::Permit;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::lane::Lane;
-use super::{Overflow, Queue};
+use super::{Overflow, Queue, is_logger_thread};
 use crate::context::process_end;
 use crate::context::scope;
 use crate::context::suppress;
@@ -164,7 +164,7 @@ impl Queue {
             Why::Closed => self.refuse_charged(lane, event, DropReason::Closed),
             Why::Full => self.overflowed(lane, event),
         }
-        if lane.tx.is_closed() {
+        if lane.tx.is_closed() && !is_logger_thread() {
             process_end::hold_if_ending();
         }
     }

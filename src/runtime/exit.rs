@@ -25,6 +25,8 @@ use crate::time::timer;
 const SHORT_WAIT: Duration = Duration::from_millis(500);
 /// How long the exit waits for standard error, after the loggers have ended.
 const REPORT_WAIT: Duration = Duration::from_secs(1);
+/// How long the exit waits for another thread that closes the counters at this moment, and reports.
+const CLOSE_WAIT: Duration = Duration::from_millis(300);
 
 /// A started logger. Weak, so that it does not keep the logger.
 struct StartedLogger {
@@ -103,7 +105,8 @@ impl Ending {
         let times: Vec<Duration> = times.collect();
         // On a runtime of the program's, a thread that is held may be one that delivers.
         if loggers.iter().all(|core| core.host == Host::OwnThread)
-            && let Some(release) = times.iter().max().and_then(|time| Instant::now().checked_add(*time))
+            // Half of the time: a sink may wait for what a held thread has locked.
+            && let Some(release) = times.iter().max().and_then(|time| Instant::now().checked_add(*time / 2))
         {
             process_end::begin(release);
         }
@@ -134,6 +137,7 @@ impl Ending {
     pub(crate) fn conclude(self) {
         for core in &self.loggers {
             let report = core.finalize(StopReason::DeadlineExceeded);
+            timer::block_until(core.shutdown.wait_done(), Instant::now().checked_add(CLOSE_WAIT));
             // If a guard waits too, `finalize` has reported them.
             if report.sinks.iter().any(|sink| at_exit::lost_at_end(sink) > 0)
                 && !core.report_losses.load(Ordering::Relaxed)

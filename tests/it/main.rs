@@ -31,6 +31,8 @@ mod notices;
 mod panic_hook;
 mod parsers;
 mod pressure;
+#[cfg(all(unix, feature = "signal"))]
+mod process_end;
 mod queue;
 mod readme;
 mod redaction;

@@ -44,6 +44,10 @@ fn the_child() {
         #[cfg(all(unix, feature = "signal"))]
         ("waited", how) => crate::signals::waited(how),
         #[cfg(all(unix, feature = "signal"))]
+        ("contained", _) => crate::process_end::contained(),
+        #[cfg(all(unix, feature = "signal"))]
+        ("talkative", _) => crate::process_end::talkative(),
+        #[cfg(all(unix, feature = "signal"))]
         ("hung", _) => crate::signals::hung(),
         #[cfg(all(unix, feature = "signal"))]
         ("rotated", _) => crate::signals::rotated(),

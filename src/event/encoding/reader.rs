@@ -141,6 +141,14 @@ impl<'a> PairName<'a> {
         utf8(self.bytes())
     }
 
+    /// Returns every name under which the field may be read, without the `_` that keep names apart.
+    pub(in super::super) fn forms(self) -> impl Iterator<Item = &'a str> {
+        let is_qualified = self.spare > 0;
+        let whole = self.alternatives().next();
+        let apart = is_qualified.then(|| self.name().trim_end_matches('_'));
+        [Some(self.name()), whole, apart].into_iter().flatten()
+    }
+
     /// Returns the names to use instead where a nearer field has this one, the best first.
     pub(in super::super) fn alternatives(self) -> impl Iterator<Item = &'a str> {
         let PairName { text, spare, .. } = self;

@@ -54,6 +54,12 @@ fn a_filter_that_matches_nothing_is_an_error_that_suggests_what_was_meant() {
         ("app>=debug", "app>=debug", None),
         ("app==debug", "app==debug", Some("app=debug")),
         ("=", "=", None),
+        ("info\u{ff0c}app=debug", "info\u{ff0c}app=debug", Some("info,app=debug")),
+        ("info\u{ff1b}app=debug", "info\u{ff1b}app=debug", Some("info,app=debug")),
+        ("app\u{ff1d}debug", "app\u{ff1d}debug", Some("app=debug")),
+        ("my\u{2013}crate=debug", "my\u{2013}crate=debug", None),
+        ("info:app=debug", "info:app=debug", Some("info,app=debug")),
+        ("info.app=debug", "info.app=debug", Some("info,app=debug")),
     ] {
         let error = refused(text);
         assert_eq!((error.directive(), error.suggestion()), (directive, suggestion), "{text}: {error}");

@@ -166,6 +166,25 @@ async fn a_hidden_field_is_masked_under_whatever_name_it_is_kept() {
     );
 }
 
+/// A name that is taken gets a `_`, which is no part of what the pattern describes.
+#[tokio::test(start_paused = true)]
+async fn a_hidden_field_of_spans_of_one_name_is_masked_in_each_of_them_and_so_is_a_name_with_its_spans() {
+    let weir = Weir::with(crate::support::builder().redact(["password", "http.cookie", "auth*"])).await;
+    let guard = weir.listen();
+    let login = || info_span!("login", password = "hunter2");
+    let (outer, auth) = (login(), info_span!("auth", user = "hunter2"));
+    outer.in_scope(|| {
+        login().in_scope(|| login().in_scope(|| info!("recursive")));
+        auth.in_scope(|| info!(user = "ada", "its own"));
+        info_span!("http", cookie = "hunter2").in_scope(|| info!(cookie = "no", "its own"));
+    });
+    drop(guard);
+    let lines = weir.lines().await;
+    assert!(lines.iter().all(|line| !line.contains("hunter2")), "{lines:#?}");
+    assert_eq!(lines[0].matches("=***").count(), 3, "{}", lines[0]);
+    assert!(lines[1].contains("auth.user=***") && lines[2].contains("http.cookie=***"), "{lines:#?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn queued_events_keep_what_they_saw_and_later_ones_have_what_was_recorded() {
     let weir = Weir::new().await;
