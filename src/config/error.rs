@@ -63,8 +63,8 @@ struct WrittenValue {
     /// As written.
     shown: String,
     kind: String,
-    /// What its type gets.
-    text: String,
+    /// What its type gets, and may repeat in its error.
+    texts: Vec<String>,
 }
 
 /// What a message has of the value, from the most to the least.
@@ -127,7 +127,7 @@ impl ConfigError {
     pub(super) fn at(mut self, item: &Item) -> Self {
         if self.0.origin.is_none() {
             self.0.origin = Some(item.origin.clone());
-            self.0.value = Some(WrittenValue { shown: item.shown(), kind: item.kind(), text: item.text() });
+            self.0.value = Some(WrittenValue { shown: item.shown(), kind: item.kind(), texts: item.texts() });
         }
         self
     }
@@ -253,15 +253,17 @@ impl Inner {
 
     /// What a type says about its value, without the value and its parts.
     fn refusal(&self, why: &str) -> String {
-        let text = match (&self.value, self.shows()) {
+        let texts = match (&self.value, self.shows()) {
             (_, Shows::Value) => return Foreign(why).to_string(),
             (_, Shows::Mask) => return "its type does not accept it".to_owned(),
-            (value, Shows::Kind) => value.as_ref().map_or("", |value| &value.text),
+            (value, Shows::Kind) => value.as_ref().map_or(&[][..], |value| &value.texts),
         };
-        let mut parts: Vec<&str> = text.split(|c: char| !c.is_alphanumeric()).collect();
-        parts.retain(|part| part.chars().count() >= SHORTEST_PART);
+        let parts = texts.iter().flat_map(|text| text.split(|c: char| !c.is_alphanumeric()));
+        let parts = parts.filter(|part| part.chars().count() >= SHORTEST_PART);
+        // The type of a table repeats one of its texts: a short one is in other words too.
+        let wholes = texts.iter().filter(|text| !text.is_empty() && (texts.len() == 1 || text.len() >= SHORTEST_PART));
+        let mut parts: Vec<&str> = wholes.map(String::as_str).chain(parts).collect();
         parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
-        parts.splice(0..0, Some(text).filter(|text| !text.is_empty()));
         Foreign(parts.iter().fold(why.to_owned(), |why, part| why.replace(part, MASK))).to_string()
     }
 }

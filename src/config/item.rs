@@ -132,11 +132,13 @@ impl Item {
         }
     }
 
-    /// The text that a type gets, or the value as displayed.
-    pub(super) fn text(&self) -> String {
+    /// The texts that a type gets, and other values as displayed; of a list or a table, those in it.
+    pub(super) fn texts(&self) -> Vec<String> {
         match &self.node {
-            ItemValue::Text(text) => text.clone(),
-            _ => self.shown(),
+            ItemValue::Text(text) => vec![text.clone()],
+            ItemValue::List(items) => items.iter().flat_map(Item::texts).collect(),
+            ItemValue::Table(entries) => entries.iter().flat_map(|(_, item)| item.texts()).collect(),
+            _ => vec![self.shown()],
         }
     }
 

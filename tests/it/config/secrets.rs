@@ -174,6 +174,37 @@ fn a_sensitive_value_is_read_whatever_passes_it_on() {
 }
 
 #[test]
+fn an_error_in_an_option_of_a_flattened_type_shows_no_value_of_the_table() {
+    #[derive(Debug, Deserialize)]
+    struct Flat {
+        #[serde(flatten)]
+        _more: More,
+    }
+    #[derive(Debug, Deserialize)]
+    struct More {
+        #[serde(rename = "port")]
+        _port: Option<u16>,
+        #[serde(rename = "address")]
+        _address: Option<Address>,
+        #[serde(rename = "ack")]
+        _ack: Option<Ack>,
+    }
+    let sinks = SinkRegistry::new().register("flat", |_: Flat| Ok::<_, io::Error>(NullSink));
+    for options in [
+        "port = 'hunter2'",
+        "port = ['a', { b = 'x hunter2 \"y\"' }]",
+        "address = 'db:hunter2'",
+        "host = 'db'\naddress = 'db: \"hunter2\"'",
+        "ack = 'hunter2'",
+    ] {
+        let config = Config::from_toml(&format!("[sinks.a]\ntype = 'flat'\n{options}")).unwrap();
+        let error = config.builder(&sinks).map(drop).expect_err(options);
+        assert!(!printed(&error).contains(SECRET), "{options}: {error}");
+        assert_eq!(error.key().as_deref(), Some("sinks.a"), "{options}: {error}");
+    }
+}
+
+#[test]
 fn a_value_under_a_wrong_key_or_in_a_wrong_place_is_not_shown() {
     for text in [
         "tokn = 'hunter2'",
