@@ -1,4 +1,4 @@
-//! Any thread: what becomes of a thread that logs after the loggers have closed, while the process ends.
+//! Any thread: holds threads that log after the loggers have closed, until the process has ended.
 //!
 //! A program continues to work while its last events are delivered. If it went on after a log call that came too late, it
 //! would do things that are in no log: answer a client, say. So the call holds its thread until the process has ended.
