@@ -198,6 +198,7 @@ mod builder;
 pub mod config;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod fs;
 mod time;
 
 // Pages, not code: they exist where documentation is built or tested.

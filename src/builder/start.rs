@@ -34,6 +34,7 @@ use crate::runtime::{
 };
 #[cfg(feature = "prometheus")]
 use crate::runtime::{ServiceThread, start_upkeep};
+use crate::sink::of_one_logger;
 
 impl Logger {
     /// Returns a builder with the default options.
@@ -106,7 +107,7 @@ impl Builder<'_> {
         check_timers(runtime)?;
         #[cfg(feature = "prometheus")]
         let OwnMetrics { exporter, endpoint, unbound } = self.own_metrics()?;
-        self.open_sinks()?;
+        of_one_logger(|| self.open_sinks())?;
 
         #[cfg(feature = "prometheus")]
         let own = exporter.as_ref().map(|exporter| exporter.recorder() as &dyn Recorder);

@@ -18,6 +18,7 @@ pub struct SinkError {
     source: Box<dyn Error + Send + Sync>,
     delivered: usize,
     retry_after: Option<Duration>,
+    is_background: bool,
 }
 
 impl SinkError {
@@ -37,7 +38,12 @@ impl SinkError {
     }
 
     pub(crate) fn new(kind: SinkErrorKind, source: Box<dyn Error + Send + Sync>) -> Self {
-        SinkError { kind, source, delivered: 0, retry_after: None }
+        SinkError { kind, source, delivered: 0, retry_after: None, is_background: false }
+    }
+
+    /// Creates the error of a background task, which cost no event.
+    pub(crate) fn background(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        SinkError { is_background: true, ..SinkError::temporary(source) }
     }
 
     /// Creates the error of a sink, or its format, that panicked with this payload.
@@ -68,6 +74,11 @@ impl SinkError {
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
+    }
+
+    /// Returns what to report: of a background task its cause alone, as the sink did not fail.
+    pub(crate) fn reported(&self) -> &(dyn Error + 'static) {
+        if self.is_background { &*self.source } else { self }
     }
 
     /// Returns the cause alone.

@@ -118,7 +118,7 @@ impl<W: LineTarget> LineWriter<W> {
     }
 
     /// Whether the stream is broken: nothing is written until it is replaced.
-    pub(super) fn is_gone(&self) -> bool {
+    pub(super) fn is_broken(&self) -> bool {
         self.broken.is_some()
     }
 

@@ -35,7 +35,8 @@ use async_trait::async_trait;
 
 pub use console::{Colors, ConsoleSink};
 pub use error::SinkError;
-pub use file::{Durability, FileSink, MaintenanceError, MaintenanceTask, OpenError, Rolling, RollingError};
+pub(crate) use file::of_one_logger;
+pub use file::{Durability, FileSink, MaintenanceError, MaintenanceTask, OpenError, Rolling, RollingError, SyncError};
 pub use memory::{CapturedEvent, MemorySink, Selection, WaitError};
 pub use null::NullSink;
 pub(crate) use sharing::{PIPE_BUF, write_stderr};

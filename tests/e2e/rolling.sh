@@ -65,7 +65,7 @@ killed() {
     pid=$!
     # Writes until there is nobody to read.
     seq 100000000 2>/dev/null >"$work/lines" &
-    until [ "$(ls "$work/killed" 2>/dev/null | grep -c gz)" -ge $((1 + $1 % 5)) ]; do
+    until [ "$(ls "$work/killed" 2>/dev/null | grep -c 'gz$')" -ge $((1 + $1 % 5)) ]; do
         kill -0 "$pid" 2>/dev/null || fail "$what: pipe ended by itself"
         sleep "0.0$((1 + $1 % 7))"
     done
@@ -85,7 +85,7 @@ killed() {
     tail -n 1 "$work/text" | grep -q '"message":"after","line":1}$' || fail "$what: the last line is another one"
     [ "$(grep -vc '"line":[0-9]*}$' "$work/text")" -le 1 ] || fail "$what: more than one line was torn"
     [ "$(ls app.2*.json | wc -l)" = 1 ] || fail "$what: more than one file is not compressed"
-    ! ls | grep partial || fail "$what: a file is half compressed"
+    ! ls -A | grep partial || fail "$what: a file is half compressed"
     cd - >/dev/null
 }
 total=0

@@ -109,7 +109,9 @@ pub enum Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Diagnostic::SinkFailed { sink, error } => write!(f, "sink `{}`: {}", Foreign(sink), CauseChain(&**error)),
+            Diagnostic::SinkFailed { sink, error } => {
+                write!(f, "sink `{}`: {}", Foreign(sink), CauseChain(error.reported()))
+            }
             Diagnostic::HookFailed { error } => write!(f, "a shutdown hook failed: {}", CauseChain(&**error)),
             Diagnostic::TaskFailed { lost } => write!(
                 f,

@@ -35,6 +35,41 @@ impl Error for OpenError {
     }
 }
 
+/// The error of a synchronization that failed, now or before: the disk may not have what was written.
+///
+/// It lasts until the file is left: the system may have dropped what it could not write, so that a later
+/// synchronization succeeds without it.
+#[non_exhaustive]
+pub struct SyncError {
+    /// The file.
+    pub path: PathBuf,
+    /// How many events were written to it since the last synchronization that succeeded, at most. They count as
+    /// delivered, and are unconfirmed: a power failure may lose them.
+    pub unconfirmed: u64,
+    /// The operating system's error.
+    pub source: io::Error,
+}
+
+impl fmt::Display for SyncError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SyncError { path, unconfirmed, .. } = self;
+        write!(f, "cannot synchronize log file `{}`: {unconfirmed} events are unconfirmed", Foreign(path.display()))
+    }
+}
+
+/// Like `Display`, with the sources.
+impl fmt::Debug for SyncError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_debug(self, f)
+    }
+}
+
+impl Error for SyncError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
 /// An invalid option of [`Rolling`](super::Rolling).
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -90,18 +125,26 @@ pub enum MaintenanceTask {
     Delete,
     /// Compressing a rolled file, which stays unchanged.
     Compress,
+    /// Locking a file: on a file system without locks nothing is deleted or compressed.
+    Lock,
+    /// The run of the maintenance thread, which panicked. The next run tries again.
+    Maintain,
 }
 
 impl fmt::Display for MaintenanceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = Foreign(self.path.display());
         match self.task {
-            MaintenanceTask::Roll => write!(f, "cannot roll `{path}`, which goes on"),
+            MaintenanceTask::Roll => write!(f, "cannot begin the file after `{path}`, which continues"),
             MaintenanceTask::Follow => write!(f, "cannot open `{path}` again, from which the file was moved away"),
             MaintenanceTask::Link => write!(f, "cannot make `{path}` a link to the current log file"),
-            MaintenanceTask::List => write!(f, "cannot look through the folder `{path}`"),
+            MaintenanceTask::List => write!(f, "cannot list the directory `{path}`"),
             MaintenanceTask::Delete => write!(f, "cannot delete the old log file `{path}`"),
             MaintenanceTask::Compress => write!(f, "cannot compress the log file `{path}`"),
+            MaintenanceTask::Lock => {
+                write!(f, "cannot lock files in `{path}`, so nothing there is deleted or compressed")
+            }
+            MaintenanceTask::Maintain => write!(f, "cannot delete or compress files in `{path}` for now"),
         }
     }
 }

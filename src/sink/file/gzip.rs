@@ -3,12 +3,16 @@
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 
+use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
 
-use super::folder::Folder;
-use super::names::{Place, State};
-use super::open::{claim, stands_at, sync_folder};
+use super::directory::LogDir;
+use super::maintenance::Outcome;
+use super::open::{copy_owner, open_to_lock};
+use super::pattern::{FileKey, FileKind};
+use crate::fs::{Lock, is_at_path, sync_dir};
 
 /// The default of the command `nice`: a tenth of a processor that another process uses fully. With the lowest priority,
 /// files would pile up on a machine that is always busy.
@@ -17,58 +21,88 @@ const NICE: i32 = 10;
 
 const CHUNK: usize = 256 << 10;
 
-/// Compresses the file and deletes it. False: another process still writes to it.
-pub(super) fn compress(folder: &Folder, place: Place) -> io::Result<bool> {
+/// The subfield of a gzip header's extra field (RFC 1952, 2.3.1.1) that tells when the file was begun: its two
+/// identifying bytes and its length, before nanoseconds since the Unix epoch.
+const BEGUN: [u8; 4] = [b'L', b'W', 8, 0];
+
+/// Compresses the file and deletes it.
+pub(super) fn compress(dir: &LogDir, key: FileKey) -> io::Result<Outcome> {
     let [plain, partial, compressed] =
-        [State::Plain, State::Partial, State::Compressed].map(|state| folder.file(place, state));
-    let source = match open(&plain) {
+        [FileKind::Plain, FileKind::Partial, FileKind::Compressed].map(|kind| dir.file(key, kind));
+    let source = match open_to_lock(&plain) {
         // Another process has compressed or deleted it.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Outcome::Done),
         source => source?,
     };
     // Held to the end: it also keeps other processes from the partial file.
-    if !claim(&source) || !stands_at(&plain, &source) {
-        return Ok(false);
+    match source.lock_exclusive() {
+        Lock::Held => {}
+        Lock::Busy => return Ok(Outcome::Busy),
+        Lock::Unsupported => return Ok(Outcome::Unlockable),
+    }
+    if !is_at_path(&plain, &source) {
+        return Ok(Outcome::Done);
     }
     if source.metadata()?.len() == 0 {
-        // Created where a compressed file existed, and abandoned: the compressed file has all lines.
-        fs::remove_file(&plain)?;
-        return Ok(true);
+        // There may be a compressed file, which has all lines.
+        return fs::remove_file(&plain).map(|()| Outcome::Done);
     }
-    let written = write(&source, &partial).and_then(|()| fs::rename(&partial, &compressed));
-    if let Err(error) = written {
+    let written = write(&source, &partial).and_then(|()| sync_dir(dir.path()));
+    if let Err(error) = written.and_then(|()| fs::rename(&partial, &compressed)) {
         // A partial file uses disk space that may be short.
         fs::remove_file(&partial).unwrap_or_default();
         return Err(error);
     }
-    // Its name must be on the disk before the only other copy is deleted.
-    sync_folder(folder.path())?;
-    match fs::remove_file(&plain) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(true),
+    // At once, so that hardly a reader finds the lines in both. If only this step survives a power cut, the whole copy
+    // still has its other name.
+    fs::remove_file(&plain)?;
+    sync_dir(dir.path())?;
+    Ok(Outcome::Done)
+}
+
+/// Takes care of a partial file whose source is gone: renames it if it is whole, or else deletes it.
+pub(super) fn recover(dir: &LogDir, key: FileKey, partial: &Path) -> io::Result<()> {
+    let file = match File::open(partial) {
+        // Another process was faster.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        file => file?,
+    };
+    match io::copy(&mut GzDecoder::new(BufReader::with_capacity(CHUNK, file)), &mut io::sink()) {
+        Ok(_) => fs::rename(partial, dir.file(key, FileKind::Compressed)),
+        Err(_) => fs::remove_file(partial),
     }
+}
+
+/// Returns when the lines of a compressed file were begun, if its header tells.
+pub(super) fn begun(compressed: &Path) -> Option<Duration> {
+    let decoder = GzDecoder::new(File::open(compressed).ok()?);
+    let nanos = decoder.header()?.extra()?.strip_prefix(&BEGUN)?.first_chunk()?;
+    Some(Duration::from_nanos(u64::from_le_bytes(*nanos)))
 }
 
 fn write(source: &File, partial: &Path) -> io::Result<()> {
     let metadata = source.metadata()?;
     let out = create(partial)?;
-    adopt(&out, &metadata)?;
+    copy_owner(&out, &metadata);
+    out.set_permissions(metadata.permissions())?;
     let modified = metadata.modified()?;
-    let seconds = modified.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let seconds = modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let mut encoder = GzBuilder::new()
         .mtime(seconds.try_into().unwrap_or(0))
+        .extra(begun_field(&metadata))
         .write(BufWriter::with_capacity(CHUNK, out), Compression::default());
     io::copy(&mut BufReader::with_capacity(CHUNK, source), &mut encoder)?;
     let mut out = encoder.finish()?;
     out.flush()?;
     let out = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-    out.sync_all()?;
-    out.set_modified(modified)
+    out.set_modified(modified)?;
+    out.sync_all()
 }
 
-/// Some file systems lock a file exclusively only if it is writable (NFS).
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).open(path).or_else(|_| File::open(path))
+fn begun_field(metadata: &Metadata) -> Vec<u8> {
+    let created = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let nanos = created.and_then(|since| u64::try_from(since.as_nanos()).ok());
+    nanos.map_or(Vec::new(), |nanos| [&BEGUN[..], &nanos.to_le_bytes()].concat())
 }
 
 /// Creates a private file: its final permissions are not known yet.
@@ -88,22 +122,8 @@ fn create(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Gives the copy the owner and the permissions of the file.
-fn adopt(copy: &File, metadata: &Metadata) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::{MetadataExt, fchown};
-        let own = copy.metadata()?;
-        // Only root may give a file away; any other user owns the file already, or may only read it.
-        if (own.uid(), own.gid()) != (metadata.uid(), metadata.gid()) {
-            fchown(copy, Some(metadata.uid()), Some(metadata.gid())).unwrap_or_default();
-        }
-    }
-    copy.set_permissions(metadata.permissions())
-}
-
 /// Lowers this thread's priority: from now on other threads get nearly all of the processor.
-pub(super) fn step_back() {
+pub(super) fn lower_priority() {
     // Outside Linux this is the priority of the whole process.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     rustix::process::setpriority_process(None, NICE).unwrap_or_default();

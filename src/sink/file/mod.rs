@@ -5,51 +5,65 @@
 //!
 //! Invariants:
 //! * Events are never written to a file that no path names.
+//! * A rolled file is written to by the one process that has it locked.
 //! * An error counts exactly the events whose lines are in the file.
 //! * Deletion and compression run on a maintenance thread and never delay a write.
 //!
-//! `open.rs` opens, `target.rs` replaces the active file, `roller.rs` chooses the next one, `upkeep.rs` deletes and
-//! compresses. Add an option of rolling in `rolling.rs` and `config/rolling.rs`.
+//! `open.rs` opens, `active.rs` replaces the active file, `roller.rs` chooses the next one, `maintenance.rs` deletes and
+//! compresses what `retention.rs` tells, `claims.rs` keeps two sinks from one file. Add an option of rolling in
+//! `rolling.rs` and `config/rolling.rs`.
 //!
-//! Next: the file system.
+//! Next: `fs`, then the file system.
 
+mod active;
+mod claims;
+mod directory;
+mod durability;
 mod error;
-mod folder;
+mod granularity;
 #[cfg(feature = "gzip")]
 mod gzip;
-mod names;
+mod maintenance;
 mod open;
-mod period;
+mod pattern;
 mod retention;
 mod roller;
 mod rolling;
-mod target;
-mod upkeep;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::io;
+use std::path::{self, PathBuf};
 use std::time::Duration;
 
-pub use error::{MaintenanceError, MaintenanceTask, OpenError, RollingError};
+pub(crate) use claims::of_one_logger;
+pub use durability::Durability;
+pub use error::{MaintenanceError, MaintenanceTask, OpenError, RollingError, SyncError};
 pub use rolling::Rolling;
 
-use self::folder::Folder;
-use self::open::{check_path, folder_of};
+use self::active::ActiveFile;
+use self::claims::claim;
+use self::directory::LogDir;
+use self::maintenance::BackgroundError;
+use self::open::{FileOptions, check_path};
 use self::roller::Roller;
-use self::target::Target;
-use self::upkeep::Trouble;
 use super::SinkError;
 use super::lines::{LineWriter, classify};
 use super::thread::{Blocking, BlockingSink, sink_on_its_thread};
 use crate::event::Batch;
 use crate::format::{Format, Text};
+use crate::fs::parent_dir;
 
 /// Appends events to a file.
 ///
-/// By default it writes [`Text`] without color, [`Durability::Buffered`]. Missing directories are created. If the file
-/// ends in the middle of a line (after a crash or a full disk), that line is ended before the first event. A batch is
-/// usually one write, at the current end of the file, so several processes can share the file. A FIFO, a terminal or
-/// another device gets whole lines in smaller writes, as from a [`ConsoleSink`](crate::sink::ConsoleSink).
+/// By default it writes [`Text`] without color, [`Durability::Buffered`]. Missing directories are created. A FIFO, a
+/// terminal or another device gets whole lines in smaller writes, as from a [`ConsoleSink`](crate::sink::ConsoleSink).
+///
+/// Several processes can share the file: a batch is usually one write, at the current end of the file. If the file ends in
+/// the middle of a line (after a crash or a full disk) and no other process has it open, that line is ended before the
+/// first event. While others have it open, it is not: a process that dies in the middle of a write leaves part of a line,
+/// and the next line of another process follows on the same line.
+///
+/// No two sinks of a logger may have the same file.
 ///
 /// Before each batch, the sink checks that its path still names the open file. If another program moved the file away
 /// (logrotate) or deleted it, perhaps with its directory, the sink continues in a new file at the path; `reopen` does
@@ -62,15 +76,16 @@ use crate::format::{Format, Text};
 ///
 /// # Errors
 /// If the file cannot be opened at the start, the error is permanent and its source is an [`OpenError`]. A full disk,
-/// an exhausted quota and other I/O errors are temporary. If the path is a FIFO whose reader has closed it, or the file
-/// was removed on its network file server, the error is permanent, and so is every later one until `reopen`.
+/// an exhausted quota and other I/O errors are temporary. If the file was removed on its network file server, the error
+/// is permanent, and so is every later one until `reopen`. If the path is a FIFO whose reader has closed it, the error is
+/// permanent, but each later write first looks whether there is a reader again.
 ///
 /// An error counts exactly the events whose lines are in the file, so a retry repeats none of them. The one exception
 /// is a failed synchronization with [`Durability::SyncEveryBatch`].
 ///
 /// # Blocking
-/// The file is opened on the thread that calls `start()`; opening a FIFO waits there for a reader. All other I/O is on
-/// a thread of the sink's own, see [`Blocking`].
+/// The file is opened on the thread that calls `start()`; opening a FIFO waits there for a reader, `reopen` does not. All
+/// other I/O is on a thread of the sink's own, see [`Blocking`].
 ///
 /// # Examples
 /// ```
@@ -84,33 +99,9 @@ pub struct FileSink {
     thread: Blocking<FileWriter>,
 }
 
-/// What survives a crash.
-///
-/// | | an event is delivered when | killed process | power cut, kernel crash |
-/// |---|---|---|---|
-/// | `Buffered` | the operating system has it | every delivered event | what the system wrote back by itself, often all but the last 30 s |
-/// | `SyncOnFlush` | the operating system has it | every delivered event | also everything before the last flush or shutdown |
-/// | `SyncEveryBatch` | the disk has it | every delivered event | every delivered event |
-///
-/// The disk has what it reported as written (`fdatasync`); the logger cannot detect a disk that misreports its cache.
-/// On Unix, `SyncOnFlush` and `SyncEveryBatch` also write the names of new files and directories to disk, if the file
-/// system can.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Durability {
-    /// Does not wait for the disk. Every batch is passed to the operating system before its write returns.
-    #[default]
-    Buffered,
-    /// Waits for the disk at each flush, hence also at shutdown.
-    SyncOnFlush,
-    /// Waits for the disk after each batch: some milliseconds on a disk without a protected cache. If the disk does not
-    /// confirm, no event of the batch counts as delivered, although its lines may be there: a retry may repeat them.
-    SyncEveryBatch,
-}
-
 impl FileSink {
     /// Creates a sink that appends to the file at `path`, which is opened by `start()`. A relative path is relative to
-    /// the process's working directory at that time, and again at each `reopen`.
+    /// the process's working directory at that time, also after the process changes it.
     ///
     /// The path is taken as it is, so one that begins with `~/` or has a `${NAME}` in it is an error of `start()`: such
     /// names are expanded by a shell, or in a configuration file, but not here. For a
@@ -119,9 +110,9 @@ impl FileSink {
         let writer = FileWriter {
             path: path.into(),
             format: Box::new(Text::new()),
-            durability: Durability::default(),
+            options: FileOptions::default(),
             rolling: None,
-            trouble: Trouble::default(),
+            errors: BackgroundError::default(),
             lines: None,
         };
         FileSink { thread: Blocking::new(writer).name("logweir-file") }
@@ -134,7 +125,18 @@ impl FileSink {
 
     /// Sets what survives a crash. Default: [`Durability::Buffered`].
     pub fn durability(self, durability: Durability) -> Self {
-        self.configure(|writer| writer.durability = durability)
+        self.configure(|writer| writer.options.durability = durability)
+    }
+
+    /// Sets the permission bits of the files that the sink creates, whatever the process's mask is. Default: those of the
+    /// file before, for a rolled one; else 0o666 less the mask. Range: 0o600 to 0o777, with reading and writing for the
+    /// owner.
+    ///
+    /// Compressed files have the bits, and the owner if possible, of their source. New directories can be searched by
+    /// whoever may read the files. A file that exists keeps its bits.
+    #[cfg(unix)]
+    pub fn mode(self, mode: u32) -> Self {
+        self.configure(|writer| writer.options.mode = Some(mode))
     }
 
     /// Begins another file by time or size. Default: all events go to the one file at the path.
@@ -156,46 +158,64 @@ sink_on_its_thread!(FileSink, timeout: Duration::from_secs(5));
 struct FileWriter {
     path: PathBuf,
     format: Box<dyn Format>,
-    durability: Durability,
+    options: FileOptions,
     rolling: Option<Rolling>,
-    trouble: Trouble,
+    errors: BackgroundError,
     /// None until opened.
-    lines: Option<LineWriter<Target>>,
+    lines: Option<LineWriter<ActiveFile>>,
 }
 
 impl FileWriter {
-    fn roller(&self) -> Result<Option<Roller>, SinkError> {
-        let Some(policy) = self.rolling.clone() else { return Ok(None) };
-        let names = policy.check(&self.path).map_err(SinkError::permanent)?;
-        let folder = Folder::new(folder_of(&self.path), names);
-        let roller = Roller::start(&self.path, policy, folder, self.durability, &self.trouble);
-        roller.map(Some).map_err(SinkError::permanent)
+    /// Opens the file, or the first of several.
+    fn start(&mut self) -> Result<(ActiveFile, bool), SinkError> {
+        check_path(&self.path).and_then(|()| self.options.check(&self.path)).map_err(SinkError::permanent)?;
+        let pattern = self.rolling.as_ref().map(|policy| policy.check(&self.path)).transpose();
+        let pattern = pattern.map_err(SinkError::permanent)?;
+        // Once: the process may change its working directory.
+        let absolute = path::absolute(&self.path);
+        let failed = |source: io::Error| SinkError::permanent(OpenError { path: self.path.clone(), source });
+        self.path = absolute.map_err(failed)?;
+        claim(&self.path, pattern.as_ref()).map_err(SinkError::permanent)?;
+        let roller = match self.rolling.clone().zip(pattern) {
+            Some((policy, pattern)) => {
+                let dir = LogDir::new(parent_dir(&self.path), pattern);
+                let roller = Roller::start(&self.path, policy, dir, self.options, &self.errors);
+                Some(roller.map_err(SinkError::permanent)?)
+            }
+            None => None,
+        };
+        ActiveFile::open(&self.path, self.options, roller, self.errors.clone()).map_err(SinkError::permanent)
     }
 
     fn sync(&mut self) -> Result<(), SinkError> {
-        self.lines.as_mut().map_or(Ok(()), |lines| lines.out_mut().sync().map_err(classify))
+        self.lines.as_mut().map_or(Ok(()), |lines| lines.out_mut().sync().map_err(SinkError::temporary))
     }
 }
 
 impl BlockingSink for FileWriter {
     fn open(&mut self) -> Result<(), SinkError> {
-        check_path(&self.path).map_err(SinkError::permanent)?;
-        let roller = self.roller()?;
-        let opened = Target::open(&self.path, self.durability, roller, self.trouble.clone());
-        let (target, torn) = opened.map_err(SinkError::permanent)?;
-        self.lines = Some(LineWriter::new(target, torn));
+        let (active, torn) = self.start()?;
+        self.lines = Some(LineWriter::new(active, torn));
         Ok(())
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
         let lines = self.lines.as_mut().expect("`Blocking` writes only after `open` succeeded");
-        let state = lines.out_mut().look().map_err(SinkError::temporary)?;
+        let state = lines.out_mut().check_path().map_err(SinkError::temporary)?;
         lines.record_state(state);
+        if lines.is_broken()
+            && !lines.out_mut().is_regular()
+            && let Ok(state) = lines.out_mut().open_again()
+        {
+            // The reader of the FIFO has returned.
+            lines.record_state(state);
+        }
         let written = lines.write(batch, 0..batch.len(), &mut *self.format);
+        lines.out_mut().end_batch();
         let nothing = written.as_ref().is_err_and(|error| error.delivered() == 0);
-        if self.durability == Durability::SyncEveryBatch && !nothing {
+        if self.options.durability == Durability::SyncEveryBatch && !nothing {
             // Its error replaces the write's, because nothing is delivered then.
-            self.sync()?;
+            lines.out_mut().sync_batch().map_err(classify)?;
         }
         written
     }
@@ -203,7 +223,7 @@ impl BlockingSink for FileWriter {
     fn flush(&mut self) -> Result<(), SinkError> {
         let ended = self.lines.as_mut().map_or(Ok(()), LineWriter::flush);
         // Also if a torn line cannot be ended: all whole lines must be on the disk.
-        let synced = match self.durability {
+        let synced = match self.options.durability {
             Durability::Buffered => Ok(()),
             Durability::SyncOnFlush | Durability::SyncEveryBatch => self.sync(),
         };
@@ -223,8 +243,8 @@ impl BlockingSink for FileWriter {
         // full disk is one reason to rotate.
         let flushed = self.flush();
         if let Some(lines) = &mut self.lines {
-            let is_gone = lines.is_gone();
-            let state = lines.out_mut().reopen(is_gone).map_err(SinkError::temporary)?;
+            let is_broken = lines.is_broken();
+            let state = lines.out_mut().reopen(is_broken).map_err(SinkError::temporary)?;
             lines.record_state(state);
         }
         flushed
@@ -235,7 +255,7 @@ impl BlockingSink for FileWriter {
     }
 
     fn take_error(&mut self) -> Option<SinkError> {
-        self.trouble.take()
+        self.errors.take()
     }
 }
 
@@ -243,7 +263,7 @@ impl fmt::Debug for FileWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileWriter")
             .field("path", &self.path)
-            .field("durability", &self.durability)
+            .field("options", &self.options)
             .field("rolling", &self.rolling)
             .finish_non_exhaustive()
     }

@@ -1,23 +1,35 @@
 //! A sink's thread: opens files, from a path to a file ready for the first line. At the start, on the caller's thread.
 
-#[cfg(unix)]
-use std::fs::TryLockError;
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path, PathBuf};
-#[cfg(unix)]
-use std::thread;
-#[cfg(unix)]
-use std::time::Duration;
 
-use super::{Durability, OpenError};
+use super::Durability;
+use super::error::OpenError;
+use crate::fs::{FileId, LockedFile, or_current_dir, parent_dir, sync_dir};
 use crate::sink::sharing::Sharing;
 
-/// Attempts to get a lock, and the pause between them: 20 ms in total.
-#[cfg(unix)]
-const CLAIMS: u32 = 20;
-#[cfg(unix)]
-const CLAIM_PAUSE: Duration = Duration::from_millis(1);
+/// What all files of a sink have in common.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct FileOptions {
+    pub(super) durability: Durability,
+    /// The permission bits of new files. None: those of the file before, or the process's default.
+    pub(super) mode: Option<u32>,
+}
+
+impl FileOptions {
+    /// Refuses permission bits with which the owner could not write the file, or read it to continue it.
+    pub(super) fn check(&self, path: &Path) -> Result<(), OpenError> {
+        match self.mode {
+            Some(mode) if mode & 0o600 != 0o600 || mode > 0o777 => {
+                let why =
+                    format!("`mode` is {mode:#o}; allowed is 0o600 to 0o777, with reading and writing for the owner");
+                Err(OpenError { path: path.to_owned(), source: io::Error::new(io::ErrorKind::InvalidInput, why) })
+            }
+            _ => Ok(()),
+        }
+    }
+}
 
 /// Refuses a path that is meant to be expanded: it would make a directory called `~` or `${HOME}`.
 pub(super) fn check_path(path: &Path) -> Result<(), OpenError> {
@@ -44,135 +56,166 @@ pub(super) fn has_variable(text: &str) -> bool {
 }
 
 /// A file ready for the first event.
-pub(super) struct Opened {
+pub(super) struct OpenedFile {
     pub(super) path: PathBuf,
-    pub(super) file: File,
+    pub(super) file: LockedFile,
     /// None for a device or a FIFO: it has no end to read, no disk to wait for and no path to lose.
-    pub(super) identity: Option<Identity>,
+    pub(super) id: Option<FileId>,
     pub(super) sharing: Sharing,
     pub(super) bytes: u64,
     /// Whether its last byte is not the end of a line.
     pub(super) torn: bool,
 }
 
-impl Opened {
-    /// Opens the file for appending; creates it, and its directories, if missing.
-    pub(super) fn at(path: &Path, durability: Durability) -> io::Result<Self> {
-        Opened::with(OpenOptions::new().append(true).create(true), path, durability)
-    }
-
-    /// Like [`at`](Opened::at), for a file to be [shared](share): a file that cannot be read may not be lockable
-    /// (NFS).
-    pub(super) fn to_share(path: &Path, durability: Durability) -> io::Result<Self> {
-        Opened::with(OpenOptions::new().read(cfg!(unix)).append(true).create(true), path, durability)
-    }
-
-    fn with(options: &OpenOptions, path: &Path, durability: Durability) -> io::Result<Self> {
-        let folder = folder_of(path);
-        let created = folder.ancestors().take_while(|folder| !or_here(folder).exists()).count();
-        fs::create_dir_all(or_here(folder))?;
-        let file = options.open(path)?;
+impl OpenedFile {
+    /// Opens the file at the path, of whatever kind, for appending; creates it, and its directories, if missing.
+    ///
+    /// With `wait`, a FIFO is waited for until it has a reader; without, it is an error if it has none.
+    pub(super) fn at(path: &Path, options: FileOptions, wait: bool) -> io::Result<Self> {
+        let kind = fs::metadata(path).map(|there| there.file_type());
+        let is_fifo = kind.is_ok_and(|kind| !kind.is_file() && !kind.is_dir());
+        let file = if is_fifo && !wait { open_now(path)? } else { create(path, options, false)? };
         let metadata = file.metadata()?;
-        let regular = metadata.is_file();
-        let torn = regular && ends_torn(path)?;
-        if regular && durability != Durability::Buffered {
-            // The file's name is in its directory, the name of each new directory in the one above.
-            folder.ancestors().take(created + 1).try_for_each(|folder| sync_folder(or_here(folder)))?;
+        if metadata.is_file() { Ok(OpenedFile::new(path, file, &metadata)) } else { Ok(OpenedFile::device(path, file)) }
+    }
+
+    /// Creates the file, with the owner and the permissions of the one `before`, unless the sink has its own `mode`.
+    pub(super) fn create_new(path: &Path, options: FileOptions, before: Option<&Metadata>) -> io::Result<Self> {
+        let file = create(path, options, true)?;
+        if let Some(before) = before {
+            copy_owner(&file, before);
+            if options.mode.is_none() {
+                file.set_permissions(before.permissions())?;
+            }
         }
-        let identity = regular.then(|| Identity::of(&metadata));
+        let metadata = file.metadata()?;
+        Ok(OpenedFile::new(path, file, &metadata))
+    }
+
+    /// Opens a file that exists, to continue it. A file that cannot be read may not be lockable (NFS).
+    pub(super) fn existing(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).append(true).open(path)?;
+        let metadata = file.metadata()?;
+        Ok(OpenedFile::new(path, file, &metadata))
+    }
+
+    fn new(path: &Path, file: File, metadata: &Metadata) -> Self {
+        let (id, bytes) = (Some(FileId::of(metadata)), metadata.len());
+        let (file, sharing) = (LockedFile::new(file), Sharing::default());
+        OpenedFile { path: path.to_owned(), file, id, sharing, bytes, torn: false }
+    }
+
+    fn device(path: &Path, file: File) -> Self {
         let sharing = Sharing::of(&file);
-        Ok(Opened { path: path.to_owned(), file, identity, sharing, bytes: metadata.len(), torn })
+        OpenedFile { path: path.to_owned(), file: LockedFile::new(file), id: None, sharing, bytes: 0, torn: false }
+    }
+
+    /// Looks whether the file ends in the middle of a line. Nobody may be writing to it.
+    pub(super) fn find_torn_line(&mut self) -> io::Result<()> {
+        self.torn = is_torn(&self.path)?;
+        Ok(())
+    }
+
+    /// Ends a line that was torn by a crash, and keeps the time of the last write.
+    pub(super) fn end_torn_line(&mut self) -> io::Result<()> {
+        self.find_torn_line()?;
+        if self.torn {
+            let modified = self.file.metadata()?.modified()?;
+            self.file.write_all(b"\n")?;
+            self.file.set_modified(modified)?;
+        }
+        Ok(())
     }
 }
 
-/// Distinguishes a file from another one at the same path.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Identity {
-    #[cfg(unix)]
-    device: u64,
-    #[cfg(unix)]
-    inode: u64,
+/// Opens a file to lock it. Some file systems lock a file exclusively only if it is writable (NFS).
+pub(super) fn open_to_lock(path: &Path) -> io::Result<LockedFile> {
+    let file = OpenOptions::new().read(true).write(true).open(path).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Err(error),
+        _ => File::open(path),
+    });
+    file.map(LockedFile::new)
 }
 
-impl Identity {
-    #[cfg(unix)]
-    pub(super) fn of(metadata: &Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt;
-        Identity { device: metadata.dev(), inode: metadata.ino() }
+fn create(path: &Path, FileOptions { durability, mode }: FileOptions, is_new: bool) -> io::Result<File> {
+    let dir = parent_dir(path);
+    let missing = dir.ancestors().take_while(|dir| !or_current_dir(dir).exists()).count();
+    if missing > 0 {
+        create_dirs(dir, mode)?;
     }
-
-    /// On other systems, any file at the path is assumed to be the one.
-    #[cfg(not(unix))]
-    pub(super) fn of(_: &Metadata) -> Self {
-        Identity {}
+    let mut options = OpenOptions::new();
+    options.read(is_new && cfg!(unix)).append(true).create(!is_new).create_new(is_new);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(mode.unwrap_or(0o666));
     }
-}
-
-/// Takes a shared lock, which marks the file as being written, for as long as the handle is open. False: another
-/// process has it locked exclusively. True if the file system has no locks.
-#[cfg(unix)]
-pub(super) fn share(file: &File) -> bool {
-    !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
-}
-
-/// Takes an exclusive lock, for as long as the handle is open. False: another process writes to the file, or has it
-/// locked.
-///
-/// A child process that is just being forked has all our locks until it executes its program. The attempts wait for
-/// that.
-#[cfg(unix)]
-pub(super) fn claim(file: &File) -> bool {
-    for _ in 0..CLAIMS {
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => thread::sleep(CLAIM_PAUSE),
-            _ => return true,
+    let is_there = !is_new && fs::symlink_metadata(path).is_ok();
+    let file = options.open(path)?;
+    if !is_there {
+        #[cfg(unix)]
+        if let Some(mode) = mode {
+            use std::os::unix::fs::PermissionsExt;
+            // The process's mask does not apply to what was asked for.
+            file.set_permissions(fs::Permissions::from_mode(mode))?;
+        }
+        if durability != Durability::Buffered {
+            // The file's name is in its directory, the name of each new directory in the one above.
+            dir.ancestors().take(missing + 1).try_for_each(|dir| sync_dir(or_current_dir(dir)))?;
         }
     }
-    false
+    Ok(file)
 }
 
-/// On Windows a shared lock prevents every process from writing, its owner included.
-#[cfg(not(unix))]
-pub(super) fn share(_: &File) -> bool {
-    true
+/// New directories may be searched by whoever may read the files.
+fn create_dirs(dir: &Path, mode: Option<u32>) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    if let Some(mode) = mode {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(mode | (mode & 0o444) >> 2);
+    }
+    #[cfg(not(unix))]
+    let _ignored = mode;
+    builder.recursive(true).create(or_current_dir(dir))
 }
 
-#[cfg(not(unix))]
-pub(super) fn claim(_: &File) -> bool {
-    true
+/// Gives a file the owner of another one. Only root may give a file away; any other user owns the file already, or may
+/// only read it.
+pub(super) fn copy_owner(file: &File, from: &Metadata) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt, fchown};
+        let has_it = file.metadata().is_ok_and(|own| (own.uid(), own.gid()) == (from.uid(), from.gid()));
+        if !has_it {
+            fchown(file, Some(from.uid()), Some(from.gid())).unwrap_or_default();
+        }
+    }
+    #[cfg(not(unix))]
+    let _ignored = (file, from);
 }
 
-/// Whether the path names this file, and not a link to it.
-pub(super) fn stands_at(path: &Path, file: &File) -> bool {
-    let own = file.metadata().map(|metadata| Identity::of(&metadata));
-    let there = fs::symlink_metadata(path).map(|metadata| metadata.is_file().then(|| Identity::of(&metadata)));
-    matches!((own, there), (Ok(own), Ok(Some(there))) if own == there)
+/// Opens a FIFO or a device without waiting for its other end.
+#[cfg(all(unix, target_pointer_width = "64", not(target_os = "redox")))]
+fn open_now(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+    let file = OpenOptions::new().append(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    // From here on a full pipe is waited for, as on a thread of the sink's own.
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
+    Ok(file)
 }
 
-/// Whether the file still has a name: what is written to it is not lost.
-#[cfg(unix)]
-pub(super) fn has_a_name(file: &File, _: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
+#[cfg(not(all(unix, target_pointer_width = "64", not(target_os = "redox"))))]
+fn open_now(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).open(path)
 }
 
-#[cfg(not(unix))]
-pub(super) fn has_a_name(_: &File, path: &Path) -> bool {
-    path.exists()
-}
-
-pub(super) fn folder_of(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new(""))
-}
-
-/// The directory of a path that names none.
-pub(super) fn or_here(folder: &Path) -> &Path {
-    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
-}
-
-/// Whether there is a last byte that is no newline. It opens a handle of its own: the one for appending must not be
-/// readable, or a FIFO would always have a reader (this process).
-fn ends_torn(path: &Path) -> io::Result<bool> {
+/// Whether there is a last byte that is no newline. It opens a handle of its own: the one for appending may not be
+/// readable.
+pub(super) fn is_torn(path: &Path) -> io::Result<bool> {
     let mut file = match File::open(path) {
         // The file may be appended to, but not read: assume it is whole.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
@@ -185,25 +228,4 @@ fn ends_torn(path: &Path) -> io::Result<bool> {
     let mut last = [0];
     // Nothing to read: another process has truncated the file in between.
     Ok(file.read(&mut last)? == 1 && last != *b"\n")
-}
-
-#[cfg(unix)]
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    match File::open(folder).and_then(|folder| folder.sync_all()) {
-        // The directory is not readable, or its file system does not support this.
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
-            ) =>
-        {
-            Ok(())
-        }
-        synced => synced,
-    }
-}
-
-#[cfg(not(unix))]
-pub(super) fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
 }

@@ -1,238 +1,314 @@
 //! A sink's thread: which file of a rolling sink is written to, and when the next one is begun.
 //!
 //! Invariants:
-//! * Places only increase, and a compressed one is never taken again.
-//! * The current file has a shared lock, which marks it as being written.
-//! * `seen` is the period in which the current file was begun or, if the clock was set back since, the one it was set
-//!   to.
+//! * The active file is locked exclusively: no other process writes to it, and none compresses or deletes it. Where there
+//!   are no locks, it is one that this sink has created.
+//! * A file is begun behind the newest one there is, whoever began that.
+//! * `seen` is the period in which the active file was begun or, if the clock was set back since, the one it was set to.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs::{self, Metadata};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Durability;
+use super::directory::{FileEntry, LogDir};
 use super::error::{MaintenanceError, MaintenanceTask, OpenError};
-use super::folder::{Folder, Found};
-use super::names::{Place, State};
-use super::open::{Opened, claim, share, stands_at};
+use super::maintenance::{BackgroundError, Maintenance};
+use super::open::{FileOptions, OpenedFile, open_to_lock};
+use super::pattern::{FileKey, FileKind};
+use super::retention::JUMP;
 use super::rolling::Rolling;
-use super::upkeep::{Current, Trouble, Upkeep};
+use crate::fs::{Lock, LockedFile, is_at_path, point_symlink};
 
-/// How often other processes may take the tried file before it is an error.
+/// How often other processes may be faster before it is an error.
 const TRIES: usize = 64;
 
 pub(super) struct Roller {
     policy: Rolling,
-    folder: Folder,
-    /// The path as given, a symlink to the current file.
+    dir: LogDir,
+    /// The path as given, a symlink to the active file.
     link: PathBuf,
-    durability: Durability,
-    place: Option<Place>,
+    options: FileOptions,
+    /// The active file.
+    key: Option<FileKey>,
     seen: u64,
-    upkeep: Upkeep,
-    trouble: Trouble,
-    /// Whether the error that the path is no symlink was reported.
-    is_link_said: bool,
+    maintenance: Maintenance,
+    errors: BackgroundError,
+    link_reported: bool,
 }
 
 impl Roller {
     pub(super) fn start(
         path: &Path,
         policy: Rolling,
-        folder: Folder,
-        durability: Durability,
-        trouble: &Trouble,
+        dir: LogDir,
+        options: FileOptions,
+        errors: &BackgroundError,
     ) -> io::Result<Self> {
-        let upkeep = Upkeep::start(&policy, &folder, trouble)?;
-        let (link, trouble) = (path.to_owned(), trouble.clone());
-        Ok(Roller { policy, folder, link, durability, place: None, seen: 0, upkeep, trouble, is_link_said: false })
+        let maintenance = Maintenance::start(&policy, &dir, errors)?;
+        let (link, errors) = (path.to_owned(), errors.clone());
+        Ok(Roller { policy, dir, link, options, key: None, seen: 0, maintenance, errors, link_reported: false })
     }
 
     /// The current period by the clock.
-    pub(super) fn now(&self) -> u64 {
-        self.folder.names().unit().of(self.policy.clock.now())
+    pub(super) fn current_period(&self) -> u64 {
+        self.dir.pattern().granularity().of(self.policy.clock.now())
     }
 
-    /// Whether the next line, of `line` bytes, needs another file than the current one, of `bytes` bytes.
-    pub(super) fn is_due(&mut self, now: u64, bytes: u64, line: u64) -> bool {
+    /// Whether the next line, of `line` bytes, needs another file than the active one, of `bytes` bytes.
+    pub(super) fn should_roll(&mut self, now: u64, bytes: u64, line: u64) -> bool {
         // After the clock was set back, the repeated time must not delay the next file.
         self.seen = self.seen.min(now);
         let is_over = self.policy.every.is_some() && now > self.seen;
         let is_full = bytes > 0 && self.policy.max_bytes.is_some_and(|most| bytes.saturating_add(line) > most);
-        is_over || is_full
+        is_over || is_full || self.maintenance.is_overdue(self.key)
     }
 
     /// How many of the lines that end at these offsets from `start` fit after `bytes` bytes; at least one.
-    pub(super) fn room(&self, bytes: u64, start: usize, ends: &[usize]) -> usize {
+    pub(super) fn lines_that_fit(&self, bytes: u64, start: usize, ends: &[usize]) -> usize {
         let fits = |most: u64| ends.partition_point(|end| bytes + (end - start) as u64 <= most);
         self.policy.max_bytes.map_or(ends.len(), fits).max(1)
     }
 
-    /// Opens the newest file if it may be continued, or else the next one. With `beyond`, one after the current file.
-    pub(super) fn open(&mut self, now: u64, beyond: bool) -> Result<Opened, OpenError> {
-        let mut passed = self.place.filter(|_| beyond);
-        for _ in 0..TRIES {
-            let newest = self.newest()?;
-            let place = self.choose(newest, passed, now);
-            if let Some(newest) = newest.filter(|newest| self.place.is_none() && newest.place < place) {
-                self.end_torn_line(newest);
-            }
-            if let Some(opened) = self.take(place)? {
-                self.begin(place, now, opened.bytes);
-                return Ok(opened);
-            }
-            passed = Some(place);
+    /// Opens the first file: the newest one if it may be continued, or else one behind it.
+    pub(super) fn open_first(&mut self) -> Result<OpenedFile, OpenError> {
+        let now = self.current_period();
+        let mut files = self.files()?;
+        if self.redate(&files, now, None) {
+            files = self.files()?;
         }
-        let source = io::Error::other("other processes take every file that is tried");
-        Err(OpenError { path: self.folder.path().to_owned(), source })
+        for file in files.iter().filter(|file| is_only_copy(&files, file)) {
+            end_torn_line(&file.path);
+        }
+        let newest = files.iter().rfind(|file| file.kind != FileKind::Partial);
+        // No key is used twice, even if somebody moved its file away.
+        let key = newest.map(|newest| newest.key).max(self.key);
+        let is_next = |file: &&FileEntry| Some(file.key) == key && is_only_copy(&files, file);
+        let continued =
+            newest.filter(is_next).filter(|newest| self.may_continue(newest, now)).and_then(|file| take(&file.path));
+        let opened = match continued {
+            Some(mut opened) => {
+                opened.find_torn_line().map_err(|source| self.failed(source))?;
+                self.activate(key, now);
+                opened
+            }
+            None => {
+                let before = newest.and_then(|newest| fs::metadata(&newest.path).ok());
+                self.begin(key, now, before.as_ref())?
+            }
+        };
+        self.maintain();
+        Ok(opened)
     }
 
-    /// Opens the next file, when the current one is full or its period is over.
-    pub(super) fn roll(&mut self, now: u64) -> Result<Opened, OpenError> {
-        let Some(place) = self.place.map(|place| place.next(now)) else { return self.open(now, true) };
-        // The usual case needs no scan of the directory: no other process was there before.
-        let path = self.folder.file(place, State::Plain);
-        match File::create_new(&path) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return self.open(now, true),
-            Err(source) => return Err(OpenError { path, source }),
+    /// Opens the next file, behind the newest one, as the active one is to be left, which is at `path`.
+    pub(super) fn open_next(
+        &mut self,
+        now: u64,
+        path: &mut PathBuf,
+        before: &Metadata,
+    ) -> Result<OpenedFile, OpenError> {
+        if let Some(active) = self.key
+            && self.is_ahead(active, now)
+            && self.redate(&self.files()?, now, Some(active))
+            && let Some(key) = self.key
+        {
+            *path = self.dir.file(key, FileKind::Plain);
         }
-        match self.take(place)? {
-            Some(opened) => {
-                self.begin(place, now, opened.bytes);
-                Ok(opened)
-            }
-            None => self.open(now, true),
+        let newest = self.newest()?;
+        if let Some(other) = newest.filter(|newest| Some(*newest) != self.key) {
+            end_torn_line(&self.dir.file(other, FileKind::Plain));
         }
+        self.begin(newest.max(self.key), now, Some(before))
     }
 
-    /// Deletes the previous file if it is empty.
-    pub(super) fn leave(&self, path: &Path, file: &File) {
-        let is_empty = || file.metadata().is_ok_and(|metadata| metadata.len() == 0);
-        // With an exclusive lock, no other process has the file or gets it anymore: one that opens it finds the lock,
-        // and then that it was deleted.
-        if is_empty() && claim(file) && is_empty() {
-            // If that fails, only an empty file is left.
-            fs::remove_file(path).unwrap_or_default();
-        }
-    }
-
-    /// Points the path to the current file, if there is one.
-    pub(super) fn point(&mut self) {
-        let Some(place) = self.place else { return };
-        match point(&self.link, &self.folder, place) {
-            Ok(()) => self.is_link_said = false,
-            Err(source) => {
-                if !std::mem::replace(&mut self.is_link_said, true) {
-                    let path = self.link.clone();
-                    self.trouble.say(MaintenanceError { task: MaintenanceTask::Link, path, source });
-                }
-            }
+    /// Lets old files be deleted and compressed.
+    pub(super) fn maintain(&self) {
+        if let Some(key) = self.key {
+            self.maintenance.run(key);
         }
     }
 
     /// Waits for pending maintenance, as long as the policy allows.
     pub(super) fn close(&self) {
         if !self.policy.close_timeout.is_zero() {
-            self.upkeep.wait(self.policy.close_timeout);
+            self.maintenance.finish(self.policy.close_timeout);
         }
     }
 
-    fn newest(&self) -> Result<Option<Found>, OpenError> {
-        let files = self.folder.files();
-        let files = files.map_err(|source| OpenError { path: self.folder.path().to_owned(), source })?;
-        Ok(files.into_iter().rfind(|found| found.state != State::Partial))
+    /// Deletes the active file, which is empty.
+    pub(super) fn remove_empty(&mut self, path: &Path) {
+        if fs::remove_file(path).is_ok() {
+            // If the directory cannot be read, the link leads nowhere until the next start.
+            self.key = self.listed_newest().unwrap_or_default();
+            self.update_symlink();
+        }
     }
 
-    fn choose(&self, newest: Option<Found>, passed: Option<Place>, now: u64) -> Place {
-        let Some(newest) = newest else {
-            return passed.map_or(Place { period: now, seq: 1 }, |passed| passed.next(now));
-        };
-        let is_new = passed.is_none_or(|passed| newest.place > passed);
+    /// Points the path to the active file.
+    pub(super) fn update_symlink(&mut self) {
+        let pattern = self.dir.pattern();
+        let is_ours = |name: &str| pattern.parse_name(name).is_some();
+        let name = self.key.map(|key| pattern.name(key, FileKind::Plain));
+        let pointed = point_symlink(&self.link, name.as_deref(), is_ours);
+        match pointed {
+            Ok(()) => self.link_reported = false,
+            Err(source) => {
+                if !std::mem::replace(&mut self.link_reported, true) {
+                    let path = self.link.clone();
+                    self.errors.set(MaintenanceError { task: MaintenanceTask::Link, path, source });
+                }
+            }
+        }
+    }
+
+    /// Creates a file behind the newest one. `before` is the file whose permissions it gets.
+    fn begin(
+        &mut self,
+        mut newest: Option<FileKey>,
+        now: u64,
+        before: Option<&Metadata>,
+    ) -> Result<OpenedFile, OpenError> {
+        for _ in 0..TRIES {
+            let key = newest.map_or(FileKey { period: now, seq: 1 }, |newest| newest.next(now));
+            let path = self.dir.file(key, FileKind::Plain);
+            match OpenedFile::create_new(&path, self.options, before) {
+                Ok(opened) if self.is_ours(key, &opened) => {
+                    self.activate(Some(key), now);
+                    return Ok(opened);
+                }
+                Ok(_) => {}
+                // A link or a device of such a name does not become ours; a directory is somebody's mistake.
+                Err(error)
+                    if error.kind() == io::ErrorKind::AlreadyExists
+                        && !fs::symlink_metadata(&path).is_ok_and(|there| there.is_dir()) =>
+                {
+                    end_torn_line(&path);
+                }
+                Err(source) => return Err(OpenError { path, source }),
+            }
+            newest = self.listed_newest()?.max(Some(key));
+        }
+        Err(self.failed(io::Error::other("other processes take every file that is tried")))
+    }
+
+    /// Locks a file that was just created; false if it is not for this process.
+    fn is_ours(&self, key: FileKey, opened: &OpenedFile) -> bool {
+        if opened.file.lock_exclusive() == Lock::Busy || !is_at_path(&opened.path, &opened.file) {
+            // Another process was faster.
+            return false;
+        }
+        // If another process has compressed a file with this key, the copy was there before the key was free again.
+        let is_new = fs::symlink_metadata(self.dir.file(key, FileKind::Compressed)).is_err();
+        if !is_new {
+            fs::remove_file(&opened.path).unwrap_or_default();
+        }
+        is_new
+    }
+
+    fn activate(&mut self, key: Option<FileKey>, now: u64) {
+        (self.key, self.seen) = (key, now);
+        self.update_symlink();
+    }
+
+    fn may_continue(&self, newest: &FileEntry, now: u64) -> bool {
         let has_room = self.policy.max_bytes.is_none_or(|most| newest.bytes < most);
-        if is_new && newest.state == State::Plain && self.has_time(&newest, now) && has_room {
-            return newest.place;
-        }
-        passed.map_or(newest.place, |passed| passed.max(newest.place)).next(now)
-    }
-
-    fn has_time(&self, newest: &Found, now: u64) -> bool {
-        let unit = self.folder.names().unit();
         // Dated ahead of the clock, it was begun before the clock was set back. The date is useless then, so the last
-        // change decides.
-        let is_ahead = newest.place.period > now;
-        let period = if is_ahead { unit.of(newest.modified.as_nanos() as u64) } else { newest.place.period };
-        self.policy.every.is_none() || period == now
+        // write decides.
+        let granularity = self.dir.pattern().granularity();
+        let is_ahead = newest.key.period > now;
+        let period = if is_ahead { granularity.of(newest.modified.as_nanos() as u64) } else { newest.key.period };
+        has_room && (self.policy.every.is_none() || period == now)
     }
 
-    /// Opens the file and marks it as being written. `None`: another process has it.
-    fn take(&self, place: Place) -> Result<Option<Opened>, OpenError> {
-        let path = self.folder.file(place, State::Plain);
-        // A path that is no file does not become ours by its name; a directory there is an error.
-        if fs::symlink_metadata(&path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
-            return Ok(None);
-        }
-        let opened =
-            Opened::to_share(&path, self.durability).map_err(|source| OpenError { path: path.clone(), source })?;
-        // Another process compresses it, or just has.
-        if !share(&opened.file) || !stands_at(&path, &opened.file) {
-            return Ok(None);
-        }
-        // Another process compressed the file of this name, whose lines this file would overwrite: it is skipped, and
-        // the empty file created here is deleted by the next maintenance run.
-        let is_over = self.folder.file(place, State::Compressed).exists();
-        Ok((!is_over).then_some(opened))
+    /// Whether a file is dated so far ahead of the clock that one of the two was wrong.
+    fn is_ahead(&self, key: FileKey, now: u64) -> bool {
+        let granularity = self.dir.pattern().granularity();
+        granularity.start(key.period) > granularity.start(now).saturating_add(JUMP)
     }
 
-    /// Ends a torn line in a file that is not continued: the next file's first line must not look like the rest of it.
-    fn end_torn_line(&self, newest: Found) {
-        if newest.state == State::Plain
-            && let Ok(Some(opened)) = self.take(newest.place)
-            && opened.torn
-        {
-            // If that fails, the line stays torn.
-            (&opened.file).write_all(b"\n").unwrap_or_default();
+    /// Renames the last files if they were dated by a clock that was far ahead: names would keep that date for as long.
+    /// Returns whether one was renamed.
+    ///
+    /// A clock that is far behind now looks alike. The clock was ahead if an earlier file is not dated ahead, if this sink
+    /// has seen the clock set back (`active`), or if a file was last written to long before its date.
+    fn redate(&mut self, files: &[FileEntry], now: u64, active: Option<FileKey>) -> bool {
+        let Some(first) = files.iter().position(|file| self.is_ahead(file.key, now)) else { return false };
+        let (right, ahead) = files.split_at(first);
+        let granularity = self.dir.pattern().granularity();
+        let is_contradicted = granularity.start(ahead[0].key.period) > ahead[0].modified.saturating_add(JUMP);
+        if right.is_empty() && active.is_none() && !is_contradicted {
+            return false;
+        }
+        let period = if active.is_some() { self.seen } else { now };
+        let mut last = right.last().map(|file| file.key);
+        let mut is_any = false;
+        for copies in ahead.chunk_by(|one, other| one.key == other.key) {
+            let old = copies[0].key;
+            let new = last.map_or(FileKey { period, seq: 1 }, |last| last.next(period));
+            if new >= old || !copies.iter().all(|file| self.rename(file, new, active == Some(old))) {
+                break;
+            }
+            if active == Some(old) {
+                self.key = Some(new);
+            }
+            (last, is_any) = (Some(new), true);
+        }
+        is_any
+    }
+
+    /// Gives a file another key, unless there is such a file; returns whether it has it.
+    fn rename(&self, file: &FileEntry, key: FileKey, is_active: bool) -> bool {
+        if file.kind == FileKind::Partial {
+            return fs::remove_file(&file.path).is_ok();
+        }
+        let own = if is_active { None } else { open_to_lock(&file.path).ok() };
+        let is_locked = |own: &LockedFile| own.lock_exclusive() == Lock::Held && is_at_path(&file.path, own);
+        if !is_active && !own.as_ref().is_some_and(is_locked) {
+            return false;
+        }
+        // Unlike a rename, a link replaces nothing.
+        let new = self.dir.file(key, file.kind);
+        fs::hard_link(&file.path, &new).is_ok()
+            && fs::remove_file(&file.path).or_else(|error| fs::remove_file(&new).and(Err(error))).is_ok()
+    }
+
+    fn files(&self) -> Result<Vec<FileEntry>, OpenError> {
+        self.dir.files().map_err(|source| self.failed(source))
+    }
+
+    /// Returns the newest key. Usually the link tells: whoever begins a file points it there.
+    fn newest(&self) -> Result<Option<FileKey>, OpenError> {
+        let active = self.key.map(|key| self.dir.pattern().name(key, FileKind::Plain));
+        match (active, fs::read_link(&self.link)) {
+            (Some(active), Ok(newest)) if newest.as_os_str() == &*active => Ok(self.key),
+            _ => self.listed_newest(),
         }
     }
 
-    fn begin(&mut self, place: Place, now: u64, bytes: u64) {
-        self.place = Some(place);
-        self.seen = now;
-        self.point();
-        self.upkeep.look(Current { place, bytes: self.policy.max_bytes.unwrap_or(bytes) });
+    fn listed_newest(&self) -> Result<Option<FileKey>, OpenError> {
+        self.dir.newest().map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: io::Error) -> OpenError {
+        OpenError { path: self.dir.path().to_owned(), source }
     }
 }
 
-/// Replaces a symlink of ours only; nothing depends on it.
-#[cfg(unix)]
-fn point(link: &Path, folder: &Folder, place: Place) -> io::Result<()> {
-    use std::os::unix::fs::symlink;
-
-    let is_ours = match fs::symlink_metadata(link) {
-        // A link to a name of ours was made here; one to another path was not.
-        Ok(metadata) if metadata.is_symlink() => {
-            fs::read_link(link).is_ok_and(|to| to.to_str().is_some_and(|name| folder.names().place(name).is_some()))
-        }
-        Ok(_) => false,
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
-    };
-    if !is_ours {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else stands there, which is left alone"));
-    }
-    // Created under another name and renamed over it: a process that opens the path finds the old or the new one.
-    let new = link.with_file_name(format!(".{}.{}", folder.names().name(place), std::process::id()));
-    let pointed = symlink(folder.names().name(place), &new).and_then(|()| fs::rename(&new, link));
-    match pointed {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            fs::remove_file(&new).unwrap_or_default();
-            // Another process is doing the same, or left its link behind: the next file has another name.
-            if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
-        }
-    }
+/// Whether a file has lines that no compressed copy has.
+fn is_only_copy(files: &[FileEntry], file: &FileEntry) -> bool {
+    let copy = (file.key, FileKind::Compressed);
+    file.kind == FileKind::Plain && files.binary_search_by_key(&copy, |other| (other.key, other.kind)).is_err()
 }
 
-#[cfg(not(unix))]
-fn point(_: &Path, _: &Folder, _: Place) -> io::Result<()> {
-    Ok(())
+/// Opens a file for this process alone. None: another process has it, or there are no locks to tell.
+fn take(path: &Path) -> Option<OpenedFile> {
+    let opened = OpenedFile::existing(path).ok()?;
+    (opened.file.lock_exclusive() == Lock::Held && is_at_path(path, &opened.file)).then_some(opened)
+}
+
+/// Ends the last line of a file, if its process was killed in the middle of it. If that fails, the line stays torn.
+fn end_torn_line(path: &Path) {
+    if let Some(mut file) = take(path) {
+        file.end_torn_line().unwrap_or_default();
+    }
 }

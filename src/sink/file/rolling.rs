@@ -3,14 +3,14 @@
 use std::fmt;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{self, Path};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::error::RollingError;
-use super::names::Names;
+use super::granularity::Granularity;
 use super::open::has_variable;
-use super::period::Unit;
+use super::pattern::NamePattern;
 use super::retention::Retention;
 use crate::event::nanos;
 use crate::time::clock;
@@ -27,32 +27,36 @@ use crate::time::clock;
 /// logs/app.log -> app.2026-11-24.0002.log
 /// ```
 ///
-/// Read in name order, the files contain every line exactly once, in order (the order of text, as in shells, until
-/// there are more than 9,999 files of one date). A file is never renamed while it is written to. On Unix the path
-/// itself is a symbolic link to the current file, for `tail -F`. If the path exists and is not a symlink (a file from
-/// before rolling, say), logweir leaves it unchanged, creates no link, and reports that once.
+/// Read in name order, the files contain every line exactly once, those of one process in order (the order of text, as in
+/// shells, until there are more than 9,999 files of one date). On Unix the path itself is a symbolic link to the file
+/// begun last, for `tail -F`. If the path exists and is not a symlink (a file from before rolling, say), logweir leaves it
+/// unchanged, creates no link, and reports that once.
 ///
 /// **Time** is UTC. A file is rolled by the first batch that is written after its minute, hour or day, by the clock of
 /// the machine and not by the times of the events. If nothing is written in an hour, no file is begun for it. File
-/// names never go backwards, even if the clock does: the current file continues until the clock has advanced by one
-/// whole period, and the next file has the same date and the next number.
+/// names never go backwards: if the clock is set back, the current file continues until the clock has advanced by one
+/// whole period, and the next file has the same date and the next number. A file that turns out to be dated more than two
+/// days ahead is renamed to the next number of the file before it when it is left, or at the next start.
 ///
 /// **Size**: a line that would make a file longer than [`max_bytes`](Rolling::max_bytes) begins the next one. Lines are
 /// never truncated; a longer line has a file of its own.
 ///
-/// **A restart** continues the newest file, unless its period or its size is exceeded; if its date is in the future, it
-/// must have been written to in the present period. A line that was torn by a crash is ended first.
+/// **A restart** continues the newest file, unless its period or its size is exceeded or another process has it; if its
+/// date is in the future, it must have been written to in the present period. Lines that were torn by a crash are ended
+/// first. A file in which nothing was written is deleted at the end.
 ///
-/// **Deletion and compression** run on a separate thread, whenever a file is rolled and at the start. That thread
-/// touches only files whose names match the pattern exactly, never the newest one, and continues the work of an earlier
-/// run. Its errors cost no event and are reported ([`Builder::on_error`](crate::Builder::on_error)); it retries within
-/// a minute.
+/// **Several processes** can have one path, as in a deployment during which the old one writes its last lines. Each
+/// locks the file it writes to, for itself alone, and begins the next one behind the newest there is.
 ///
-/// **Several processes** can share the files, as in a deployment during which the old one writes its last lines: each
-/// holds a shared lock on the file it writes to, and a locked file is neither compressed nor deleted. Each process
-/// rolls by itself, so some files may be short. This holds for local file systems on Unix. Without locks, and on
-/// Windows, only one process at a time is safe. Do not roll files on SMB shares, whose locks prevent the owner of a
-/// shared lock from writing.
+/// **Deletion and compression** run on a separate thread, at the start and whenever the next file gets its first line.
+/// That thread touches only files whose names match the pattern exactly, never the newest one and none that is locked, and
+/// continues the work of an earlier run. Files are deleted oldest first, and no line goes while an older one stays: a file
+/// that another process has open, or was still writing to when newer ones were begun, keeps those until it can go with
+/// them, so limits may be exceeded until then. Errors cost no event and are reported
+/// ([`Builder::on_error`](crate::Builder::on_error)); the thread retries within a minute.
+///
+/// Where a file system has no locks, each start begins a file of its own, nothing is deleted or compressed, and that is
+/// reported once. On Windows no locks are taken, and only one process at a time is safe.
 ///
 /// If the next file cannot be created (no permission, no room), the current one continues, however long it gets, the
 /// error is reported, and the next batch tries again. Links and devices that have the name of a file are skipped.
@@ -72,7 +76,7 @@ use crate::time::clock;
 #[must_use = "a policy does nothing until a file sink has it"]
 pub struct Rolling {
     /// None: by size alone.
-    pub(super) every: Option<Unit>,
+    pub(super) every: Option<Granularity>,
     pub(super) max_bytes: Option<u64>,
     pub(super) retention: Retention,
     #[cfg(feature = "gzip")]
@@ -85,17 +89,17 @@ pub struct Rolling {
 impl Rolling {
     /// Begins a file for each minute, named `app.2026-11-24T21-19.0001.log`.
     pub fn minutely() -> Self {
-        Rolling::by(Some(Unit::Minute))
+        Rolling::by(Some(Granularity::Minute))
     }
 
     /// Begins a file for each hour, named `app.2026-11-24T21.0001.log`.
     pub fn hourly() -> Self {
-        Rolling::by(Some(Unit::Hour))
+        Rolling::by(Some(Granularity::Hour))
     }
 
     /// Begins a file for each day, named `app.2026-11-24.0001.log`.
     pub fn daily() -> Self {
-        Rolling::by(Some(Unit::Day))
+        Rolling::by(Some(Granularity::Day))
     }
 
     /// Rolls a file when it has this many bytes, whatever the time. Range: 1 or more. Files are named as by
@@ -104,7 +108,7 @@ impl Rolling {
         Rolling::by(None).max_bytes(bytes)
     }
 
-    fn by(every: Option<Unit>) -> Self {
+    fn by(every: Option<Granularity>) -> Self {
         Rolling {
             every,
             max_bytes: None,
@@ -123,7 +127,7 @@ impl Rolling {
         self
     }
 
-    /// Sets the maximum number of files, including the current one and compressed ones; the oldest are deleted first.
+    /// Sets the maximum number of files, including the current one and compressed ones, but not empty ones; the oldest are deleted first.
     /// Default: no limit. Range: 1 or more.
     pub fn keep_files(mut self, files: usize) -> Self {
         self.retention.files = Some(files);
@@ -134,7 +138,9 @@ impl Rolling {
     /// by size alone, the period ends with the day on which the next file was begun. For files dated in the future by a
     /// clock that was ahead, the last write counts. Default: forever. Range: more than zero.
     ///
-    /// Checked once a minute, also when nothing is logged.
+    /// Checked once a minute, also when nothing is logged. If the clock jumps ahead by more than two days, or the newest
+    /// file is older than that at the start, files are deleted by their age an hour later, if the clock still says so: one
+    /// wrong reading deletes nothing.
     pub fn keep_age(mut self, age: Duration) -> Self {
         self.retention.age = Some(age);
         self
@@ -144,9 +150,9 @@ impl Rolling {
     /// deleted first. Default: no limit. Range: more than [`max_bytes`](Rolling::max_bytes), if that is set, or more
     /// than twice that with `gzip`, since a file waits for its compression.
     ///
-    /// The current file counts with its full `max_bytes`, so that the files do not exceed the limit while it fills up;
-    /// without `max_bytes`, with the size it has when the previous file is rolled. The compressed copy being made of a
-    /// file is not included.
+    /// From its first line on, the current file counts with its full `max_bytes`, so that the files do not exceed the
+    /// limit while it fills up; without `max_bytes`, with the size it has then. The compressed copy being made of a file
+    /// is not included.
     pub fn keep_bytes(mut self, bytes: u64) -> Self {
         self.retention.bytes = Some(bytes);
         self
@@ -155,7 +161,8 @@ impl Rolling {
     /// Compresses files when they are rolled (gzip, RFC 1952), in the background: `app.2026-11-24.0001.log.gz`.
     ///
     /// A file is replaced once its compressed copy is complete and on the disk, with the owner, the permissions and the
-    /// time of the file; a crash at any moment loses nothing. The thread has a low priority if the system has
+    /// time of the file; a crash at any moment loses nothing. Until then the copy has a name that begins with a dot, so
+    /// that `zcat -f logs/app.2*` does not meet it. The thread has a low priority if the system has
     /// priorities for threads (Linux: nice 10), so files may wait for compression while the machine is busy.
     #[cfg(feature = "gzip")]
     pub fn gzip(mut self) -> Self {
@@ -185,19 +192,19 @@ impl Rolling {
     /// Sets the clock by which files are rolled and age. Default: the system's. Use it in tests, where a day has to
     /// pass in a moment.
     ///
-    /// Called on the sink's threads, for every batch; it must not block. If it panics, the system's clock is used.
+    /// Called on the sink's threads, at least once for every batch; it must not block. If it panics, the system's clock is used.
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Clock(Some(Arc::new(clock)));
         self
     }
 
-    /// The unit of the date in file names.
-    fn unit(&self) -> Unit {
-        self.every.unwrap_or(Unit::Day)
+    /// The granularity of the date in file names.
+    fn granularity(&self) -> Granularity {
+        self.every.unwrap_or(Granularity::Day)
     }
 
     /// Checks that the options fit together; returns the resulting name pattern.
-    pub(super) fn check(&self, path: &Path) -> Result<Names, RollingError> {
+    pub(super) fn check(&self, path: &Path) -> Result<NamePattern, RollingError> {
         let wrong =
             |knob, value: String, allowed: &str| Err(RollingError { option: knob, value, allowed: allowed.to_owned() });
         let Retention { files, age, .. } = self.retention;
@@ -211,6 +218,12 @@ impl Rolling {
             return wrong("keep_age", "0".into(), "more than zero");
         }
         self.check_bytes()?;
+        let is_directory = path.as_os_str().to_string_lossy().ends_with(path::is_separator);
+        let is_compressed = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
+        if is_directory || is_compressed {
+            let allowed = "the path of a file that does not end in `/` or `.gz`: the files are plain text beside it";
+            return wrong("path", format!("`{}`", path.display()), allowed);
+        }
         // The path itself is checked, not the target of a symlink: ours would be at the path.
         if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file() && !there.is_symlink()) {
             let allowed = "a path with a file, a link or nothing there: the files are made beside it";
@@ -245,16 +258,16 @@ impl Rolling {
         false
     }
 
-    fn names(&self, path: &Path) -> Result<Names, RollingError> {
+    fn names(&self, path: &Path) -> Result<NamePattern, RollingError> {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
             let value = format!("`{}`", path.display());
             let allowed = "a path whose last part is a file's name in Unicode".to_owned();
             return Err(RollingError { option: "path", value, allowed });
         };
-        let Some(pattern) = &self.file_name else { return Ok(Names::of(name, self.unit())) };
+        let Some(pattern) = &self.file_name else { return Ok(NamePattern::of(name, self.granularity())) };
         // The path is a link to one of the files, and none of them.
-        let parsed = Names::parse(pattern, self.unit()).filter(|_| !has_variable(pattern));
-        let names = parsed.filter(|names| names.place(name).is_none());
+        let parsed = NamePattern::parse(pattern, self.granularity()).filter(|_| !has_variable(pattern));
+        let names = parsed.filter(|names| names.parse_name(name).is_none());
         names.ok_or_else(|| RollingError {
             option: "file_name",
             value: format!("`{pattern}`"),

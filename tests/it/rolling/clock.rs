@@ -93,7 +93,7 @@ async fn a_clock_that_is_set_back_goes_on_in_the_current_file_and_rolls_it_after
 }
 
 #[tokio::test]
-async fn a_clock_that_was_years_ahead_does_not_stop_the_rolling_nor_the_order_of_the_names() {
+async fn a_clock_that_was_years_ahead_does_not_stop_the_rolling_and_names_no_file_for_years() {
     let folder = folder("ahead");
     let clock = Clock::at(MIDNIGHT + 12 * 365 * DAY);
     let mut sink = open(&folder, clock.rules(Rolling::daily()));
@@ -106,7 +106,7 @@ async fn a_clock_that_was_years_ahead_does_not_stop_the_rolling_nor_the_order_of
     }
     sink.close().await.unwrap();
     assert_eq!(names(&folder).len(), 4, "{:?}", names(&folder));
-    assert!(names(&folder).iter().all(|name| name.starts_with("app.2038-")));
+    assert!(names(&folder).iter().all(|name| name.starts_with("app.2026-11-2")), "{:?}", names(&folder));
     assert_eq!(all_lines(&folder), written);
 }
 

@@ -51,9 +51,9 @@ async fn what_an_earlier_run_has_left_is_taken_up_at_the_start() {
     for (name, text) in [("0001", "one\n"), ("0002", "two\n"), ("0003", "three\n")] {
         fs::write(folder.join(format!("app.2026-11-01.{name}.log")), text).unwrap();
     }
-    fs::write(folder.join("app.2026-11-01.0002.log.gz.partial"), "half").unwrap();
+    fs::write(folder.join(".app.2026-11-01.0002.log.gz.partial"), "half").unwrap();
     fs::write(folder.join("app.2026-11-01.0003.log.gz"), "of an earlier try").unwrap();
-    fs::write(folder.join("app.2026-11-01.0004.log.gz.partial"), "half").unwrap();
+    fs::write(folder.join(".app.2026-11-01.0004.log.gz.partial"), "half").unwrap();
     fs::remove_dir(gz).unwrap();
     let mut sink = open(&folder, Clock::at(MIDNIGHT).rules(Rolling::daily().gzip()));
     write(&mut sink, ["now"]).await;
@@ -82,7 +82,7 @@ async fn retention_counts_compressed_files_and_bytes_as_they_are() {
     let rolling = Rolling::daily().gzip().max_bytes(10_001).keep_bytes(2 * 10_001 + 500);
     sink = open(&folder, clock.rules(rolling));
     sink.close().await.unwrap();
-    assert_eq!(names(&folder).len(), 6, "compressed, they fit");
+    assert_eq!(names(&folder).len(), 5, "compressed, they fit, and the next one is empty");
 }
 
 #[cfg(unix)]
@@ -112,7 +112,7 @@ async fn a_compressed_file_has_the_permissions_and_the_time_of_the_plain_one() {
 fn a_file_that_cannot_be_compressed_stays_the_others_are_and_it_is_counted_and_said() {
     let folder = folder("no-compression");
     // Nobody can write here, not even root.
-    fs::create_dir(folder.join("app.2026-11-24.0001.log.gz.partial")).unwrap();
+    fs::create_dir(folder.join(".app.2026-11-24.0001.log.gz.partial")).unwrap();
     let clock = Clock::at(MIDNIGHT);
     let said = Arc::new(Mutex::new(Vec::new()));
     let file = FileSink::new(folder.join("app.log")).format(Plain).rolling(clock.rules(Rolling::daily().gzip()));
@@ -132,30 +132,32 @@ fn a_file_that_cannot_be_compressed_stays_the_others_are_and_it_is_counted_and_s
     assert_eq!((sink.delivered, sink.dropped.total()), (3, 0));
     assert!(sink.errors_of(SinkErrorKind::Temporary) > 0, "{report}");
     let said = said.lock().unwrap().join("\n");
-    assert!(said.contains("sink `file`: the sink failed for now: cannot compress the log file"), "{said}");
-    fs::remove_dir(folder.join("app.2026-11-24.0001.log.gz.partial")).unwrap();
+    assert!(said.contains("sink `file`: cannot compress the log file"), "{said}");
+    fs::remove_dir(folder.join(".app.2026-11-24.0001.log.gz.partial")).unwrap();
     let expected = ["app.2026-11-24.0001.log", "app.2026-11-25.0001.log.gz", "app.2026-11-26.0001.log"];
     assert_eq!(names(&folder), expected);
     assert_eq!(all_lines(&folder), ["0", "1", "2"]);
 }
 
 #[tokio::test]
-async fn a_place_whose_file_is_compressed_is_never_taken_again() {
+async fn behind_files_that_are_compressed_the_next_one_is_begun() {
     let folder = folder("taken");
     let clock = Clock::at(MIDNIGHT);
     let rules = || clock.rules(Rolling::by_size(4).gzip());
-    let (mut old, mut new) = (open(&folder, rules()), open(&folder, rules()));
-    // The new one is two files ahead, and has compressed the one behind the old one's.
+    let (mut old, mut new) = (open(&folder, clock.rules(Rolling::by_size(4))), open(&folder, rules()));
+    // The new one is behind the old one's file, and compresses what it has left.
     write(&mut new, ["n1", "n2", "n3"]).await;
     new.close().await.unwrap();
-    let expected = ["app.2026-11-24.0001.log", "app.2026-11-24.0002.log.gz", "app.2026-11-24.0003.log"];
+    let expected = [
+        "app.2026-11-24.0001.log",
+        "app.2026-11-24.0002.log.gz",
+        "app.2026-11-24.0003.log.gz",
+        "app.2026-11-24.0004.log",
+    ];
     assert_eq!(names(&folder), expected);
     write(&mut old, ["o1", "o2", "o3"]).await;
     old.close().await.unwrap();
-    let mut lines = all_lines(&folder);
-    assert_eq!(text(&folder.join("app.2026-11-24.0002.log.gz")), "n2\n");
-    lines.sort();
-    assert_eq!(lines, ["n1", "n2", "n3", "o1", "o2", "o3"]);
+    assert_eq!(all_lines(&folder), ["o1", "n1", "n2", "n3", "o2", "o3"]);
 }
 
 #[tokio::test]
@@ -185,7 +187,7 @@ async fn a_link_with_the_name_of_a_file_that_is_made_leads_nobody_astray() {
     let victim = folder.join("victim.txt");
     fs::write(&victim, "precious").unwrap();
     fs::set_permissions(&victim, fs::Permissions::from_mode(0o600)).unwrap();
-    for name in ["app.2026-11-24.0001.log.gz.partial", "app.2026-11-24.0001.log.gz", "app.2026-11-25.0001.log"] {
+    for name in [".app.2026-11-24.0001.log.gz.partial", "app.2026-11-24.0001.log.gz", "app.2026-11-25.0001.log"] {
         symlink(&victim, folder.join(name)).unwrap();
     }
     symlink(folder.join("made"), folder.join("app.2026-11-26.0001.log")).unwrap();

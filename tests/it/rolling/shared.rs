@@ -7,51 +7,29 @@ use super::{Clock, DAY, MIDNIGHT, PATIENCE, all_lines, folder, lines, names, ope
 use crate::children::{FILE, Plain, ROLE, Running, child_of};
 
 #[tokio::test]
-async fn two_sinks_share_a_file_and_follow_each_other_into_the_next() {
+async fn two_sinks_of_one_path_have_a_file_each_and_begin_the_next_behind_the_newest() {
     let folder = folder("two");
     let clock = Clock::at(MIDNIGHT);
     let rules = || clock.rules(Rolling::daily());
     let (mut old, mut new) = (open(&folder, rules()), open(&folder, rules()));
     write(&mut old, ["old 1"]).await;
     write(&mut new, ["new 1"]).await;
+    write(&mut old, ["old 2"]).await;
     clock.advance(DAY);
     write(&mut new, ["new 2"]).await;
-    write(&mut old, ["old 2"]).await;
-    let expected: [(&str, &[&str]); 2] =
-        [("app.2026-11-24.0001.log", &["old 1", "new 1"]), ("app.2026-11-25.0001.log", &["new 2", "old 2"])];
+    write(&mut old, ["old 3"]).await;
+    let expected: [(&str, &[&str]); 4] = [
+        ("app.2026-11-24.0001.log", &["old 1", "old 2"]),
+        ("app.2026-11-24.0002.log", &["new 1"]),
+        ("app.2026-11-25.0001.log", &["new 2"]),
+        ("app.2026-11-25.0002.log", &["old 3"]),
+    ];
     let expected = expected.map(|(name, lines)| (name.to_owned(), lines.iter().map(ToString::to_string).collect()));
     assert_eq!(lines(&folder), expected.into());
 }
 
 #[tokio::test]
-async fn what_another_one_has_written_counts_for_the_size() {
-    let folder = folder("size-of-both");
-    let clock = Clock::at(MIDNIGHT);
-    let rules = || clock.rules(Rolling::by_size(6));
-    let (mut one, mut other) = (open(&folder, rules()), open(&folder, rules()));
-    for line in 0..4 {
-        write(&mut one, [2 * line]).await;
-        write(&mut other, [2 * line + 1]).await;
-    }
-    assert_eq!(all_lines(&folder), ["0", "1", "2", "3", "4", "5", "6", "7"]);
-    assert_eq!(lines(&folder).values().map(Vec::len).collect::<Vec<_>>(), [3, 3, 2]);
-}
-
-#[tokio::test]
-async fn a_file_of_another_one_in_which_there_is_no_room_is_passed_by() {
-    let folder = folder("no-room");
-    let clock = Clock::at(MIDNIGHT);
-    let rules = || clock.rules(Rolling::by_size(4));
-    let (mut one, mut other) = (open(&folder, rules()), open(&folder, rules()));
-    write(&mut one, ["a", "b"]).await;
-    write(&mut one, ["cc"]).await;
-    // Its own file is full, and the next one nearly.
-    write(&mut other, ["dd"]).await;
-    assert_eq!(lines(&folder).values().map(|lines| lines.join(" ")).collect::<Vec<_>>(), ["a b", "cc", "dd"]);
-}
-
-#[tokio::test]
-async fn a_line_that_another_one_left_torn_in_the_next_file_is_ended_before_the_first_of_ours() {
+async fn a_line_that_another_one_left_torn_in_the_newest_file_is_ended_when_the_next_is_begun() {
     let folder = folder("torn-by-another");
     let clock = Clock::at(MIDNIGHT);
     let mut sink = open(&folder, clock.rules(Rolling::daily()));
@@ -59,7 +37,9 @@ async fn a_line_that_another_one_left_torn_in_the_next_file_is_ended_before_the_
     clock.advance(DAY);
     std::fs::write(folder.join("app.2026-11-25.0001.log"), "whole\nto").unwrap();
     write(&mut sink, ["two", "three"]).await;
-    assert_eq!(all_lines(&folder), ["one", "whole", "to", "two", "three"]);
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    assert_eq!(read("app.2026-11-25.0001.log"), "whole\nto\n");
+    assert_eq!(read("app.2026-11-25.0002.log"), "two\nthree\n");
 }
 
 #[tokio::test]
@@ -93,18 +73,19 @@ async fn many_sinks_that_roll_by_size_lose_and_repeat_no_line() {
 async fn a_file_that_another_one_has_open_and_nothing_was_written_to_stays_for_it() {
     let folder = folder("held-empty");
     let clock = Clock::at(MIDNIGHT);
-    let rules = || clock.rules(Rolling::daily());
+    let rules = || clock.rules(Rolling::daily().keep_files(10));
     let (mut one, mut other) = (open(&folder, rules()), open(&folder, rules()));
     clock.advance(DAY);
     write(&mut one, ["one"]).await;
-    assert_eq!(names(&folder).len(), 2, "it is not the only one");
+    one.close().await.unwrap();
+    assert_eq!(names(&folder), ["app.2026-11-24.0002.log", "app.2026-11-25.0001.log"], "the first is the other's");
     write(&mut other, ["other"]).await;
-    assert_eq!(names(&folder), ["app.2026-11-25.0001.log"]);
+    assert_eq!(names(&folder), ["app.2026-11-25.0001.log", "app.2026-11-25.0002.log"]);
     assert_eq!(all_lines(&folder), ["one", "other"]);
 }
 
 #[tokio::test]
-async fn what_another_one_writes_to_is_not_deleted() {
+async fn what_another_one_writes_to_is_not_deleted_and_neither_is_what_is_newer() {
     let folder = folder("held-old");
     let clock = Clock::at(MIDNIGHT);
     let (mut old, mut new) = (
@@ -114,7 +95,39 @@ async fn what_another_one_writes_to_is_not_deleted() {
     write(&mut old, ["o1"]).await;
     write(&mut new, ["n1", "n2", "n3"]).await;
     new.close().await.unwrap();
-    assert_eq!(lines(&folder).into_values().flatten().collect::<Vec<_>>(), ["o1", "n3"]);
+    assert_eq!(all_lines(&folder), ["o1", "n1", "n2", "n3"]);
+    old.close().await.unwrap();
+    write(&mut new, ["n4"]).await;
+    new.close().await.unwrap();
+    assert_eq!(all_lines(&folder), ["n4"]);
+}
+
+#[tokio::test]
+async fn the_last_words_of_one_that_drains_outlast_what_was_written_before_them() {
+    let folder = folder("last-words");
+    let clock = Clock::at(MIDNIGHT);
+    let rules = || clock.rules(Rolling::by_size(200).keep_files(3));
+    let (mut old, mut new) = (open(&folder, rules()), open(&folder, rules()));
+    let mut written = vec!["first".to_owned()];
+    write(&mut old, written.last()).await;
+    for line in 0..30 {
+        written.push(format!("of the new one, with the number {line}"));
+        write(&mut new, written.last()).await;
+    }
+    written.push("last words".to_owned());
+    write(&mut old, written.last()).await;
+    old.close().await.unwrap();
+    for line in 30..100 {
+        written.push(format!("of the new one, with the number {line}"));
+        write(&mut new, written.last()).await;
+        new.flush().await.unwrap();
+        new.close().await.unwrap();
+        // In the order of time: what is kept is the end of it.
+        let mut kept = all_lines(&folder);
+        kept.sort_by_key(|kept| written.iter().position(|line| line == kept));
+        assert!(written.ends_with(&kept), "no line goes while an older one stays: {kept:?}");
+    }
+    assert_eq!(names(&folder).len(), 3);
 }
 
 #[cfg(feature = "gzip")]

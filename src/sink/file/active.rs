@@ -1,0 +1,330 @@
+//! A sink's thread: the active file, how the next one replaces it, and what the disk has of it.
+//!
+//! Invariants:
+//! * A rolled file is locked exclusively as long as it is active. A plain one has a shared lock from its first batch on, and
+//!   is looked through for a torn line only under an exclusive one.
+//! * After a failed synchronization, every later one fails until the file is left.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::Durability;
+use super::error::{MaintenanceError, MaintenanceTask, OpenError, SyncError};
+use super::maintenance::BackgroundError;
+use super::open::{FileOptions, OpenedFile, is_torn};
+use super::roller::Roller;
+use crate::fs::{FileId, Lock, LockedFile, is_gone, is_linked};
+use crate::sink::lines::{Allowance, LineTarget, StreamState};
+use crate::sink::sharing::Sharing;
+
+pub(super) struct ActiveFile {
+    /// The path at which the file was opened.
+    path: PathBuf,
+    file: LockedFile,
+    id: Option<FileId>,
+    sharing: Sharing,
+    bytes: u64,
+    options: FileOptions,
+    roller: Option<Roller>,
+    /// Whether the file needs no further lock until it is left.
+    is_locked: bool,
+    is_closed: bool,
+    errors: BackgroundError,
+    /// The errors that were reported and persist.
+    reported: Reported,
+    synced: Synced,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Reported {
+    roll: bool,
+    follow: bool,
+}
+
+/// What the disk has confirmed.
+#[derive(Default)]
+struct Synced {
+    /// The events written since the last synchronization that succeeded, at most.
+    unconfirmed: u64,
+    /// How many of them a flush has reported.
+    reported: u64,
+    failed: Option<io::Error>,
+    /// The error of a file that was left before a flush could report it.
+    left: Option<SyncError>,
+}
+
+impl ActiveFile {
+    /// Opens the file; returns whether it ends in the middle of a line.
+    pub(super) fn open(
+        path: &Path,
+        options: FileOptions,
+        mut roller: Option<Roller>,
+        errors: BackgroundError,
+    ) -> Result<(Self, bool), OpenError> {
+        let opened = match &mut roller {
+            Some(roller) => roller.open_first()?,
+            None => open_plain(path, options, true)?,
+        };
+        let OpenedFile { path, file, id, sharing, bytes, torn } = opened;
+        let is_locked = roller.is_some() || id.is_none();
+        let (reported, synced) = (Reported::default(), Synced::default());
+        let is_closed = false;
+        Ok((
+            ActiveFile {
+                path,
+                file,
+                id,
+                sharing,
+                bytes,
+                options,
+                roller,
+                is_locked,
+                is_closed,
+                errors,
+                reported,
+                synced,
+            },
+            torn,
+        ))
+    }
+
+    /// Returns whether it is a file, not a device or a FIFO.
+    pub(super) fn is_regular(&self) -> bool {
+        self.id.is_some()
+    }
+
+    /// Checks before each batch whether the path still names the open file, and reopens it if not.
+    ///
+    /// If there is no other file, a moved file is continued; a deleted one is not.
+    pub(super) fn check_path(&mut self) -> Result<StreamState, OpenError> {
+        let is_reopened = std::mem::take(&mut self.is_closed) && self.roller.is_some();
+        if !is_reopened && self.is_in_place() {
+            self.reported.follow = false;
+            return self.lock_plain();
+        }
+        match self.open_again() {
+            Ok(state) => Ok(state),
+            Err(error) if is_reopened => {
+                // The lock is gone: another process may be writing to the file.
+                self.is_closed = true;
+                Err(error)
+            }
+            Err(error) => self.keep_current(MaintenanceTask::Follow, error),
+        }
+    }
+
+    /// Opens the path anew. A rolled file that is still in place continues, unless it is broken.
+    pub(super) fn reopen(&mut self, is_broken: bool) -> Result<StreamState, OpenError> {
+        if let Some(roller) = &mut self.roller {
+            roller.update_symlink();
+        }
+        if self.roller.is_some() && !is_broken && self.is_in_place() {
+            return Ok(StreamState::Same);
+        }
+        self.open_again()
+    }
+
+    /// Opens the path anew, without waiting for the reader of a FIFO.
+    pub(super) fn open_again(&mut self) -> Result<StreamState, OpenError> {
+        let opened = match &mut self.roller {
+            Some(roller) => roller.open_first()?,
+            None => open_plain(&self.path, self.options, false)?,
+        };
+        let torn = opened.torn;
+        self.replace(opened);
+        match self.lock_plain()? {
+            StreamState::Same => Ok(StreamState::New { torn }),
+            new => Ok(new),
+        }
+    }
+
+    /// Called after each batch: lets other processes share a plain file.
+    pub(super) fn end_batch(&mut self) {
+        if !self.is_locked {
+            self.is_locked = self.file.lock_shared() != Lock::Busy;
+        }
+    }
+
+    /// Waits until the disk has what was written since the last call.
+    pub(super) fn sync_batch(&mut self) -> io::Result<()> {
+        if self.id.is_none() {
+            return Ok(());
+        }
+        match self.file.sync_data() {
+            Ok(()) => {
+                if self.synced.failed.is_none() {
+                    self.synced.unconfirmed = 0;
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.synced.failed = Some(copy(&error));
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits until the disk has everything that this sink has written.
+    pub(super) fn sync(&mut self) -> Result<(), SyncError> {
+        // If it fails, the error is kept.
+        self.sync_batch().unwrap_or_default();
+        if let Some(left) = self.synced.left.take() {
+            return Err(left);
+        }
+        self.synced.reported = self.synced.unconfirmed;
+        self.sync_error().map_or(Ok(()), Err)
+    }
+
+    pub(super) fn close(&mut self) {
+        if let Some(roller) = &mut self.roller {
+            if self.file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+                roller.remove_empty(&self.path);
+            }
+            roller.close();
+            self.is_closed = true;
+        }
+        self.is_locked = self.roller.is_some() || self.id.is_none();
+        self.file.release();
+    }
+
+    fn sync_error(&self) -> Option<SyncError> {
+        let Synced { unconfirmed, failed, .. } = &self.synced;
+        failed.as_ref().map(|error| SyncError {
+            path: self.path.clone(),
+            unconfirmed: *unconfirmed,
+            source: copy(error),
+        })
+    }
+
+    fn is_in_place(&mut self) -> bool {
+        let Some(own) = self.id else { return true };
+        match fs::metadata(&self.path) {
+            Ok(there) if FileId::of(&there) == own => {
+                // It may have been truncated.
+                self.bytes = there.len();
+                true
+            }
+            // What cannot be looked at, as in a directory that may not be searched any more, is assumed to be in place.
+            Err(error) if !is_gone(&error) => is_linked(&self.file, &self.path),
+            _ => false,
+        }
+    }
+
+    /// Before the first batch: looks for a torn line if no other process has the file. The lock is kept until the end of
+    /// the batch, which ends that line.
+    fn lock_plain(&mut self) -> Result<StreamState, OpenError> {
+        if self.is_locked {
+            return Ok(StreamState::Same);
+        }
+        match self.file.lock_exclusive() {
+            Lock::Held => {
+                let failed = |source| OpenError { path: self.path.clone(), source };
+                Ok(StreamState::New { torn: is_torn(&self.path).map_err(failed)? })
+            }
+            Lock::Busy => {
+                self.end_batch();
+                Ok(StreamState::Same)
+            }
+            Lock::Unsupported => {
+                self.is_locked = true;
+                Ok(StreamState::Same)
+            }
+        }
+    }
+
+    /// Continues in another file; returns the previous one and its path.
+    fn replace(&mut self, opened: OpenedFile) -> (PathBuf, LockedFile) {
+        if self.options.durability != Durability::Buffered {
+            // If it fails, the next flush reports it, whichever file it is for: this file's lines were among those.
+            self.sync_batch().unwrap_or_default();
+            if self.synced.unconfirmed > self.synced.reported {
+                self.synced.left = self.sync_error().or(self.synced.left.take());
+            }
+            self.synced = Synced { left: self.synced.left.take(), ..Synced::default() };
+        }
+        let OpenedFile { path, file, id, sharing, bytes, torn: _ } = opened;
+        (self.id, self.sharing, self.bytes) = (id, sharing, bytes);
+        self.is_locked = self.roller.is_some() || id.is_none();
+        self.reported = Reported::default();
+        (std::mem::replace(&mut self.path, path), std::mem::replace(&mut self.file, file))
+    }
+
+    /// Begins the next file if a line of this many bytes requires it.
+    fn roll(&mut self, line: u64) -> Result<StreamState, OpenError> {
+        let Some(roller) = &mut self.roller else { return Ok(StreamState::Same) };
+        let now = roller.current_period();
+        if !roller.should_roll(now, self.bytes, line) {
+            return Ok(StreamState::Same);
+        }
+        let before = self.file.metadata().map_err(|source| OpenError { path: self.path.clone(), source })?;
+        match roller.open_next(now, &mut self.path, &before) {
+            Ok(opened) => {
+                let (path, file) = self.replace(opened);
+                if file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+                    // If that fails, only an empty file is left.
+                    fs::remove_file(path).unwrap_or_default();
+                }
+                Ok(StreamState::New { torn: false })
+            }
+            Err(error) => self.keep_current(MaintenanceTask::Roll, error),
+        }
+    }
+
+    /// Keeps the current file, as there is no other, if it still has a name. Reports that once, although each batch
+    /// tries again.
+    fn keep_current(&mut self, task: MaintenanceTask, error: OpenError) -> Result<StreamState, OpenError> {
+        if !is_linked(&self.file, &self.path) {
+            return Err(error);
+        }
+        let reported = if task == MaintenanceTask::Roll { &mut self.reported.roll } else { &mut self.reported.follow };
+        if !std::mem::replace(reported, true) {
+            self.errors.set(MaintenanceError { task, path: self.path.clone(), source: error.source });
+        }
+        Ok(StreamState::Same)
+    }
+}
+
+fn open_plain(path: &Path, options: FileOptions, wait: bool) -> Result<OpenedFile, OpenError> {
+    OpenedFile::at(path, options, wait).map_err(|source| OpenError { path: path.to_owned(), source })
+}
+
+/// A second error of the same cause.
+fn copy(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
+}
+
+impl Write for ActiveFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        if self.bytes == 0
+            && count > 0
+            && let Some(roller) = &self.roller
+        {
+            // The file counts from now on.
+            roller.maintain();
+        }
+        self.bytes += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl LineTarget for ActiveFile {
+    fn prepare(&mut self, start: usize, ends: &[usize]) -> io::Result<Allowance> {
+        let line = ends.first().map_or(0, |end| (end - start) as u64);
+        let stream = self.roll(line).map_err(io::Error::other)?;
+        // While no other file can be opened, all lines go to this one: line by line, each would be an attempt.
+        let roller = self.roller.as_ref().filter(|_| !self.reported.roll);
+        let lines = roller.map_or(ends.len(), |roller| roller.lines_that_fit(self.bytes, start, ends));
+        self.synced.unconfirmed += lines as u64;
+        Ok(Allowance { lines, stream })
+    }
+
+    fn sharing(&self) -> Sharing {
+        self.sharing
+    }
+}
