@@ -80,6 +80,10 @@ pub(super) struct Address(pub(super) Option<SocketAddr>);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Offset(pub(super) UtcOffset);
 
+/// Permission bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileMode(pub(super) u32);
+
 /// A value written as text or as a whole number.
 pub(super) trait Written: Sized {
     /// The valid values, in the words of an error.
@@ -186,6 +190,17 @@ impl Written for Offset {
     }
 }
 
+impl Written for FileMode {
+    // No number: `640` and `0o640` are different ones.
+    const ALLOWED: &str = "octal digits in quotes, from `600` to `777`, with reading and writing for the owner";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let digits = text.trim().trim_start_matches("0o");
+        let mode = u32::from_str_radix(digits, 8).ok().filter(|_| !digits.starts_with('+'))?;
+        (mode <= 0o777 && mode & 0o600 == 0o600).then_some(FileMode(mode))
+    }
+}
+
 struct WrittenVisitor<T>(PhantomData<T>);
 
 impl<T: Written> Visitor<'_> for WrittenVisitor<T> {
@@ -219,7 +234,7 @@ macro_rules! deserialize_written {
     )*};
 }
 
-deserialize_written!(HumanDuration HumanSize Interval Percent LevelName Threshold Address Offset);
+deserialize_written!(HumanDuration HumanSize Interval Percent LevelName Threshold Address Offset FileMode);
 
 #[cfg(test)]
 mod tests {
@@ -248,6 +263,17 @@ mod tests {
         ] {
             assert_eq!(bytes(text), Some(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn permission_bits_are_octal_digits_and_let_the_owner_read_and_write() {
+        for (text, mode) in [("0640", 0o640), ("600", 0o600), ("0o777", 0o777), (" 0660 ", 0o660)] {
+            assert_eq!(FileMode::from_text(text), Some(FileMode(mode)), "{text}");
+        }
+        for text in ["", "0", "0440", "0240", "1640", "0680", "rw-r-----", "+640", "-640"] {
+            assert_eq!(FileMode::from_text(text), None, "{text}");
+        }
+        assert_eq!(FileMode::from_number(640), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::error::{ConfigError, ConfigErrorKind, part};
 use super::format::FormatOptions;
 use super::item::{Item, ItemValue};
 use super::path::FilePath;
-use super::quantity::LevelName;
+use super::quantity::{FileMode, LevelName};
 use super::reader::read;
 use super::registry::SinkRegistry;
 use super::rolling::RollingPolicy;
@@ -58,6 +58,7 @@ struct ConsoleKeys {
 struct FileKeys {
     path: FilePath,
     durability: Option<DurabilityWord>,
+    mode: Option<FileMode>,
     rolling: Option<RollingPolicy>,
     format: Option<FormatOptions>,
 }
@@ -204,8 +205,12 @@ impl From<&ConsoleKeys> for ConsoleSink {
 
 impl From<&FileKeys> for FileSink {
     fn from(keys: &FileKeys) -> Self {
-        let FileKeys { path, durability, rolling, format } = keys;
+        let FileKeys { path, durability, mode, rolling, format } = keys;
         let file = set(FileSink::new(&path.0), *durability, |file, durability| file.durability(durability.into()));
+        #[cfg(unix)]
+        let file = set(file, *mode, |file, FileMode(mode)| file.mode(mode));
+        #[cfg(not(unix))]
+        let _ = mode;
         let file = set(file, rolling.as_ref(), |file, rolling| file.rolling(rolling.into()));
         set(file, format.as_ref(), |file, format| file.format(format.build()))
     }
@@ -249,8 +254,9 @@ pub(super) mod tests {
         let (file, console) = (SinkSettings::read(file, &[]), SinkSettings::read(console, &[]));
         let (file, console) = (file.expect("a file").kind, console.expect("a console").kind);
         let (SinkKind::File(file), SinkKind::Console(console)) = (file, console) else { panic!("not these") };
-        let FileKeys { path: _, durability, rolling, format } = file;
+        let FileKeys { path: _, durability, mode, rolling, format } = file;
         assert_eq!(durability.map(Durability::from), Some(Durability::default()));
+        assert_eq!(mode, Some(FileMode(0o640)));
         is_as_without_options(&format.expect("it is there"), "text");
         // These have no default; the others in the example do.
         let asked = Rolling::daily().max_bytes(64 << 20).keep_files(100).keep_bytes(1 << 30);

@@ -10,6 +10,8 @@ mod conformance;
 mod config;
 mod conservation;
 mod delivery;
+#[cfg(target_os = "linux")]
+mod disk;
 mod emission;
 mod encoding;
 mod enrichment;

@@ -9,6 +9,8 @@ mod failures;
 #[cfg(target_os = "linux")]
 mod full;
 mod kept;
+#[cfg(target_os = "linux")]
+mod lives;
 mod restart;
 mod shared;
 mod size;
@@ -96,7 +98,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 /// The lines of each file of a folder, by its name.
-fn lines(folder: &Path) -> BTreeMap<String, Vec<String>> {
+pub(crate) fn lines(folder: &Path) -> BTreeMap<String, Vec<String>> {
     let of = |name: String| (name.clone(), text(&folder.join(name)).lines().map(str::to_owned).collect());
     names(folder).into_iter().map(of).collect()
 }
@@ -112,6 +114,6 @@ fn text(path: &Path) -> String {
 }
 
 /// All lines, in the order of the names.
-fn all_lines(folder: &Path) -> Vec<String> {
+pub(crate) fn all_lines(folder: &Path) -> Vec<String> {
     lines(folder).into_values().flatten().collect()
 }

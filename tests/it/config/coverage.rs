@@ -110,7 +110,7 @@ fn every_variant_of_what_is_chosen_is_a_word() {
         ),
         (include_str!("../../../src/sink/console.rs"), "Colors", "sinks.a = { type = 'console', colors = 'zzz' }"),
         (
-            include_str!("../../../src/sink/file/mod.rs"),
+            include_str!("../../../src/sink/file/durability.rs"),
             "Durability",
             "sinks.a = { type = 'file', path = 'x', durability = 'zzz' }",
         ),

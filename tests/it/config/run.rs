@@ -50,6 +50,7 @@ fn a_file_on_disk_becomes_lines_in_a_file() {
          type = 'file'
          path = {log:?}
          durability = 'sync_on_flush'
+         mode = '0600'
          format = 'json'
          [sinks.errors]
          type = 'file'
@@ -69,6 +70,8 @@ fn a_file_on_disk_becomes_lines_in_a_file() {
     let report = logger.shutdown_blocking(PATIENCE).unwrap();
     assert_eq!(report.sinks.iter().map(|sink| sink.name.as_str()).collect::<Vec<_>>(), ["file", "errors"]);
 
+    #[cfg(unix)]
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&log).unwrap().permissions()) & 0o777, 0o600);
     let lines: Vec<serde_json::Value> =
         fs::read_to_string(log).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 2);
