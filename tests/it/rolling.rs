@@ -11,6 +11,8 @@ mod full;
 mod kept;
 #[cfg(target_os = "linux")]
 mod lives;
+#[cfg(target_os = "linux")]
+mod permissions;
 mod restart;
 mod shared;
 mod size;

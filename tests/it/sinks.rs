@@ -4,8 +4,12 @@
 
 mod blocking;
 mod console;
+#[cfg(target_os = "linux")]
+mod fifo;
 mod files;
 mod memory;
+#[cfg(unix)]
+mod paths;
 
 use std::error::Error;
 use std::fs;

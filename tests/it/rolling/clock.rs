@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fs;
+use std::time::Duration;
 
 use logweir::Sink;
 use logweir::sink::Rolling;
@@ -157,4 +158,75 @@ async fn what_else_stands_at_the_path_is_left_alone() {
         assert_eq!(fs::read_link(folder.join("app.log")).unwrap().to_str(), Some(target));
     }
     assert_eq!(all_lines(&folder), ["one", "tomorrow", "two", "two", "two"]);
+}
+
+#[tokio::test]
+async fn one_wrong_look_at_the_clock_deletes_nothing_and_dates_no_later_file() {
+    for is_restarted in [false, true] {
+        let folder = folder("wrong-look");
+        let clock = Clock::at(MIDNIGHT);
+        let rules = || clock.rules(Rolling::daily().keep_age(Duration::from_secs(30 * DAY)));
+        let mut sink = open(&folder, rules());
+        let mut written = Vec::new();
+        for day in 0..8 {
+            clock.set(MIDNIGHT + day * DAY);
+            written.push(format!("day {day}"));
+            write(&mut sink, written.last()).await;
+        }
+        clock.advance(400 * DAY);
+        written.push("of another time".to_owned());
+        write(&mut sink, written.last()).await;
+        sink.close().await.unwrap();
+        clock.set(MIDNIGHT + 7 * DAY);
+        if is_restarted {
+            sink = open(&folder, rules());
+        }
+        for day in 7..10 {
+            clock.set(MIDNIGHT + day * DAY + HOUR);
+            written.push(format!("day {day}, one o'clock"));
+            write(&mut sink, written.last()).await;
+        }
+        sink.close().await.unwrap();
+        assert_eq!(all_lines(&folder), written);
+        assert!(names(&folder).iter().all(|name| name.as_str() < "app.2026-12-04"), "{:?}", names(&folder));
+        let link = fs::read_link(folder.join("app.log")).unwrap();
+        assert_eq!(Some(link.to_str().unwrap()), names(&folder).last().map(String::as_str));
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_far_behind_at_a_start_renames_nothing() {
+    let folder = folder("far-behind");
+    let clock = Clock::at(MIDNIGHT);
+    for day in 0..3 {
+        clock.set(MIDNIGHT + day * DAY);
+        let mut sink = open(&folder, clock.rules(Rolling::daily()));
+        write(&mut sink, [day]).await;
+        sink.close().await.unwrap();
+    }
+    let before = names(&folder);
+    // As at the boot of a machine that has no clock of its own.
+    clock.set(0);
+    let mut sink = open(&folder, clock.rules(Rolling::daily()));
+    write(&mut sink, [3]).await;
+    sink.close().await.unwrap();
+    assert!(names(&folder).starts_with(&before), "{:?}", names(&folder));
+    assert_eq!(all_lines(&folder), ["0", "1", "2", "3"]);
+}
+
+#[tokio::test]
+async fn a_clock_that_advances_with_each_look_is_looked_at_once_for_a_write() {
+    let folder = folder("stepping");
+    let clock = Clock::at(MIDNIGHT);
+    let stepping = clock.clone();
+    let rolling = Rolling::minutely().clock(move || {
+        stepping.advance(MINUTE);
+        std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(stepping.seconds())
+    });
+    let mut sink = open(&folder, rolling);
+    for line in 0..5 {
+        write(&mut sink, [line, line + 100]).await;
+    }
+    assert_eq!(names(&folder).len(), 5);
+    assert_eq!(all_lines(&folder).len(), 10);
 }

@@ -205,3 +205,59 @@ async fn a_link_with_the_name_of_a_file_that_is_made_leads_nobody_astray() {
     let own = ["app.2026-11-24.0002.log.gz", "app.2026-11-25.0002.log.gz", "app.2026-11-26.0002.log"];
     assert_eq!(own.map(|name| text(&folder.join(name))), ["one\n", "two\n", "three\n"]);
 }
+
+#[test]
+fn who_reads_all_files_while_they_are_compressed_sees_no_line_twice() {
+    const LINES: u64 = 300_000;
+    let folder = folder("read-meanwhile");
+    let file = FileSink::new(folder.join("app.log")).format(Plain);
+    let file = file.rolling(Rolling::daily().max_bytes(200_000).gzip().close_timeout(PATIENCE));
+    let pipeline = Pipeline::new(file).when_full(WhenFull::Block).timeout(PATIENCE);
+    let logger = builder().overflow(Overflow::Block(PATIENCE)).sink("file", pipeline).start().unwrap();
+    let writing = std::thread::spawn({
+        let logger = logger.clone();
+        move || (0..LINES).for_each(|number| info!(logger: logger, "line {number}", number))
+    });
+    let mut looks = 0;
+    while !writing.is_finished() {
+        // What the shell's pattern gives is not there any more when it is opened, now and then; what is, is there once.
+        let output = Command::new("sh").arg("-c").arg("zcat -f app.2*").current_dir(&folder).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let mut lines: Vec<_> = text.lines().filter(|line| line.starts_with("line ")).collect();
+        let count = lines.len();
+        lines.sort_unstable();
+        lines.dedup();
+        assert!(count - lines.len() <= 1, "{} of {count} lines twice", count - lines.len());
+        looks += 1;
+    }
+    writing.join().unwrap();
+    let report = logger.shutdown_blocking(PATIENCE).unwrap();
+    assert_eq!(report.sinks[0].delivered, LINES, "{report}");
+    println!("looks: {looks}");
+    assert!(zcat(&folder).lines().eq((0..LINES).map(|number| format!("line {number}"))));
+}
+
+#[tokio::test]
+async fn a_whole_copy_whose_source_is_gone_is_kept_and_a_half_one_is_not() {
+    let folder = folder("recovered");
+    let clock = Clock::at(MIDNIGHT);
+    let rules = || clock.rules(Rolling::daily().gzip());
+    for (day, line) in ["one", "two", "three"].into_iter().enumerate() {
+        clock.set(MIDNIGHT + day as u64 * DAY);
+        let mut sink = open(&folder, rules());
+        write(&mut sink, [line]).await;
+        sink.close().await.unwrap();
+    }
+    // As a power cut leaves it, if only the deletion of the source was written to disk.
+    for day in ["24", "25"] {
+        let name = format!("app.2026-11-{day}.0001.log.gz");
+        fs::rename(folder.join(&name), folder.join(format!(".{name}.partial"))).unwrap();
+    }
+    let half = folder.join(".app.2026-11-25.0001.log.gz.partial");
+    let bytes = fs::read(&half).unwrap();
+    fs::write(&half, &bytes[..bytes.len() / 2]).unwrap();
+    let mut sink = open(&folder, rules());
+    sink.close().await.unwrap();
+    assert_eq!(all_lines(&folder), ["one", "three"]);
+    assert_eq!(names(&folder), ["app.2026-11-24.0001.log.gz", "app.2026-11-26.0001.log"]);
+}

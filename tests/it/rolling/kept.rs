@@ -8,7 +8,7 @@ use std::time::Duration;
 use logweir::Sink;
 use logweir::sink::Rolling;
 
-use super::{Clock, DAY, MIDNIGHT, MINUTE, folder, names, open, write};
+use super::{Clock, DAY, MIDNIGHT, MINUTE, all_lines, folder, names, open, write};
 
 const WEEK: u64 = 7 * 24 * 60;
 
@@ -116,4 +116,42 @@ async fn without_limits_everything_stays() {
     }
     sink.close().await.unwrap();
     assert_eq!(names(&folder).len(), 400);
+}
+
+#[tokio::test]
+async fn runs_in_which_nothing_is_logged_delete_no_line_and_leave_no_file() {
+    for (name, rolling) in [
+        ("silent", Rolling::minutely().keep_files(2)),
+        ("silent-bytes", Rolling::minutely().max_bytes(100).keep_bytes(201)),
+        #[cfg(feature = "gzip")]
+        ("silent-gzip", Rolling::minutely().keep_files(2).gzip()),
+    ] {
+        let folder = folder(name);
+        let clock = Clock::at(MIDNIGHT);
+        for minute in 0..12 {
+            clock.set(MIDNIGHT + minute * MINUTE);
+            let mut sink = open(&folder, clock.rules(rolling.clone()));
+            if minute == 0 {
+                write(&mut sink, ["the only line"]).await;
+            }
+            sink.close().await.unwrap();
+        }
+        assert_eq!(all_lines(&folder), ["the only line"]);
+        assert_eq!(names(&folder).len(), 1, "{:?}", names(&folder));
+        #[cfg(unix)]
+        assert!(fs::read_link(folder.join("app.log")).unwrap().to_str().unwrap().starts_with("app.2026-11-24T00-00"));
+    }
+}
+
+#[tokio::test]
+async fn empty_files_of_processes_that_were_killed_do_not_count_and_go() {
+    let folder = folder("empty-left");
+    let clock = Clock::at(MIDNIGHT);
+    for seq in 1..=4 {
+        fs::write(folder.join(format!("app.2026-11-01.{seq:04}.log")), if seq == 1 { "line\n" } else { "" }).unwrap();
+    }
+    let mut sink = open(&folder, clock.rules(Rolling::daily().keep_files(2)));
+    write(&mut sink, ["another"]).await;
+    sink.close().await.unwrap();
+    assert_eq!(names(&folder), ["app.2026-11-01.0001.log", "app.2026-11-24.0001.log"]);
 }
