@@ -86,9 +86,9 @@
 //! logger's own ends (by a bug here, or in a [`metrics`](Builder::metrics_recorder) recorder), the logger does: further events are
 //! refused (`task_failed`), the other sinks get what there is, [`Logger::state`] and one report say so.
 //!
-//! # What becomes of files that grow?
-//! [`sink::Rolling`] begins others by time and size, deletes old ones and compresses the rest, on a thread of its own. A file
-//! that something else moved away or deleted is followed at the next batch.
+//! # How are log files rolled?
+//! [`sink::Rolling`] begins others by time and size, deletes old ones and compresses the rest, on a thread of its own. If
+//! another program moves the file away or deletes it, the next batch goes to a new one.
 //!
 //! # What survives a crash?
 //! What a sink has handed to the system: see [`sink::Durability`] for files. Events that are in the queue or in a backlog

@@ -1,6 +1,7 @@
 //! Files that follow each other, by the clock and by their size: which lines are where, and which files stay.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![allow(clippy::print_stdout, reason = "a random test prints its seed, a skipped one its reason")]
 
 mod clock;
 #[cfg(feature = "gzip")]

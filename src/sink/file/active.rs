@@ -106,7 +106,7 @@ impl ActiveFile {
         match self.open_again() {
             Ok(state) => Ok(state),
             Err(error) if is_reopened => {
-                // The lock is gone: another process may be writing to the file.
+                // The lock was released: another process may be writing to the file.
                 self.is_closed = true;
                 Err(error)
             }

@@ -60,7 +60,7 @@ pub(super) fn compress(dir: &LogDir, key: FileKey) -> io::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Takes care of a partial file whose source is gone: renames it if it is whole, or else deletes it.
+/// Takes care of a partial file whose source was deleted: renames it if it is whole, or else deletes it.
 pub(super) fn recover(dir: &LogDir, key: FileKey, partial: &Path) -> io::Result<()> {
     let file = match File::open(partial) {
         // Another process was faster.

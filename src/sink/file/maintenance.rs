@@ -1,4 +1,4 @@
-//! A service thread: deletes old files that nobody writes to anymore, and compresses the others.
+//! A service thread: deletes old files that no process writes to anymore, and compresses the others.
 //!
 //! Invariants:
 //! * Each run reads the directory once and keeps no state of files: those of an earlier run are no special case.
@@ -46,7 +46,7 @@ impl BackgroundError {
     }
 }
 
-enum Command {
+enum MaintenanceCommand {
     /// Run, as this file is the active one.
     Run(FileKey),
     /// Run; answered when nothing is left to do.
@@ -57,7 +57,7 @@ enum Command {
 /// of the process does not wait for it.
 pub(super) struct Maintenance {
     /// None: the policy needs no maintenance.
-    commands: Option<Sender<Command>>,
+    commands: Option<Sender<MaintenanceCommand>>,
     overdue: Overdue,
 }
 
@@ -87,13 +87,13 @@ impl Maintenance {
 
     /// Lets the thread run, as this is the active file.
     pub(super) fn run(&self, active: FileKey) {
-        self.send(Command::Run(active));
+        self.send(MaintenanceCommand::Run(active));
     }
 
     /// Waits until nothing is left to do, or this time is over.
     pub(super) fn finish(&self, time: Duration) {
         let (done, end) = mpsc::channel();
-        self.send(Command::Finish(done));
+        self.send(MaintenanceCommand::Finish(done));
         // Either way of ending only means that the wait is over.
         end.recv_timeout(time).unwrap_or_default();
     }
@@ -105,7 +105,7 @@ impl Maintenance {
             && *self.overdue.lock().unwrap_or_else(PoisonError::into_inner) == active
     }
 
-    fn send(&self, command: Command) {
+    fn send(&self, command: MaintenanceCommand) {
         if let Some(commands) = &self.commands {
             // The thread only ends with this sender.
             commands.send(command).unwrap_or_default();
@@ -113,13 +113,13 @@ impl Maintenance {
     }
 }
 
-/// What became of an attempt on a file.
+/// The result of an attempt on a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Done,
     /// Another process has it open.
     Busy,
-    /// Without locks nobody can tell.
+    /// Without locks no process can tell.
     Unlockable,
 }
 
@@ -140,14 +140,14 @@ struct MaintenanceThread {
 enum Progress {
     /// Nothing is left to do.
     Finished,
-    /// The next run goes on at once, by a new look at the directory.
+    /// The next run continues at once, with a new listing of the directory.
     Interrupted,
     /// Something failed, or another process has a file open: the next run tries again, in a while.
     Behind,
 }
 
 impl MaintenanceThread {
-    fn run(mut self, inbox: &Receiver<Command>) {
+    fn run(mut self, inbox: &Receiver<MaintenanceCommand>) {
         suppress::mark_thread();
         #[cfg(feature = "gzip")]
         super::gzip::lower_priority();
@@ -165,8 +165,8 @@ impl MaintenanceThread {
             };
             for command in first.into_iter().chain(inbox.try_iter()) {
                 match command {
-                    Command::Run(active) => self.active = Some(active),
-                    Command::Finish(done) => waiting.push(done),
+                    MaintenanceCommand::Run(active) => self.active = Some(active),
+                    MaintenanceCommand::Finish(done) => waiting.push(done),
                 }
             }
             progress = catch_unwind(AssertUnwindSafe(|| self.run_once())).unwrap_or_else(|payload| {
@@ -248,7 +248,7 @@ impl MaintenanceThread {
         count_settled(&summaries, expired, |index| begun(rolled.get(index).unwrap_or(&newest)))
     }
 
-    /// Deletes all files of a key, if nobody writes to them.
+    /// Deletes all files of a key, if no process writes to them.
     fn delete(&mut self, files: &[FileEntry]) -> Outcome {
         // The plain file before the partial one: the process that compresses the first is writing the second.
         for file in files.iter().rev() {
@@ -264,7 +264,7 @@ impl MaintenanceThread {
         Outcome::Done
     }
 
-    /// Takes care of copies whose source is gone.
+    /// Takes care of copies whose source was deleted.
     fn recover(&mut self, left_behind: &[&[FileEntry]]) -> bool {
         let mut is_done = true;
         for file in left_behind.iter().copied().flatten() {
@@ -341,7 +341,7 @@ fn begun(files: &[FileEntry]) -> Option<Duration> {
 }
 
 /// Deletes a file, unless another process has it open or has written to it since the directory was read. A lock keeps
-/// others from it until it is gone: one that opens it meanwhile notices.
+/// others from it until it is deleted: one that opens it meanwhile notices.
 fn remove(listed: &FileEntry) -> io::Result<Outcome> {
     let path = &listed.path;
     let gone = |error: io::Error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) };

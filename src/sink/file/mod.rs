@@ -78,7 +78,7 @@ use crate::fs::parent_dir;
 /// If the file cannot be opened at the start, the error is permanent and its source is an [`OpenError`]. A full disk,
 /// an exhausted quota and other I/O errors are temporary. If the file was removed on its network file server, the error
 /// is permanent, and so is every later one until `reopen`. If the path is a FIFO whose reader has closed it, the error is
-/// permanent, but each later write first looks whether there is a reader again.
+/// permanent, but each later write first checks whether there is a reader again.
 ///
 /// An error counts exactly the events whose lines are in the file, so a retry repeats none of them. The one exception
 /// is a failed synchronization with [`Durability::SyncEveryBatch`].
@@ -133,7 +133,7 @@ impl FileSink {
     /// owner.
     ///
     /// Compressed files have the bits, and the owner if possible, of their source. New directories can be searched by
-    /// whoever may read the files. A file that exists keeps its bits.
+    /// all users who may read the files. A file that exists keeps its bits.
     #[cfg(unix)]
     pub fn mode(self, mode: u32) -> Self {
         self.configure(|writer| writer.options.mode = Some(mode))

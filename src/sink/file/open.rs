@@ -110,7 +110,7 @@ impl OpenedFile {
         OpenedFile { path: path.to_owned(), file: LockedFile::new(file), id: None, sharing, bytes: 0, torn: false }
     }
 
-    /// Looks whether the file ends in the middle of a line. Nobody may be writing to it.
+    /// Checks whether the file ends in the middle of a line. No other process may be writing to it.
     pub(super) fn find_torn_line(&mut self) -> io::Result<()> {
         self.torn = is_torn(&self.path)?;
         Ok(())
@@ -156,7 +156,7 @@ fn create(path: &Path, FileOptions { durability, mode }: FileOptions, is_new: bo
         #[cfg(unix)]
         if let Some(mode) = mode {
             use std::os::unix::fs::PermissionsExt;
-            // The process's mask does not apply to what was asked for.
+            // The process's mask does not apply to the sink's own option.
             file.set_permissions(fs::Permissions::from_mode(mode))?;
         }
         if durability != Durability::Buffered {
@@ -167,7 +167,7 @@ fn create(path: &Path, FileOptions { durability, mode }: FileOptions, is_new: bo
     Ok(file)
 }
 
-/// New directories may be searched by whoever may read the files.
+/// New directories may be searched by all users who may read the files.
 fn create_dirs(dir: &Path, mode: Option<u32>) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     #[cfg(unix)]

@@ -3,7 +3,7 @@
 //! Invariants:
 //! * The active file is locked exclusively: no other process writes to it, and none compresses or deletes it. Where there
 //!   are no locks, it is one that this sink has created.
-//! * A file is begun behind the newest one there is, whoever began that.
+//! * A file is begun behind the newest one, of whichever process.
 //! * `seen` is the period in which the active file was begun or, if the clock was set back since, the one it was set to.
 
 use std::fs::{self, Metadata};
@@ -80,7 +80,7 @@ impl Roller {
             end_torn_line(&file.path);
         }
         let newest = files.iter().rfind(|file| file.kind != FileKind::Partial);
-        // No key is used twice, even if somebody moved its file away.
+        // No key is used twice, even if its file was moved away.
         let key = newest.map(|newest| newest.key).max(self.key);
         let is_next = |file: &&FileEntry| Some(file.key) == key && is_only_copy(&files, file);
         let continued =
@@ -177,7 +177,7 @@ impl Roller {
                     return Ok(opened);
                 }
                 Ok(_) => {}
-                // A link or a device of such a name does not become ours; a directory is somebody's mistake.
+                // A link or a device of such a name does not become ours; a directory is a mistake.
                 Err(error)
                     if error.kind() == io::ErrorKind::AlreadyExists
                         && !fs::symlink_metadata(&path).is_ok_and(|there| there.is_dir()) =>
@@ -276,7 +276,7 @@ impl Roller {
         self.dir.files().map_err(|source| self.failed(source))
     }
 
-    /// Returns the newest key. Usually the link tells: whoever begins a file points it there.
+    /// Returns the newest key. Usually the link tells: a process that begins a file points it there.
     fn newest(&self) -> Result<Option<FileKey>, OpenError> {
         let active = self.key.map(|key| self.dir.pattern().name(key, FileKind::Plain));
         match (active, fs::read_link(&self.link)) {

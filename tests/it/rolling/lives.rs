@@ -112,7 +112,7 @@ fn let_live(path: &Path, role: &str, lives: u32, until: Instant, rng: &mut Rng) 
     killed
 }
 
-/// What a life said of a line: when its write began and when it was delivered.
+/// What a life reported of a line: when its write began and when it was delivered.
 type Said = HashMap<(u64, u64), (u64, u64)>;
 
 fn read_said(path: &Path) -> Said {

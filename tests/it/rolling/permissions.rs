@@ -65,7 +65,7 @@ fn a_mode_with_which_the_file_could_not_be_written_is_an_error() {
     }
 }
 
-const NOBODY: u32 = 65_534;
+const USER: u32 = 65_534;
 
 /// What a process without privileges does with files that root has left.
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn the_child() {
             let rolling = rolling.gzip();
             let mut sink = FileSink::new(path).format(Plain).rolling(rolling);
             sink.open().unwrap();
-            write(&mut sink, ["of nobody"]).await;
+            write(&mut sink, ["of another user"]).await;
             clock.advance(DAY);
             write(&mut sink, ["tomorrow"]).await;
             sink.close().await.unwrap();
@@ -89,8 +89,8 @@ async fn the_child() {
             let mut sink = FileSink::new(path).format(Plain);
             sink.open().unwrap();
             write(&mut sink, ["before"]).await;
-            // Its owner: nobody may look into it from now on.
-            fs::set_permissions(path.parent().unwrap(), Permissions::from_mode(0)).unwrap();
+            // By its owner: no user may look into it from now on.
+            fs::set_permissions(path.parent().unwrap(), Permissions::from_mode(0o000)).unwrap();
             for line in 0..3 {
                 write(&mut sink, [line]).await;
             }
@@ -101,27 +101,27 @@ async fn the_child() {
     std::process::exit(0);
 }
 
-/// Runs a child as nobody; false if that cannot be had.
-fn as_nobody(role: &str, path: &Path) -> bool {
+/// Runs a child without privileges; false if that cannot be had.
+fn unprivileged(role: &str, path: &Path) -> bool {
     let child = child_of("rolling::permissions::the_child", role);
-    // The binary may be where nobody has access.
+    // The binary may be in a directory of root.
     let program = path.with_extension("program");
     fs::copy(child.get_program(), &program).unwrap();
     fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
-    let mut nobody = std::process::Command::new("setpriv");
-    nobody.args(["--reuid", &NOBODY.to_string(), "--regid", &NOBODY.to_string(), "--clear-groups", "--"]);
-    nobody.arg(&program).args(child.get_args()).env(ROLE, role).env(FILE, path);
-    nobody.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped());
-    nobody.stderr(std::process::Stdio::piped());
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--reuid", &USER.to_string(), "--regid", &USER.to_string(), "--clear-groups", "--"]);
+    command.arg(&program).args(child.get_args()).env(ROLE, role).env(FILE, path);
+    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped());
+    command.stderr(std::process::Stdio::piped());
     if !nix::unistd::geteuid().is_root() {
         return false;
     }
-    let (status, stderr) = Running::start(&mut nobody).ends();
+    let (status, stderr) = Running::start(&mut command).ends();
     assert!(status.success(), "{status}: {stderr}");
     true
 }
 
-/// A folder that everybody can get to, which those of the target folder need not be.
+/// A folder that all users can get to, which those of the target folder need not be.
 fn public(test: &str) -> std::path::PathBuf {
     let folder = std::env::temp_dir().join(format!("logweir-{test}-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
@@ -135,7 +135,7 @@ fn a_process_without_privileges_continues_behind_the_files_of_root() {
     let first = folder.join("app.2026-11-24.0001.log");
     fs::write(&first, "of root\n").unwrap();
     fs::set_permissions(&first, Permissions::from_mode(0o640)).unwrap();
-    if as_nobody("rolls", &folder.join("app.log")) {
+    if unprivileged("rolls", &folder.join("app.log")) {
         assert_eq!(fs::read_to_string(&first).unwrap(), "of root\n");
         let own: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap()).collect();
         let own: Vec<_> =
@@ -144,7 +144,7 @@ fn a_process_without_privileges_continues_behind_the_files_of_root() {
         for entry in own {
             let metadata = entry.metadata().unwrap();
             assert_eq!(metadata.permissions().mode() & 0o777, 0o640);
-            assert_eq!(metadata.uid() == NOBODY, entry.path() != first);
+            assert_eq!(metadata.uid() == USER, entry.path() != first);
         }
     } else {
         println!("skipped: only root can drop its privileges");
@@ -157,9 +157,9 @@ fn a_folder_that_may_not_be_looked_into_any_more_is_no_file_that_was_moved_away(
     let folder = public("locked-out");
     let logs = folder.join("logs");
     fs::create_dir(&logs).unwrap();
-    std::os::unix::fs::chown(&logs, Some(NOBODY), Some(NOBODY)).unwrap_or_default();
+    std::os::unix::fs::chown(&logs, Some(USER), Some(USER)).unwrap_or_default();
     let path = logs.join("app.log");
-    if as_nobody("locked out", &path) {
+    if unprivileged("locked out", &path) {
         assert_eq!(fs::read_to_string(&path).unwrap(), "before\n0\n1\n2\n");
     } else {
         println!("skipped: root may look into every folder, and only root can drop its privileges");

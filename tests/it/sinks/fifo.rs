@@ -15,7 +15,7 @@ use super::{Plain, batch, folder};
 
 /// A reader of a FIFO, which gets lines until it is dropped.
 fn reader(path: &Path) -> File {
-    // Opened for both ends, it waits for nobody; it is a reader all the same.
+    // Opened for both ends, it does not wait; it is a reader all the same.
     OpenOptions::new().read(true).write(true).open(path).unwrap()
 }
 
