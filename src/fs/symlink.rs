@@ -17,6 +17,12 @@ pub(crate) fn point_symlink(link: &Path, target: Option<&str>, is_ours: impl Fn(
     let Some(target) = target else {
         return if ours(link) { fs::remove_file(link) } else { Ok(()) };
     };
+    // One name for all: what a killed process left behind is deleted by the next one.
+    let name = link.file_name().unwrap_or_default().to_string_lossy();
+    let new = link.with_file_name(format!(".{name}.link"));
+    if ours(&new) {
+        fs::remove_file(&new).unwrap_or_default();
+    }
     match symlink(target, link) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         made => return made,
@@ -28,12 +34,6 @@ pub(crate) fn point_symlink(link: &Path, target: Option<&str>, is_ours: impl Fn(
         || io::Error::new(io::ErrorKind::AlreadyExists, "path exists and is not a link of this sink; left unchanged");
     if !ours(link) {
         return Err(foreign());
-    }
-    // One name for all: what a killed process left behind is replaced by the next one.
-    let name = link.file_name().unwrap_or_default().to_string_lossy();
-    let new = link.with_file_name(format!(".{name}.link"));
-    if ours(&new) {
-        fs::remove_file(&new).unwrap_or_default();
     }
     match symlink(target, &new) {
         // Another process is doing the same, or did it and was killed; its file is as new.

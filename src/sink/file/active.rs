@@ -5,7 +5,7 @@
 //!   is looked through for a torn line only under an exclusive one.
 //! * After a failed synchronization, every later one fails until the file is left.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use super::error::{MaintenanceError, MaintenanceTask, OpenError, SyncError};
 use super::maintenance::BackgroundError;
 use super::open::{FileOptions, OpenedFile, is_torn};
 use super::roller::Roller;
-use crate::fs::{FileId, Lock, LockedFile, is_gone, is_linked};
+use crate::fs::{FileId, Lock, LockedFile, is_at_path, is_gone, is_linked};
 use crate::sink::lines::{Allowance, LineTarget, StreamState};
 use crate::sink::sharing::Sharing;
 
@@ -89,11 +89,6 @@ impl ActiveFile {
         ))
     }
 
-    /// Returns whether it is a file, not a device or a FIFO.
-    pub(super) fn is_regular(&self) -> bool {
-        self.id.is_some()
-    }
-
     /// Checks before each batch whether the path still names the open file, and reopens it if not.
     ///
     /// If there is no other file, a moved file is continued; a deleted one is not.
@@ -139,6 +134,14 @@ impl ActiveFile {
         }
     }
 
+    /// Opens a FIFO again, whose reader has left and returned. None: there is no reader, or it is no FIFO.
+    pub(super) fn open_fifo(&mut self) -> Option<StreamState> {
+        // What a path like `/dev/fd/3` leads to may be another file by now.
+        let is_same = || Some(FileId::of(&self.file.metadata().ok()?) == FileId::of(&fs::metadata(&self.path).ok()?));
+        let is_fifo = self.id.is_none() && (is_same() == Some(true) || is_fifo(&self.path));
+        if is_fifo { self.open_again().ok() } else { None }
+    }
+
     /// Called after each batch: lets other processes share a plain file.
     pub(super) fn end_batch(&mut self) {
         if !self.is_locked {
@@ -178,7 +181,7 @@ impl ActiveFile {
 
     pub(super) fn close(&mut self) {
         if let Some(roller) = &mut self.roller {
-            if self.file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+            if is_empty(&self.path, &self.file) {
                 roller.remove_empty(&self.path);
             }
             roller.close();
@@ -261,7 +264,7 @@ impl ActiveFile {
         match roller.open_next(now, &mut self.path, &before) {
             Ok(opened) => {
                 let (path, file) = self.replace(opened);
-                if file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+                if is_empty(&path, &file) {
                     // If that fails, only an empty file is left.
                     fs::remove_file(path).unwrap_or_default();
                 }
@@ -287,6 +290,25 @@ impl ActiveFile {
 
 fn open_plain(path: &Path, options: FileOptions, wait: bool) -> Result<OpenedFile, OpenError> {
     OpenedFile::at(path, options, wait).map_err(|source| OpenError { path: path.to_owned(), source })
+}
+
+/// Whether there is a FIFO at the path itself.
+fn is_fifo(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        fs::symlink_metadata(path).is_ok_and(|there| there.file_type().is_fifo())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        false
+    }
+}
+
+/// Whether an empty file is at its path: another file there is not to be deleted.
+fn is_empty(path: &Path, file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.len() == 0) && is_at_path(path, file)
 }
 
 /// A second error of the same cause.

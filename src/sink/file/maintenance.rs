@@ -49,6 +49,8 @@ impl BackgroundError {
 enum MaintenanceCommand {
     /// Run, as this file is the active one.
     Run(FileKey),
+    /// Run for the first time, after a time that has passed for certain.
+    Start(FileKey, Duration),
     /// Run; answered when nothing is left to do.
     Finish(Sender<()>),
 }
@@ -83,6 +85,11 @@ impl Maintenance {
         };
         thread::Builder::new().name("logweir-files".into()).spawn(move || thread.run(&inbox))?;
         Ok(Maintenance { commands: Some(commands), overdue })
+    }
+
+    /// Lets the thread run for the first time. `known` is a time that has passed for certain.
+    pub(super) fn begin(&self, active: FileKey, known: Duration) {
+        self.send(MaintenanceCommand::Start(active, known));
     }
 
     /// Lets the thread run, as this is the active file.
@@ -166,6 +173,10 @@ impl MaintenanceThread {
             for command in first.into_iter().chain(inbox.try_iter()) {
                 match command {
                     MaintenanceCommand::Run(active) => self.active = Some(active),
+                    MaintenanceCommand::Start(active, known) => {
+                        self.active = Some(active);
+                        self.guard.get_or_insert_with(|| ClockGuard::new(known));
+                    }
                     MaintenanceCommand::Finish(done) => waiting.push(done),
                 }
             }
@@ -223,8 +234,7 @@ impl MaintenanceThread {
         let granularity = self.dir.pattern().granularity();
         let modified = |files: &[FileEntry]| files.iter().map(|file| file.modified).max().unwrap_or_default();
         let time = Duration::from_nanos(self.policy.clock.now());
-        let known = || granularity.end(newest[0].key.period).min(time).max(modified(newest).min(time));
-        let guard = self.guard.get_or_insert_with(|| ClockGuard::new(known()));
+        let guard = self.guard.get_or_insert_with(|| ClockGuard::new(time));
         let bytes = |files: &[FileEntry]| files.iter().map(|file| file.bytes).sum::<u64>();
         let input = RetentionInput {
             time: guard.check(time, self.started.elapsed()),

@@ -204,10 +204,8 @@ impl BlockingSink for FileWriter {
         let state = lines.out_mut().check_path().map_err(SinkError::temporary)?;
         lines.record_state(state);
         if lines.is_broken()
-            && !lines.out_mut().is_regular()
-            && let Ok(state) = lines.out_mut().open_again()
+            && let Some(state) = lines.out_mut().open_fifo()
         {
-            // The reader of the FIFO has returned.
             lines.record_state(state);
         }
         let written = lines.write(batch, 0..batch.len(), &mut *self.format);

@@ -74,20 +74,14 @@ impl OpenedFile {
     pub(super) fn at(path: &Path, options: FileOptions, wait: bool) -> io::Result<Self> {
         let kind = fs::metadata(path).map(|there| there.file_type());
         let is_fifo = kind.is_ok_and(|kind| !kind.is_file() && !kind.is_dir());
-        let file = if is_fifo && !wait { open_now(path)? } else { create(path, options, false)? };
+        let file = if is_fifo && !wait { open_now(path)? } else { create(path, options, None)? };
         let metadata = file.metadata()?;
         if metadata.is_file() { Ok(OpenedFile::new(path, file, &metadata)) } else { Ok(OpenedFile::device(path, file)) }
     }
 
     /// Creates the file, with the owner and the permissions of the one `before`, unless the sink has its own `mode`.
     pub(super) fn create_new(path: &Path, options: FileOptions, before: Option<&Metadata>) -> io::Result<Self> {
-        let file = create(path, options, true)?;
-        if let Some(before) = before {
-            copy_owner(&file, before);
-            if options.mode.is_none() {
-                file.set_permissions(before.permissions())?;
-            }
-        }
+        let file = create(path, options, Some(before))?;
         let metadata = file.metadata()?;
         Ok(OpenedFile::new(path, file, &metadata))
     }
@@ -137,7 +131,10 @@ pub(super) fn open_to_lock(path: &Path) -> io::Result<LockedFile> {
     file.map(LockedFile::new)
 }
 
-fn create(path: &Path, FileOptions { durability, mode }: FileOptions, is_new: bool) -> io::Result<File> {
+/// Creates a file, or opens one that exists. `new`: the file must not exist; it gets the permissions of another one.
+fn create(path: &Path, options: FileOptions, new: Option<Option<&Metadata>>) -> io::Result<File> {
+    let FileOptions { durability, mode } = options;
+    let (is_new, before) = (new.is_some(), new.flatten());
     let dir = parent_dir(path);
     let missing = dir.ancestors().take_while(|dir| !or_current_dir(dir).exists()).count();
     if missing > 0 {
@@ -146,18 +143,23 @@ fn create(path: &Path, FileOptions { durability, mode }: FileOptions, is_new: bo
     let mut options = OpenOptions::new();
     options.read(is_new && cfg!(unix)).append(true).create(!is_new).create_new(is_new);
     #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
+    let mode = {
+        use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+        let mode = mode.or(before.map(|before| before.mode() & 0o7777));
         options.mode(mode.unwrap_or(0o666));
-    }
+        mode
+    };
     let is_there = !is_new && fs::symlink_metadata(path).is_ok();
     let file = options.open(path)?;
     if !is_there {
+        if let Some(before) = before {
+            copy_owner(&file, before);
+        }
         #[cfg(unix)]
         if let Some(mode) = mode {
             use std::os::unix::fs::PermissionsExt;
-            // The process's mask does not apply to the sink's own option.
-            file.set_permissions(fs::Permissions::from_mode(mode))?;
+            // The process's mask does not apply. If the file system has no such permissions, the file is as it can be.
+            file.set_permissions(fs::Permissions::from_mode(mode)).unwrap_or_default();
         }
         if durability != Durability::Buffered {
             // The file's name is in its directory, the name of each new directory in the one above.

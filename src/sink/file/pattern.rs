@@ -74,7 +74,8 @@ impl NamePattern {
         let (between, behind) = rest.split_once(second)?;
         let parts = [before, between, behind];
         let is_good = |part: &&str| !part.contains(DATE) && !part.contains(SEQ) && !part.contains(['/', '\\', '\0']);
-        let is_name = parts.iter().all(is_good) && !behind.ends_with(GZ) && !behind.ends_with(PARTIAL);
+        let is_name =
+            parts.iter().all(is_good) && !behind.to_ascii_lowercase().ends_with(GZ) && !behind.ends_with(PARTIAL);
         let [before, between, behind] = parts.map(str::to_owned);
         is_name.then_some(NamePattern { before, between, behind, is_seq_first, granularity })
     }

@@ -9,6 +9,7 @@
 use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::directory::{FileEntry, LogDir};
 use super::error::{MaintenanceError, MaintenanceTask, OpenError};
@@ -96,7 +97,10 @@ impl Roller {
                 self.begin(key, now, before.as_ref())?
             }
         };
-        self.maintain();
+        if let Some(active) = self.key {
+            let known = newest.map_or(self.dir.pattern().granularity().start(now), |newest| self.last_write(newest));
+            self.maintenance.begin(active, known);
+        }
         Ok(opened)
     }
 
@@ -218,6 +222,13 @@ impl Roller {
         let is_ahead = newest.key.period > now;
         let period = if is_ahead { granularity.of(newest.modified.as_nanos() as u64) } else { newest.key.period };
         has_room && (self.policy.every.is_none() || period == now)
+    }
+
+    /// When the last line of a file was written, at the earliest.
+    fn last_write(&self, file: &FileEntry) -> Duration {
+        let date = self.dir.pattern().granularity().start(file.key.period);
+        // A file that ends with its period needs no time of the file system, which may be by another clock.
+        if self.policy.every.is_some() { date } else { date.max(file.modified) }
     }
 
     /// Whether a file is dated so far ahead of the clock that one of the two was wrong.

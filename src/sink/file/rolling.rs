@@ -139,7 +139,7 @@ impl Rolling {
     /// clock that was ahead, the last write counts. Default: forever. Range: more than zero.
     ///
     /// Checked once a minute, also when nothing is logged. If the clock jumps ahead by more than two days, or the newest
-    /// file is older than that at the start, files are deleted by their age an hour later, if the clock still shows that: one
+    /// file is dated before that at the start, files are deleted by their age an hour later, if the clock still shows that: one
     /// wrong reading deletes nothing.
     pub fn keep_age(mut self, age: Duration) -> Self {
         self.retention.age = Some(age);

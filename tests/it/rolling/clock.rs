@@ -162,7 +162,7 @@ async fn what_else_stands_at_the_path_is_left_alone() {
 
 #[tokio::test]
 async fn one_wrong_look_at_the_clock_deletes_nothing_and_dates_no_later_file() {
-    for is_restarted in [false, true] {
+    for restarts in [[false, false], [false, true], [true, true], [true, false]] {
         let folder = folder("wrong-look");
         let clock = Clock::at(MIDNIGHT);
         let rules = || clock.rules(Rolling::daily().keep_age(Duration::from_secs(30 * DAY)));
@@ -174,11 +174,15 @@ async fn one_wrong_look_at_the_clock_deletes_nothing_and_dates_no_later_file() {
             write(&mut sink, written.last()).await;
         }
         clock.advance(400 * DAY);
+        if restarts[0] {
+            sink.close().await.unwrap();
+            sink = open(&folder, rules());
+        }
         written.push("of another time".to_owned());
         write(&mut sink, written.last()).await;
         sink.close().await.unwrap();
         clock.set(MIDNIGHT + 7 * DAY);
-        if is_restarted {
+        if restarts[1] {
             sink = open(&folder, rules());
         }
         for day in 7..10 {

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Instant;
 
 use logweir::Sink;
 use logweir::sink::{FileSink, SinkErrorKind};
@@ -12,6 +13,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use super::{Plain, batch, folder};
+use crate::support::PATIENCE;
 
 /// A reader of a FIFO, which gets lines until it is dropped.
 fn reader(path: &Path) -> File {
@@ -23,6 +25,14 @@ fn read(reader: &mut File, bytes: usize) -> String {
     let mut text = vec![0; bytes];
     reader.read_exact(&mut text).unwrap();
     String::from_utf8(text).unwrap()
+}
+
+/// Returns when writes fail: a child that another test just forks has all descriptors until it runs its program.
+async fn no_reader_left(sink: &mut FileSink) {
+    let since = Instant::now();
+    while sink.write(&batch(["this is not read"])).await.is_ok() {
+        assert!(since.elapsed() < PATIENCE);
+    }
 }
 
 #[tokio::test]
@@ -46,8 +56,9 @@ async fn a_reader_that_returns_gets_the_lines_again() {
     opened.send(()).unwrap();
     sink.write(&batch(["one"])).await.unwrap();
     first.join().unwrap();
+    no_reader_left(&mut sink).await;
     for _ in 0..3 {
-        let error = sink.write(&batch(["nobody reads this"])).await.unwrap_err();
+        let error = sink.write(&batch(["this is not read"])).await.unwrap_err();
         assert_eq!((error.kind(), error.delivered()), (SinkErrorKind::Permanent, 0));
     }
     // Nor does a reopening wait.
@@ -74,6 +85,7 @@ async fn a_reopening_finds_the_reader_that_has_returned() {
     sink.write(&batch(["one"])).await.unwrap();
     assert_eq!(read(&mut first, 4), "one\n");
     drop(first);
+    no_reader_left(&mut sink).await;
     sink.reopen().await.unwrap_err();
     let mut second = reader(&path);
     sink.reopen().await.unwrap();
