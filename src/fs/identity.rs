@@ -52,11 +52,7 @@ pub(crate) fn is_linked(_: &File, path: &Path) -> bool {
     path.exists()
 }
 
+/// The directory of an absolute path.
 pub(crate) fn parent_dir(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
-}
-
-/// The directory of a path that names none.
-pub(crate) fn or_current_dir(dir: &Path) -> &Path {
-    if dir.as_os_str().is_empty() { Path::new(".") } else { dir }
 }

@@ -4,14 +4,14 @@
 //! for another process.
 //!
 //! `lock.rs` locks files, `identity.rs` tells whether a path still names an open file, `sync.rs` writes names to disk,
-//! `symlink.rs` points a link to a file. Next: the operating system.
+//! `names.rs` points a link to a file. Next: the operating system.
 
 mod identity;
 mod lock;
-mod symlink;
+mod names;
 mod sync;
 
-pub(crate) use identity::{FileId, is_at_path, is_gone, is_linked, or_current_dir, parent_dir};
+pub(crate) use identity::{FileId, is_at_path, is_gone, is_linked, parent_dir};
 pub(crate) use lock::{Lock, LockedFile};
-pub(crate) use symlink::point_symlink;
+pub(crate) use names::{point_symlink, rename_new};
 pub(crate) use sync::sync_dir;

@@ -122,6 +122,15 @@ impl<W: LineTarget> LineWriter<W> {
         self.broken.is_some()
     }
 
+    /// Whether the last write ended in the middle of a line.
+    pub(super) fn is_torn(&self) -> bool {
+        self.torn
+    }
+
+    pub(super) fn out(&self) -> &W {
+        &self.out
+    }
+
     pub(super) fn out_mut(&mut self) -> &mut W {
         &mut self.out
     }
@@ -197,10 +206,9 @@ impl<W: LineTarget> LineWriter<W> {
         let Allowance { lines, stream } = self.out.prepare(start, &self.ends[event..])?;
         match stream {
             StreamState::Same => ended?,
-            // If the line could not be ended in the old stream, it is ended here: read one after the other, the two
-            // streams are whole lines.
-            StreamState::New { torn } => {
-                self.record_state(StreamState::New { torn: torn || ended.is_err() });
+            // If the line could not be ended in the old stream, it is ended there later, by who opens it next.
+            StreamState::New { .. } => {
+                self.record_state(stream);
                 self.end_torn_line()?;
             }
         }

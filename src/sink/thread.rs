@@ -131,8 +131,10 @@ struct SharedStatus {
 impl SharedStatus {
     fn update(&self, sink: &mut impl BlockingSink) {
         self.written.store(sink.written_bytes(), Ordering::Relaxed);
-        if let Some(trouble) = sink.take_error() {
-            *self.take_error() = Some(trouble);
+        let mut trouble = self.take_error();
+        // One that was not taken yet must not get lost.
+        if trouble.is_none() {
+            *trouble = sink.take_error();
         }
     }
 

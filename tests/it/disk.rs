@@ -80,7 +80,9 @@ fn run(role: &str, folder: &Path, faults: &str) -> Option<Run> {
         let (name, result) = rest.rsplit_once(' ').unwrap();
         (call.to_owned(), name.to_owned(), result.parse().unwrap())
     };
-    let calls = fs::read_to_string(&log).unwrap().lines().map(parse).collect();
+    let text = fs::read_to_string(&log).unwrap();
+    // The exit of the child may have cut the last line.
+    let calls = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(parse).collect();
     Some(Run { said, calls })
 }
 

@@ -1,22 +1,28 @@
 //! A sink's thread: the active file, how the next one replaces it, and what the disk has of it.
 //!
 //! Invariants:
-//! * A rolled file is locked exclusively as long as it is active. A plain one has a shared lock from its first batch on, and
-//!   is looked through for a torn line only under an exclusive one.
+//! * A rolled file is locked exclusively while it is written to. A plain one has a shared lock from its first batch on, and
+//!   a line that was torn before is ended only under an exclusive one.
 //! * After a failed synchronization, every later one fails until the file is left.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use super::Durability;
 use super::error::{MaintenanceError, MaintenanceTask, OpenError, SyncError};
-use super::maintenance::BackgroundError;
-use super::open::{FileOptions, OpenedFile, is_torn};
+use super::maintenance::BackgroundErrors;
+use super::open::{FileOptions, OpenedFile, end_torn_line, is_torn};
 use super::roller::Roller;
 use crate::fs::{FileId, Lock, LockedFile, is_at_path, is_gone, is_linked};
 use crate::sink::lines::{Allowance, LineTarget, StreamState};
 use crate::sink::sharing::Sharing;
+
+/// Attempts to share a file that another process has for itself, and the pause between them.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(1);
 
 pub(super) struct ActiveFile {
     /// The path at which the file was opened.
@@ -30,7 +36,9 @@ pub(super) struct ActiveFile {
     /// Whether the file needs no further lock until it is left.
     is_locked: bool,
     is_closed: bool,
-    errors: BackgroundError,
+    /// The torn lines that it has ended, with a byte each.
+    ended_lines: u64,
+    errors: BackgroundErrors,
     /// The errors that were reported and persist.
     reported: Reported,
     synced: Synced,
@@ -60,11 +68,11 @@ impl ActiveFile {
         path: &Path,
         options: FileOptions,
         mut roller: Option<Roller>,
-        errors: BackgroundError,
+        errors: BackgroundErrors,
     ) -> Result<(Self, bool), OpenError> {
         let opened = match &mut roller {
-            Some(roller) => roller.open_first()?,
-            None => open_plain(path, options, true)?,
+            Some(roller) => roller.open_first(None)?,
+            None => open_plain(path, options, None, true)?,
         };
         let OpenedFile { path, file, id, sharing, bytes, torn } = opened;
         let is_locked = roller.is_some() || id.is_none();
@@ -81,6 +89,7 @@ impl ActiveFile {
                 roller,
                 is_locked,
                 is_closed,
+                ended_lines: 0,
                 errors,
                 reported,
                 synced,
@@ -91,12 +100,14 @@ impl ActiveFile {
 
     /// Checks before each batch whether the path still names the open file, and reopens it if not.
     ///
-    /// If there is no other file, a moved file is continued; a deleted one is not.
-    pub(super) fn check_path(&mut self) -> Result<StreamState, OpenError> {
-        let is_reopened = std::mem::take(&mut self.is_closed) && self.roller.is_some();
+    /// If there is no other file, a moved file is continued; a deleted one is not. `is_torn`: the last write ended in the
+    /// middle of a line.
+    pub(super) fn check_path(&mut self, is_torn: bool) -> Result<StreamState, OpenError> {
+        let is_released = self.roller.as_ref().is_some_and(|roller| !roller.begin_batch());
+        let is_reopened = std::mem::take(&mut self.is_closed) || is_released;
         if !is_reopened && self.is_in_place() {
             self.reported.follow = false;
-            return self.lock_plain();
+            return Ok(if is_torn { self.check_torn_line() } else { self.lock_plain() });
         }
         match self.open_again() {
             Ok(state) => Ok(state),
@@ -122,16 +133,22 @@ impl ActiveFile {
 
     /// Opens the path anew, without waiting for the reader of a FIFO.
     pub(super) fn open_again(&mut self) -> Result<StreamState, OpenError> {
+        let before = self.file.metadata().ok().filter(fs::Metadata::is_file);
         let opened = match &mut self.roller {
-            Some(roller) => roller.open_first()?,
-            None => open_plain(&self.path, self.options, false)?,
+            Some(roller) => roller.open_first(before.as_ref())?,
+            None => open_plain(&self.path, self.options, before.as_ref(), false)?,
         };
         let torn = opened.torn;
         self.replace(opened);
-        match self.lock_plain()? {
-            StreamState::Same => Ok(StreamState::New { torn }),
-            new => Ok(new),
-        }
+        Ok(match self.lock_plain() {
+            StreamState::Same => StreamState::New { torn },
+            new => new,
+        })
+    }
+
+    /// Returns the bytes written besides lines.
+    pub(super) fn ended_lines(&self) -> u64 {
+        self.ended_lines
     }
 
     /// Opens a FIFO again, whose reader has left and returned. None: there is no reader, or it is no FIFO.
@@ -142,15 +159,21 @@ impl ActiveFile {
         if is_fifo { self.open_again().ok() } else { None }
     }
 
-    /// Called after each batch: lets other processes share a plain file.
-    pub(super) fn end_batch(&mut self) {
-        if !self.is_locked {
-            self.is_locked = self.file.lock_shared() != Lock::Busy;
+    /// Called after each batch.
+    pub(super) fn end_batch(&self) {
+        if let Some(roller) = &self.roller {
+            roller.end_batch();
         }
     }
 
-    /// Waits until the disk has what was written since the last call.
+    /// Waits until the disk has the last batch, also if it went to several files.
     pub(super) fn sync_batch(&mut self) -> io::Result<()> {
+        let synced = self.sync_file();
+        self.synced.left.take().map_or(synced, |left| Err(left.source))
+    }
+
+    /// Waits until the disk has what was written to this file since the last call.
+    fn sync_file(&mut self) -> io::Result<()> {
         if self.id.is_none() {
             return Ok(());
         }
@@ -171,7 +194,7 @@ impl ActiveFile {
     /// Waits until the disk has everything that this sink has written.
     pub(super) fn sync(&mut self) -> Result<(), SyncError> {
         // If it fails, the error is kept.
-        self.sync_batch().unwrap_or_default();
+        self.sync_file().unwrap_or_default();
         if let Some(left) = self.synced.left.take() {
             return Err(left);
         }
@@ -214,25 +237,37 @@ impl ActiveFile {
         }
     }
 
-    /// Before the first batch: looks for a torn line if no other process has the file. The lock is kept until the end of
-    /// the batch, which ends that line.
-    fn lock_plain(&mut self) -> Result<StreamState, OpenError> {
+    /// Before the first batch to a plain file: ends a torn line, if no other process has the file, and shares the file.
+    fn lock_plain(&mut self) -> StreamState {
         if self.is_locked {
-            return Ok(StreamState::Same);
+            return StreamState::Same;
         }
-        match self.file.lock_exclusive() {
-            Lock::Held => {
-                let failed = |source| OpenError { path: self.path.clone(), source };
-                Ok(StreamState::New { torn: is_torn(&self.path).map_err(failed)? })
+        self.is_locked = true;
+        if self.file.lock_exclusive() != Lock::Held {
+            self.lock_shared();
+            return StreamState::Same;
+        }
+        let ended = end_torn_line(&self.path, &self.file);
+        self.lock_shared();
+        self.ended_lines += u64::from(matches!(ended, Ok(true)));
+        StreamState::New { torn: ended.is_err() }
+    }
+
+    /// Another process has the file for itself for a moment only, while it looks for a torn line.
+    fn lock_shared(&self) {
+        for _ in 0..LOCK_TRIES {
+            if self.file.lock_shared() != Lock::Busy {
+                return;
             }
-            Lock::Busy => {
-                self.end_batch();
-                Ok(StreamState::Same)
-            }
-            Lock::Unsupported => {
-                self.is_locked = true;
-                Ok(StreamState::Same)
-            }
+            thread::sleep(LOCK_PAUSE);
+        }
+    }
+
+    /// Whether a line that this sink has left torn in a plain file is still the last one.
+    fn check_torn_line(&self) -> StreamState {
+        match is_torn(&self.path) {
+            Ok(false) if self.id.is_some() => StreamState::New { torn: false },
+            _ => StreamState::Same,
         }
     }
 
@@ -240,7 +275,7 @@ impl ActiveFile {
     fn replace(&mut self, opened: OpenedFile) -> (PathBuf, LockedFile) {
         if self.options.durability != Durability::Buffered {
             // If it fails, the next flush reports it, whichever file it is for: this file's lines were among those.
-            self.sync_batch().unwrap_or_default();
+            self.sync_file().unwrap_or_default();
             if self.synced.unconfirmed > self.synced.reported {
                 self.synced.left = self.sync_error().or(self.synced.left.take());
             }
@@ -282,14 +317,19 @@ impl ActiveFile {
         }
         let reported = if task == MaintenanceTask::Roll { &mut self.reported.roll } else { &mut self.reported.follow };
         if !std::mem::replace(reported, true) {
-            self.errors.set(MaintenanceError { task, path: self.path.clone(), source: error.source });
+            self.errors.push(MaintenanceError { task, path: self.path.clone(), source: error.source });
         }
         Ok(StreamState::Same)
     }
 }
 
-fn open_plain(path: &Path, options: FileOptions, wait: bool) -> Result<OpenedFile, OpenError> {
-    OpenedFile::at(path, options, wait).map_err(|source| OpenError { path: path.to_owned(), source })
+fn open_plain(
+    path: &Path,
+    options: FileOptions,
+    before: Option<&fs::Metadata>,
+    wait: bool,
+) -> Result<OpenedFile, OpenError> {
+    OpenedFile::at(path, options, before, wait).map_err(|source| OpenError { path: path.to_owned(), source })
 }
 
 /// Whether there is a FIFO at the path itself.

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::pattern::{FileKey, FileKind, NamePattern};
-use crate::fs::or_current_dir;
 
 /// The directory of the files, and their name pattern.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +31,7 @@ impl LogDir {
     }
 
     pub(super) fn path(&self) -> &Path {
-        or_current_dir(&self.path)
+        &self.path
     }
 
     pub(super) fn pattern(&self) -> &NamePattern {
@@ -71,24 +70,9 @@ impl LogDir {
         Ok(files)
     }
 
-    /// Returns the newest key of a file that has lines or may get them. Asks the system about few files: it is called at
-    /// each roll.
+    /// Returns the newest key of a file that has lines or may get them.
     pub(super) fn newest(&self) -> io::Result<Option<FileKey>> {
-        let entries = match fs::read_dir(self.path()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            entries => entries?,
-        };
-        let mut named = Vec::new();
-        for entry in entries {
-            let entry = entry?;
-            match entry.file_name().to_str().and_then(|name| self.pattern.parse_name(name)) {
-                Some((_, FileKind::Partial)) | None => {}
-                Some((key, kind)) => named.push((key, kind)),
-            }
-        }
-        named.sort_unstable();
-        let is_file = |path: PathBuf| fs::symlink_metadata(path).is_ok_and(|there| there.is_file());
-        Ok(named.into_iter().rfind(|&(key, kind)| is_file(self.file(key, kind))).map(|(key, _)| key))
+        Ok(self.files()?.iter().rfind(|file| file.kind != FileKind::Partial).map(|file| file.key))
     }
 }
 

@@ -9,10 +9,9 @@ use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
 
 use super::directory::LogDir;
-use super::maintenance::Outcome;
-use super::open::{copy_owner, open_to_lock};
+use super::open::{Outcome, copy_owner, end_torn_line, lock_at};
 use super::pattern::{FileKey, FileKind};
-use crate::fs::{Lock, is_at_path, sync_dir};
+use crate::fs::sync_dir;
 
 /// The default of the command `nice`: a tenth of a processor that another process uses fully. With the lowest priority,
 /// files would pile up on a machine that is always busy.
@@ -29,24 +28,17 @@ const BEGUN: [u8; 4] = [b'L', b'W', 8, 0];
 pub(super) fn compress(dir: &LogDir, key: FileKey) -> io::Result<Outcome> {
     let [plain, partial, compressed] =
         [FileKind::Plain, FileKind::Partial, FileKind::Compressed].map(|kind| dir.file(key, kind));
-    let source = match open_to_lock(&plain) {
-        // Another process has compressed or deleted it.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Outcome::Done),
-        source => source?,
-    };
     // Held to the end: it also keeps other processes from the partial file.
-    match source.lock_exclusive() {
-        Lock::Held => {}
-        Lock::Busy => return Ok(Outcome::Busy),
-        Lock::Unsupported => return Ok(Outcome::Unlockable),
-    }
-    if !is_at_path(&plain, &source) {
-        return Ok(Outcome::Done);
-    }
+    let source = match lock_at(&plain)? {
+        Err(outcome) => return Ok(outcome),
+        Ok(source) => source,
+    };
     if source.metadata()?.len() == 0 {
         // There may be a compressed file, which has all lines.
         return fs::remove_file(&plain).map(|()| Outcome::Done);
     }
+    // The next file's lines follow when all are read together.
+    end_torn_line(&plain, &source)?;
     let written = write(&source, &partial).and_then(|()| sync_dir(dir.path()));
     if let Err(error) = written.and_then(|()| fs::rename(&partial, &compressed)) {
         // A partial file uses disk space that may be short.
@@ -67,10 +59,16 @@ pub(super) fn recover(dir: &LogDir, key: FileKey, partial: &Path) -> io::Result<
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         file => file?,
     };
-    match io::copy(&mut GzDecoder::new(BufReader::with_capacity(CHUNK, file)), &mut io::sink()) {
+    let done = match io::copy(&mut GzDecoder::new(BufReader::with_capacity(CHUNK, file)), &mut io::sink()) {
         Ok(_) => fs::rename(partial, dir.file(key, FileKind::Compressed)),
-        Err(_) => fs::remove_file(partial),
-    }
+        Err(error) => match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+                fs::remove_file(partial)
+            }
+            _ => Err(error),
+        },
+    };
+    done.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 /// Returns when the lines of a compressed file were begun, if its header tells.
@@ -84,7 +82,8 @@ fn write(source: &File, partial: &Path) -> io::Result<()> {
     let metadata = source.metadata()?;
     let out = create(partial)?;
     copy_owner(&out, &metadata);
-    out.set_permissions(metadata.permissions())?;
+    // Without permissions of its own, a file system gives all files the same.
+    out.set_permissions(metadata.permissions()).unwrap_or_default();
     let modified = metadata.modified()?;
     let seconds = modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let mut encoder = GzBuilder::new()

@@ -5,54 +5,80 @@
 //! * The newest file is never touched, and no other one without an exclusive lock.
 //! * Files are deleted oldest first. One that cannot be deleted keeps all newer ones.
 
-use std::fs;
+use std::collections::VecDeque;
+use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::directory::{FileEntry, LogDir};
 use super::error::{MaintenanceError, MaintenanceTask};
-use super::open::open_to_lock;
+use super::open::{Outcome, lock_at};
 use super::pattern::{FileKey, FileKind};
 use super::retention::{ClockGuard, RetentionInput, RolledFile, count_settled};
 use super::rolling::Rolling;
 use crate::context::suppress;
-use crate::fs::{Lock, is_at_path};
+use crate::fs::LockedFile;
 use crate::sink::SinkError;
 
 /// How often it runs by itself, if time alone or another process may require it.
 const PERIOD: Duration = Duration::from_secs(60);
 
+/// A period, at least, after which the date of a file is not that of the last look at the clock.
+const HOUR: Duration = Duration::from_secs(3600);
+
 /// How long it compresses files before it looks again whether some have to be deleted.
 #[cfg(feature = "gzip")]
 const TURN: Duration = Duration::from_secs(1);
 
-/// The background error that the sink is to report: the newest, if there are several.
-#[derive(Clone, Default)]
-pub(super) struct BackgroundError(Arc<Mutex<Option<SinkError>>>);
+/// How many background errors wait for the sink to report them.
+const MAX_ERRORS: usize = 8;
 
-impl BackgroundError {
-    pub(super) fn set(&self, error: MaintenanceError) {
+/// The background errors that the sink is to report, the oldest first.
+#[derive(Clone, Default)]
+pub(super) struct BackgroundErrors(Arc<Mutex<VecDeque<SinkError>>>);
+
+impl BackgroundErrors {
+    pub(super) fn push(&self, error: MaintenanceError) {
         // A std lock: held to move one error.
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(SinkError::background(error));
+        let mut errors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if errors.len() == MAX_ERRORS {
+            errors.pop_back();
+        }
+        errors.push_back(SinkError::background(error));
     }
 
     pub(super) fn take(&self) -> Option<SinkError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 }
 
 enum MaintenanceCommand {
-    /// Run, as this file is the active one.
-    Run(FileKey),
-    /// Run for the first time, after a time that has passed for certain.
-    Start(FileKey, Duration),
+    Run,
     /// Run; answered when nothing is left to do.
     Finish(Sender<()>),
+}
+
+/// The lock of the active file. Between two batches the maintenance thread may release it, if the file has to be deleted:
+/// other processes have begun so many newer ones, and this one has nothing to write.
+#[derive(Default)]
+struct Lease {
+    key: Option<FileKey>,
+    /// A second handle of the file, by which its lock is released. None: it was.
+    handle: Option<File>,
+    is_writing: bool,
+}
+
+impl Lease {
+    /// Releases the lock, unless the file is being written to.
+    fn release(&mut self) -> bool {
+        let handle = if self.is_writing { None } else { self.handle.take() };
+        handle.map(LockedFile::new).is_some()
+    }
 }
 
 /// The sink's end of the maintenance thread. When it is dropped, the thread ends once nothing is left to do; the exit
@@ -60,41 +86,33 @@ enum MaintenanceCommand {
 pub(super) struct Maintenance {
     /// None: the policy needs no maintenance.
     commands: Option<Sender<MaintenanceCommand>>,
-    overdue: Overdue,
+    // A std lock: held for a moment, but while the lock of a file is released.
+    lease: Arc<Mutex<Lease>>,
 }
 
-/// The active file, if it is among those that would have to be deleted: other processes have begun so many newer ones.
-type Overdue = Arc<Mutex<Option<FileKey>>>;
-
 impl Maintenance {
-    pub(super) fn start(policy: &Rolling, dir: &LogDir, errors: &BackgroundError) -> io::Result<Self> {
-        let overdue = Overdue::default();
+    pub(super) fn start(policy: &Rolling, dir: &LogDir, errors: &BackgroundErrors) -> io::Result<Self> {
+        let lease = Arc::<Mutex<Lease>>::default();
         if !policy.is_compressing() && !policy.retention.is_anything() {
-            return Ok(Maintenance { commands: None, overdue });
+            return Ok(Maintenance { commands: None, lease });
         }
         let (commands, inbox) = mpsc::channel();
         let thread = MaintenanceThread {
             policy: policy.clone(),
             dir: dir.clone(),
             errors: errors.clone(),
-            overdue: overdue.clone(),
-            active: None,
+            lease: lease.clone(),
             guard: None,
             started: Instant::now(),
             is_lock_reported: false,
         };
         thread::Builder::new().name("logweir-files".into()).spawn(move || thread.run(&inbox))?;
-        Ok(Maintenance { commands: Some(commands), overdue })
+        Ok(Maintenance { commands: Some(commands), lease })
     }
 
-    /// Lets the thread run for the first time. `known` is a time that has passed for certain.
-    pub(super) fn begin(&self, active: FileKey, known: Duration) {
-        self.send(MaintenanceCommand::Start(active, known));
-    }
-
-    /// Lets the thread run, as this is the active file.
-    pub(super) fn run(&self, active: FileKey) {
-        self.send(MaintenanceCommand::Run(active));
+    /// Lets the thread run.
+    pub(super) fn run(&self) {
+        self.send(MaintenanceCommand::Run);
     }
 
     /// Waits until nothing is left to do, or this time is over.
@@ -105,11 +123,33 @@ impl Maintenance {
         end.recv_timeout(time).unwrap_or_default();
     }
 
-    /// Whether this active file has to be left, so that it can be deleted.
-    pub(super) fn is_overdue(&self, active: Option<FileKey>) -> bool {
-        self.commands.is_some()
-            && active.is_some()
-            && *self.overdue.lock().unwrap_or_else(PoisonError::into_inner) == active
+    /// Tells which file is the active one.
+    pub(super) fn set_active(&self, key: Option<FileKey>, file: &File) {
+        if self.commands.is_some() {
+            let mut lease = self.lease();
+            lease.key = key;
+            lease.handle = file.try_clone().ok();
+        }
+    }
+
+    /// Keeps the lock of the active file; returns false if it was released.
+    pub(super) fn begin_batch(&self) -> bool {
+        if self.commands.is_none() {
+            return true;
+        }
+        let mut lease = self.lease();
+        lease.is_writing = true;
+        lease.handle.is_some()
+    }
+
+    pub(super) fn end_batch(&self) {
+        if self.commands.is_some() {
+            self.lease().is_writing = false;
+        }
+    }
+
+    fn lease(&self) -> MutexGuard<'_, Lease> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn send(&self, command: MaintenanceCommand) {
@@ -120,23 +160,12 @@ impl Maintenance {
     }
 }
 
-/// The result of an attempt on a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Done,
-    /// Another process has it open.
-    Busy,
-    /// Without locks no process can tell.
-    Unlockable,
-}
-
 /// The thread's end.
 struct MaintenanceThread {
     policy: Rolling,
     dir: LogDir,
-    errors: BackgroundError,
-    overdue: Overdue,
-    active: Option<FileKey>,
+    errors: BackgroundErrors,
+    lease: Arc<Mutex<Lease>>,
     guard: Option<ClockGuard>,
     started: Instant,
     is_lock_reported: bool,
@@ -171,13 +200,8 @@ impl MaintenanceThread {
                 received => received.ok(),
             };
             for command in first.into_iter().chain(inbox.try_iter()) {
-                match command {
-                    MaintenanceCommand::Run(active) => self.active = Some(active),
-                    MaintenanceCommand::Start(active, known) => {
-                        self.active = Some(active);
-                        self.guard.get_or_insert_with(|| ClockGuard::new(known));
-                    }
-                    MaintenanceCommand::Finish(done) => waiting.push(done),
+                if let MaintenanceCommand::Finish(done) = command {
+                    waiting.push(done);
                 }
             }
             progress = catch_unwind(AssertUnwindSafe(|| self.run_once())).unwrap_or_else(|payload| {
@@ -206,72 +230,75 @@ impl MaintenanceThread {
         let (left_behind, mut rolled): (Vec<_>, Vec<_>) = by_key.partition(is_left_behind);
         let mut is_done = self.recover(&left_behind);
         let Some(newest) = rolled.pop() else { return Progress::Finished };
-        let is_empty = |files: &[FileEntry]| files.iter().all(|file| file.bytes == 0);
-        let (empty, rolled): (Vec<_>, Vec<_>) = rolled.into_iter().partition(|files| is_empty(files));
-        for files in empty {
-            // Left behind by a process that was killed, or about to be written to.
-            is_done &= self.delete(files) == Outcome::Done;
-        }
-        let expired = self.count_expired(&rolled, newest);
-        for (index, files) in rolled[..expired].iter().enumerate() {
-            if self.active == Some(files[0].key) {
-                *self.overdue.lock().unwrap_or_else(PoisonError::into_inner) = self.active;
-                return Progress::Behind;
-            }
-            if self.delete(files) != Outcome::Done {
-                // A newer file must not go before it.
-                return self.compress(&rolled[index..], false);
-            }
-        }
-        self.compress(&rolled[expired..], is_done)
+        // What is empty is about to be written to, or is deleted at the next start.
+        rolled.retain(|files| files.iter().any(|file| file.bytes > 0));
+        let summaries: Vec<_> = rolled.iter().map(|files| summary(files)).collect();
+        let expired = self.count_expired(&summaries, &newest[newest.len() - 1]);
+        let free = rolled[..expired].iter().take_while(|files| self.is_free(files)).count();
+        let last_writes: Vec<_> = summaries.iter().map(past).collect();
+        let settled = count_settled(&last_writes, free, |index| begun(rolled.get(index).unwrap_or(&newest)));
+        let deleted = rolled[..settled].iter().take_while(|files| self.delete(files)).count();
+        is_done &= deleted == expired;
+        self.compress(&rolled[deleted..], is_done)
     }
 
-    fn count_expired(&mut self, rolled: &[&[FileEntry]], newest: &[FileEntry]) -> usize {
-        let retention = self.policy.retention;
-        if !retention.is_anything() {
-            return 0;
-        }
+    /// How many files the limits allow no more.
+    fn count_expired(&mut self, rolled: &[RolledFile], newest: &FileEntry) -> usize {
         let granularity = self.dir.pattern().granularity();
-        let modified = |files: &[FileEntry]| files.iter().map(|file| file.modified).max().unwrap_or_default();
         let time = Duration::from_nanos(self.policy.clock.now());
-        let guard = self.guard.get_or_insert_with(|| ClockGuard::new(time));
-        let bytes = |files: &[FileEntry]| files.iter().map(|file| file.bytes).sum::<u64>();
+        // The date of a file that was not begun just now: by this clock perhaps.
+        let is_earlier = |key: &FileKey| granularity.end(key.period).max(granularity.start(key.period) + HOUR) <= time;
+        let keys = rolled.iter().map(|file| file.key).chain([newest.key]);
+        let known = keys.rev().find(is_earlier).map_or(time, |key| granularity.start(key.period));
+        let guard = self.guard.get_or_insert_with(|| ClockGuard::new(known));
         let input = RetentionInput {
             time: guard.check(time, self.started.elapsed()),
             granularity,
             is_by_time: self.policy.every.is_some(),
-            current: newest[0].key,
-            current_bytes: match bytes(newest) {
+            current: newest.key,
+            current_bytes: match newest.bytes {
                 0 => 0,
                 bytes => bytes.max(self.policy.max_bytes.unwrap_or(0)),
             },
         };
-        // A time that has not come yet is by a clock that was ahead, and tells nothing.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let last_write = |files: &[FileEntry]| Some(modified(files)).filter(|time| *time <= now).unwrap_or_default();
-        let summary =
-            |files: &&[FileEntry]| RolledFile { key: files[0].key, bytes: bytes(files), modified: modified(files) };
-        let summaries: Vec<_> = rolled.iter().map(summary).collect();
-        let expired = retention.count_expired(&summaries, &input);
-        let settled = |file: &RolledFile, files: &&[FileEntry]| RolledFile { modified: last_write(files), ..*file };
-        let summaries: Vec<_> = summaries.iter().zip(rolled).map(|(file, files)| settled(file, files)).collect();
-        count_settled(&summaries, expired, |index| begun(rolled.get(index).unwrap_or(&newest)))
+        self.policy.retention.count_expired(rolled, &input)
+    }
+
+    /// Whether all files of a key can be locked, so that they can be deleted.
+    fn is_free(&mut self, files: &[FileEntry]) -> bool {
+        // Not held while the files are locked.
+        let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        if lease.key == Some(files[0].key) {
+            lease.release();
+        }
+        drop(lease);
+        files.iter().all(|file| self.listed(file).is_some())
     }
 
     /// Deletes all files of a key, if no process writes to them.
-    fn delete(&mut self, files: &[FileEntry]) -> Outcome {
+    fn delete(&mut self, files: &[FileEntry]) -> bool {
         // The plain file before the partial one: the process that compresses the first is writing the second.
-        for file in files.iter().rev() {
-            let outcome = remove(file).unwrap_or_else(|error| {
+        files.iter().rev().all(|file| {
+            let Some(lock) = self.listed(file) else { return false };
+            // Until it is deleted: a process that opens it meanwhile notices that it is locked, or gone.
+            let deleted = if lock.is_some() { fs::remove_file(&file.path) } else { Ok(()) };
+            deleted.map_err(|error| self.report(MaintenanceTask::Delete, file.path.clone(), error)).is_ok()
+        })
+    }
+
+    /// Locks a file that is as it was when the directory was read. Some(None): it was deleted. None: it cannot be had.
+    fn listed(&mut self, file: &FileEntry) -> Option<Option<LockedFile>> {
+        match lock_at(&file.path) {
+            Ok(Ok(lock)) => lock.metadata().is_ok_and(|there| there.len() == file.bytes).then_some(Some(lock)),
+            Ok(Err(outcome)) => {
+                self.hear(outcome);
+                (outcome == Outcome::Done).then_some(None)
+            }
+            Err(error) => {
                 self.report(MaintenanceTask::Delete, file.path.clone(), error);
-                Outcome::Busy
-            });
-            self.hear(outcome);
-            if outcome != Outcome::Done {
-                return outcome;
+                None
             }
         }
-        Outcome::Done
     }
 
     /// Takes care of copies whose source was deleted.
@@ -304,9 +331,6 @@ impl MaintenanceThread {
                 Ok(outcome) => {
                     self.hear(outcome);
                     is_done &= outcome == Outcome::Done;
-                    // Of a compression that was killed, under whatever name.
-                    let partial = files.iter().filter(|file| file.kind == FileKind::Partial && is_done);
-                    partial.for_each(|file| fs::remove_file(&file.path).unwrap_or_default());
                 }
                 Err(error) => {
                     is_done = false;
@@ -336,35 +360,29 @@ impl MaintenanceThread {
     }
 
     fn report(&self, task: MaintenanceTask, path: PathBuf, source: io::Error) {
-        self.errors.set(MaintenanceError { task, path, source });
+        self.errors.push(MaintenanceError { task, path, source });
     }
+}
+
+/// A file as it counts: of several with one key the last one, which has all lines.
+fn summary(files: &[FileEntry]) -> RolledFile {
+    let FileEntry { key, bytes, modified, .. } = files[files.len() - 1];
+    RolledFile { key, bytes, modified }
+}
+
+/// A file whose last write is in the past: another time is by a clock that was ahead, and tells nothing.
+fn past(file: &RolledFile) -> RolledFile {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    RolledFile { modified: if file.modified > now { Duration::ZERO } else { file.modified }, ..*file }
 }
 
 /// When the lines of a file were begun, if that is known.
 fn begun(files: &[FileEntry]) -> Option<Duration> {
-    let oldest = files.iter().find(|file| file.kind != FileKind::Partial)?;
-    match oldest.kind {
+    let file = files.iter().find(|file| file.kind != FileKind::Partial)?;
+    match file.kind {
         #[cfg(feature = "gzip")]
-        FileKind::Compressed => super::gzip::begun(&oldest.path),
-        _ => fs::metadata(&oldest.path).ok()?.created().ok()?.duration_since(UNIX_EPOCH).ok(),
-    }
-}
-
-/// Deletes a file, unless another process has it open or has written to it since the directory was read. A lock keeps
-/// others from it until it is deleted: one that opens it meanwhile notices.
-fn remove(listed: &FileEntry) -> io::Result<Outcome> {
-    let path = &listed.path;
-    let gone = |error: io::Error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) };
-    let file = match open_to_lock(path) {
-        Err(error) => return gone(error).map(|()| Outcome::Done),
-        Ok(file) => file,
-    };
-    match file.lock_exclusive() {
-        Lock::Held if !is_at_path(path, &file) => Ok(Outcome::Done),
-        Lock::Held if file.metadata()?.len() != listed.bytes => Ok(Outcome::Busy),
-        Lock::Held => fs::remove_file(path).or_else(gone).map(|()| Outcome::Done),
-        Lock::Busy => Ok(Outcome::Busy),
-        Lock::Unsupported => Ok(Outcome::Unlockable),
+        FileKind::Compressed => super::gzip::begun(&file.path),
+        _ => fs::metadata(&file.path).ok()?.created().ok()?.duration_since(UNIX_EPOCH).ok(),
     }
 }
 
@@ -377,16 +395,18 @@ mod tests {
     /// Files of this day with a line each, and the thread of a sink whose file is the first.
     fn thread(test: &str, files: u64, policy: Rolling) -> MaintenanceThread {
         let path = std::env::temp_dir().join(format!("logweir-{test}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
+        fs::create_dir_all(&path).expect("the temporary directory is writable");
         let dir = LogDir::new(&path, NamePattern::of("app.log", Granularity::Day));
         let key = |seq| FileKey { period: 20_000, seq };
         (1..=files).for_each(|seq| fs::write(dir.file(key(seq), FileKind::Plain), "line\n").unwrap());
+        let handle = lock_at(&dir.file(key(1), FileKind::Plain)).unwrap().unwrap().try_clone().unwrap();
+        handle.try_lock().unwrap();
+        let lease = Lease { key: Some(key(1)), handle: Some(handle), is_writing: true };
         MaintenanceThread {
             policy,
             dir,
-            errors: BackgroundError::default(),
-            overdue: Overdue::default(),
-            active: Some(key(1)),
+            errors: BackgroundErrors::default(),
+            lease: Arc::new(Mutex::new(lease)),
             guard: None,
             started: Instant::now(),
             is_lock_reported: false,
@@ -394,24 +414,34 @@ mod tests {
     }
 
     #[test]
-    fn an_active_file_that_holds_up_the_deletion_is_to_be_left() {
-        let mut thread = thread("overdue", 5, Rolling::daily().keep_files(2));
+    fn an_active_file_that_holds_up_the_deletion_is_released_between_two_batches() {
+        let mut thread = thread("lease", 5, Rolling::daily().keep_files(2));
         assert_eq!(thread.run_once(), Progress::Behind);
-        assert_eq!(*thread.overdue.lock().unwrap(), thread.active);
-        assert_eq!(thread.dir.files().unwrap().len(), 5);
-        thread.active = Some(FileKey { period: 20_000, seq: 6 });
+        assert_eq!(thread.dir.files().unwrap().len(), 5, "it is being written to");
+        thread.lease.lock().unwrap().is_writing = false;
         assert_eq!(thread.run_once(), Progress::Finished);
         assert_eq!(thread.dir.files().unwrap().len(), 2);
+        assert!(thread.lease.lock().unwrap().handle.is_none());
         fs::remove_dir_all(thread.dir.path()).unwrap();
     }
 
     #[test]
     fn a_file_that_was_written_to_after_the_directory_was_read_stays() {
-        let thread = thread("listed", 1, Rolling::daily());
-        let listed = thread.dir.files().unwrap().remove(0);
+        let mut thread = thread("listed", 2, Rolling::daily());
+        let listed = thread.dir.files().unwrap().remove(1);
         fs::write(&listed.path, "line\nanother\n").unwrap();
-        assert_eq!(remove(&listed).unwrap(), Outcome::Busy);
+        assert!(!thread.delete(std::slice::from_ref(&listed)));
         assert!(listed.path.exists());
         fs::remove_dir_all(thread.dir.path()).unwrap();
+    }
+
+    #[test]
+    fn errors_that_are_reported_once_do_not_hide_each_other() {
+        let errors = BackgroundErrors::default();
+        for task in [MaintenanceTask::Link, MaintenanceTask::Lock] {
+            errors.push(MaintenanceError { task, path: PathBuf::new(), source: io::ErrorKind::Other.into() });
+        }
+        let taken = std::iter::from_fn(|| errors.take()).map(|error| error.reported().to_string());
+        assert_eq!(taken.filter(|text| text.contains("link") || text.contains("lock")).count(), 2);
     }
 }

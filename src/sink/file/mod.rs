@@ -43,7 +43,7 @@ pub use rolling::Rolling;
 use self::active::ActiveFile;
 use self::claims::claim;
 use self::directory::LogDir;
-use self::maintenance::BackgroundError;
+use self::maintenance::BackgroundErrors;
 use self::open::{FileOptions, check_path};
 use self::roller::Roller;
 use super::SinkError;
@@ -112,7 +112,7 @@ impl FileSink {
             format: Box::new(Text::new()),
             options: FileOptions::default(),
             rolling: None,
-            errors: BackgroundError::default(),
+            errors: BackgroundErrors::default(),
             lines: None,
         };
         FileSink { thread: Blocking::new(writer).name("logweir-file") }
@@ -160,7 +160,7 @@ struct FileWriter {
     format: Box<dyn Format>,
     options: FileOptions,
     rolling: Option<Rolling>,
-    errors: BackgroundError,
+    errors: BackgroundErrors,
     /// None until opened.
     lines: Option<LineWriter<ActiveFile>>,
 }
@@ -190,6 +190,25 @@ impl FileWriter {
     fn sync(&mut self) -> Result<(), SinkError> {
         self.lines.as_mut().map_or(Ok(()), |lines| lines.out_mut().sync().map_err(SinkError::temporary))
     }
+
+    fn write_batch(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        let lines = self.lines.as_mut().expect("`Blocking` writes only after `open` succeeded");
+        let is_torn = lines.is_torn();
+        let state = lines.out_mut().check_path(is_torn).map_err(SinkError::temporary)?;
+        lines.record_state(state);
+        if lines.is_broken()
+            && let Some(state) = lines.out_mut().open_fifo()
+        {
+            lines.record_state(state);
+        }
+        let written = lines.write(batch, 0..batch.len(), &mut *self.format);
+        let nothing = written.as_ref().is_err_and(|error| error.delivered() == 0);
+        if self.options.durability == Durability::SyncEveryBatch && !nothing {
+            // Its error replaces the write's, because nothing is delivered then.
+            lines.out_mut().sync_batch().map_err(classify)?;
+        }
+        written
+    }
 }
 
 impl BlockingSink for FileWriter {
@@ -200,20 +219,9 @@ impl BlockingSink for FileWriter {
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
-        let lines = self.lines.as_mut().expect("`Blocking` writes only after `open` succeeded");
-        let state = lines.out_mut().check_path().map_err(SinkError::temporary)?;
-        lines.record_state(state);
-        if lines.is_broken()
-            && let Some(state) = lines.out_mut().open_fifo()
-        {
-            lines.record_state(state);
-        }
-        let written = lines.write(batch, 0..batch.len(), &mut *self.format);
-        lines.out_mut().end_batch();
-        let nothing = written.as_ref().is_err_and(|error| error.delivered() == 0);
-        if self.options.durability == Durability::SyncEveryBatch && !nothing {
-            // Its error replaces the write's, because nothing is delivered then.
-            lines.out_mut().sync_batch().map_err(classify)?;
+        let written = self.write_batch(batch);
+        if let Some(lines) = &mut self.lines {
+            lines.out_mut().end_batch();
         }
         written
     }
@@ -249,7 +257,7 @@ impl BlockingSink for FileWriter {
     }
 
     fn written_bytes(&self) -> u64 {
-        self.lines.as_ref().map_or(0, LineWriter::written)
+        self.lines.as_ref().map_or(0, |lines| lines.written() + lines.out().ended_lines())
     }
 
     fn take_error(&mut self) -> Option<SinkError> {

@@ -1,12 +1,12 @@
 //! A sink's thread: opens files, from a path to a file ready for the first line. At the start, on the caller's thread.
 
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path, PathBuf};
 
 use super::Durability;
 use super::error::OpenError;
-use crate::fs::{FileId, LockedFile, or_current_dir, parent_dir, sync_dir};
+use crate::fs::{FileId, Lock, LockedFile, is_at_path, parent_dir, sync_dir};
 use crate::sink::sharing::Sharing;
 
 /// What all files of a sink have in common.
@@ -68,129 +68,137 @@ pub(super) struct OpenedFile {
 }
 
 impl OpenedFile {
-    /// Opens the file at the path, of whatever kind, for appending; creates it, and its directories, if missing.
+    /// Opens the file at the path, of whatever kind, for appending; creates it, and its directories, if missing. A new
+    /// file has the owner and the permissions of the one `before`, unless the sink has its own `mode`.
     ///
     /// With `wait`, a FIFO is waited for until it has a reader; without, it is an error if it has none.
-    pub(super) fn at(path: &Path, options: FileOptions, wait: bool) -> io::Result<Self> {
-        let kind = fs::metadata(path).map(|there| there.file_type());
-        let is_fifo = kind.is_ok_and(|kind| !kind.is_file() && !kind.is_dir());
-        let file = if is_fifo && !wait { open_now(path)? } else { create(path, options, None)? };
-        let metadata = file.metadata()?;
-        if metadata.is_file() { Ok(OpenedFile::new(path, file, &metadata)) } else { Ok(OpenedFile::device(path, file)) }
+    pub(super) fn at(path: &Path, options: FileOptions, before: Option<&Metadata>, wait: bool) -> io::Result<Self> {
+        let there = fs::metadata(path);
+        let is_device = there.as_ref().is_ok_and(|there| !there.is_file() && !there.is_dir());
+        let file = match there {
+            Ok(_) if is_device && !wait => open_now(path)?,
+            Ok(_) => OpenOptions::new().append(true).open(path)?,
+            Err(_) => create(path, options, before, false)?,
+        };
+        OpenedFile::new(path, LockedFile::new(file))
     }
 
-    /// Creates the file, with the owner and the permissions of the one `before`, unless the sink has its own `mode`.
+    /// Creates the file, which must not exist.
     pub(super) fn create_new(path: &Path, options: FileOptions, before: Option<&Metadata>) -> io::Result<Self> {
-        let file = create(path, options, Some(before))?;
-        let metadata = file.metadata()?;
-        Ok(OpenedFile::new(path, file, &metadata))
+        OpenedFile::new(path, LockedFile::new(create(path, options, before, true)?))
     }
 
-    /// Opens a file that exists, to continue it. A file that cannot be read may not be lockable (NFS).
-    pub(super) fn existing(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).append(true).open(path)?;
-        let metadata = file.metadata()?;
-        Ok(OpenedFile::new(path, file, &metadata))
+    /// Opens a file that exists, to continue it. None: it is not for this process alone, or not to be written to.
+    pub(super) fn existing(path: &Path) -> Option<Self> {
+        let file = OpenOptions::new().read(true).append(true).open(path).ok()?;
+        let mut opened = OpenedFile::new(path, LockedFile::new(file)).ok()?;
+        let is_own = opened.file.lock_exclusive() == Lock::Held && is_at_path(path, &opened.file);
+        opened.torn = is_own && is_torn(path).ok()?;
+        is_own.then_some(opened)
     }
 
-    fn new(path: &Path, file: File, metadata: &Metadata) -> Self {
-        let (id, bytes) = (Some(FileId::of(metadata)), metadata.len());
-        let (file, sharing) = (LockedFile::new(file), Sharing::default());
-        OpenedFile { path: path.to_owned(), file, id, sharing, bytes, torn: false }
-    }
-
-    fn device(path: &Path, file: File) -> Self {
-        let sharing = Sharing::of(&file);
-        OpenedFile { path: path.to_owned(), file: LockedFile::new(file), id: None, sharing, bytes: 0, torn: false }
-    }
-
-    /// Checks whether the file ends in the middle of a line. No other process may be writing to it.
-    pub(super) fn find_torn_line(&mut self) -> io::Result<()> {
-        self.torn = is_torn(&self.path)?;
-        Ok(())
-    }
-
-    /// Ends a line that was torn by a crash, and keeps the time of the last write.
-    pub(super) fn end_torn_line(&mut self) -> io::Result<()> {
-        self.find_torn_line()?;
-        if self.torn {
-            let modified = self.file.metadata()?.modified()?;
-            self.file.write_all(b"\n")?;
-            self.file.set_modified(modified)?;
-        }
-        Ok(())
+    fn new(path: &Path, file: LockedFile) -> io::Result<Self> {
+        let (path, metadata) = (path.to_owned(), file.metadata()?);
+        Ok(if metadata.is_file() {
+            let (id, bytes) = (Some(FileId::of(&metadata)), metadata.len());
+            OpenedFile { path, file, id, sharing: Sharing::default(), bytes, torn: false }
+        } else {
+            let sharing = Sharing::of(&file);
+            OpenedFile { path, file, id: None, sharing, bytes: 0, torn: false }
+        })
     }
 }
 
-/// Opens a file to lock it. Some file systems lock a file exclusively only if it is writable (NFS).
-pub(super) fn open_to_lock(path: &Path) -> io::Result<LockedFile> {
-    let file = OpenOptions::new().read(true).write(true).open(path).or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => Err(error),
-        _ => File::open(path),
-    });
-    file.map(LockedFile::new)
+/// Why a file cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It was deleted: there is nothing left to do.
+    Done,
+    /// Another process has it open.
+    Busy,
+    /// Without locks no process can tell.
+    Unlockable,
 }
 
-/// Creates a file, or opens one that exists. `new`: the file must not exist; it gets the permissions of another one.
-fn create(path: &Path, options: FileOptions, new: Option<Option<&Metadata>>) -> io::Result<File> {
-    let FileOptions { durability, mode } = options;
-    let (is_new, before) = (new.is_some(), new.flatten());
+/// Opens a file that exists and locks it, to delete, rename or compress it. If it cannot be had, tells why.
+pub(super) fn lock_at(path: &Path) -> io::Result<Result<LockedFile, Outcome>> {
+    // Some file systems lock a file exclusively only if it is writable (NFS).
+    let file = match OpenOptions::new().read(true).append(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Err(Outcome::Done)),
+        Err(_) => LockedFile::new(File::open(path)?),
+        Ok(file) => LockedFile::new(file),
+    };
+    Ok(match file.lock_exclusive() {
+        Lock::Held if is_at_path(path, &file) => Ok(file),
+        // Another process has deleted it, and perhaps made another one.
+        Lock::Held => Err(Outcome::Done),
+        Lock::Busy => Err(Outcome::Busy),
+        Lock::Unsupported => Err(Outcome::Unlockable),
+    })
+}
+
+/// Ends a line that was torn by a crash, and keeps the time of the last write; returns whether there was one. The file is
+/// locked.
+pub(super) fn end_torn_line(path: &Path, mut file: &File) -> io::Result<bool> {
+    let is_torn = is_torn(path)?;
+    if is_torn {
+        let modified = file.metadata()?.modified()?;
+        file.write_all(b"\n")?;
+        file.set_modified(modified)?;
+    }
+    Ok(is_torn)
+}
+
+fn create(path: &Path, options: FileOptions, before: Option<&Metadata>, is_new: bool) -> io::Result<File> {
     let dir = parent_dir(path);
-    let missing = dir.ancestors().take_while(|dir| !or_current_dir(dir).exists()).count();
-    if missing > 0 {
-        create_dirs(dir, mode)?;
-    }
-    let mut options = OpenOptions::new();
-    options.read(is_new && cfg!(unix)).append(true).create(!is_new).create_new(is_new);
+    let missing: Vec<_> = dir.ancestors().take_while(|dir| !dir.exists()).collect();
+    fs::create_dir_all(dir)?;
+    let mut how = OpenOptions::new();
+    // A file that cannot be read may not be lockable (NFS).
+    how.read(is_new && cfg!(unix)).append(true).create(!is_new).create_new(is_new);
     #[cfg(unix)]
     let mode = {
         use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-        let mode = mode.or(before.map(|before| before.mode() & 0o7777));
-        options.mode(mode.unwrap_or(0o666));
+        let mode = options.mode.or(before.map(|before| before.mode() & 0o7777));
+        how.mode(mode.unwrap_or(0o666));
         mode
     };
-    let is_there = !is_new && fs::symlink_metadata(path).is_ok();
-    let file = options.open(path)?;
-    if !is_there {
-        if let Some(before) = before {
-            copy_owner(&file, before);
+    let file = how.open(path)?;
+    if let Some(before) = before {
+        copy_owner(&file, before);
+    }
+    #[cfg(unix)]
+    if let Some(mode) = mode {
+        use std::os::unix::fs::PermissionsExt;
+        // The process's mask does not apply. If the file system has no permissions, the file is as it can be.
+        let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap_or_default();
+        set(path, mode);
+        if options.mode.is_some() {
+            // All users who may read the files may search new directories.
+            missing.iter().for_each(|dir| set(dir, mode | (mode & 0o444) >> 2));
         }
-        #[cfg(unix)]
-        if let Some(mode) = mode {
-            use std::os::unix::fs::PermissionsExt;
-            // The process's mask does not apply. If the file system has no such permissions, the file is as it can be.
-            file.set_permissions(fs::Permissions::from_mode(mode)).unwrap_or_default();
+    }
+    if options.durability != Durability::Buffered {
+        // The file's name is in its directory, the name of each new directory in the one above.
+        let synced = dir.ancestors().take(missing.len() + 1).try_for_each(sync_dir);
+        if synced.is_err() && is_new {
+            // Each later attempt would leave another one.
+            fs::remove_file(path).unwrap_or_default();
         }
-        if durability != Durability::Buffered {
-            // The file's name is in its directory, the name of each new directory in the one above.
-            dir.ancestors().take(missing + 1).try_for_each(|dir| sync_dir(or_current_dir(dir)))?;
-        }
+        synced?;
     }
     Ok(file)
 }
 
-/// New directories may be searched by all users who may read the files.
-fn create_dirs(dir: &Path, mode: Option<u32>) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    if let Some(mode) = mode {
-        use std::os::unix::fs::DirBuilderExt;
-        builder.mode(mode | (mode & 0o444) >> 2);
-    }
-    #[cfg(not(unix))]
-    let _ignored = mode;
-    builder.recursive(true).create(or_current_dir(dir))
-}
-
-/// Gives a file the owner of another one. Only root may give a file away; any other user owns the file already, or may
-/// only read it.
+/// Gives a file the owner and the group of another one, as far as this process may: only root may give a file away.
 pub(super) fn copy_owner(file: &File, from: &Metadata) {
     #[cfg(unix)]
     {
         use std::os::unix::fs::{MetadataExt, fchown};
         let has_it = file.metadata().is_ok_and(|own| (own.uid(), own.gid()) == (from.uid(), from.gid()));
         if !has_it {
-            fchown(file, Some(from.uid()), Some(from.gid())).unwrap_or_default();
+            let all = fchown(file, Some(from.uid()), Some(from.gid()));
+            all.or_else(|_| fchown(file, None, Some(from.gid()))).unwrap_or_default();
         }
     }
     #[cfg(not(unix))]

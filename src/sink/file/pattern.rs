@@ -117,6 +117,14 @@ impl NamePattern {
         Some((self.parse_plain(name.strip_suffix(GZ)?)?, FileKind::Compressed))
     }
 
+    /// Whether a file of this name could be one of ours with another granularity.
+    pub(super) fn is_like(&self, name: &str) -> bool {
+        let with = |granularity| NamePattern { granularity, ..self.clone() };
+        [Granularity::Minute, Granularity::Hour, Granularity::Day]
+            .into_iter()
+            .any(|granularity| with(granularity).parse_name(name).is_some())
+    }
+
     /// Whether a file of one pattern can have the name of a file of the other.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         let key = FileKey { period: 1_000_000, seq: 1 };

@@ -35,8 +35,8 @@ pub(super) struct RolledFile {
 /// The inputs of the decision besides the files.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RetentionInput {
-    /// Since the Unix epoch. None: the clock is not to be trusted.
-    pub(super) time: Option<Duration>,
+    /// Since the Unix epoch.
+    pub(super) time: Duration,
     pub(super) granularity: Granularity,
     /// Whether a file ends with its period, as the current one will.
     pub(super) is_by_time: bool,
@@ -63,8 +63,8 @@ impl Retention {
             });
             rolled.len() - kept.count()
         });
-        let by_age = self.age.zip(input.time).map_or(0, |(most, time)| {
-            let is_old = |index: &usize| input.ended(rolled, *index, time).saturating_add(most) <= time;
+        let by_age = self.age.map_or(0, |most| {
+            let is_old = |index: &usize| input.ended(rolled, *index).saturating_add(most) <= input.time;
             (0..rolled.len()).take_while(is_old).count()
         });
         by_count.max(by_bytes).max(by_age).min(rolled.len())
@@ -74,23 +74,31 @@ impl Retention {
 /// How many of the first `count` files may go so that no line goes while an older one stays: a file that two processes
 /// wrote to side by side goes with the other's. `begun` tells when a file was begun, if that is known.
 pub(super) fn count_settled(rolled: &[RolledFile], count: usize, begun: impl Fn(usize) -> Option<Duration>) -> usize {
-    let last_write = |count: usize| rolled[..count].iter().map(|file| file.modified).max();
-    (1..=count).rev().find(|&count| begun(count).is_none_or(|begun| last_write(count) <= Some(begun))).unwrap_or(0)
+    let mut last = Duration::ZERO;
+    let last_writes: Vec<_> = rolled[..count]
+        .iter()
+        .map(|file| {
+            last = last.max(file.modified);
+            last
+        })
+        .collect();
+    let is_settled = |count: &usize| begun(*count).is_none_or(|begun| last_writes[count - 1] <= begun);
+    (1..=count).rev().find(is_settled).unwrap_or(0)
 }
 
 impl RetentionInput {
     /// When the last line of a file may have been written.
-    fn ended(&self, rolled: &[RolledFile], index: usize, time: Duration) -> Duration {
+    fn ended(&self, rolled: &[RolledFile], index: usize) -> Duration {
         let RolledFile { key: own, modified, .. } = rolled[index];
         // A file that is rolled by size alone continues until the next one was begun.
         let until = if self.is_by_time { own } else { rolled.get(index + 1).map_or(self.current, |next| next.key) };
         let end = self.granularity.end(until.period);
         // A period in the future comes from a clock that was ahead, and does not tell the time.
-        if end.saturating_sub(time) > self.granularity.end(0) { modified } else { end }
+        if end.saturating_sub(self.time) > self.granularity.end(0) { modified } else { end }
     }
 }
 
-/// Whether the clock is to be trusted with deletion by age.
+/// The clock of deletion by age, which believes no jump ahead for an hour.
 #[derive(Debug)]
 pub(super) struct ClockGuard {
     /// The latest time that was plausible.
@@ -105,16 +113,16 @@ impl ClockGuard {
         ClockGuard { plausible: known, jumped: None }
     }
 
-    /// Returns the time, if the clock has not jumped ahead within the last hour; `elapsed` is by a clock that never jumps.
-    pub(super) fn check(&mut self, time: Duration, elapsed: Duration) -> Option<Duration> {
+    /// Returns a time that has come for certain, from that of the clock; `elapsed` is by a clock that never jumps.
+    pub(super) fn check(&mut self, time: Duration, elapsed: Duration) -> Duration {
         if time > self.plausible.saturating_add(JUMP) {
             let since = *self.jumped.get_or_insert(elapsed);
             if elapsed.saturating_sub(since) < PROBATION {
-                return None;
+                return self.plausible;
             }
         }
         (self.plausible, self.jumped) = (time, None);
-        Some(time)
+        time
     }
 }
 
@@ -134,7 +142,7 @@ mod tests {
     fn on(day: u64) -> RetentionInput {
         let current = FileKey { period: day, seq: 1 };
         RetentionInput {
-            time: Some(DAY * day as u32 + DAY / 2),
+            time: DAY * day as u32 + DAY / 2,
             granularity: Granularity::Day,
             is_by_time: true,
             current,
@@ -217,12 +225,6 @@ mod tests {
     }
 
     #[test]
-    fn by_a_clock_that_is_not_trusted_no_file_is_old() {
-        let keep = Retention { age: Some(DAY), ..Retention::default() };
-        assert_eq!(keep.count_expired(&files(0..5), &RetentionInput { time: None, ..on(1000) }), 0);
-    }
-
-    #[test]
     fn a_file_goes_only_if_every_kept_one_was_begun_after_its_last_line() {
         let mut rolled = files(0..4);
         for (file, hour) in rolled.iter_mut().zip([1, 9, 3, 4]) {
@@ -241,12 +243,14 @@ mod tests {
     fn a_jump_ahead_is_believed_after_an_hour_and_one_that_ends_before_never_was() {
         let hour = Duration::from_secs(3600);
         let mut guard = ClockGuard::new(DAY * 10);
-        assert_eq!(guard.check(DAY * 12, hour), Some(DAY * 12), "two days are no jump");
-        assert_eq!(guard.check(DAY * 400, hour), None);
-        assert_eq!(guard.check(DAY * 13, hour * 2), Some(DAY * 13), "it is right again");
-        assert_eq!(guard.check(DAY * 400, hour * 3), None);
-        assert_eq!(guard.check(DAY * 401, hour * 4 - Duration::from_nanos(1)), None);
-        assert_eq!(guard.check(DAY * 401, hour * 4), Some(DAY * 401));
-        assert_eq!(guard.check(DAY * 5, hour * 4), Some(DAY * 5), "set back, nothing is old");
+        let mut check = |day: u32, elapsed| guard.check(DAY * day, elapsed) / 86_400;
+        let day = |day| Duration::from_secs(day);
+        assert_eq!(check(12, hour), day(12), "two days are no jump");
+        assert_eq!(check(400, hour), day(12));
+        assert_eq!(check(13, hour * 2), day(13), "it is right again");
+        assert_eq!(check(400, hour * 3), day(13));
+        assert_eq!(check(401, hour * 4 - Duration::from_nanos(1)), day(13));
+        assert_eq!(check(401, hour * 4), day(401));
+        assert_eq!(check(5, hour * 4), day(5), "set back, nothing is old");
     }
 }

@@ -9,16 +9,15 @@
 use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::directory::{FileEntry, LogDir};
 use super::error::{MaintenanceError, MaintenanceTask, OpenError};
-use super::maintenance::{BackgroundError, Maintenance};
-use super::open::{FileOptions, OpenedFile, open_to_lock};
+use super::maintenance::{BackgroundErrors, Maintenance};
+use super::open::{self, FileOptions, OpenedFile, lock_at};
 use super::pattern::{FileKey, FileKind};
 use super::retention::JUMP;
 use super::rolling::Rolling;
-use crate::fs::{Lock, LockedFile, is_at_path, point_symlink};
+use crate::fs::{Lock, is_at_path, point_symlink, rename_new};
 
 /// How often other processes may be faster before it is an error.
 const TRIES: usize = 64;
@@ -32,8 +31,12 @@ pub(super) struct Roller {
     /// The active file.
     key: Option<FileKey>,
     seen: u64,
+    /// The same, before the last look at the clock.
+    seen_before: u64,
+    /// The first file that this sink has begun with the date of its clock.
+    first_begun: Option<FileKey>,
     maintenance: Maintenance,
-    errors: BackgroundError,
+    errors: BackgroundErrors,
     link_reported: bool,
 }
 
@@ -43,11 +46,23 @@ impl Roller {
         policy: Rolling,
         dir: LogDir,
         options: FileOptions,
-        errors: &BackgroundError,
+        errors: &BackgroundErrors,
     ) -> io::Result<Self> {
         let maintenance = Maintenance::start(&policy, &dir, errors)?;
         let (link, errors) = (path.to_owned(), errors.clone());
-        Ok(Roller { policy, dir, link, options, key: None, seen: 0, maintenance, errors, link_reported: false })
+        Ok(Roller {
+            policy,
+            dir,
+            link,
+            options,
+            key: None,
+            seen: 0,
+            seen_before: 0,
+            first_begun: None,
+            maintenance,
+            errors,
+            link_reported: false,
+        })
     }
 
     /// The current period by the clock.
@@ -58,10 +73,10 @@ impl Roller {
     /// Whether the next line, of `line` bytes, needs another file than the active one, of `bytes` bytes.
     pub(super) fn should_roll(&mut self, now: u64, bytes: u64, line: u64) -> bool {
         // After the clock was set back, the repeated time must not delay the next file.
-        self.seen = self.seen.min(now);
+        (self.seen, self.seen_before) = (self.seen.min(now), self.seen);
         let is_over = self.policy.every.is_some() && now > self.seen;
         let is_full = bytes > 0 && self.policy.max_bytes.is_some_and(|most| bytes.saturating_add(line) > most);
-        is_over || is_full || self.maintenance.is_overdue(self.key)
+        is_over || is_full
     }
 
     /// How many of the lines that end at these offsets from `start` fit after `bytes` bytes; at least one.
@@ -70,37 +85,33 @@ impl Roller {
         self.policy.max_bytes.map_or(ends.len(), fits).max(1)
     }
 
-    /// Opens the first file: the newest one if it may be continued, or else one behind it.
-    pub(super) fn open_first(&mut self) -> Result<OpenedFile, OpenError> {
+    /// Opens the first file: the newest one if it may be continued, or else one behind it. `before` is the file that the
+    /// sink has left.
+    pub(super) fn open_first(&mut self, before: Option<&Metadata>) -> Result<OpenedFile, OpenError> {
         let now = self.current_period();
         let mut files = self.files()?;
         if self.redate(&files, now, None) {
             files = self.files()?;
         }
-        for file in files.iter().filter(|file| is_only_copy(&files, file)) {
-            end_torn_line(&file.path);
-        }
         let newest = files.iter().rfind(|file| file.kind != FileKind::Partial);
         // No key is used twice, even if its file was moved away.
         let key = newest.map(|newest| newest.key).max(self.key);
         let is_next = |file: &&FileEntry| Some(file.key) == key && is_only_copy(&files, file);
-        let continued =
-            newest.filter(is_next).filter(|newest| self.may_continue(newest, now)).and_then(|file| take(&file.path));
-        let opened = match continued {
-            Some(mut opened) => {
-                opened.find_torn_line().map_err(|source| self.failed(source))?;
-                self.activate(key, now);
+        let continued = newest.filter(is_next).filter(|newest| self.may_continue(newest, now));
+        for file in files.iter().filter(|file| is_only_copy(&files, file)) {
+            end_torn_line(&file.path, continued != Some(file));
+        }
+        let opened = match continued.and_then(|file| OpenedFile::existing(&file.path)) {
+            Some(opened) => {
+                self.activate(key, now, &opened);
                 opened
             }
             None => {
-                let before = newest.and_then(|newest| fs::metadata(&newest.path).ok());
-                self.begin(key, now, before.as_ref())?
+                let newest = newest.and_then(|newest| fs::metadata(&newest.path).ok());
+                self.begin(key, now, newest.as_ref().or(before))?
             }
         };
-        if let Some(active) = self.key {
-            let known = newest.map_or(self.dir.pattern().granularity().start(now), |newest| self.last_write(newest));
-            self.maintenance.begin(active, known);
-        }
+        self.maintenance.run();
         Ok(opened)
     }
 
@@ -111,25 +122,34 @@ impl Roller {
         path: &mut PathBuf,
         before: &Metadata,
     ) -> Result<OpenedFile, OpenError> {
+        // Two looks at the clock are needed to tell that it was ahead.
+        let time = self.seen_before.max(now);
         if let Some(active) = self.key
-            && self.is_ahead(active, now)
-            && self.redate(&self.files()?, now, Some(active))
+            && self.is_ahead(active, time)
+            && self.redate(&self.files()?, time, Some(active))
             && let Some(key) = self.key
         {
             *path = self.dir.file(key, FileKind::Plain);
         }
         let newest = self.newest()?;
         if let Some(other) = newest.filter(|newest| Some(*newest) != self.key) {
-            end_torn_line(&self.dir.file(other, FileKind::Plain));
+            end_torn_line(&self.dir.file(other, FileKind::Plain), false);
         }
         self.begin(newest.max(self.key), now, Some(before))
     }
 
+    /// Returns false if the maintenance thread has released the active file, for it to be deleted.
+    pub(super) fn begin_batch(&self) -> bool {
+        self.maintenance.begin_batch()
+    }
+
+    pub(super) fn end_batch(&self) {
+        self.maintenance.end_batch();
+    }
+
     /// Lets old files be deleted and compressed.
     pub(super) fn maintain(&self) {
-        if let Some(key) = self.key {
-            self.maintenance.run(key);
-        }
+        self.maintenance.run();
     }
 
     /// Waits for pending maintenance, as long as the policy allows.
@@ -151,15 +171,16 @@ impl Roller {
     /// Points the path to the active file.
     pub(super) fn update_symlink(&mut self) {
         let pattern = self.dir.pattern();
-        let is_ours = |name: &str| pattern.parse_name(name).is_some();
-        let name = self.key.map(|key| pattern.name(key, FileKind::Plain));
+        let is_ours = |name: &str| pattern.is_like(name);
+        let plain = self.key.filter(|key| self.dir.file(*key, FileKind::Plain).exists());
+        let name = plain.map(|key| pattern.name(key, FileKind::Plain));
         let pointed = point_symlink(&self.link, name.as_deref(), is_ours);
         match pointed {
             Ok(()) => self.link_reported = false,
             Err(source) => {
                 if !std::mem::replace(&mut self.link_reported, true) {
                     let path = self.link.clone();
-                    self.errors.set(MaintenanceError { task: MaintenanceTask::Link, path, source });
+                    self.errors.push(MaintenanceError { task: MaintenanceTask::Link, path, source });
                 }
             }
         }
@@ -177,7 +198,10 @@ impl Roller {
             let path = self.dir.file(key, FileKind::Plain);
             match OpenedFile::create_new(&path, self.options, before) {
                 Ok(opened) if self.is_ours(key, &opened) => {
-                    self.activate(Some(key), now);
+                    self.activate(Some(key), now, &opened);
+                    if key.period == now {
+                        self.first_begun.get_or_insert(key);
+                    }
                     return Ok(opened);
                 }
                 Ok(_) => {}
@@ -186,7 +210,7 @@ impl Roller {
                     if error.kind() == io::ErrorKind::AlreadyExists
                         && !fs::symlink_metadata(&path).is_ok_and(|there| there.is_dir()) =>
                 {
-                    end_torn_line(&path);
+                    end_torn_line(&path, false);
                 }
                 Err(source) => return Err(OpenError { path, source }),
             }
@@ -209,8 +233,9 @@ impl Roller {
         is_new
     }
 
-    fn activate(&mut self, key: Option<FileKey>, now: u64) {
-        (self.key, self.seen) = (key, now);
+    fn activate(&mut self, key: Option<FileKey>, now: u64, opened: &OpenedFile) {
+        (self.key, self.seen, self.seen_before) = (key, now, now);
+        self.maintenance.set_active(key, &opened.file);
         self.update_symlink();
     }
 
@@ -224,13 +249,6 @@ impl Roller {
         has_room && (self.policy.every.is_none() || period == now)
     }
 
-    /// When the last line of a file was written, at the earliest.
-    fn last_write(&self, file: &FileEntry) -> Duration {
-        let date = self.dir.pattern().granularity().start(file.key.period);
-        // A file that ends with its period needs no time of the file system, which may be by another clock.
-        if self.policy.every.is_some() { date } else { date.max(file.modified) }
-    }
-
     /// Whether a file is dated so far ahead of the clock that one of the two was wrong.
     fn is_ahead(&self, key: FileKey, now: u64) -> bool {
         let granularity = self.dir.pattern().granularity();
@@ -240,23 +258,28 @@ impl Roller {
     /// Renames the last files if they were dated by a clock that was far ahead: names would keep that date for as long.
     /// Returns whether one was renamed.
     ///
-    /// A clock that is far behind now looks alike. The clock was ahead if an earlier file is not dated ahead, if this sink
-    /// has seen the clock set back (`active`), or if a file was last written to long before its date.
+    /// A clock that is far behind now looks alike. That the other was ahead shows in a gap before its date; and either in
+    /// files that this sink itself has begun since (`active`), or in a single one behind others.
     fn redate(&mut self, files: &[FileEntry], now: u64, active: Option<FileKey>) -> bool {
         let Some(first) = files.iter().position(|file| self.is_ahead(file.key, now)) else { return false };
         let (right, ahead) = files.split_at(first);
         let granularity = self.dir.pattern().granularity();
-        let is_contradicted = granularity.start(ahead[0].key.period) > ahead[0].modified.saturating_add(JUMP);
-        if right.is_empty() && active.is_none() && !is_contradicted {
+        let mut last = right.last().map(|file| file.key);
+        let start = granularity.start(ahead[0].key.period);
+        let has_gap = last.is_none_or(|last| start > granularity.end(last.period).saturating_add(JUMP));
+        let is_single = ahead.iter().all(|file| file.key == ahead[0].key);
+        let is_own = active.is_some() && self.first_begun.is_some_and(|begun| ahead[0].key >= begun);
+        if !has_gap || !(is_single && is_own || (is_single || is_own) && !right.is_empty()) {
             return false;
         }
         let period = if active.is_some() { self.seen } else { now };
-        let mut last = right.last().map(|file| file.key);
         let mut is_any = false;
         for copies in ahead.chunk_by(|one, other| one.key == other.key) {
             let old = copies[0].key;
             let new = last.map_or(FileKey { period, seq: 1 }, |last| last.next(period));
-            if new >= old || !copies.iter().all(|file| self.rename(file, new, active == Some(old))) {
+            // The compressed one first: it has all lines of the plain one.
+            let is_renamed = |file: &FileEntry| self.rename(file, new, active == Some(old)).is_some();
+            if new >= old || !copies.iter().rev().filter(|file| file.kind != FileKind::Partial).all(is_renamed) {
                 break;
             }
             if active == Some(old) {
@@ -267,20 +290,10 @@ impl Roller {
         is_any
     }
 
-    /// Gives a file another key, unless there is such a file; returns whether it has it.
-    fn rename(&self, file: &FileEntry, key: FileKey, is_active: bool) -> bool {
-        if file.kind == FileKind::Partial {
-            return fs::remove_file(&file.path).is_ok();
-        }
-        let own = if is_active { None } else { open_to_lock(&file.path).ok() };
-        let is_locked = |own: &LockedFile| own.lock_exclusive() == Lock::Held && is_at_path(&file.path, own);
-        if !is_active && !own.as_ref().is_some_and(is_locked) {
-            return false;
-        }
-        // Unlike a rename, a link replaces nothing.
-        let new = self.dir.file(key, file.kind);
-        fs::hard_link(&file.path, &new).is_ok()
-            && fs::remove_file(&file.path).or_else(|error| fs::remove_file(&new).and(Err(error))).is_ok()
+    /// Gives a file another key, unless there is such a file or another process has this one.
+    fn rename(&self, file: &FileEntry, key: FileKey, is_active: bool) -> Option<()> {
+        let _lock = if is_active { None } else { Some(lock_at(&file.path).ok()?.ok()?) };
+        rename_new(&file.path, &self.dir.file(key, file.kind)).ok()
     }
 
     fn files(&self) -> Result<Vec<FileEntry>, OpenError> {
@@ -311,15 +324,13 @@ fn is_only_copy(files: &[FileEntry], file: &FileEntry) -> bool {
     file.kind == FileKind::Plain && files.binary_search_by_key(&copy, |other| (other.key, other.kind)).is_err()
 }
 
-/// Opens a file for this process alone. None: another process has it, or there are no locks to tell.
-fn take(path: &Path) -> Option<OpenedFile> {
-    let opened = OpenedFile::existing(path).ok()?;
-    (opened.file.lock_exclusive() == Lock::Held && is_at_path(path, &opened.file)).then_some(opened)
-}
-
-/// Ends the last line of a file, if its process was killed in the middle of it. If that fails, the line stays torn.
-fn end_torn_line(path: &Path) {
-    if let Some(mut file) = take(path) {
-        file.end_torn_line().unwrap_or_default();
+/// Ends the last line of a file, if its process was killed in the middle of it; deletes an empty one on request. If that
+/// fails, the file stays as it is.
+fn end_torn_line(path: &Path, delete_empty: bool) {
+    let Ok(Ok(file)) = lock_at(path) else { return };
+    if delete_empty && file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+        fs::remove_file(path).unwrap_or_default();
+    } else {
+        open::end_torn_line(path, &file).unwrap_or_default();
     }
 }

@@ -1,4 +1,4 @@
-//! A sink's thread or a service thread: points a symbolic link to a file, and never replaces anything but a link of ours.
+//! A sink's thread or a service thread: gives names without replacing what is not ours.
 
 use std::io;
 use std::path::Path;
@@ -36,11 +36,15 @@ pub(crate) fn point_symlink(link: &Path, target: Option<&str>, is_ours: impl Fn(
         return Err(foreign());
     }
     match symlink(target, &new) {
-        // Another process is doing the same, or did it and was killed; its file is as new.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        // Another process is doing the same; its file is as new.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && ours(&new) => return Ok(()),
         made => made?,
     }
-    let replaced = exchange(&new, link);
+    let replaced = match exchange(&new, link) {
+        // Another process has deleted the new link, to make its own.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        replaced => replaced,
+    };
     let is_foreign = replaced.is_ok() && fs::symlink_metadata(&new).is_ok() && !ours(&new);
     let replaced = if is_foreign { exchange(&new, link).and(Err(foreign())) } else { replaced };
     if ours(&new) {
@@ -52,6 +56,22 @@ pub(crate) fn point_symlink(link: &Path, target: Option<&str>, is_ours: impl Fn(
 #[cfg(not(unix))]
 pub(crate) fn point_symlink(_: &Path, _: Option<&str>, _: impl Fn(&str) -> bool) -> io::Result<()> {
     Ok(())
+}
+
+/// Renames a file, unless there is one of the new name.
+pub(crate) fn rename_new(old: &Path, new: &Path) -> io::Result<()> {
+    #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+    {
+        use nix::errno::Errno;
+        use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+        match renameat2(AT_FDCWD, old, AT_FDCWD, new, RenameFlags::RENAME_NOREPLACE) {
+            // The file system does not have this.
+            Err(Errno::EINVAL | Errno::ENOSYS) => {}
+            renamed => return renamed.map_err(io::Error::from),
+        }
+    }
+    std::fs::hard_link(old, new)?;
+    std::fs::remove_file(old)
 }
 
 /// Gives each of two files the other's name, if the system can; else replaces the second one.
@@ -78,6 +98,19 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("logweir-{test}-{}", std::process::id()));
         fs::create_dir_all(&dir).expect("the temporary directory is writable");
         dir
+    }
+
+    #[test]
+    fn a_file_is_renamed_unless_there_is_another_one() {
+        let dir = dir("rename");
+        let (one, other) = (dir.join("one"), dir.join("other"));
+        fs::write(&one, "1").unwrap();
+        rename_new(&one, &other).unwrap();
+        fs::write(&one, "2").unwrap();
+        assert_eq!(rename_new(&one, &other).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&other).unwrap(), "1");
+        assert_eq!(fs::read_to_string(&one).unwrap(), "2");
+        fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]
