@@ -157,6 +157,13 @@ async fn the_child() {
             sink.open().unwrap();
             write_all(&mut sink, 0..10).await;
         }
+        "two files" => {
+            let mut sink = file(Durability::SyncEveryBatch).rolling(rolled());
+            sink.open().unwrap();
+            let lines: Vec<_> = (0..6).map(|number| format!("line {number:04} end")).collect();
+            let error = sink.write(&batch(&lines)).await.unwrap_err();
+            println!("failed {}", error.delivered());
+        }
         "life" => {
             // A fault at the start is an error of it, and costs nothing.
             let rolled = rolled();
@@ -241,6 +248,13 @@ fn each_batch_and_the_name_of_each_new_file_is_synchronized_if_every_batch_is_to
     }
     let folder_name = folder.file_name().unwrap().to_str().unwrap();
     assert!(run.count("fsync", folder_name) >= names.len(), "{:?}", run.calls);
+}
+
+#[test]
+fn a_batch_that_goes_to_two_files_is_not_delivered_if_the_first_cannot_be_synchronized() {
+    let folder = folder("disk-two");
+    let Some(run) = run("two files", &folder, &format!("fdatasync:0001:1:1:{EIO}")) else { return };
+    assert!(run.said.iter().any(|line| line == "failed 0"), "{:?}", run.said);
 }
 
 #[test]

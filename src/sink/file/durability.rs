@@ -13,7 +13,7 @@
 /// `SyncEveryBatch` also write the names of new files and directories to disk, if the file system can.
 ///
 /// After a failed synchronization, a later successful one proves nothing: the system may have dropped what it could not
-/// write. So every later flush fails too, until the file is left (rolled, or reopened). Its error is a
+/// write. So every later flush fails too, until the file is left: rolled or, if it is the only one, reopened. Its error is a
 /// [`SyncError`](crate::sink::SyncError) with the number of unconfirmed events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]

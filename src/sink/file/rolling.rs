@@ -35,8 +35,9 @@ use crate::time::clock;
 /// **Time** is UTC. A file is rolled by the first batch that is written after its minute, hour or day, by the clock of
 /// the machine and not by the times of the events. If nothing is written in an hour, no file is begun for it. File
 /// names never go backwards: if the clock is set back, the current file continues until the clock has advanced by one
-/// whole period, and the next file has the same date and the next number. A file that turns out to be dated more than two
-/// days ahead is renamed to the next number of the file before it when it is left, or at the next start.
+/// whole period, and the next file has the same date and the next number. If files turn out to be dated more than two days
+/// ahead by a clock that was wrong, they are renamed to the next numbers of the file before them when the last is left; one
+/// such file also at the next start.
 ///
 /// **Size**: a line that would make a file longer than [`max_bytes`](Rolling::max_bytes) begins the next one. Lines are
 /// never truncated; a longer line has a file of its own.
@@ -48,12 +49,13 @@ use crate::time::clock;
 /// **Several processes** can have one path, as in a deployment during which the old one writes its last lines. Each
 /// locks the file it writes to, for itself alone, and begins the next one behind the newest there is.
 ///
-/// **Deletion and compression** run on a separate thread, at the start and whenever the next file gets its first line.
-/// That thread touches only files whose names match the pattern exactly, never the newest one and none that is locked, and
-/// continues the work of an earlier run. Files are deleted oldest first, and no line goes while an older one stays: a file
-/// that another process has open, or was still writing to when newer ones were begun, keeps those until it can go with
-/// them, so limits may be exceeded until then. Errors cost no event and are reported
-/// ([`Builder::on_error`](crate::Builder::on_error)); the thread retries within a minute.
+/// **Deletion and compression** run on a separate thread: at the start, whenever the next file gets its first line, and
+/// once a minute if files are to be deleted. That thread touches only files whose names match the pattern exactly, never
+/// the newest one and none that is locked, and continues the work of an earlier run. Files are deleted oldest first, and no
+/// line goes while an older one stays: a file that another process has open, or was still writing to when newer ones were
+/// begun, keeps those until it can go with them, so limits may be exceeded until then. If a process writes nothing and its
+/// file has to be deleted, its own thread gives the file up; the next line goes to another one. Errors cost no event and
+/// are reported ([`Builder::on_error`](crate::Builder::on_error)); the thread retries within a minute.
 ///
 /// Where a file system has no locks, each start begins a file of its own, nothing is deleted or compressed, and that is
 /// reported once. On Windows no locks are taken, and only one process at a time is safe.

@@ -162,7 +162,10 @@ async fn what_else_stands_at_the_path_is_left_alone() {
 
 #[tokio::test]
 async fn one_wrong_look_at_the_clock_deletes_nothing_and_dates_no_later_file() {
-    for restarts in [[false, false], [false, true], [true, true], [true, false]] {
+    // Before, in the middle of, and after the wrong look.
+    for restarts in
+        [[false, false, false], [false, false, true], [true, false, true], [true, true, true], [true, true, false]]
+    {
         let folder = folder("wrong-look");
         let clock = Clock::at(MIDNIGHT);
         let rules = || clock.rules(Rolling::daily().keep_age(Duration::from_secs(30 * DAY)));
@@ -174,15 +177,17 @@ async fn one_wrong_look_at_the_clock_deletes_nothing_and_dates_no_later_file() {
             write(&mut sink, written.last()).await;
         }
         clock.advance(400 * DAY);
-        if restarts[0] {
-            sink.close().await.unwrap();
-            sink = open(&folder, rules());
+        for (line, is_restarted) in restarts[..2].iter().enumerate() {
+            if *is_restarted {
+                sink.close().await.unwrap();
+                sink = open(&folder, rules());
+            }
+            written.push(format!("of another time, {line}"));
+            write(&mut sink, written.last()).await;
         }
-        written.push("of another time".to_owned());
-        write(&mut sink, written.last()).await;
         sink.close().await.unwrap();
         clock.set(MIDNIGHT + 7 * DAY);
-        if restarts[1] {
+        if restarts[2] {
             sink = open(&folder, rules());
         }
         for day in 7..10 {
@@ -199,6 +204,44 @@ async fn one_wrong_look_at_the_clock_deletes_nothing_and_dates_no_later_file() {
 }
 
 #[tokio::test]
+async fn several_files_that_a_wrong_clock_has_dated_are_dated_again() {
+    let folder = folder("wrong-files");
+    let clock = Clock::at(MIDNIGHT);
+    let mut sink = open(&folder, clock.rules(Rolling::daily().max_bytes(10)));
+    write(&mut sink, 0..5).await;
+    clock.advance(400 * DAY);
+    write(&mut sink, 5..30).await;
+    clock.set(MIDNIGHT + HOUR);
+    write(&mut sink, 30..31).await;
+    clock.advance(DAY);
+    write(&mut sink, 31..40).await;
+    sink.close().await.unwrap();
+    assert_eq!(all_lines(&folder), (0..40).map(|line| line.to_string()).collect::<Vec<_>>());
+    assert!(names(&folder).iter().all(|name| name.starts_with("app.2026-11-2")), "{:?}", names(&folder));
+}
+
+#[tokio::test]
+async fn one_look_at_a_clock_that_is_far_behind_renames_and_deletes_nothing() {
+    let folder = folder("behind-once");
+    let clock = Clock::at(MIDNIGHT);
+    let rules = || clock.rules(Rolling::daily().max_bytes(6).keep_age(Duration::from_secs(30 * DAY)));
+    let mut sink = open(&folder, rules());
+    for day in 0..5 {
+        clock.set(MIDNIGHT + day * DAY);
+        write(&mut sink, [10 + 2 * day, 11 + 2 * day]).await;
+    }
+    let before = names(&folder);
+    // At the moment at which a file is full.
+    clock.set(0);
+    write(&mut sink, [20]).await;
+    clock.set(MIDNIGHT + 4 * DAY);
+    write(&mut sink, [21]).await;
+    sink.close().await.unwrap();
+    assert!(names(&folder).starts_with(&before), "{:?}", names(&folder));
+    assert_eq!(all_lines(&folder), (10..22).map(|line| line.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn a_clock_that_is_far_behind_at_a_start_renames_nothing() {
     let folder = folder("far-behind");
     let clock = Clock::at(MIDNIGHT);
@@ -212,10 +255,13 @@ async fn a_clock_that_is_far_behind_at_a_start_renames_nothing() {
     // As at the boot of a machine that has no clock of its own.
     clock.set(0);
     let mut sink = open(&folder, clock.rules(Rolling::daily()));
-    write(&mut sink, [3]).await;
+    for line in 3..6 {
+        write(&mut sink, [line]).await;
+        clock.advance(DAY);
+    }
     sink.close().await.unwrap();
     assert!(names(&folder).starts_with(&before), "{:?}", names(&folder));
-    assert_eq!(all_lines(&folder), ["0", "1", "2", "3"]);
+    assert_eq!(all_lines(&folder), ["0", "1", "2", "3", "4", "5"]);
 }
 
 #[tokio::test]

@@ -130,6 +130,29 @@ async fn the_last_words_of_one_that_drains_outlast_what_was_written_before_them(
     assert_eq!(names(&folder).len(), 3);
 }
 
+#[tokio::test]
+async fn a_file_stays_as_long_as_an_older_line_in_one_that_is_held() {
+    let folder = folder("held-newer");
+    let clock = Clock::at(MIDNIGHT);
+    let rules = || clock.rules(Rolling::by_size(24).keep_files(2));
+    let mut busy = open(&folder, rules());
+    write(&mut busy, ["first"]).await;
+    let mut idle = open(&folder, clock.rules(Rolling::by_size(24)));
+    write(&mut idle, ["second"]).await;
+    // Newer than the idle one's line, in an older file.
+    write(&mut busy, ["third"]).await;
+    for line in 0..20 {
+        write(&mut busy, [format!("number {line:08}")]).await;
+    }
+    busy.close().await.unwrap();
+    let kept = all_lines(&folder);
+    assert!(["first", "second", "third"].iter().all(|line| kept.iter().any(|kept| kept == line)), "{kept:?}");
+    idle.close().await.unwrap();
+    write(&mut busy, ["another"]).await;
+    busy.close().await.unwrap();
+    assert_eq!(names(&folder).len(), 2);
+}
+
 #[cfg(feature = "gzip")]
 #[tokio::test]
 async fn what_another_one_writes_to_is_not_compressed() {

@@ -105,6 +105,15 @@ fn two_sinks_of_a_logger_have_no_file_in_common() {
         std::os::unix::fs::symlink(&folder, folder.join("link")).unwrap();
         let error = refused([("one", plain("new/a.log")), ("other", plain("link/new/a.log"))]);
         assert!(error.contains(same), "{error}");
+        let error = refused([("one", plain("new/../new/b.log")), ("other", plain("new/b.log"))]);
+        assert!(error.contains(same), "{error}");
+        fs::write(folder.join("c.log"), "").unwrap();
+        std::os::unix::fs::symlink("c.log", folder.join("d.log")).unwrap();
+        fs::hard_link(folder.join("c.log"), folder.join("e.log")).unwrap();
+        for other in ["d.log", "e.log"] {
+            let error = refused([("one", plain("c.log")), ("other", plain(other))]);
+            assert!(error.contains(same), "{error}");
+        }
         let fallback = Pipeline::new(plain("a.log")).fallback(Pipeline::new(plain("a.log")));
         let error = format!("{:?}", builder().sink("file", fallback).start().unwrap_err());
         assert!(error.contains("sink `file/1`"), "{error}");
