@@ -109,7 +109,11 @@ fn lossless(setup: &Setup) -> Result<Logger, Error> {
         let backlog = setup.capacity / 4;
         let queue = setup.capacity - backlog;
         // The others have one queue, so it is one lane here.
-        builder.lanes(1).queue_capacity(queue).max_event_bytes(64 << 10).sink("file", file.backlog_bytes(backlog * EVENT))
+        builder
+            .lanes(1)
+            .queue_capacity(queue)
+            .max_event_bytes(64 << 10)
+            .sink("file", file.backlog_bytes(backlog * EVENT))
     } else {
         // Half of half the budget is what the empty lanes may take.
         let memory = (64 << 20).max(setup.capacity * EVENT * 4);
