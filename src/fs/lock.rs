@@ -13,6 +13,7 @@ pub(crate) enum Lock {
     /// Another process, or another handle of this one, has a lock that excludes this one.
     Busy,
     /// The file system has no locks.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "no lock is taken there"))]
     Unsupported,
 }
 
@@ -56,9 +57,19 @@ impl LockedFile {
 fn outcome(result: Result<(), TryLockError>) -> Lock {
     match result {
         Ok(()) => Lock::Held,
-        Err(TryLockError::WouldBlock) => Lock::Busy,
-        Err(TryLockError::Error(_)) => Lock::Unsupported,
+        Err(TryLockError::Error(error)) if is_unsupported(&error) => Lock::Unsupported,
+        // Another error may pass: until then the file is not for this process.
+        Err(TryLockError::WouldBlock | TryLockError::Error(_)) => Lock::Busy,
     }
+}
+
+#[cfg(unix)]
+fn is_unsupported(error: &io::Error) -> bool {
+    /// No locks available; of a handle that cannot be locked, as a read-only one on NFS.
+    const ENOLCK: i32 = if cfg!(any(target_os = "linux", target_os = "android")) { 37 } else { 77 };
+    const EBADF: i32 = 9;
+    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput)
+        || matches!(error.raw_os_error(), Some(ENOLCK | EBADF))
 }
 
 impl Deref for LockedFile {

@@ -123,7 +123,7 @@ impl ActiveFile {
     /// Opens the path anew. A rolled file that is still in place continues, unless it is broken.
     pub(super) fn reopen(&mut self, is_broken: bool) -> Result<StreamState, OpenError> {
         if let Some(roller) = &mut self.roller {
-            roller.update_symlink();
+            roller.reopen();
         }
         if self.roller.is_some() && !is_broken && self.is_in_place() {
             return Ok(StreamState::Same);
@@ -242,41 +242,41 @@ impl ActiveFile {
         if self.is_locked {
             return StreamState::Same;
         }
-        self.is_locked = true;
         if self.file.lock_exclusive() != Lock::Held {
-            self.lock_shared();
+            self.is_locked = self.lock_shared();
             return StreamState::Same;
         }
         let ended = end_torn_line(&self.path, &self.file);
-        self.lock_shared();
+        self.is_locked = self.lock_shared();
         self.ended_lines += u64::from(matches!(ended, Ok(true)));
-        StreamState::New { torn: ended.is_err() }
+        StreamState::New { torn: ended.is_err() && is_torn(&self.path).unwrap_or(false) }
     }
 
     /// Another process has the file for itself for a moment only, while it looks for a torn line.
-    fn lock_shared(&self) {
-        for _ in 0..LOCK_TRIES {
-            if self.file.lock_shared() != Lock::Busy {
-                return;
+    fn lock_shared(&self) -> bool {
+        (0..LOCK_TRIES).any(|attempt| {
+            if attempt > 0 {
+                thread::sleep(LOCK_PAUSE);
             }
-            thread::sleep(LOCK_PAUSE);
-        }
+            self.file.lock_shared() != Lock::Busy
+        })
     }
 
     /// Whether a line that this sink has left torn in a plain file is still the last one.
     fn check_torn_line(&self) -> StreamState {
-        match is_torn(&self.path) {
-            Ok(false) if self.id.is_some() => StreamState::New { torn: false },
-            _ => StreamState::Same,
-        }
+        // What is no file is not opened here: that could wait for its other end.
+        let is_mended = self.id.is_some() && matches!(is_torn(&self.path), Ok(false));
+        if is_mended { StreamState::New { torn: false } } else { StreamState::Same }
     }
 
     /// Continues in another file; returns the previous one and its path.
     fn replace(&mut self, opened: OpenedFile) -> (PathBuf, LockedFile) {
         if self.options.durability != Durability::Buffered {
             // If it fails, the next flush reports it, whichever file it is for: this file's lines were among those.
-            self.sync_file().unwrap_or_default();
-            if self.synced.unconfirmed > self.synced.reported {
+            let is_failed = self.sync_file().is_err();
+            // After each batch, an earlier failure was that of its write, and its events were written again.
+            let is_every_batch = self.options.durability == Durability::SyncEveryBatch;
+            if is_failed || !is_every_batch && self.synced.unconfirmed > self.synced.reported {
                 self.synced.left = self.sync_error().or(self.synced.left.take());
             }
             self.synced = Synced { left: self.synced.left.take(), ..Synced::default() };

@@ -9,7 +9,7 @@ use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
 
 use super::directory::LogDir;
-use super::open::{Outcome, copy_owner, end_torn_line, lock_at};
+use super::open::{Outcome, copy_owner, is_torn, lock_at};
 use super::pattern::{FileKey, FileKind};
 use crate::fs::sync_dir;
 
@@ -37,9 +37,7 @@ pub(super) fn compress(dir: &LogDir, key: FileKey) -> io::Result<Outcome> {
         // There may be a compressed file, which has all lines.
         return fs::remove_file(&plain).map(|()| Outcome::Done);
     }
-    // The next file's lines follow when all are read together.
-    end_torn_line(&plain, &source)?;
-    let written = write(&source, &partial).and_then(|()| sync_dir(dir.path()));
+    let written = write(&source, is_torn(&plain)?, &partial).and_then(|()| sync_dir(dir.path()));
     if let Err(error) = written.and_then(|()| fs::rename(&partial, &compressed)) {
         // A partial file uses disk space that may be short.
         fs::remove_file(&partial).unwrap_or_default();
@@ -78,7 +76,9 @@ pub(super) fn begun(compressed: &Path) -> Option<Duration> {
     Some(Duration::from_nanos(u64::from_le_bytes(*nanos)))
 }
 
-fn write(source: &File, partial: &Path) -> io::Result<()> {
+/// Writes the copy. A line that was torn by a crash is ended in it: the lines of the next file follow when all are read
+/// together.
+fn write(source: &File, is_torn: bool, partial: &Path) -> io::Result<()> {
     let metadata = source.metadata()?;
     let out = create(partial)?;
     copy_owner(&out, &metadata);
@@ -91,6 +91,9 @@ fn write(source: &File, partial: &Path) -> io::Result<()> {
         .extra(begun_field(&metadata))
         .write(BufWriter::with_capacity(CHUNK, out), Compression::default());
     io::copy(&mut BufReader::with_capacity(CHUNK, source), &mut encoder)?;
+    if is_torn {
+        encoder.write_all(b"\n")?;
+    }
     let mut out = encoder.finish()?;
     out.flush()?;
     let out = out.into_inner().map_err(io::IntoInnerError::into_error)?;

@@ -68,16 +68,17 @@ enum MaintenanceCommand {
 #[derive(Default)]
 struct Lease {
     key: Option<FileKey>,
-    /// A second handle of the file, by which its lock is released. None: it was.
+    /// A second handle of the file, by which its lock is released.
     handle: Option<File>,
     is_writing: bool,
+    is_released: bool,
 }
 
 impl Lease {
     /// Releases the lock, unless the file is being written to.
-    fn release(&mut self) -> bool {
+    fn release(&mut self) {
         let handle = if self.is_writing { None } else { self.handle.take() };
-        handle.map(LockedFile::new).is_some()
+        self.is_released |= handle.map(LockedFile::new).is_some();
     }
 }
 
@@ -127,7 +128,8 @@ impl Maintenance {
     pub(super) fn set_active(&self, key: Option<FileKey>, file: &File) {
         if self.commands.is_some() {
             let mut lease = self.lease();
-            lease.key = key;
+            (lease.key, lease.is_released) = (key, false);
+            // Without a handle, the file holds up the deletion until it is left.
             lease.handle = file.try_clone().ok();
         }
     }
@@ -139,7 +141,7 @@ impl Maintenance {
         }
         let mut lease = self.lease();
         lease.is_writing = true;
-        lease.handle.is_some()
+        !lease.is_released
     }
 
     pub(super) fn end_batch(&self) {
@@ -401,7 +403,7 @@ mod tests {
         (1..=files).for_each(|seq| fs::write(dir.file(key(seq), FileKind::Plain), "line\n").unwrap());
         let handle = lock_at(&dir.file(key(1), FileKind::Plain)).unwrap().unwrap().try_clone().unwrap();
         handle.try_lock().unwrap();
-        let lease = Lease { key: Some(key(1)), handle: Some(handle), is_writing: true };
+        let lease = Lease { key: Some(key(1)), handle: Some(handle), is_writing: true, is_released: false };
         MaintenanceThread {
             policy,
             dir,
@@ -421,7 +423,7 @@ mod tests {
         thread.lease.lock().unwrap().is_writing = false;
         assert_eq!(thread.run_once(), Progress::Finished);
         assert_eq!(thread.dir.files().unwrap().len(), 2);
-        assert!(thread.lease.lock().unwrap().handle.is_none());
+        assert!(thread.lease.lock().unwrap().is_released);
         fs::remove_dir_all(thread.dir.path()).unwrap();
     }
 

@@ -187,6 +187,21 @@ impl FileWriter {
         ActiveFile::open(&self.path, self.options, roller, self.errors.clone()).map_err(SinkError::permanent)
     }
 
+    /// Ends a line that the last write left torn, if the file is still as that left it.
+    fn end_torn_line(&mut self) -> Result<(), SinkError> {
+        let Some(lines) = self.lines.as_mut() else { return Ok(()) };
+        if !lines.is_torn() {
+            return lines.flush();
+        }
+        let state = lines.out_mut().check_path(true).map_err(SinkError::temporary);
+        let ended = state.and_then(|state| {
+            lines.record_state(state);
+            lines.flush()
+        });
+        lines.out_mut().end_batch();
+        ended
+    }
+
     fn sync(&mut self) -> Result<(), SinkError> {
         self.lines.as_mut().map_or(Ok(()), |lines| lines.out_mut().sync().map_err(SinkError::temporary))
     }
@@ -227,7 +242,7 @@ impl BlockingSink for FileWriter {
     }
 
     fn flush(&mut self) -> Result<(), SinkError> {
-        let ended = self.lines.as_mut().map_or(Ok(()), LineWriter::flush);
+        let ended = self.end_torn_line();
         // Also if a torn line cannot be ended: all whole lines must be on the disk.
         let synced = match self.options.durability {
             Durability::Buffered => Ok(()),

@@ -140,7 +140,11 @@ pub(super) fn lock_at(path: &Path) -> io::Result<Result<LockedFile, Outcome>> {
 /// Ends a line that was torn by a crash, and keeps the time of the last write; returns whether there was one. The file is
 /// locked.
 pub(super) fn end_torn_line(path: &Path, mut file: &File) -> io::Result<bool> {
-    let is_torn = is_torn(path)?;
+    let is_torn = match is_torn(path) {
+        // The file may be appended to, but not read: assume it is whole.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => false,
+        is_torn => is_torn?,
+    };
     if is_torn {
         let modified = file.metadata()?.modified()?;
         file.write_all(b"\n")?;
@@ -160,7 +164,8 @@ fn create(path: &Path, options: FileOptions, before: Option<&Metadata>, is_new: 
     #[cfg(unix)]
     let mode = {
         use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-        let mode = options.mode.or(before.map(|before| before.mode() & 0o7777));
+        // As `check` demands.
+        let mode = options.mode.or(before.map(|before| before.mode() & 0o777 | 0o600));
         how.mode(mode.unwrap_or(0o666));
         mode
     };
@@ -227,11 +232,7 @@ fn open_now(path: &Path) -> io::Result<File> {
 /// Whether there is a last byte that is no newline. It opens a handle of its own: the one for appending may not be
 /// readable.
 pub(super) fn is_torn(path: &Path) -> io::Result<bool> {
-    let mut file = match File::open(path) {
-        // The file may be appended to, but not read: assume it is whole.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
-        opened => opened?,
-    };
+    let mut file = File::open(path)?;
     if file.seek(SeekFrom::End(0))? == 0 {
         return Ok(false);
     }

@@ -65,7 +65,8 @@ impl Retention {
         });
         let by_age = self.age.map_or(0, |most| {
             let is_old = |index: &usize| input.ended(rolled, *index).saturating_add(most) <= input.time;
-            (0..rolled.len()).take_while(is_old).count()
+            // A file that is older cannot have ended later, whatever its times are.
+            (0..rolled.len()).rev().find(is_old).map_or(0, |newest| newest + 1)
         });
         by_count.max(by_bytes).max(by_age).min(rolled.len())
     }
@@ -207,6 +208,19 @@ mod tests {
         assert_eq!(keep.count_expired(&rolled[1..], &RetentionInput { current, is_by_time: false, ..on(10) }), 2);
         // Of today, which is not over.
         assert_eq!(keep.count_expired(&files([10]), &on(10)), 0);
+    }
+
+    #[test]
+    fn a_file_with_a_time_to_come_holds_up_no_newer_one_that_is_old() {
+        let keep = Retention { age: Some(DAY * 3), ..Retention::default() };
+        let mut rolled = files([4000, 4000, 4000]);
+        for (file, (seq, day)) in rolled.iter_mut().zip([(1, 3999), (2, 5), (3, 9)]) {
+            (file.key.seq, file.modified) = (seq, DAY * day);
+        }
+        assert_eq!(
+            keep.count_expired(&rolled, &RetentionInput { current: FileKey { period: 4000, seq: 4 }, ..on(10) }),
+            2
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@
 use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::directory::{FileEntry, LogDir};
 use super::error::{MaintenanceError, MaintenanceTask, OpenError};
@@ -21,6 +22,9 @@ use crate::fs::{Lock, is_at_path, point_symlink, rename_new};
 
 /// How often other processes may be faster before it is an error.
 const TRIES: usize = 64;
+
+/// 2025: a clock that shows an earlier time has not been set.
+const UNSET: Duration = Duration::from_secs(1_735_689_600);
 
 pub(super) struct Roller {
     policy: Rolling,
@@ -89,15 +93,14 @@ impl Roller {
     /// sink has left.
     pub(super) fn open_first(&mut self, before: Option<&Metadata>) -> Result<OpenedFile, OpenError> {
         let now = self.current_period();
-        let mut files = self.files()?;
-        if self.redate(&files, now, None) {
-            files = self.files()?;
-        }
+        let files = self.files()?;
+        self.first_begun = self.first_begun.or_else(|| self.only_ahead(&files, now));
         let newest = files.iter().rfind(|file| file.kind != FileKind::Partial);
         // No key is used twice, even if its file was moved away.
         let key = newest.map(|newest| newest.key).max(self.key);
         let is_next = |file: &&FileEntry| Some(file.key) == key && is_only_copy(&files, file);
         let continued = newest.filter(is_next).filter(|newest| self.may_continue(newest, now));
+        let of_newest = newest.and_then(|newest| fs::metadata(&newest.path).ok());
         for file in files.iter().filter(|file| is_only_copy(&files, file)) {
             end_torn_line(&file.path, continued != Some(file));
         }
@@ -106,10 +109,7 @@ impl Roller {
                 self.activate(key, now, &opened);
                 opened
             }
-            None => {
-                let newest = newest.and_then(|newest| fs::metadata(&newest.path).ok());
-                self.begin(key, now, newest.as_ref().or(before))?
-            }
+            None => self.begin(key, now, of_newest.as_ref().or(before))?,
         };
         self.maintenance.run();
         Ok(opened)
@@ -126,7 +126,7 @@ impl Roller {
         let time = self.seen_before.max(now);
         if let Some(active) = self.key
             && self.is_ahead(active, time)
-            && self.redate(&self.files()?, time, Some(active))
+            && self.redate(&self.files()?, time, active)
             && let Some(key) = self.key
         {
             *path = self.dir.file(key, FileKind::Plain);
@@ -136,6 +136,13 @@ impl Roller {
             end_torn_line(&self.dir.file(other, FileKind::Plain), false);
         }
         self.begin(newest.max(self.key), now, Some(before))
+    }
+
+    /// Points the path to the active file again, unless another process has begun a newer one.
+    pub(super) fn reopen(&mut self) {
+        if self.listed_newest().is_ok_and(|newest| newest == self.key) {
+            self.update_symlink();
+        }
     }
 
     /// Returns false if the maintenance thread has released the active file, for it to be deleted.
@@ -169,7 +176,7 @@ impl Roller {
     }
 
     /// Points the path to the active file.
-    pub(super) fn update_symlink(&mut self) {
+    fn update_symlink(&mut self) {
         let pattern = self.dir.pattern();
         let is_ours = |name: &str| pattern.is_like(name);
         let plain = self.key.filter(|key| self.dir.file(*key, FileKind::Plain).exists());
@@ -252,37 +259,48 @@ impl Roller {
     /// Whether a file is dated so far ahead of the clock that one of the two was wrong.
     fn is_ahead(&self, key: FileKey, now: u64) -> bool {
         let granularity = self.dir.pattern().granularity();
-        granularity.start(key.period) > granularity.start(now).saturating_add(JUMP)
+        let now = granularity.start(now);
+        now > UNSET && granularity.start(key.period) > now.saturating_add(JUMP)
+    }
+
+    /// Returns the files that are dated ahead of the clock, behind the last one that is not and a gap.
+    fn ahead<'f>(&self, files: &'f [FileEntry], now: u64) -> Option<(Option<FileKey>, &'f [FileEntry])> {
+        let granularity = self.dir.pattern().granularity();
+        let first = files.iter().position(|file| self.is_ahead(file.key, now))?;
+        let (right, ahead) = files.split_at(first);
+        let last = right.last().map(|file| file.key);
+        let earliest = last.map_or(Duration::ZERO, |last| granularity.end(last.period).saturating_add(JUMP));
+        (granularity.start(ahead[0].key.period) > earliest).then_some((last, ahead))
+    }
+
+    /// Returns the key of a single file that a wrong clock has dated ahead before this start, perhaps.
+    fn only_ahead(&self, files: &[FileEntry], now: u64) -> Option<FileKey> {
+        let (last, ahead) = self.ahead(files, now)?;
+        let key = ahead[0].key;
+        (last.is_some() && ahead.iter().all(|file| file.key == key)).then_some(key)
     }
 
     /// Renames the last files if they were dated by a clock that was far ahead: names would keep that date for as long.
     /// Returns whether one was renamed.
     ///
-    /// A clock that is far behind now looks alike. That the other was ahead shows in a gap before its date; and either in
-    /// files that this sink itself has begun since (`active`), or in a single one behind others.
-    fn redate(&mut self, files: &[FileEntry], now: u64, active: Option<FileKey>) -> bool {
-        let Some(first) = files.iter().position(|file| self.is_ahead(file.key, now)) else { return false };
-        let (right, ahead) = files.split_at(first);
-        let granularity = self.dir.pattern().granularity();
-        let mut last = right.last().map(|file| file.key);
-        let start = granularity.start(ahead[0].key.period);
-        let has_gap = last.is_none_or(|last| start > granularity.end(last.period).saturating_add(JUMP));
-        let is_single = ahead.iter().all(|file| file.key == ahead[0].key);
-        let is_own = active.is_some() && self.first_begun.is_some_and(|begun| ahead[0].key >= begun);
-        if !has_gap || !(is_single && is_own || (is_single || is_own) && !right.is_empty()) {
+    /// A clock that is far behind now looks alike. So only files are renamed that this sink has begun, or continued, and
+    /// of several only those behind others.
+    fn redate(&mut self, files: &[FileEntry], now: u64, active: FileKey) -> bool {
+        let Some((mut last, ahead)) = self.ahead(files, now) else { return false };
+        let is_own = self.first_begun.is_some_and(|begun| ahead[0].key >= begun);
+        if !is_own || last.is_none() && ahead[0].key != active {
             return false;
         }
-        let period = if active.is_some() { self.seen } else { now };
-        let mut is_any = false;
+        let (period, mut is_any) = (self.seen, false);
         for copies in ahead.chunk_by(|one, other| one.key == other.key) {
             let old = copies[0].key;
             let new = last.map_or(FileKey { period, seq: 1 }, |last| last.next(period));
             // The compressed one first: it has all lines of the plain one.
-            let is_renamed = |file: &FileEntry| self.rename(file, new, active == Some(old)).is_some();
+            let is_renamed = |file: &FileEntry| self.rename(file, new, active == old).is_some();
             if new >= old || !copies.iter().rev().filter(|file| file.kind != FileKind::Partial).all(is_renamed) {
                 break;
             }
-            if active == Some(old) {
+            if active == old {
                 self.key = Some(new);
             }
             (last, is_any) = (Some(new), true);

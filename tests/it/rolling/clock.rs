@@ -242,6 +242,36 @@ async fn one_look_at_a_clock_that_is_far_behind_renames_and_deletes_nothing() {
 }
 
 #[tokio::test]
+async fn one_start_with_a_clock_that_is_behind_renames_nothing_of_files_with_gaps() {
+    let folder = folder("behind-sparse");
+    for (day, line) in [("10", "a"), ("17", "b"), ("24", "c")] {
+        fs::write(folder.join(format!("app.2026-11-{day}.0001.log")), format!("{line}\n")).unwrap();
+    }
+    let clock = Clock::at(MIDNIGHT - 4 * DAY);
+    let mut sink = open(&folder, clock.rules(Rolling::daily()));
+    write(&mut sink, ["d"]).await;
+    clock.set(MIDNIGHT + DAY);
+    write(&mut sink, ["e"]).await;
+    sink.close().await.unwrap();
+    assert!(names(&folder).contains(&"app.2026-11-24.0001.log".to_owned()), "{:?}", names(&folder));
+    assert_eq!(all_lines(&folder), ["a", "b", "c", "d", "e"]);
+
+    // The first file is of a boot before the clock was set, and so is the clock now.
+    let folder = super::folder("behind-unset");
+    fs::write(folder.join("app.1970-01-01.0001.log"), "a\n").unwrap();
+    fs::write(folder.join("app.2026-11-24.0001.log"), "b\n").unwrap();
+    let clock = Clock::at(0);
+    let mut sink = open(&folder, clock.rules(Rolling::daily()));
+    for line in ["c", "d"] {
+        write(&mut sink, [line]).await;
+        clock.advance(DAY);
+    }
+    sink.close().await.unwrap();
+    assert!(names(&folder).contains(&"app.2026-11-24.0001.log".to_owned()), "{:?}", names(&folder));
+    assert_eq!(all_lines(&folder), ["a", "b", "c", "d"]);
+}
+
+#[tokio::test]
 async fn a_clock_that_is_far_behind_at_a_start_renames_nothing() {
     let folder = folder("far-behind");
     let clock = Clock::at(MIDNIGHT);

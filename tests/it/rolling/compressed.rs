@@ -261,3 +261,17 @@ async fn a_whole_copy_whose_source_is_gone_is_kept_and_a_half_one_is_not() {
     assert_eq!(all_lines(&folder), ["one", "three"]);
     assert_eq!(names(&folder), ["app.2026-11-24.0001.log.gz", "app.2026-11-26.0001.log"]);
 }
+
+#[tokio::test]
+async fn a_file_that_a_killed_process_has_left_torn_is_compressed_with_all_its_lines() {
+    let folder = folder("torn-compressed");
+    let clock = Clock::at(MIDNIGHT);
+    let mut sink = open(&folder, clock.rules(Rolling::daily().gzip()));
+    write(&mut sink, ["one"]).await;
+    fs::write(folder.join("app.2026-11-24.0002.log"), "whole\nto").unwrap();
+    clock.advance(DAY);
+    write(&mut sink, ["two"]).await;
+    sink.close().await.unwrap();
+    assert_eq!(zcat(&folder), "one\nwhole\nto\ntwo\n");
+    assert!(names(&folder)[1].ends_with(".gz"), "{:?}", names(&folder));
+}

@@ -32,6 +32,24 @@ async fn a_file_has_the_mode_of_the_one_before() {
 }
 
 #[tokio::test]
+async fn an_empty_file_of_a_killed_process_hands_its_mode_on_and_the_owner_can_always_write() {
+    let folder = folder("mode-of-empty");
+    let clock = Clock::at(MIDNIGHT);
+    let empty = folder.join("app.2026-11-23.0001.log");
+    fs::write(&empty, "").unwrap();
+    fs::set_permissions(&empty, Permissions::from_mode(0o600)).unwrap();
+    let mut sink = open(&folder, clock.rules(Rolling::daily()));
+    let first = folder.join("app.2026-11-24.0001.log");
+    assert!(!empty.exists());
+    assert_eq!(mode(&first), 0o600);
+    write(&mut sink, ["one"]).await;
+    fs::set_permissions(&first, Permissions::from_mode(0o440)).unwrap();
+    clock.advance(DAY);
+    write(&mut sink, ["two"]).await;
+    assert_eq!(mode(&folder.join("app.2026-11-25.0001.log")), 0o640);
+}
+
+#[tokio::test]
 async fn the_mode_that_is_asked_for_is_that_of_every_new_file_whatever_the_mask() {
     let folder = folder("mode");
     let logs = folder.join("made/logs");

@@ -130,6 +130,19 @@ async fn the_last_words_of_one_that_drains_outlast_what_was_written_before_them(
     assert_eq!(names(&folder).len(), 3);
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_reopening_leaves_the_link_at_the_file_that_was_begun_last() {
+    let folder = folder("link-last");
+    let clock = Clock::at(MIDNIGHT);
+    let mut old = open(&folder, clock.rules(Rolling::daily()));
+    let mut new = open(&folder, clock.rules(Rolling::daily()));
+    write(&mut old, ["old"]).await;
+    write(&mut new, ["new"]).await;
+    old.reopen().await.unwrap();
+    assert_eq!(std::fs::read_to_string(folder.join("app.log")).unwrap(), "new\n");
+}
+
 #[tokio::test]
 async fn a_file_stays_as_long_as_an_older_line_in_one_that_is_held() {
     let folder = folder("held-newer");
