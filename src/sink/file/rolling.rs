@@ -37,7 +37,7 @@ use crate::time::clock;
 /// names never go backwards: if the clock is set back, the current file continues until the clock has advanced by one
 /// whole period, and the next file has the same date and the next number. If files turn out to be dated more than two days
 /// ahead by a clock that was wrong, they are renamed to the next numbers of the file before them when the last is left; one
-/// such file also at the next start.
+/// such file also after a restart.
 ///
 /// **Size**: a line that would make a file longer than [`max_bytes`](Rolling::max_bytes) begins the next one. Lines are
 /// never truncated; a longer line has a file of its own.
