@@ -281,7 +281,9 @@ fn whichever_step_fails_every_delivered_line_is_there_once_and_in_order() {
             let run = run("life", &folder, &faults).unwrap();
             failed += run.calls.iter().filter(|(made, _, result)| made == call && *result != 0).count();
             let delivered: Vec<_> = run.said.iter().filter_map(|line| line.strip_prefix("delivered ")).collect();
-            let there = crate::rolling::all_lines(&folder);
+            // A link that could not be deleted leads to a file that is there anyway.
+            let of_files = lines(&folder).into_iter().filter(|(name, _)| !name.starts_with('.'));
+            let there: Vec<_> = of_files.flat_map(|(_, lines)| lines).collect();
             let whole: Vec<_> =
                 there.iter().filter(|line| line.starts_with("line ") && line.ends_with(" end")).collect();
             assert_eq!(whole, delivered, "{faults}");

@@ -310,7 +310,7 @@ impl MaintenanceThread {
             #[cfg(feature = "gzip")]
             let recovered = super::gzip::recover(&self.dir, file.key, &file.path);
             #[cfg(not(feature = "gzip"))]
-            let recovered = Ok(());
+            let recovered = fs::remove_file(&file.path);
             if let Err(error) = recovered {
                 is_done = false;
                 self.report(MaintenanceTask::Compress, file.path.clone(), error);
