@@ -205,12 +205,11 @@ impl From<&ConsoleKeys> for ConsoleSink {
 
 impl From<&FileKeys> for FileSink {
     fn from(keys: &FileKeys) -> Self {
+        #[cfg_attr(not(unix), expect(unused_variables, reason = "there are no permission bits"))]
         let FileKeys { path, durability, mode, rolling, format } = keys;
         let file = set(FileSink::new(&path.0), *durability, |file, durability| file.durability(durability.into()));
         #[cfg(unix)]
         let file = set(file, *mode, |file, FileMode(mode)| file.mode(mode));
-        #[cfg(not(unix))]
-        let _ = mode;
         let file = set(file, rolling.as_ref(), |file, rolling| file.rolling(rolling.into()));
         set(file, format.as_ref(), |file, format| file.format(format.build()))
     }

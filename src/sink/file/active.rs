@@ -333,17 +333,15 @@ fn open_plain(
 }
 
 /// Whether there is a FIFO at the path itself.
+#[cfg(unix)]
 fn is_fifo(path: &Path) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::FileTypeExt;
-        fs::symlink_metadata(path).is_ok_and(|there| there.file_type().is_fifo())
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = path;
-        false
-    }
+    use std::os::unix::fs::FileTypeExt;
+    fs::symlink_metadata(path).is_ok_and(|there| there.file_type().is_fifo())
+}
+
+#[cfg(not(unix))]
+fn is_fifo(_: &Path) -> bool {
+    false
 }
 
 /// Whether an empty file is at its path: another file there is not to be deleted.

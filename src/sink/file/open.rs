@@ -197,19 +197,18 @@ fn create(path: &Path, options: FileOptions, before: Option<&Metadata>, is_new: 
 }
 
 /// Gives a file the owner and the group of another one, as far as this process may: only root may give a file away.
+#[cfg(unix)]
 pub(super) fn copy_owner(file: &File, from: &Metadata) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::{MetadataExt, fchown};
-        let has_it = file.metadata().is_ok_and(|own| (own.uid(), own.gid()) == (from.uid(), from.gid()));
-        if !has_it {
-            let all = fchown(file, Some(from.uid()), Some(from.gid()));
-            all.or_else(|_| fchown(file, None, Some(from.gid()))).unwrap_or_default();
-        }
+    use std::os::unix::fs::{MetadataExt, fchown};
+    let has_it = file.metadata().is_ok_and(|own| (own.uid(), own.gid()) == (from.uid(), from.gid()));
+    if !has_it {
+        let all = fchown(file, Some(from.uid()), Some(from.gid()));
+        all.or_else(|_| fchown(file, None, Some(from.gid()))).unwrap_or_default();
     }
-    #[cfg(not(unix))]
-    let _ignored = (file, from);
 }
+
+#[cfg(not(unix))]
+pub(super) fn copy_owner(_: &File, _: &Metadata) {}
 
 /// Opens a FIFO or a device without waiting for its other end.
 #[cfg(all(unix, target_pointer_width = "64", not(target_os = "redox")))]
