@@ -239,6 +239,18 @@ async fn one_look_at_a_clock_that_is_far_behind_renames_and_deletes_nothing() {
     sink.close().await.unwrap();
     assert!(names(&folder).starts_with(&before), "{:?}", names(&folder));
     assert_eq!(all_lines(&folder), (10..22).map(|line| line.to_string()).collect::<Vec<_>>());
+
+    // Nor is the only file renamed, at the moment at which it is full.
+    let folder = super::folder("behind-once-first");
+    clock.set(MIDNIGHT);
+    let mut sink = open(&folder, rules());
+    write(&mut sink, [10, 11]).await;
+    clock.set(MIDNIGHT - 300 * DAY);
+    write(&mut sink, [12]).await;
+    clock.set(MIDNIGHT);
+    write(&mut sink, [13]).await;
+    assert_eq!(names(&folder)[0], "app.2026-11-24.0001.log");
+    assert_eq!(all_lines(&folder), ["10", "11", "12", "13"]);
 }
 
 #[tokio::test]

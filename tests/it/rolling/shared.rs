@@ -130,6 +130,19 @@ async fn the_last_words_of_one_that_drains_outlast_what_was_written_before_them(
     assert_eq!(names(&folder).len(), 3);
 }
 
+#[tokio::test]
+async fn a_name_that_is_free_again_is_not_taken_while_there_is_a_newer_one() {
+    let folder = folder("free-again");
+    let clock = Clock::at(MIDNIGHT);
+    let rules = || clock.rules(Rolling::by_size(4));
+    let (mut old, mut new) = (open(&folder, rules()), open(&folder, rules()));
+    write(&mut old, ["o1"]).await;
+    write(&mut new, ["n1", "n2", "n3"]).await;
+    std::fs::remove_file(folder.join("app.2026-11-24.0002.log")).unwrap();
+    write(&mut old, ["o2"]).await;
+    assert_eq!(all_lines(&folder), ["o1", "n2", "n3", "o2"]);
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_reopening_leaves_the_link_at_the_file_that_was_begun_last() {
