@@ -75,7 +75,8 @@ use crate::fs::parent_dir;
 /// [`rolling`](FileSink::rolling) begins another file by time or size, and deletes and compresses old ones.
 ///
 /// # Errors
-/// If the file cannot be opened at the start, the error is permanent and its source is an [`OpenError`]. A full disk,
+/// If the file cannot be opened at the start, or another sink of the logger has it, the error is permanent and its source is
+/// an [`OpenError`]. If it cannot be synchronized, the source of a flush's error is a [`SyncError`]. A full disk,
 /// an exhausted quota and other I/O errors are temporary. If the file was removed on its network file server, the error
 /// is permanent, and so is every later one until `reopen`. If the path is a FIFO whose reader has closed it, the error is
 /// permanent, but each later write first checks whether there is a reader again.

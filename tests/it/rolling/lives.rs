@@ -144,7 +144,10 @@ fn check(folder: &Path, said: &Said, killed: usize) -> Vec<(u64, u64)> {
         assert!(numbers.windows(2).all(|two| two[0] + 1 == two[1]), "life {life}: {numbers:?}");
     }
     let unsaid = whole.iter().filter(|line| !said.contains_key(line)).count();
-    assert!(unsaid <= killed * LARGEST_BATCH, "{unsaid} lines that nobody said were delivered, {killed} killed");
+    assert!(
+        unsaid <= killed * LARGEST_BATCH,
+        "{unsaid} lines without a report of their delivery, {killed} processes killed"
+    );
     let hidden = names(folder).into_iter().filter(|name| name.starts_with('.')).collect::<Vec<_>>();
     assert!(hidden.is_empty(), "{hidden:?}");
     whole
