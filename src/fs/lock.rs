@@ -1,26 +1,22 @@
 //! A sink's thread or a service thread: advisory locks on whole files.
 
-use std::fs::File;
 #[cfg(unix)]
 use std::fs::TryLockError;
-use std::io::{self, Write};
+use std::fs::{File, OpenOptions};
+use std::io;
 use std::ops::Deref;
+use std::path::Path;
 
-/// The result of an attempt to lock a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lock {
-    Held,
-    /// Another process, or another handle of this one, has a lock that excludes this one.
-    Busy,
-    /// The file system has no locks.
-    #[cfg_attr(not(unix), expect(dead_code, reason = "no lock is taken there"))]
-    Unsupported,
-}
+use super::identity::is_at_path;
 
 /// An open file that may be locked. Dropping it releases the lock, even if a child process has inherited the descriptor
 /// and with it the lock.
 ///
 /// On Windows a lock would keep readers out, so none is taken: an attempt always succeeds.
+///
+/// # Errors
+/// `WouldBlock`: another process, or another handle of this one, has a lock that excludes this one. `Unsupported`: the file
+/// system has no locks.
 #[derive(Debug)]
 pub(crate) struct LockedFile(File);
 
@@ -29,20 +25,31 @@ impl LockedFile {
         LockedFile(file)
     }
 
+    /// Opens a file that exists and locks it, to delete, rename or rewrite it. `NotFound` also if it was replaced
+    /// meanwhile.
+    pub(crate) fn at(path: &Path) -> io::Result<Self> {
+        // Some file systems lock a file exclusively only if it is writable (NFS).
+        let opened = OpenOptions::new().read(true).append(true).open(path);
+        let file = LockedFile(match opened {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => File::open(path)?,
+            opened => opened?,
+        });
+        file.lock_exclusive()?;
+        if is_at_path(path, &file) { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+
     /// Tries to take the lock that excludes every other one. If it fails, a shared lock of this handle may be lost.
-    pub(crate) fn lock_exclusive(&self) -> Lock {
+    pub(crate) fn lock_exclusive(&self) -> io::Result<()> {
         #[cfg(unix)]
-        return outcome(self.0.try_lock());
-        #[cfg(not(unix))]
-        return Lock::Held;
+        self.0.try_lock().map_err(error)?;
+        Ok(())
     }
 
     /// Tries to take, or to go down to, a lock that excludes exclusive ones only.
-    pub(crate) fn lock_shared(&self) -> Lock {
+    pub(crate) fn lock_shared(&self) -> io::Result<()> {
         #[cfg(unix)]
-        return outcome(self.0.try_lock_shared());
-        #[cfg(not(unix))]
-        return Lock::Held;
+        self.0.try_lock_shared().map_err(error)?;
+        Ok(())
     }
 
     /// Releases the lock, if there is one.
@@ -53,23 +60,25 @@ impl LockedFile {
     }
 }
 
-#[cfg(unix)]
-fn outcome(result: Result<(), TryLockError>) -> Lock {
-    match result {
-        Ok(()) => Lock::Held,
-        Err(TryLockError::Error(error)) if is_unsupported(&error) => Lock::Unsupported,
-        // Another error may pass: until then the file is not for this process.
-        Err(TryLockError::WouldBlock | TryLockError::Error(_)) => Lock::Busy,
-    }
+/// Whether another process has the lock.
+pub(crate) fn is_busy(locked: &io::Result<()>) -> bool {
+    locked.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
 #[cfg(unix)]
-fn is_unsupported(error: &io::Error) -> bool {
+fn error(error: TryLockError) -> io::Error {
     /// No locks available; of a handle that cannot be locked, as a read-only one on NFS.
     const ENOLCK: i32 = if cfg!(any(target_os = "linux", target_os = "android")) { 37 } else { 77 };
     const EBADF: i32 = 9;
-    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput)
-        || matches!(error.raw_os_error(), Some(ENOLCK | EBADF))
+    let is_unsupported = |error: &io::Error| {
+        matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput)
+            || matches!(error.raw_os_error(), Some(ENOLCK | EBADF))
+    };
+    match error {
+        TryLockError::Error(error) if is_unsupported(&error) => io::ErrorKind::Unsupported.into(),
+        // Another error may pass: until then the file is not for this process.
+        TryLockError::WouldBlock | TryLockError::Error(_) => io::ErrorKind::WouldBlock.into(),
+    }
 }
 
 impl Deref for LockedFile {
@@ -77,16 +86,6 @@ impl Deref for LockedFile {
 
     fn deref(&self) -> &File {
         &self.0
-    }
-}
-
-impl Write for LockedFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
     }
 }
 

@@ -12,6 +12,6 @@ mod names;
 mod sync;
 
 pub(crate) use identity::{FileId, is_at_path, is_gone, is_linked, parent_dir};
-pub(crate) use lock::{Lock, LockedFile};
+pub(crate) use lock::{LockedFile, is_busy};
 pub(crate) use names::{point_symlink, rename_new};
 pub(crate) use sync::sync_dir;

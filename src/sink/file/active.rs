@@ -5,9 +5,10 @@
 //!   a line that was torn before is ended only under an exclusive one.
 //! * After a failed synchronization, every later one fails until the file is left.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::mem;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::error::{MaintenanceError, MaintenanceTask, OpenError, SyncError};
 use super::maintenance::BackgroundErrors;
 use super::open::{FileOptions, OpenedFile, end_torn_line, is_torn};
 use super::roller::Roller;
-use crate::fs::{FileId, Lock, LockedFile, is_at_path, is_gone, is_linked};
+use crate::fs::{FileId, LockedFile, is_at_path, is_busy, is_gone, is_linked};
 use crate::sink::lines::{Allowance, LineTarget, StreamState};
 use crate::sink::sharing::Sharing;
 
@@ -25,29 +26,18 @@ const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(1);
 
 pub(super) struct ActiveFile {
-    /// The path at which the file was opened.
-    path: PathBuf,
-    file: LockedFile,
-    id: Option<FileId>,
-    sharing: Sharing,
-    bytes: u64,
+    current: OpenedFile,
     options: FileOptions,
     roller: Option<Roller>,
     /// Whether the file needs no further lock until it is left.
     is_locked: bool,
-    is_closed: bool,
     /// The torn lines that it has ended, with a byte each.
     ended_lines: u64,
     errors: BackgroundErrors,
-    /// The errors that were reported and persist.
-    reported: Reported,
+    /// Whether these errors were reported, and persist.
+    is_roll_reported: bool,
+    is_follow_reported: bool,
     synced: Synced,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Reported {
-    roll: bool,
-    follow: bool,
 }
 
 /// What the disk has confirmed.
@@ -70,32 +60,24 @@ impl ActiveFile {
         mut roller: Option<Roller>,
         errors: BackgroundErrors,
     ) -> Result<(Self, bool), OpenError> {
-        let opened = match &mut roller {
+        let current = match &mut roller {
             Some(roller) => roller.open_first(None)?,
             None => open_plain(path, options, None, true)?,
         };
-        let OpenedFile { path, file, id, sharing, bytes, torn } = opened;
-        let is_locked = roller.is_some() || id.is_none();
-        let (reported, synced) = (Reported::default(), Synced::default());
-        let is_closed = false;
-        Ok((
-            ActiveFile {
-                path,
-                file,
-                id,
-                sharing,
-                bytes,
-                options,
-                roller,
-                is_locked,
-                is_closed,
-                ended_lines: 0,
-                errors,
-                reported,
-                synced,
-            },
-            torn,
-        ))
+        let torn = current.torn;
+        let mut active = ActiveFile {
+            is_locked: roller.is_some() || current.id.is_none(),
+            current,
+            options,
+            roller,
+            ended_lines: 0,
+            errors,
+            is_roll_reported: false,
+            is_follow_reported: false,
+            synced: Synced::default(),
+        };
+        active.end_batch();
+        Ok((active, torn))
     }
 
     /// Checks before each batch whether the path still names the open file, and reopens it if not.
@@ -103,20 +85,15 @@ impl ActiveFile {
     /// If there is no other file, a moved file is continued; a deleted one is not. `is_torn`: the last write ended in the
     /// middle of a line.
     pub(super) fn check_path(&mut self, is_torn: bool) -> Result<StreamState, OpenError> {
-        let is_released = self.roller.as_ref().is_some_and(|roller| !roller.begin_batch());
-        let is_reopened = std::mem::take(&mut self.is_closed) || is_released;
-        if !is_reopened && self.is_in_place() {
-            self.reported.follow = false;
+        let is_released = self.roller.as_mut().is_some_and(|roller| !roller.begin_batch());
+        if !is_released && self.is_in_place() {
+            self.is_follow_reported = false;
             return Ok(if is_torn { self.check_torn_line() } else { self.lock_plain() });
         }
         match self.open_again() {
-            Ok(state) => Ok(state),
-            Err(error) if is_reopened => {
-                // The lock was released: another process may be writing to the file.
-                self.is_closed = true;
-                Err(error)
-            }
-            Err(error) => self.keep_current(MaintenanceTask::Follow, error),
+            // Without its lock, another process may be writing to the file.
+            Err(error) if !is_released => self.keep_current(MaintenanceTask::Follow, error),
+            opened => opened,
         }
     }
 
@@ -128,15 +105,17 @@ impl ActiveFile {
         if self.roller.is_some() && !is_broken && self.is_in_place() {
             return Ok(StreamState::Same);
         }
-        self.open_again()
+        let opened = self.open_again();
+        self.end_batch();
+        opened
     }
 
     /// Opens the path anew, without waiting for the reader of a FIFO.
     pub(super) fn open_again(&mut self) -> Result<StreamState, OpenError> {
-        let before = self.file.metadata().ok().filter(fs::Metadata::is_file);
+        let before = self.current.file.metadata().ok().filter(fs::Metadata::is_file);
         let opened = match &mut self.roller {
             Some(roller) => roller.open_first(before.as_ref())?,
-            None => open_plain(&self.path, self.options, before.as_ref(), false)?,
+            None => open_plain(&self.current.path, self.options, before.as_ref(), false)?,
         };
         let torn = opened.torn;
         self.replace(opened);
@@ -154,14 +133,15 @@ impl ActiveFile {
     /// Opens a FIFO again, whose reader has left and returned. None: there is no reader, or it is no FIFO.
     pub(super) fn open_fifo(&mut self) -> Option<StreamState> {
         // What a path like `/dev/fd/3` leads to may be another file by now.
-        let is_same = || Some(FileId::of(&self.file.metadata().ok()?) == FileId::of(&fs::metadata(&self.path).ok()?));
-        let is_fifo = self.id.is_none() && (is_same() == Some(true) || is_fifo(&self.path));
+        let OpenedFile { path, file, id, .. } = &self.current;
+        let is_same = || Some(FileId::of(&file.metadata().ok()?) == FileId::of(&fs::metadata(path).ok()?));
+        let is_fifo = id.is_none() && (is_same() == Some(true) || is_fifo(path));
         if is_fifo { self.open_again().ok() } else { None }
     }
 
     /// Called after each batch.
-    pub(super) fn end_batch(&self) {
-        if let Some(roller) = &self.roller {
+    pub(super) fn end_batch(&mut self) {
+        if let Some(roller) = &mut self.roller {
             roller.end_batch();
         }
     }
@@ -174,10 +154,10 @@ impl ActiveFile {
 
     /// Waits until the disk has what was written to this file since the last call.
     fn sync_file(&mut self) -> io::Result<()> {
-        if self.id.is_none() {
+        if self.current.id.is_none() {
             return Ok(());
         }
-        match self.file.sync_data() {
+        match self.current.file.sync_data() {
             Ok(()) => {
                 if self.synced.failed.is_none() {
                     self.synced.unconfirmed = 0;
@@ -204,35 +184,35 @@ impl ActiveFile {
 
     pub(super) fn close(&mut self) {
         if let Some(roller) = &mut self.roller {
-            if is_empty(&self.path, &self.file) {
-                roller.remove_empty(&self.path);
+            if is_empty(&self.current) {
+                roller.remove_empty(&self.current.path);
             }
             roller.close();
-            self.is_closed = true;
         }
-        self.is_locked = self.roller.is_some() || self.id.is_none();
-        self.file.release();
+        self.is_locked = self.roller.is_some() || self.current.id.is_none();
+        self.current.file.release();
     }
 
     fn sync_error(&self) -> Option<SyncError> {
         let Synced { unconfirmed, failed, .. } = &self.synced;
         failed.as_ref().map(|error| SyncError {
-            path: self.path.clone(),
+            path: self.current.path.clone(),
             unconfirmed: *unconfirmed,
             source: copy(error),
         })
     }
 
     fn is_in_place(&mut self) -> bool {
-        let Some(own) = self.id else { return true };
-        match fs::metadata(&self.path) {
+        let OpenedFile { path, file, id, bytes, .. } = &mut self.current;
+        let Some(own) = *id else { return true };
+        match fs::metadata(&*path) {
             Ok(there) if FileId::of(&there) == own => {
                 // It may have been truncated.
-                self.bytes = there.len();
+                *bytes = there.len();
                 true
             }
             // What cannot be looked at, as in a directory that may not be searched any more, is assumed to be in place.
-            Err(error) if !is_gone(&error) => is_linked(&self.file, &self.path),
+            Err(error) if !is_gone(&error) => is_linked(file, path),
             _ => false,
         }
     }
@@ -242,35 +222,26 @@ impl ActiveFile {
         if self.is_locked {
             return StreamState::Same;
         }
-        if self.file.lock_exclusive() != Lock::Held {
-            self.is_locked = self.lock_shared();
+        let OpenedFile { path, file, .. } = &self.current;
+        if file.lock_exclusive().is_err() {
+            self.is_locked = lock_shared(file);
             return StreamState::Same;
         }
-        let ended = end_torn_line(&self.path, &self.file);
-        self.is_locked = self.lock_shared();
+        let ended = end_torn_line(path, file);
+        self.is_locked = lock_shared(file);
         self.ended_lines += u64::from(matches!(ended, Ok(true)));
-        StreamState::New { torn: ended.is_err() && is_torn(&self.path).unwrap_or(false) }
-    }
-
-    /// Another process has the file for itself for a moment only, while it looks for a torn line.
-    fn lock_shared(&self) -> bool {
-        (0..LOCK_TRIES).any(|attempt| {
-            if attempt > 0 {
-                thread::sleep(LOCK_PAUSE);
-            }
-            self.file.lock_shared() != Lock::Busy
-        })
+        StreamState::New { torn: ended.is_err() && is_torn(path).unwrap_or(false) }
     }
 
     /// Whether a line that this sink has left torn in a plain file is still the last one.
     fn check_torn_line(&self) -> StreamState {
         // What is no file is not opened here: that could wait for its other end.
-        let is_mended = self.id.is_some() && matches!(is_torn(&self.path), Ok(false));
+        let is_mended = self.current.id.is_some() && matches!(is_torn(&self.current.path), Ok(false));
         if is_mended { StreamState::New { torn: false } } else { StreamState::Same }
     }
 
-    /// Continues in another file; returns the previous one and its path.
-    fn replace(&mut self, opened: OpenedFile) -> (PathBuf, LockedFile) {
+    /// Continues in another file; returns the previous one.
+    fn replace(&mut self, opened: OpenedFile) -> OpenedFile {
         if self.options.durability != Durability::Buffered {
             // If it fails, the next flush reports it, whichever file it is for: this file's lines were among those.
             let is_failed = self.sync_file().is_err();
@@ -281,27 +252,26 @@ impl ActiveFile {
             }
             self.synced = Synced { left: self.synced.left.take(), ..Synced::default() };
         }
-        let OpenedFile { path, file, id, sharing, bytes, torn: _ } = opened;
-        (self.id, self.sharing, self.bytes) = (id, sharing, bytes);
-        self.is_locked = self.roller.is_some() || id.is_none();
-        self.reported = Reported::default();
-        (std::mem::replace(&mut self.path, path), std::mem::replace(&mut self.file, file))
+        self.is_locked = self.roller.is_some() || opened.id.is_none();
+        (self.is_roll_reported, self.is_follow_reported) = (false, false);
+        mem::replace(&mut self.current, opened)
     }
 
     /// Begins the next file if a line of this many bytes requires it.
     fn roll(&mut self, line: u64) -> Result<StreamState, OpenError> {
         let Some(roller) = &mut self.roller else { return Ok(StreamState::Same) };
         let now = roller.current_period();
-        if !roller.should_roll(now, self.bytes, line) {
+        let OpenedFile { path, file, bytes, .. } = &mut self.current;
+        if !roller.should_roll(now, *bytes, line) {
             return Ok(StreamState::Same);
         }
-        let before = self.file.metadata().map_err(|source| OpenError { path: self.path.clone(), source })?;
-        match roller.open_next(now, &mut self.path, &before) {
+        let before = file.metadata().map_err(|source| OpenError { path: path.clone(), source })?;
+        match roller.open_next(now, path, &before) {
             Ok(opened) => {
-                let (path, file) = self.replace(opened);
-                if is_empty(&path, &file) {
+                let left = self.replace(opened);
+                if is_empty(&left) {
                     // If that fails, only an empty file is left.
-                    fs::remove_file(path).unwrap_or_default();
+                    fs::remove_file(left.path).unwrap_or_default();
                 }
                 Ok(StreamState::New { torn: false })
             }
@@ -312,12 +282,14 @@ impl ActiveFile {
     /// Keeps the current file, as there is no other, if it still has a name. Reports that once, although each batch
     /// tries again.
     fn keep_current(&mut self, task: MaintenanceTask, error: OpenError) -> Result<StreamState, OpenError> {
-        if !is_linked(&self.file, &self.path) {
+        let OpenedFile { path, file, .. } = &self.current;
+        if !is_linked(file, path) {
             return Err(error);
         }
-        let reported = if task == MaintenanceTask::Roll { &mut self.reported.roll } else { &mut self.reported.follow };
-        if !std::mem::replace(reported, true) {
-            self.errors.push(MaintenanceError { task, path: self.path.clone(), source: error.source });
+        let is_roll = task == MaintenanceTask::Roll;
+        let is_reported = if is_roll { &mut self.is_roll_reported } else { &mut self.is_follow_reported };
+        if !mem::replace(is_reported, true) {
+            self.errors.push(MaintenanceError { task, path: path.clone(), source: error.source });
         }
         Ok(StreamState::Same)
     }
@@ -330,6 +302,16 @@ fn open_plain(
     wait: bool,
 ) -> Result<OpenedFile, OpenError> {
     OpenedFile::at(path, options, before, wait).map_err(|source| OpenError { path: path.to_owned(), source })
+}
+
+/// Another process has the file for itself for a moment only, while it looks for a torn line.
+fn lock_shared(file: &LockedFile) -> bool {
+    (0..LOCK_TRIES).any(|attempt| {
+        if attempt > 0 {
+            thread::sleep(LOCK_PAUSE);
+        }
+        !is_busy(&file.lock_shared())
+    })
 }
 
 /// Whether there is a FIFO at the path itself.
@@ -345,7 +327,7 @@ fn is_fifo(_: &Path) -> bool {
 }
 
 /// Whether an empty file is at its path: another file there is not to be deleted.
-fn is_empty(path: &Path, file: &File) -> bool {
+fn is_empty(OpenedFile { path, file, .. }: &OpenedFile) -> bool {
     file.metadata().is_ok_and(|metadata| metadata.len() == 0) && is_at_path(path, file)
 }
 
@@ -356,15 +338,15 @@ fn copy(error: &io::Error) -> io::Error {
 
 impl Write for ActiveFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.file.write(bytes)?;
-        if self.bytes == 0
+        let count = (&**self.current.file).write(bytes)?;
+        if self.current.bytes == 0
             && count > 0
             && let Some(roller) = &self.roller
         {
             // The file counts from now on.
             roller.maintain();
         }
-        self.bytes += count as u64;
+        self.current.bytes += count as u64;
         Ok(count)
     }
 
@@ -378,13 +360,13 @@ impl LineTarget for ActiveFile {
         let line = ends.first().map_or(0, |end| (end - start) as u64);
         let stream = self.roll(line).map_err(io::Error::other)?;
         // While no other file can be opened, all lines go to this one: line by line, each would be an attempt.
-        let roller = self.roller.as_ref().filter(|_| !self.reported.roll);
-        let lines = roller.map_or(ends.len(), |roller| roller.lines_that_fit(self.bytes, start, ends));
+        let roller = self.roller.as_ref().filter(|_| !self.is_roll_reported);
+        let lines = roller.map_or(ends.len(), |roller| roller.lines_that_fit(self.current.bytes, start, ends));
         self.synced.unconfirmed += lines as u64;
         Ok(Allowance { lines, stream })
     }
 
     fn sharing(&self) -> Sharing {
-        self.sharing
+        self.current.sharing
     }
 }

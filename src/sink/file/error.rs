@@ -22,19 +22,6 @@ impl fmt::Display for OpenError {
     }
 }
 
-/// Like `Display`, with the sources.
-impl fmt::Debug for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_debug(self, f)
-    }
-}
-
-impl Error for OpenError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.source)
-    }
-}
-
 /// The error of a synchronization that failed, now or before: the disk may not have what was written.
 ///
 /// It lasts until the file is left: the system may have dropped what it could not write, so that a later
@@ -57,19 +44,6 @@ impl fmt::Display for SyncError {
     }
 }
 
-/// Like `Display`, with the sources.
-impl fmt::Debug for SyncError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_debug(self, f)
-    }
-}
-
-impl Error for SyncError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.source)
-    }
-}
-
 /// An invalid option of [`Rolling`](super::Rolling).
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -88,15 +62,6 @@ impl fmt::Display for RollingError {
         write!(f, "`{option}` is {}; allowed is {allowed}", Foreign(value))
     }
 }
-
-/// Like `Display`, with the sources.
-impl fmt::Debug for RollingError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_debug(self, f)
-    }
-}
-
-impl Error for RollingError {}
 
 /// The error of a background task, which cost no line.
 #[non_exhaustive]
@@ -149,15 +114,27 @@ impl fmt::Display for MaintenanceError {
     }
 }
 
-/// Like `Display`, with the sources.
-impl fmt::Debug for MaintenanceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_debug(self, f)
-    }
+macro_rules! errors {
+    ($($error:ident: $source:expr;)+) => {$(
+        /// Like `Display`, with the sources.
+        impl fmt::Debug for $error {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_debug(self, f)
+            }
+        }
+
+        impl Error for $error {
+            fn source(&self) -> Option<&(dyn Error + 'static)> {
+                let source: fn(&Self) -> Option<&io::Error> = $source;
+                Some(source(self)?)
+            }
+        }
+    )+};
 }
 
-impl Error for MaintenanceError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.source)
-    }
+errors! {
+    OpenError: |error| Some(&error.source);
+    SyncError: |error| Some(&error.source);
+    MaintenanceError: |error| Some(&error.source);
+    RollingError: |_| None;
 }

@@ -36,15 +36,6 @@ impl Granularity {
         self.start(period.saturating_add(1))
     }
 
-    /// The length of a label.
-    pub(super) fn format_len(self) -> usize {
-        match self {
-            Granularity::Minute => "2026-11-24T21-19".len(),
-            Granularity::Hour => "2026-11-24T21".len(),
-            Granularity::Day => "2026-11-24".len(),
-        }
-    }
-
     /// The name of a period: ISO 8601 down to the period's granularity, but with `-` for `:`, which not every file system
     /// accepts.
     pub(super) fn format(self, period: u64) -> String {
@@ -92,7 +83,7 @@ mod tests {
             let period = granularity.of(nanos);
             assert_eq!(granularity.format(period), label);
             assert_eq!(granularity.parse(label), Some(period));
-            assert_eq!(label.len(), granularity.format_len());
+            assert_eq!(label.len(), granularity.format(0).len());
             assert_eq!(granularity.of(granularity.end(period).as_nanos() as u64), period + 1);
             assert_eq!(granularity.of(granularity.end(period).as_nanos() as u64 - 1), period);
         }

@@ -9,9 +9,9 @@ use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
 
 use super::directory::LogDir;
-use super::open::{Outcome, copy_owner, is_torn, lock_at};
+use super::open::{copy_owner, is_torn};
 use super::pattern::{FileKey, FileKind};
-use crate::fs::sync_dir;
+use crate::fs::{LockedFile, sync_dir};
 
 /// The default of the command `nice`: a tenth of a processor that another process uses fully. With the lowest priority,
 /// files would pile up on a machine that is always busy.
@@ -25,17 +25,14 @@ const CHUNK: usize = 256 << 10;
 const BEGUN: [u8; 4] = [b'L', b'W', 8, 0];
 
 /// Compresses the file and deletes it.
-pub(super) fn compress(dir: &LogDir, key: FileKey) -> io::Result<Outcome> {
+pub(super) fn compress(dir: &LogDir, key: FileKey) -> io::Result<()> {
     let [plain, partial, compressed] =
         [FileKind::Plain, FileKind::Partial, FileKind::Compressed].map(|kind| dir.file(key, kind));
     // Held to the end: it also keeps other processes from the partial file.
-    let source = match lock_at(&plain)? {
-        Err(outcome) => return Ok(outcome),
-        Ok(source) => source,
-    };
+    let source = LockedFile::at(&plain)?;
     if source.metadata()?.len() == 0 {
         // There may be a compressed file, which has all lines.
-        return fs::remove_file(&plain).map(|()| Outcome::Done);
+        return fs::remove_file(&plain);
     }
     let written = write(&source, is_torn(&plain)?, &partial).and_then(|()| sync_dir(dir.path()));
     if let Err(error) = written.and_then(|()| fs::rename(&partial, &compressed)) {
@@ -46,18 +43,13 @@ pub(super) fn compress(dir: &LogDir, key: FileKey) -> io::Result<Outcome> {
     // At once, so that hardly a reader finds the lines in both. If only this step survives a power cut, the whole copy
     // still has its other name.
     fs::remove_file(&plain)?;
-    sync_dir(dir.path())?;
-    Ok(Outcome::Done)
+    sync_dir(dir.path())
 }
 
 /// Takes care of a partial file whose source was deleted: renames it if it is whole, or else deletes it.
 pub(super) fn recover(dir: &LogDir, key: FileKey, partial: &Path) -> io::Result<()> {
-    let file = match File::open(partial) {
-        // Another process was faster.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        file => file?,
-    };
-    let done = match io::copy(&mut GzDecoder::new(BufReader::with_capacity(CHUNK, file)), &mut io::sink()) {
+    let file = BufReader::with_capacity(CHUNK, File::open(partial)?);
+    match io::copy(&mut GzDecoder::new(file), &mut io::sink()) {
         Ok(_) => fs::rename(partial, dir.file(key, FileKind::Compressed)),
         Err(error) => match error.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
@@ -65,8 +57,7 @@ pub(super) fn recover(dir: &LogDir, key: FileKey, partial: &Path) -> io::Result<
             }
             _ => Err(error),
         },
-    };
-    done.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+    }
 }
 
 /// Returns when the lines of a compressed file were begun, if its header tells.

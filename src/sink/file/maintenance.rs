@@ -6,18 +6,19 @@
 //! * Files are deleted oldest first. One that cannot be deleted keeps all newer ones.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::directory::{FileEntry, LogDir};
 use super::error::{MaintenanceError, MaintenanceTask};
-use super::open::{Outcome, lock_at};
+use super::gzip;
 use super::pattern::{FileKey, FileKind};
 use super::retention::{ClockGuard, RetentionInput, RolledFile, count_settled};
 use super::rolling::Rolling;
@@ -32,7 +33,6 @@ const PERIOD: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// How long it compresses files before it looks again whether some have to be deleted.
-#[cfg(feature = "gzip")]
 const TURN: Duration = Duration::from_secs(1);
 
 /// How many background errors wait for the sink to report them.
@@ -57,47 +57,28 @@ impl BackgroundErrors {
     }
 }
 
-enum MaintenanceCommand {
-    Run,
-    /// Run; answered when nothing is left to do.
-    Finish(Sender<()>),
-}
-
-/// The lock of the active file. Between two batches the maintenance thread may release it, if the file has to be deleted:
-/// other processes have begun so many newer ones, and this one has nothing to write.
-#[derive(Default)]
-struct Lease {
-    key: Option<FileKey>,
-    /// A second handle of the file, by which its lock is released.
-    handle: Option<File>,
-    is_writing: bool,
-    is_released: bool,
-}
-
-impl Lease {
-    /// Releases the lock, unless the file is being written to.
-    fn release(&mut self) {
-        let handle = if self.is_writing { None } else { self.handle.take() };
-        self.is_released |= handle.map(LockedFile::new).is_some();
-    }
-}
+/// The active file. Between two batches it is here, where the maintenance thread may take it to release its lock, if the file
+/// has to be deleted: other processes have begun so many newer ones, and this one has nothing to write.
+type Lease = Option<(FileKey, Weak<LockedFile>)>;
 
 /// The sink's end of the maintenance thread. When it is dropped, the thread ends once nothing is left to do; the exit
 /// of the process does not wait for it.
 pub(super) struct Maintenance {
     /// None: the policy needs no maintenance.
-    commands: Option<Sender<MaintenanceCommand>>,
+    requests: Option<Sender<Sender<()>>>,
     // A std lock: held for a moment, but while the lock of a file is released.
     lease: Arc<Mutex<Lease>>,
+    /// The same during a batch, and before the first one.
+    active: Lease,
 }
 
 impl Maintenance {
     pub(super) fn start(policy: &Rolling, dir: &LogDir, errors: &BackgroundErrors) -> io::Result<Self> {
         let lease = Arc::<Mutex<Lease>>::default();
-        if !policy.is_compressing() && !policy.retention.is_anything() {
-            return Ok(Maintenance { commands: None, lease });
+        if !policy.gzip && !policy.retention.is_anything() {
+            return Ok(Maintenance { requests: None, lease, active: None });
         }
-        let (commands, inbox) = mpsc::channel();
+        let (requests, inbox) = mpsc::channel();
         let thread = MaintenanceThread {
             policy: policy.clone(),
             dir: dir.clone(),
@@ -108,58 +89,51 @@ impl Maintenance {
             is_lock_reported: false,
         };
         thread::Builder::new().name("logweir-files".into()).spawn(move || thread.run(&inbox))?;
-        Ok(Maintenance { commands: Some(commands), lease })
+        Ok(Maintenance { requests: Some(requests), lease, active: None })
     }
 
-    /// Lets the thread run.
-    pub(super) fn run(&self) {
-        self.send(MaintenanceCommand::Run);
+    /// Lets the thread run; it answers when nothing is left to do.
+    pub(super) fn run(&self) -> Receiver<()> {
+        let (done, end) = mpsc::channel();
+        if let Some(requests) = &self.requests {
+            // The thread only ends with this sender.
+            requests.send(done).unwrap_or_default();
+        }
+        end
     }
 
     /// Waits until nothing is left to do, or this time is over.
     pub(super) fn finish(&self, time: Duration) {
-        let (done, end) = mpsc::channel();
-        self.send(MaintenanceCommand::Finish(done));
         // Either way of ending only means that the wait is over.
-        end.recv_timeout(time).unwrap_or_default();
+        self.run().recv_timeout(time).unwrap_or_default();
     }
 
     /// Tells which file is the active one.
-    pub(super) fn set_active(&self, key: Option<FileKey>, file: &File) {
-        if self.commands.is_some() {
-            let mut lease = self.lease();
-            (lease.key, lease.is_released) = (key, false);
-            // Without a handle, the file holds up the deletion until it is left.
-            lease.handle = file.try_clone().ok();
-        }
+    pub(super) fn set_active(&mut self, key: FileKey, file: &Arc<LockedFile>) {
+        self.active = Some((key, Arc::downgrade(file)));
     }
 
-    /// Keeps the lock of the active file; returns false if it was released.
-    pub(super) fn begin_batch(&self) -> bool {
-        if self.commands.is_none() {
-            return true;
-        }
-        let mut lease = self.lease();
-        lease.is_writing = true;
-        !lease.is_released
+    /// Tells that there is no active file.
+    pub(super) fn release_active(&mut self) {
+        self.active = None;
+        *lock(&self.lease) = None;
     }
 
-    pub(super) fn end_batch(&self) {
-        if self.commands.is_some() {
-            self.lease().is_writing = false;
-        }
+    /// Keeps the lock of the active file; returns false if there is none, or its lock was released.
+    pub(super) fn begin_batch(&mut self) -> bool {
+        self.active = lock(&self.lease).take();
+        self.active.is_some()
     }
 
-    fn lease(&self) -> MutexGuard<'_, Lease> {
-        self.lease.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn send(&self, command: MaintenanceCommand) {
-        if let Some(commands) = &self.commands {
-            // The thread only ends with this sender.
-            commands.send(command).unwrap_or_default();
+    pub(super) fn end_batch(&mut self) {
+        if let Some(active) = self.active.take() {
+            *lock(&self.lease) = Some(active);
         }
     }
+}
+
+fn lock(lease: &Mutex<Lease>) -> MutexGuard<'_, Lease> {
+    lease.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The thread's end.
@@ -185,10 +159,9 @@ enum Progress {
 }
 
 impl MaintenanceThread {
-    fn run(mut self, inbox: &Receiver<MaintenanceCommand>) {
+    fn run(mut self, inbox: &Receiver<Sender<()>>) {
         suppress::mark_thread();
-        #[cfg(feature = "gzip")]
-        super::gzip::lower_priority();
+        gzip::lower_priority();
         let mut progress = Progress::Finished;
         let mut waiting = Vec::new();
         loop {
@@ -201,19 +174,15 @@ impl MaintenanceThread {
                 Err(RecvTimeoutError::Disconnected) if progress != Progress::Interrupted => return,
                 received => received.ok(),
             };
-            for command in first.into_iter().chain(inbox.try_iter()) {
-                if let MaintenanceCommand::Finish(done) = command {
-                    waiting.push(done);
-                }
-            }
+            waiting.extend(first.into_iter().chain(inbox.try_iter()));
             progress = catch_unwind(AssertUnwindSafe(|| self.run_once())).unwrap_or_else(|payload| {
                 let source = io::Error::other(SinkError::panicked(payload).into_source());
-                self.report(MaintenanceTask::Maintain, self.dir.path().to_owned(), source);
+                self.report(MaintenanceTask::Maintain, self.dir.path(), source);
                 Progress::Behind
             });
             if progress != Progress::Interrupted {
                 // The sink may have stopped waiting.
-                waiting.drain(..).for_each(|done: Sender<()>| done.send(()).unwrap_or_default());
+                waiting.drain(..).for_each(|done| done.send(()).unwrap_or_default());
             }
         }
     }
@@ -223,7 +192,7 @@ impl MaintenanceThread {
         let files = match self.dir.files() {
             Ok(files) => files,
             Err(error) => {
-                self.report(MaintenanceTask::List, self.dir.path().to_owned(), error);
+                self.report(MaintenanceTask::List, self.dir.path(), error);
                 return Progress::Behind;
             }
         };
@@ -268,102 +237,82 @@ impl MaintenanceThread {
 
     /// Whether all files of a key can be locked, so that they can be deleted.
     fn is_free(&mut self, files: &[FileEntry]) -> bool {
-        // Not held while the files are locked.
-        let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
-        if lease.key == Some(files[0].key) {
-            lease.release();
+        // The lease is not locked while the files are.
+        let leased = lock(&self.lease).take_if(|(key, _)| *key == files[0].key);
+        if let Some(active) = leased.and_then(|(_, file)| file.upgrade()) {
+            active.release();
         }
-        drop(lease);
-        files.iter().all(|file| self.listed(file).is_some())
+        files.iter().all(|file| {
+            let locked = lock_listed(file);
+            self.is_done(MaintenanceTask::Delete, &file.path, locked)
+        })
     }
 
     /// Deletes all files of a key, if no process writes to them.
     fn delete(&mut self, files: &[FileEntry]) -> bool {
         // The plain file before the partial one: the process that compresses the first is writing the second.
         files.iter().rev().all(|file| {
-            let Some(lock) = self.listed(file) else { return false };
-            // Until it is deleted: a process that opens it meanwhile notices that it is locked, or gone.
-            let deleted = if lock.is_some() { fs::remove_file(&file.path) } else { Ok(()) };
-            deleted.map_err(|error| self.report(MaintenanceTask::Delete, file.path.clone(), error)).is_ok()
+            // Locked until it is deleted: a process that opens it meanwhile notices that it is locked, or gone.
+            let deleted = lock_listed(file).and_then(|_locked| fs::remove_file(&file.path));
+            self.is_done(MaintenanceTask::Delete, &file.path, deleted)
         })
-    }
-
-    /// Locks a file that is as it was when the directory was read. Some(None): it was deleted. None: it cannot be had.
-    fn listed(&mut self, file: &FileEntry) -> Option<Option<LockedFile>> {
-        match lock_at(&file.path) {
-            Ok(Ok(lock)) => lock.metadata().is_ok_and(|there| there.len() == file.bytes).then_some(Some(lock)),
-            Ok(Err(outcome)) => {
-                self.hear(outcome);
-                (outcome == Outcome::Done).then_some(None)
-            }
-            Err(error) => {
-                self.report(MaintenanceTask::Delete, file.path.clone(), error);
-                None
-            }
-        }
     }
 
     /// Takes care of copies whose source was deleted.
     fn recover(&mut self, left_behind: &[&[FileEntry]]) -> bool {
-        let mut is_done = true;
-        for file in left_behind.iter().copied().flatten() {
-            #[cfg(feature = "gzip")]
-            let recovered = super::gzip::recover(&self.dir, file.key, &file.path);
-            #[cfg(not(feature = "gzip"))]
-            let recovered = fs::remove_file(&file.path);
-            if let Err(error) = recovered {
-                is_done = false;
-                self.report(MaintenanceTask::Compress, file.path.clone(), error);
-            }
-        }
-        is_done
+        left_behind.iter().copied().flatten().fold(true, |is_done, file| {
+            let recovered = gzip::recover(&self.dir, file.key, &file.path);
+            self.is_done(MaintenanceTask::Compress, &file.path, recovered) && is_done
+        })
     }
 
-    #[cfg(feature = "gzip")]
     fn compress(&mut self, rolled: &[&[FileEntry]], mut is_done: bool) -> Progress {
         let plain = |files: &&&[FileEntry]| files.iter().any(|file| file.kind == FileKind::Plain);
         let started = Instant::now();
-        let is_on = self.policy.is_compressing();
+        let is_on = self.policy.gzip;
         for files in rolled.iter().filter(|_| is_on).filter(plain) {
             if started.elapsed() >= TURN {
                 return Progress::Interrupted;
             }
-            let key = files[0].key;
-            match super::gzip::compress(&self.dir, key) {
-                Ok(outcome) => {
-                    self.hear(outcome);
-                    is_done &= outcome == Outcome::Done;
-                }
-                Err(error) => {
-                    is_done = false;
-                    let is_full = error.kind() == io::ErrorKind::StorageFull;
-                    self.report(MaintenanceTask::Compress, self.dir.file(key, FileKind::Plain), error);
-                    // The other files have no more room.
-                    if is_full {
-                        break;
-                    }
-                }
+            let compressed = gzip::compress(&self.dir, files[0].key);
+            let is_full = compressed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull);
+            let path = self.dir.file(files[0].key, FileKind::Plain);
+            is_done &= self.is_done(MaintenanceTask::Compress, &path, compressed);
+            // The other files have no more room.
+            if is_full {
+                break;
             }
         }
         if is_done { Progress::Finished } else { Progress::Behind }
     }
 
-    #[cfg(not(feature = "gzip"))]
-    fn compress(&mut self, _: &[&[FileEntry]], is_done: bool) -> Progress {
-        if is_done { Progress::Finished } else { Progress::Behind }
-    }
-
-    /// Reports once that nothing is deleted or compressed, since the file system has no locks.
-    fn hear(&mut self, outcome: Outcome) {
-        if outcome == Outcome::Unlockable && !std::mem::replace(&mut self.is_lock_reported, true) {
-            let source = io::Error::from(io::ErrorKind::Unsupported);
-            self.report(MaintenanceTask::Lock, self.dir.path().to_owned(), source);
+    /// Whether a file needs no other attempt; reports why it does, unless another process has it.
+    fn is_done<T>(&mut self, task: MaintenanceTask, path: &Path, result: io::Result<T>) -> bool {
+        let Err(error) = result else { return true };
+        match error.kind() {
+            // Another process was faster.
+            io::ErrorKind::NotFound => return true,
+            io::ErrorKind::WouldBlock => {}
+            // The file system has no locks, which is reported once.
+            io::ErrorKind::Unsupported => {
+                if !mem::replace(&mut self.is_lock_reported, true) {
+                    self.report(MaintenanceTask::Lock, self.dir.path(), error);
+                }
+            }
+            _ => self.report(task, path, error),
         }
+        false
     }
 
-    fn report(&self, task: MaintenanceTask, path: PathBuf, source: io::Error) {
-        self.errors.push(MaintenanceError { task, path, source });
+    fn report(&self, task: MaintenanceTask, path: &Path, source: io::Error) {
+        self.errors.push(MaintenanceError { task, path: path.to_owned(), source });
     }
+}
+
+/// Locks a file that is as it was when the directory was read.
+fn lock_listed(file: &FileEntry) -> io::Result<LockedFile> {
+    let locked = LockedFile::at(&file.path)?;
+    if locked.metadata()?.len() == file.bytes { Ok(locked) } else { Err(io::ErrorKind::WouldBlock.into()) }
 }
 
 /// A file as it counts: of several with one key the last one, which has all lines.
@@ -382,8 +331,7 @@ fn past(file: &RolledFile) -> RolledFile {
 fn begun(files: &[FileEntry]) -> Option<Duration> {
     let file = files.iter().find(|file| file.kind != FileKind::Partial)?;
     match file.kind {
-        #[cfg(feature = "gzip")]
-        FileKind::Compressed => super::gzip::begun(&file.path),
+        FileKind::Compressed => gzip::begun(&file.path),
         _ => fs::metadata(&file.path).ok()?.created().ok()?.duration_since(UNIX_EPOCH).ok(),
     }
 }
@@ -394,21 +342,18 @@ mod tests {
     use crate::sink::file::granularity::Granularity;
     use crate::sink::file::pattern::NamePattern;
 
-    /// Files of this day with a line each, and the thread of a sink whose file is the first.
+    /// Files of one day with a line each, and the thread of their sink.
     fn thread(test: &str, files: u64, policy: Rolling) -> MaintenanceThread {
         let path = std::env::temp_dir().join(format!("logweir-{test}-{}", std::process::id()));
         fs::create_dir_all(&path).expect("the temporary directory is writable");
         let dir = LogDir::new(&path, NamePattern::of("app.log", Granularity::Day));
         let key = |seq| FileKey { period: 20_000, seq };
         (1..=files).for_each(|seq| fs::write(dir.file(key(seq), FileKind::Plain), "line\n").unwrap());
-        let handle = lock_at(&dir.file(key(1), FileKind::Plain)).unwrap().unwrap().try_clone().unwrap();
-        handle.try_lock().unwrap();
-        let lease = Lease { key: Some(key(1)), handle: Some(handle), is_writing: true, is_released: false };
         MaintenanceThread {
             policy,
             dir,
             errors: BackgroundErrors::default(),
-            lease: Arc::new(Mutex::new(lease)),
+            lease: Arc::default(),
             guard: None,
             started: Instant::now(),
             is_lock_reported: false,
@@ -418,12 +363,16 @@ mod tests {
     #[test]
     fn an_active_file_that_holds_up_the_deletion_is_released_between_two_batches() {
         let mut thread = thread("lease", 5, Rolling::daily().keep_files(2));
+        let mut sink = Maintenance { requests: None, lease: thread.lease.clone(), active: None };
+        let first = thread.dir.files().unwrap().remove(0);
+        let active = Arc::new(LockedFile::at(&first.path).unwrap());
+        sink.set_active(first.key, &active);
         assert_eq!(thread.run_once(), Progress::Behind);
         assert_eq!(thread.dir.files().unwrap().len(), 5, "it is being written to");
-        thread.lease.lock().unwrap().is_writing = false;
+        sink.end_batch();
         assert_eq!(thread.run_once(), Progress::Finished);
         assert_eq!(thread.dir.files().unwrap().len(), 2);
-        assert!(thread.lease.lock().unwrap().is_released);
+        assert!(!sink.begin_batch(), "it has to be opened again");
         fs::remove_dir_all(thread.dir.path()).unwrap();
     }
 
@@ -441,7 +390,7 @@ mod tests {
     fn errors_that_are_reported_once_do_not_hide_each_other() {
         let errors = BackgroundErrors::default();
         for task in [MaintenanceTask::Link, MaintenanceTask::Lock] {
-            errors.push(MaintenanceError { task, path: PathBuf::new(), source: io::ErrorKind::Other.into() });
+            errors.push(MaintenanceError { task, path: "app.log".into(), source: io::ErrorKind::Other.into() });
         }
         let taken = std::iter::from_fn(|| errors.take()).map(|error| error.reported().to_string());
         assert_eq!(taken.filter(|text| text.contains("link") || text.contains("lock")).count(), 2);

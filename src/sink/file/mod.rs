@@ -21,7 +21,7 @@ mod directory;
 mod durability;
 mod error;
 mod granularity;
-#[cfg(feature = "gzip")]
+#[cfg_attr(not(feature = "gzip"), path = "no_gzip.rs")]
 mod gzip;
 mod maintenance;
 mod open;

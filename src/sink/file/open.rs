@@ -3,10 +3,11 @@
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use super::Durability;
 use super::error::OpenError;
-use crate::fs::{FileId, Lock, LockedFile, is_at_path, parent_dir, sync_dir};
+use crate::fs::{FileId, LockedFile, is_at_path, parent_dir, sync_dir};
 use crate::sink::sharing::Sharing;
 
 /// What all files of a sink have in common.
@@ -58,7 +59,8 @@ pub(super) fn has_variable(text: &str) -> bool {
 /// A file ready for the first event.
 pub(super) struct OpenedFile {
     pub(super) path: PathBuf,
-    pub(super) file: LockedFile,
+    /// Shared with the maintenance thread, which may release its lock.
+    pub(super) file: Arc<LockedFile>,
     /// None for a device or a FIFO: it has no end to read, no disk to wait for and no path to lose.
     pub(super) id: Option<FileId>,
     pub(super) sharing: Sharing,
@@ -75,66 +77,39 @@ impl OpenedFile {
     pub(super) fn at(path: &Path, options: FileOptions, before: Option<&Metadata>, wait: bool) -> io::Result<Self> {
         let there = fs::metadata(path);
         let is_device = there.as_ref().is_ok_and(|there| !there.is_file() && !there.is_dir());
-        let file = match there {
-            Ok(_) if is_device && !wait => open_now(path)?,
-            Ok(_) => OpenOptions::new().append(true).open(path)?,
-            Err(_) => create(path, options, before, false)?,
-        };
-        OpenedFile::new(path, LockedFile::new(file))
+        OpenedFile::new(
+            path,
+            match there {
+                Ok(_) if is_device && !wait => open_now(path)?,
+                Ok(_) => OpenOptions::new().append(true).open(path)?,
+                Err(_) => create(path, options, before, false)?,
+            },
+        )
     }
 
     /// Creates the file, which must not exist.
     pub(super) fn create_new(path: &Path, options: FileOptions, before: Option<&Metadata>) -> io::Result<Self> {
-        OpenedFile::new(path, LockedFile::new(create(path, options, before, true)?))
+        OpenedFile::new(path, create(path, options, before, true)?)
     }
 
     /// Opens a file that exists, to continue it. None: it is not for this process alone, or not to be written to.
     pub(super) fn existing(path: &Path) -> Option<Self> {
         let file = OpenOptions::new().read(true).append(true).open(path).ok()?;
-        let mut opened = OpenedFile::new(path, LockedFile::new(file)).ok()?;
-        let is_own = opened.file.lock_exclusive() == Lock::Held && is_at_path(path, &opened.file);
+        let mut opened = OpenedFile::new(path, file).ok()?;
+        let is_own = opened.file.lock_exclusive().is_ok() && is_at_path(path, &opened.file);
         opened.torn = is_own && is_torn(path).ok()?;
         is_own.then_some(opened)
     }
 
-    fn new(path: &Path, file: LockedFile) -> io::Result<Self> {
+    fn new(path: &Path, file: File) -> io::Result<Self> {
         let (path, metadata) = (path.to_owned(), file.metadata()?);
-        Ok(if metadata.is_file() {
-            let (id, bytes) = (Some(FileId::of(&metadata)), metadata.len());
-            OpenedFile { path, file, id, sharing: Sharing::default(), bytes, torn: false }
+        let (id, sharing, bytes) = if metadata.is_file() {
+            (Some(FileId::of(&metadata)), Sharing::default(), metadata.len())
         } else {
-            let sharing = Sharing::of(&file);
-            OpenedFile { path, file, id: None, sharing, bytes: 0, torn: false }
-        })
+            (None, Sharing::of(&file), 0)
+        };
+        Ok(OpenedFile { path, file: Arc::new(LockedFile::new(file)), id, sharing, bytes, torn: false })
     }
-}
-
-/// Why a file cannot be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// It was deleted: there is nothing left to do.
-    Done,
-    /// Another process has it open.
-    Busy,
-    /// Without locks no process can tell.
-    Unlockable,
-}
-
-/// Opens a file that exists and locks it, to delete, rename or compress it. If it cannot be had, tells why.
-pub(super) fn lock_at(path: &Path) -> io::Result<Result<LockedFile, Outcome>> {
-    // Some file systems lock a file exclusively only if it is writable (NFS).
-    let file = match OpenOptions::new().read(true).append(true).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Err(Outcome::Done)),
-        Err(_) => LockedFile::new(File::open(path)?),
-        Ok(file) => LockedFile::new(file),
-    };
-    Ok(match file.lock_exclusive() {
-        Lock::Held if is_at_path(path, &file) => Ok(file),
-        // Another process has deleted it, and perhaps made another one.
-        Lock::Held => Err(Outcome::Done),
-        Lock::Busy => Err(Outcome::Busy),
-        Lock::Unsupported => Err(Outcome::Unlockable),
-    })
 }
 
 /// Ends a line that was torn by a crash, and keeps the time of the last write; returns whether there was one. The file is

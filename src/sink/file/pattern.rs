@@ -111,8 +111,9 @@ impl NamePattern {
             return Some((key, FileKind::Plain));
         }
         if let Some(partial) = name.strip_suffix(PARTIAL) {
-            let named = |name| Some((self.parse_plain(name)?, FileKind::Partial));
-            return partial.strip_prefix('.').and_then(named).or_else(|| named(partial));
+            // An earlier version began no name with a dot.
+            let name = partial.strip_prefix('.').unwrap_or(partial);
+            return Some((self.parse_plain(name)?, FileKind::Partial));
         }
         Some((self.parse_plain(name.strip_suffix(GZ)?)?, FileKind::Compressed))
     }
@@ -136,10 +137,10 @@ impl NamePattern {
     fn parse_plain(&self, name: &str) -> Option<FileKey> {
         let inner = name.strip_prefix(&*self.before)?.strip_suffix(&*self.behind)?;
         let (date, seq) = if self.is_seq_first {
-            let (rest, date) = inner.split_at_checked(inner.len().checked_sub(self.granularity.format_len())?)?;
+            let (rest, date) = inner.split_at_checked(inner.len().checked_sub(self.granularity.format(0).len())?)?;
             (date, rest.strip_suffix(&*self.between)?)
         } else {
-            let (date, rest) = inner.split_at_checked(self.granularity.format_len())?;
+            let (date, rest) = inner.split_at_checked(self.granularity.format(0).len())?;
             (date, rest.strip_prefix(&*self.between)?)
         };
         let key = FileKey { period: self.granularity.parse(date)?, seq: seq.parse().ok()? };

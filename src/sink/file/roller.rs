@@ -14,11 +14,11 @@ use std::time::Duration;
 use super::directory::{FileEntry, LogDir};
 use super::error::{MaintenanceError, MaintenanceTask, OpenError};
 use super::maintenance::{BackgroundErrors, Maintenance};
-use super::open::{self, FileOptions, OpenedFile, lock_at};
+use super::open::{self, FileOptions, OpenedFile};
 use super::pattern::{FileKey, FileKind};
 use super::retention::JUMP;
 use super::rolling::Rolling;
-use crate::fs::{Lock, is_at_path, point_symlink, rename_new};
+use crate::fs::{LockedFile, is_at_path, is_busy, point_symlink, rename_new};
 
 /// How often other processes may be faster before it is an error.
 const TRIES: usize = 64;
@@ -104,8 +104,8 @@ impl Roller {
         for file in files.iter().filter(|file| is_only_copy(&files, file)) {
             end_torn_line(&file.path, continued != Some(file));
         }
-        let opened = match continued.and_then(|file| OpenedFile::existing(&file.path)) {
-            Some(opened) => {
+        let opened = match continued.and_then(|file| Some((file.key, OpenedFile::existing(&file.path)?))) {
+            Some((key, opened)) => {
                 self.activate(key, now, &opened);
                 opened
             }
@@ -145,12 +145,12 @@ impl Roller {
         }
     }
 
-    /// Returns false if the maintenance thread has released the active file, for it to be deleted.
-    pub(super) fn begin_batch(&self) -> bool {
+    /// Returns false if the active file is no longer locked: it was closed, or released to be deleted.
+    pub(super) fn begin_batch(&mut self) -> bool {
         self.maintenance.begin_batch()
     }
 
-    pub(super) fn end_batch(&self) {
+    pub(super) fn end_batch(&mut self) {
         self.maintenance.end_batch();
     }
 
@@ -160,7 +160,8 @@ impl Roller {
     }
 
     /// Waits for pending maintenance, as long as the policy allows.
-    pub(super) fn close(&self) {
+    pub(super) fn close(&mut self) {
+        self.maintenance.release_active();
         if !self.policy.close_timeout.is_zero() {
             self.maintenance.finish(self.policy.close_timeout);
         }
@@ -205,7 +206,7 @@ impl Roller {
             let path = self.dir.file(key, FileKind::Plain);
             match OpenedFile::create_new(&path, self.options, before) {
                 Ok(opened) if self.is_ours(key, &opened) => {
-                    self.activate(Some(key), now, &opened);
+                    self.activate(key, now, &opened);
                     if key.period == now {
                         self.first_begun.get_or_insert(key);
                     }
@@ -228,7 +229,7 @@ impl Roller {
 
     /// Locks a file that was just created; false if it is not for this process.
     fn is_ours(&self, key: FileKey, opened: &OpenedFile) -> bool {
-        if opened.file.lock_exclusive() == Lock::Busy || !is_at_path(&opened.path, &opened.file) {
+        if is_busy(&opened.file.lock_exclusive()) || !is_at_path(&opened.path, &opened.file) {
             // Another process was faster.
             return false;
         }
@@ -240,8 +241,8 @@ impl Roller {
         is_new
     }
 
-    fn activate(&mut self, key: Option<FileKey>, now: u64, opened: &OpenedFile) {
-        (self.key, self.seen, self.seen_before) = (key, now, now);
+    fn activate(&mut self, key: FileKey, now: u64, opened: &OpenedFile) {
+        (self.key, self.seen, self.seen_before) = (Some(key), now, now);
         self.maintenance.set_active(key, &opened.file);
         self.update_symlink();
     }
@@ -310,7 +311,7 @@ impl Roller {
 
     /// Gives a file another key, unless there is such a file or another process has this one.
     fn rename(&self, file: &FileEntry, key: FileKey, is_active: bool) -> Option<()> {
-        let _lock = if is_active { None } else { Some(lock_at(&file.path).ok()?.ok()?) };
+        let _lock = if is_active { None } else { Some(LockedFile::at(&file.path).ok()?) };
         rename_new(&file.path, &self.dir.file(key, file.kind)).ok()
     }
 
@@ -345,7 +346,7 @@ fn is_only_copy(files: &[FileEntry], file: &FileEntry) -> bool {
 /// Ends the last line of a file, if its process was killed in the middle of it; deletes an empty one on request. If that
 /// fails, the file stays as it is.
 fn end_torn_line(path: &Path, delete_empty: bool) {
-    let Ok(Ok(file)) = lock_at(path) else { return };
+    let Ok(file) = LockedFile::at(path) else { return };
     if delete_empty && file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
         fs::remove_file(path).unwrap_or_default();
     } else {

@@ -74,14 +74,13 @@ use crate::time::clock;
 ///     .keep_bytes(1 << 30);
 /// let sink = FileSink::new("logs/app.log").rolling(rolling);
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 #[must_use = "a policy does nothing until a file sink has it"]
 pub struct Rolling {
     /// None: by size alone.
     pub(super) every: Option<Granularity>,
     pub(super) max_bytes: Option<u64>,
     pub(super) retention: Retention,
-    #[cfg(feature = "gzip")]
     pub(super) gzip: bool,
     pub(super) file_name: Option<String>,
     pub(super) close_timeout: Duration,
@@ -115,7 +114,6 @@ impl Rolling {
             every,
             max_bytes: None,
             retention: Retention::default(),
-            #[cfg(feature = "gzip")]
             gzip: false,
             file_name: None,
             close_timeout: Duration::ZERO,
@@ -200,103 +198,68 @@ impl Rolling {
         self
     }
 
-    /// The granularity of the date in file names.
-    fn granularity(&self) -> Granularity {
-        self.every.unwrap_or(Granularity::Day)
-    }
-
     /// Checks that the options fit together; returns the resulting name pattern.
     pub(super) fn check(&self, path: &Path) -> Result<NamePattern, RollingError> {
-        let wrong =
-            |knob, value: String, allowed: &str| Err(RollingError { option: knob, value, allowed: allowed.to_owned() });
-        let Retention { files, age, .. } = self.retention;
+        let Retention { files, age, bytes } = self.retention;
         if self.max_bytes == Some(0) {
-            return wrong("max_bytes", "0".into(), "1 or more");
+            return Err(wrong("max_bytes", 0, "1 or more"));
         }
         if files == Some(0) {
-            return wrong("keep_files", "0".into(), "1 or more: the current file counts");
+            return Err(wrong("keep_files", 0, "1 or more: the current file counts"));
         }
         if age.is_some_and(|age| age.is_zero()) {
-            return wrong("keep_age", "0".into(), "more than zero");
+            return Err(wrong("keep_age", 0, "more than zero"));
         }
-        self.check_bytes()?;
-        let is_directory = path.as_os_str().to_string_lossy().ends_with(path::is_separator);
-        let is_compressed = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
-        if is_directory || is_compressed {
-            let allowed = "the path of a file that does not end in `/` or `.gz`: the files are plain text beside it";
-            return wrong("path", format!("`{}`", path.display()), allowed);
-        }
-        // The path itself is checked, not the target of a symlink: ours would be at the path.
-        if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file() && !there.is_symlink()) {
-            let allowed = "a path with a file, a link or nothing there: the files are made beside it";
-            return wrong("path", format!("`{}`", path.display()), allowed);
-        }
-        self.names(path)
-    }
-
-    fn check_bytes(&self) -> Result<(), RollingError> {
-        let (full, whose) = if self.is_compressing() {
+        let (full, whose) = if self.gzip {
             (2, "the current file and one that waits for its compression have room for their `max_bytes`")
         } else {
             (1, "the current file has room for its `max_bytes`")
         };
         let least = self.max_bytes.unwrap_or(0).saturating_mul(full);
-        match self.retention.bytes {
-            Some(bytes) if bytes <= least => {
-                let allowed = format!("more than {least}: {whose}");
-                Err(RollingError { option: "keep_bytes", value: bytes.to_string(), allowed })
-            }
-            _ => Ok(()),
+        if let Some(bytes) = bytes.filter(|bytes| *bytes <= least) {
+            return Err(wrong("keep_bytes", bytes, &format!("more than {least}: {whose}")));
         }
-    }
-
-    #[cfg(feature = "gzip")]
-    pub(super) fn is_compressing(&self) -> bool {
-        self.gzip
-    }
-
-    #[cfg(not(feature = "gzip"))]
-    pub(super) fn is_compressing(&self) -> bool {
-        false
-    }
-
-    fn names(&self, path: &Path) -> Result<NamePattern, RollingError> {
+        let wrong_path = |allowed| Err(wrong("path", format_args!("`{}`", path.display()), allowed));
+        let is_directory = path.as_os_str().to_string_lossy().ends_with(path::is_separator);
+        let is_compressed = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
+        if is_directory || is_compressed {
+            return wrong_path(
+                "the path of a file that does not end in `/` or `.gz`: the files are plain text beside it",
+            );
+        }
+        // The path itself is checked, not the target of a symlink: ours would be at the path.
+        if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file() && !there.is_symlink()) {
+            return wrong_path("a path with a file, a link or nothing there: the files are made beside it");
+        }
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-            let value = format!("`{}`", path.display());
-            let allowed = "a path whose last part is a file's name in Unicode".to_owned();
-            return Err(RollingError { option: "path", value, allowed });
+            return wrong_path("a path whose last part is a file's name in Unicode");
         };
-        let Some(pattern) = &self.file_name else { return Ok(NamePattern::of(name, self.granularity())) };
+        // By size alone, too, a name has the date on which the file was begun.
+        let granularity = self.every.unwrap_or(Granularity::Day);
+        let Some(pattern) = &self.file_name else { return Ok(NamePattern::of(name, granularity)) };
         // The path is a link to one of the files, and none of them.
-        let parsed = NamePattern::parse(pattern, self.granularity()).filter(|_| !has_variable(pattern));
-        let names = parsed.filter(|names| names.parse_name(name).is_none());
-        names.ok_or_else(|| RollingError {
-            option: "file_name",
-            value: format!("`{pattern}`"),
-            allowed:
-                "a name with `{date}` and `{seq}` once each and no `${NAME}`, that is no path, does not end in `.gz` \
-                      and does not give the name of the path itself"
-                    .to_owned(),
+        let parsed = NamePattern::parse(pattern, granularity).filter(|_| !has_variable(pattern));
+        parsed.filter(|names| names.parse_name(name).is_none()).ok_or_else(|| {
+            let allowed = "a name with `{date}` and `{seq}` once each and no `${NAME}`, that is no path, does not end in \
+                           `.gz` and does not give the name of the path itself";
+            wrong("file_name", format_args!("`{pattern}`"), allowed)
         })
     }
 }
 
-impl fmt::Debug for Rolling {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Rolling { every, max_bytes, retention, file_name, close_timeout, .. } = self;
-        f.debug_struct("Rolling")
-            .field("every", every)
-            .field("max_bytes", max_bytes)
-            .field("retention", retention)
-            .field("file_name", file_name)
-            .field("close_timeout", close_timeout)
-            .finish_non_exhaustive()
-    }
+fn wrong(option: &'static str, value: impl fmt::Display, allowed: &str) -> RollingError {
+    RollingError { option, value: value.to_string(), allowed: allowed.to_owned() }
 }
 
 /// The source of the time.
 #[derive(Clone)]
 pub(super) struct Clock(Option<Arc<dyn Fn() -> SystemTime + Send + Sync>>);
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "custom" } else { "system" })
+    }
+}
 
 impl Clock {
     /// Nanoseconds since the Unix epoch.
