@@ -6,7 +6,7 @@
 //! * The flag [`SCOPED`] is set exactly while the innermost entry has fields.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use crate::context::thread_flags::{self, SCOPED};
 use crate::event::{FieldSet, SharedFields, Value};
 
-/// Contexts that a scope caches, besides that of the first handle and logger that logged in it.
-const MAX_CACHED_CONTEXTS: usize = 8;
+/// With this many cached contexts a scope removes those of dropped handles, then with twice as many as remained.
+const SWEEP_AT: usize = 8;
 
 thread_local! {
     static ENTERED: RefCell<Vec<Scope>> = const { RefCell::new(Vec::new()) };
@@ -116,8 +116,16 @@ struct ScopeData {
     fields: SharedFields,
     /// The context of the first logger's events; most often it is the only one.
     first: OnceLock<CachedContext>,
-    // A std lock: held to search a handful of entries, and to make one more.
-    others: Mutex<VecDeque<CachedContext>>,
+    // A std lock: held to look one up, and to make one more.
+    others: Mutex<CachedContexts>,
+}
+
+/// The contexts of events in a scope, but the first one, by queue and by the address of the handle's context.
+#[derive(Default)]
+struct CachedContexts {
+    by_handle: HashMap<(QueueId, usize), CachedContext>,
+    /// See [`SWEEP_AT`].
+    sweep_at: usize,
 }
 
 /// The context of events in a scope, for the handles of one logger that have the same fields of their own.
@@ -129,7 +137,7 @@ struct CachedContext {
 }
 
 /// The queue that a context is charged to: unique in the process.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct QueueId(u64);
 
 impl QueueId {
@@ -152,16 +160,21 @@ impl Scope {
     ///
     /// # Cancel safety
     /// That of the future.
-    pub async fn run<F: Future>(self, future: F) -> F::Output {
-        // Dropped in the opposite order: the scope is entered, the future dropped, the scope left.
-        let _last = LeaveWhenDropped;
-        let mut future = pin!(future);
-        let _first = EnterWhenDropped(&self);
-        poll_fn(|cx| {
-            let _entry = EnteredScope::new(&self);
-            future.as_mut().poll(cx)
-        })
-        .await
+    pub fn run<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
+        // If it is never polled, these are dropped in this order: the scope is entered, the future dropped, the scope left.
+        let parts = (EnterWhenDropped(self), future, LeaveWhenDropped);
+        async move {
+            let (first, future, last) = parts;
+            // Dropped in the opposite order.
+            let _last = last;
+            let mut future = pin!(future);
+            let first = first;
+            poll_fn(|cx| {
+                let _entry = EnteredScope::new(&first.0);
+                future.as_mut().poll(cx)
+            })
+            .await
+        }
     }
 
     /// Calls `f` in this scope.
@@ -197,25 +210,38 @@ impl ScopeData {
         make: impl FnOnce(SharedFields) -> Arc<SharedFields>,
     ) -> Arc<SharedFields> {
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let handle = (queue, base.map_or(0, |base| Arc::as_ptr(base).addr()));
         // Another thread may have made it while this one waited.
-        let made = || others.iter().find(|known| known.matches(queue, base)).map(|known| known.context.clone());
+        let made = || others.by_handle.get(&handle).map(|known| known.context.clone());
         if let Some(context) = self.first(queue, base).or_else(made) {
             return context;
         }
+        let forgotten = others.sweep();
         let context = make(base.map_or_else(|| self.fields.share_uncharged(), |base| base.within(&self.fields)));
         // An uncharged one is not kept but made again: there may be room next time.
         if context.is_charged() {
             let dressed = CachedContext { queue, base: base.map(Arc::downgrade), context: context.clone() };
             if let Err(dressed) = self.first.set(dressed) {
-                others.push_front(dressed);
+                others.by_handle.insert(handle, dressed);
             }
         }
-        let kept = others.len().min(MAX_CACHED_CONTEXTS);
-        let forgotten = others.split_off(kept);
         drop(others);
         // After the lock: released bytes wake the callers that wait for them.
         drop(forgotten);
         context
+    }
+}
+
+impl CachedContexts {
+    /// Removes the contexts of dropped handles, if there are enough contexts to look at.
+    fn sweep(&mut self) -> Vec<CachedContext> {
+        if self.by_handle.len() < self.sweep_at.max(SWEEP_AT) {
+            return Vec::new();
+        }
+        let is_gone = |known: &CachedContext| known.base.as_ref().is_some_and(|base| base.strong_count() == 0);
+        let forgotten = self.by_handle.extract_if(|_, known| is_gone(known)).map(|(_, known)| known).collect();
+        self.sweep_at = self.by_handle.len() * 2;
+        forgotten
     }
 }
 
@@ -264,11 +290,11 @@ impl Drop for EnteredScope {
 }
 
 /// With [`LeaveWhenDropped`] around a future: its destructor runs in the scope.
-struct EnterWhenDropped<'a>(&'a Scope);
+struct EnterWhenDropped(Scope);
 
-impl Drop for EnterWhenDropped<'_> {
+impl Drop for EnterWhenDropped {
     fn drop(&mut self) {
-        enter(self.0);
+        enter(&self.0);
     }
 }
 
@@ -299,4 +325,50 @@ fn leave() {
     }
     // The scope itself is dropped here, with nothing borrowed.
     drop(left);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::Account;
+
+    fn fields(number: usize) -> Arc<SharedFields> {
+        Arc::new(SharedFields::with_fields_over(&FieldSet::new().with("handle", number), None))
+    }
+
+    #[test]
+    fn each_handle_in_a_scope_has_its_context_made_once_however_many_there_are() {
+        let account = Arc::new(Account::new(1 << 20));
+        let handles: Vec<_> = (0..50).map(fields).collect();
+        let mut made = 0;
+        let mut context = |base| {
+            context_here(QueueId(1), Some(base), |mut context| {
+                made += 1;
+                context.set_charge(Box::new(account.charge_context(100)));
+                Arc::new(context)
+            })
+        };
+        in_scope(FieldSet::new().with("request", 7), || {
+            for _ in 0..3 {
+                handles.iter().for_each(|handle| assert!(context(handle).is_some()));
+            }
+        });
+        assert_eq!(made, 50);
+    }
+
+    #[test]
+    fn a_scope_forgets_the_contexts_of_handles_that_are_gone() {
+        let account = Arc::new(Account::new(1 << 20));
+        in_scope(FieldSet::new().with("request", 7), || {
+            for number in 0..1000 {
+                let made = context_here(QueueId(1), Some(&fields(number)), |mut context| {
+                    context.set_charge(Box::new(account.charge_context(100)));
+                    Arc::new(context)
+                });
+                assert!(made.is_some());
+            }
+            assert!(account.used() <= 100 * (SWEEP_AT + 2), "{}", account.used());
+        });
+        assert_eq!(account.used(), 0);
+    }
 }

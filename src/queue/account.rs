@@ -19,7 +19,7 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Account { limit, used: AtomicUsize::new(0), contexts: AtomicUsize::new(0), freed: Freed::default() }
     }
 

@@ -201,3 +201,26 @@ impl Wake for Bell {
         self.rung.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_leaves_the_threads_park_token_alone() {
+        let (send, receive) = oneshot::channel();
+        thread::current().unpark();
+        let answer = thread::spawn(move || send.send(7));
+        assert_eq!(block_until(receive, None), Some(Ok(7)));
+        answer.join().unwrap().unwrap();
+        // Returns at once: the token that was there before the wait is there still.
+        thread::park();
+    }
+
+    #[test]
+    fn a_wait_ends_at_its_time() {
+        let until = Instant::now() + Duration::from_millis(1);
+        assert!(block_until(std::future::pending::<()>(), Some(until)).is_none());
+        assert!(Instant::now() >= until);
+    }
+}

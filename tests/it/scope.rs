@@ -187,6 +187,22 @@ async fn what_a_cancelled_futures_destructor_logs_is_in_its_scope_and_the_scope_
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_destructor_of_a_future_logs_that_never_ran_is_in_its_scope_too() {
+    let (logger, sink) = logger().await;
+    let guard = Guard(logger.clone());
+    let task = scope(fields![request = 7], async move {
+        let _guard = guard;
+    });
+    in_scope(fields![other = 8], || {
+        drop(task);
+        info!(logger: logger, "after");
+    });
+    info!(logger: logger, "outside");
+    end(&logger, &[("sink", &sink)]).await;
+    assert_eq!(all_shown(&sink), ["request=7", "other=8", ""]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_leaves_the_scope_it_happens_in() {
     let (logger, sink) = logger().await;
     let guard = Guard(logger.clone());
