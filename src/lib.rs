@@ -228,9 +228,9 @@ pub use stats::{DropReason, FlushReport, ShutdownReport, Stats};
 pub mod error {
     #[cfg(feature = "log")]
     pub use crate::bridge::InstallLogError;
+    pub use crate::logger::TryEmitError;
     pub use crate::logger::{EmitError, InsideRuntimeError, ReopenError, SinkFilterError};
     pub use crate::observe::diagnostics::Diagnostic;
-    pub use crate::queue::TryEmitError;
 }
 
 /// What the macros expand to; not for use by hand, and free to change in any release.

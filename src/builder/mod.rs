@@ -177,11 +177,11 @@ impl<'r> Builder<'r> {
         self
     }
 
-    /// Sets the number of lanes, the channels over which the callers' threads are spread. Default: the number of cores,
-    /// at most 4. Range: 1 to 64.
+    /// Sets the number of lanes over which the callers' threads are spread. Default: the number of cores, at most 4. Range: 1
+    /// to 64.
     ///
-    /// Each lane has its own capacity and evicts its own oldest event. One lane makes the overflow policy exact for all
-    /// threads together, but lets them contend.
+    /// Each lane has its own lock and capacity, and evicts its own oldest event. One lane makes the overflow policy exact for
+    /// all threads together, but lets them contend.
     pub fn lanes(mut self, lanes: usize) -> Self {
         self.lanes = lanes;
         self
@@ -196,9 +196,10 @@ impl<'r> Builder<'r> {
         self
     }
 
-    /// Sets the maximum size of an event's fields in bytes. Default: 256 KiB. Range: at least 256 bytes. In a longer
-    /// event the longest text value is truncated, and a field whose name takes over a quarter of the limit is omitted;
-    /// the event is flagged and counted as `truncated`.
+    /// Sets the maximum size of an event's fields in bytes. Default: 256 KiB. Range: 256 bytes to what contexts, which may
+    /// hold half of the queue's bytes beside its lanes, leave. In a longer event the longest text value is truncated, and a
+    /// field whose name takes over a quarter of the limit is omitted; the event is flagged and counted as `truncated`. A value
+    /// that a macro formats is written no further than this limit.
     pub fn max_event_bytes(mut self, bytes: usize) -> Self {
         self.max_event_bytes = bytes;
         self
@@ -211,7 +212,8 @@ impl<'r> Builder<'r> {
     }
 
     /// Sets the time within which accepted events reach every sink's backlog, as long as the logger's runtime is
-    /// polled. Default: 100 ms. Range: 1 ms to 1 h.
+    /// polled. Default: 100 ms. Range: 1 ms to 1 h. After ten intervals without an event, and with nothing left to deliver,
+    /// the logger sleeps until the next event or request; metrics keep their values.
     pub fn flush_interval(mut self, interval: Duration) -> Self {
         self.flush_interval = interval;
         self

@@ -76,11 +76,12 @@ impl Plan {
         let sinks = sinks(&builder.sinks, half)?;
         let smallest = sinks.iter().map(|sink| sink.account).min().unwrap_or(0);
         // Half of a sink's backlog limit, so that one event can wait while another is written.
-        let most = heap_bytes.saturating_sub(size_of::<Vec<u8>>()).min(smallest / 2);
+        // Contexts may hold half of the queue's bytes for as long as they live.
+        let most = heap_bytes.div_ceil(2).saturating_sub(size_of::<Vec<u8>>()).min(smallest / 2);
         if max_event_bytes < MIN_EVENT_BYTES || max_event_bytes > most {
             let allowed = format!(
-                "{MIN_EVENT_BYTES} to {most} with `memory_limit` {memory}: the queue has {heap_bytes} bytes beside its lanes, the \
-                 smallest sink's account {smallest}, of which an event may take half"
+                "{MIN_EVENT_BYTES} to {most} with `memory_limit` {memory}: the queue has {heap_bytes} bytes beside its lanes, half \
+                 of which contexts may hold, and the smallest sink's account {smallest}, of which an event may take half"
             );
             return Err(option("max_event_bytes", max_event_bytes, allowed));
         }

@@ -29,11 +29,11 @@ use crate::observe::metrics::{Limits, LoggerMetrics, SinkHistograms};
 use crate::observe::names;
 use crate::pipeline::{Bells, House, Line, Pipeline, Station, StationConfig};
 use crate::queue::{MayBlock, Queue, QueueConfig, Reserve, mark_logger_thread};
-use crate::runtime::{
-    self, Cancellation, DetachedRuntime, FlushTaskParts, Host, LoggerCore, ShutdownHooks, ShutdownState, start_watchdog,
-};
 #[cfg(feature = "prometheus")]
-use crate::runtime::{ServiceThread, start_upkeep};
+use crate::runtime::ServiceThread;
+use crate::runtime::{
+    self, Cancellation, DetachedRuntime, FlushTaskParts, Host, LoggerCore, ShutdownHooks, ShutdownState, start_timers,
+};
 use crate::sink::of_one_logger;
 
 impl Logger {
@@ -150,7 +150,7 @@ impl Builder<'_> {
         let core = Arc::new(LoggerCore {
             name,
             queue,
-            filter: FilterCell::new(plan.filter),
+            filter: FilterCell::new(plan.filter, self.max_event_bytes),
             sinks,
             notifiers,
             diagnostics,
@@ -175,7 +175,7 @@ impl Builder<'_> {
             prometheus_addr: endpoint.as_ref().map(Endpoint::addr),
             stop_services: CancellationToken::new(),
         });
-        start_watchdog(&core).map_err(|source| BuildError(BuildErrorKind::Thread(source)))?;
+        start_timers(&core).map_err(|source| BuildError(BuildErrorKind::Thread(source)))?;
         #[cfg(feature = "prometheus")]
         let services =
             serve_metrics(&core, endpoint, unbound).map_err(|source| BuildError(BuildErrorKind::Thread(source)))?;
@@ -270,9 +270,6 @@ fn serve_metrics(
     endpoint: Option<Endpoint>,
     unbound: Option<Diagnostic>,
 ) -> io::Result<Vec<ServiceThread>> {
-    if core.exporter.is_some() {
-        start_upkeep(core)?;
-    }
     unbound.into_iter().for_each(|diagnostic| core.diagnostics.report(diagnostic));
     endpoint.into_iter().map(|endpoint| endpoint.start(core)).collect()
 }

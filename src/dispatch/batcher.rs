@@ -5,11 +5,12 @@
 //! empty. Such an event is held for this drain and passes in the next, whatever the clock says then. Order within a
 //! lane never changes.
 
-use std::collections::VecDeque;
+use std::mem;
 use std::slice;
 
 use crate::event::Event;
 use crate::pipeline::weigh;
+use crate::queue::Chunk;
 use crate::time::clock;
 
 /// No watermark: a flush and the shutdown take every event.
@@ -17,101 +18,126 @@ pub(crate) const NO_WATERMARK: u64 = u64::MAX;
 
 pub(super) struct Batcher {
     buffers: Box<[LaneBuffer]>,
-    scratch: Vec<Event>,
     /// Where a batch is assembled: the batch made from it is then allocated once, in its size.
-    batch: Vec<Event>,
+    batch: Assembly,
     max_events: usize,
     max_bytes: usize,
+}
+
+/// The events of the next batch.
+#[derive(Default)]
+pub(super) struct Assembly {
+    pub(super) events: Vec<Event>,
+    /// Their heap bytes, which the queue's account still has.
+    pub(super) spilled: usize,
+    /// What they take, with each event's context in full: more than the batch will be charged, and close enough to end
+    /// a batch by.
+    bytes: usize,
 }
 
 /// Events taken out of one lane that are in no batch yet.
 #[derive(Default)]
 struct LaneBuffer {
-    events: VecDeque<Event>,
+    chunk: Chunk,
     /// How many of them, from the front, were held by an earlier drain.
     carried_over: usize,
     /// The lane was seen empty, or past the watermark, in this drain.
     is_exhausted: bool,
 }
 
+/// The next event of a lane: its time, and the lane.
+type LaneHead = (u64, usize);
+
 impl Batcher {
     pub(super) fn new(lanes: usize, max_events: usize, max_bytes: usize) -> Self {
         let buffers = (0..lanes).map(|_| LaneBuffer::default()).collect();
-        Batcher { buffers, scratch: Vec::new(), batch: Vec::new(), max_events, max_bytes }
+        Batcher { buffers, batch: Assembly::default(), max_events, max_bytes }
     }
 
     /// Returns how many events are taken out of the lanes and in no batch yet.
     pub(super) fn buffered(&self) -> usize {
-        self.buffers.iter().map(|buffer| buffer.events.len()).sum()
+        self.buffers.iter().map(|buffer| buffer.chunk.events.len()).sum()
+    }
+
+    /// Returns whether an event is held whose time is after this one.
+    pub(super) fn is_ahead_of(&self, nanos: u64) -> bool {
+        self.buffers.iter().any(|buffer| buffer.chunk.events.front().is_some_and(|event| event.nanos() > nanos))
     }
 
     /// Starts a drain.
     pub(super) fn begin(&mut self) {
         for buffer in &mut self.buffers {
-            buffer.carried_over = buffer.events.len();
+            buffer.carried_over = buffer.chunk.events.len();
             buffer.is_exhausted = false;
         }
     }
 
     /// Returns the drain's next batch, for the caller to take out: full, or the rest up to the watermark; empty when
-    /// the drain is over. `refill` takes more events out of a lane and returns how many.
-    pub(super) fn next_batch(
-        &mut self,
-        watermark: u64,
-        mut refill: impl FnMut(usize, &mut Vec<Event>) -> usize,
-    ) -> &mut Vec<Event> {
-        let mut batch = std::mem::take(&mut self.batch);
-        batch.clear();
-        let mut bytes = 0;
-        while batch.len() < self.max_events
-            && let Some(lane) = self.oldest(watermark, &mut refill)
-        {
-            let buffer = &mut self.buffers[lane];
-            // Each event's context counts in full here, more than the batch will be charged: close enough to end a
-            // batch by.
-            let weight = buffer.events.front().map_or(0, |next| weigh(slice::from_ref(next)));
-            if bytes + weight > self.max_bytes && !batch.is_empty() {
-                break;
-            }
-            bytes += weight;
-            buffer.carried_over = buffer.carried_over.saturating_sub(1);
-            batch.extend(buffer.events.pop_front());
-        }
-        self.batch = batch;
+    /// the drain is over. `refill` puts a lane's oldest events into an empty chunk.
+    pub(super) fn next_batch(&mut self, watermark: u64, mut refill: impl FnMut(usize, &mut Chunk)) -> &mut Assembly {
+        self.batch.events.clear();
+        (self.batch.spilled, self.batch.bytes) = (0, 0);
+        while self.batch.events.len() < self.max_events
+            && let Some((first, next)) = self.heads(watermark, &mut refill)
+            && self.take_run(first, next, watermark)
+        {}
         &mut self.batch
     }
 
-    /// Returns the lane whose next event is the oldest that may pass.
-    fn oldest(&mut self, watermark: u64, refill: &mut impl FnMut(usize, &mut Vec<Event>) -> usize) -> Option<usize> {
-        let mut oldest: Option<(u64, usize)> = None;
+    /// Returns the oldest of the lanes' next events that may pass, and the oldest of the others.
+    fn heads(&mut self, watermark: u64, refill: &mut impl FnMut(usize, &mut Chunk)) -> Option<(usize, LaneHead)> {
+        let (mut first, mut next) = ((u64::MAX, usize::MAX), (u64::MAX, usize::MAX));
         for lane in 0..self.buffers.len() {
-            let Some(nanos) = self.head(lane, watermark, refill) else { continue };
-            if oldest.is_none_or(|(least, _)| nanos < least) {
-                oldest = Some((nanos, lane));
+            let buffer = &mut self.buffers[lane];
+            if !buffer.is_exhausted && buffer.chunk.events.is_empty() {
+                refill(lane, &mut buffer.chunk);
+            }
+            match buffer.head(watermark) {
+                None => buffer.is_exhausted = true,
+                Some(event) if (event.nanos(), lane) < first => (first, next) = ((event.nanos(), lane), first),
+                Some(event) => next = next.min((event.nanos(), lane)),
             }
         }
-        oldest.map(|(_, lane)| lane)
+        (first.1 != usize::MAX).then_some((first.1, next))
     }
 
-    /// Returns the time of a lane's next event that may pass.
-    fn head(
-        &mut self,
-        lane: usize,
-        watermark: u64,
-        refill: &mut impl FnMut(usize, &mut Vec<Event>) -> usize,
-    ) -> Option<u64> {
-        let buffer = &mut self.buffers[lane];
-        if buffer.is_exhausted {
-            return None;
+    /// Moves events of this lane into the batch, as long as they are the oldest. Returns `false` if the batch is full.
+    fn take_run(&mut self, lane: usize, next: LaneHead, watermark: u64) -> bool {
+        let (buffer, batch) = (&mut self.buffers[lane], &mut self.batch);
+        let (mut run, mut is_full) = (0, false);
+        let most = self.max_events - batch.events.len();
+        for event in &buffer.chunk.events {
+            if run >= buffer.carried_over && event.nanos() > watermark || (event.nanos(), lane) >= next {
+                break;
+            }
+            let weight = weigh(slice::from_ref(event));
+            is_full = run == most || batch.bytes + weight > self.max_bytes && batch.bytes > 0;
+            if is_full {
+                break;
+            }
+            batch.bytes += weight;
+            batch.spilled += event.spilled_bytes();
+            run += 1;
         }
-        if buffer.events.is_empty() {
-            refill(lane, &mut self.scratch);
-            buffer.events.extend(self.scratch.drain(..));
+        buffer.carried_over = buffer.carried_over.saturating_sub(run);
+        let events = &mut buffer.chunk.events;
+        if run == events.len() {
+            // As vectors, all of them are one copy.
+            let mut whole = Vec::from(mem::take(events));
+            batch.events.append(&mut whole);
+            *events = whole.into();
+        } else {
+            batch.events.extend(events.drain(..run));
         }
-        let next =
-            buffer.events.front().map(Event::nanos).filter(|&nanos| buffer.carried_over > 0 || nanos <= watermark);
-        buffer.is_exhausted = next.is_none();
-        next
+        !is_full
+    }
+}
+
+impl LaneBuffer {
+    /// Returns the next event, if it may pass.
+    fn head(&self, watermark: u64) -> Option<&Event> {
+        let event = self.chunk.events.front()?;
+        (!self.is_exhausted && (self.carried_over > 0 || event.nanos() <= watermark)).then_some(event)
     }
 }
 
@@ -124,6 +150,7 @@ pub(crate) fn watermark_now() -> u64 {
 mod tests {
     use super::*;
     use crate::event::Level;
+    use std::collections::VecDeque;
     use std::time::{Duration, UNIX_EPOCH};
 
     const ANY: usize = usize::MAX;
@@ -140,15 +167,13 @@ mod tests {
             batcher.begin();
             let mut times = Vec::new();
             loop {
-                let batch = batcher.next_batch(watermark, |lane, into| {
-                    let taken = self.0[lane].drain(..).map(event).collect::<Vec<_>>();
-                    into.extend(taken);
-                    into.len()
+                let batch = batcher.next_batch(watermark, |lane, chunk| {
+                    chunk.events.extend(self.0[lane].drain(..).map(event));
                 });
-                if batch.is_empty() {
+                if batch.events.is_empty() {
                     return times;
                 }
-                times.extend(batch.iter().map(Event::nanos));
+                times.extend(batch.events.iter().map(Event::nanos));
             }
         }
     }
@@ -160,16 +185,32 @@ mod tests {
     }
 
     #[test]
+    fn events_of_one_time_come_in_the_order_of_their_lanes() {
+        let mut lanes = Lanes(vec![[2, 2].into(), [1, 2].into(), [2, 3].into()]);
+        let mut batcher = Batcher::new(3, 10, ANY);
+        batcher.begin();
+        let batch = batcher.next_batch(100, |lane, chunk| {
+            let named = |time: u64| event(time).with("lane", lane);
+            chunk.events.extend(lanes.0[lane].drain(..).map(named));
+        });
+        let lane = |event: &Event| event.fields().next().map(|(_, value)| value.to_string());
+        let order: Vec<_> = batch.events.iter().filter_map(lane).collect();
+        assert_eq!(order, ["1", "0", "0", "1", "2", "2"]);
+    }
+
+    #[test]
     fn an_event_beyond_the_cut_is_held_for_one_drain_whatever_the_clock_says_then() {
         let mut lanes = Lanes(vec![[1, 50].into(), [2].into()]);
         let mut batcher = Batcher::new(2, 10, ANY);
         assert_eq!(lanes.drain(&mut batcher, 10), [1, 2]);
         assert_eq!(batcher.buffered(), 1);
+        assert!(batcher.is_ahead_of(49) && !batcher.is_ahead_of(50));
         lanes.0[1].extend([3, 60]);
         // The clock stepped back: the watermark is still below the held event, which passes anyway; its successor
         // waits.
         assert_eq!(lanes.drain(&mut batcher, 10), [3, 50]);
         assert_eq!(lanes.drain(&mut batcher, 10), [60]);
+        assert!(!batcher.is_ahead_of(0), "nothing is held");
     }
 
     #[test]
@@ -180,30 +221,16 @@ mod tests {
 
     #[test]
     fn a_batch_ends_at_its_size_in_events_or_bytes_and_holds_one_event_at_least() {
-        let mut batcher = Batcher::new(1, 10, 2 * size_of::<Event>());
-        let mut lane = vec![event(1), event(2), event(3)];
-        batcher.begin();
-        let sizes: Vec<_> = (0..3)
-            .map(|_| {
-                batcher
-                    .next_batch(NO_WATERMARK, |_, into| {
-                        into.append(&mut lane);
-                        into.len()
-                    })
-                    .len()
-            })
-            .collect();
-        assert_eq!(sizes, [2, 1, 0]);
-        let mut small = Batcher::new(1, 10, 1);
-        small.begin();
-        assert_eq!(
-            small
-                .next_batch(NO_WATERMARK, |_, into| {
-                    into.push(event(1));
-                    1
-                })
-                .len(),
-            1
-        );
+        let sizes = |most_events, most_bytes, batches: usize| {
+            let mut batcher = Batcher::new(1, most_events, most_bytes);
+            let mut lane = vec![event(1), event(2), event(3)];
+            batcher.begin();
+            let mut next =
+                || batcher.next_batch(NO_WATERMARK, |_, chunk| chunk.events.extend(lane.drain(..))).events.len();
+            (0..batches).map(|_| next()).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(10, 2 * size_of::<Event>(), 3), [2, 1, 0]);
+        assert_eq!(sizes(2, ANY, 3), [2, 1, 0]);
+        assert_eq!(sizes(10, 1, 4), [1, 1, 1, 0]);
     }
 }

@@ -1,8 +1,8 @@
 //! The flush task: takes events out of the queue's lanes, merges them into batches, and hands each batch to every sink.
 //!
 //! In: `runtime` locks the [`Dispatcher`] and calls `begin`, then `dispatch` once per batch, with a callback that
-//! drains a lane of `queue`. Before a drain it evaluates the [`Enrichers`]. `discard_all` runs on the thread that ends
-//! the logger, or that takes a snapshot after the end.
+//! takes a chunk out of a lane of `queue`. Before a drain it evaluates the [`Enrichers`]. `discard_all` runs on the thread
+//! that ends the logger.
 //!
 //! Out: each batch, with the logger's enrichment, goes into the backlog of every sink of `pipeline`. The bytes of its
 //! spilled events go back to the queue's account.
@@ -13,7 +13,7 @@
 //! * A batch goes to every sink at once, under the dispatcher's lock, so that a snapshot sees it at all of them or at
 //!   none.
 //! * The order of events within a lane never changes.
-//! * After `end` is set, no batch is dispatched: later events are discarded and counted.
+//! * After `end` is set, no batch is dispatched.
 //!
 //! Next: `pipeline` delivers the batch, one task per sink.
 //!
@@ -24,15 +24,14 @@ mod batcher;
 mod enrich;
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
-use batcher::Batcher;
+use batcher::{Assembly, Batcher};
 pub(crate) use batcher::{NO_WATERMARK, watermark_now};
 pub(crate) use enrich::{Enricher, Enrichers};
 
 use crate::event::{self, Batch, Event};
 use crate::pipeline::{Station, weigh};
-use crate::queue::Queue;
+use crate::queue::{Chunk, Queue};
 use crate::stats::{DropReason, ShutdownReport};
 
 pub(crate) struct Dispatcher {
@@ -41,8 +40,8 @@ pub(crate) struct Dispatcher {
     blocked: Option<BlockedBatch>,
     dispatched: u64,
     enrichment: Option<Arc<event::SharedFields>>,
-    /// Set when the counters are closed: the report, and the reason for dropping later events.
-    pub(crate) end: Option<(Arc<ShutdownReport>, DropReason)>,
+    /// Set when the counters are closed: the report.
+    pub(crate) end: Option<Arc<ShutdownReport>>,
 }
 
 struct BlockedBatch {
@@ -60,6 +59,13 @@ pub(crate) enum Dispatched {
     Nothing,
     /// A batch waits for room at a sink.
     Blocked,
+}
+
+/// Wakes the sink tasks and the waiting callers after a dispatch, with nothing locked: wakers are foreign code.
+pub(crate) fn announce(queue: &Queue, sinks: &[Arc<Station>], left: &mut Vec<Arc<event::SharedFields>>) {
+    sinks.iter().for_each(|sink| sink.announce());
+    left.clear();
+    queue.tell_waiters();
 }
 
 impl Dispatcher {
@@ -87,29 +93,38 @@ impl Dispatcher {
         (self.batcher.buffered() + self.blocked.as_ref().map_or(0, |blocked| blocked.batch.len())) as u64
     }
 
+    /// Returns whether the clock held an event back that is ahead of it still: it waits for the next drain, whenever
+    /// that is, and so does what is behind it.
+    pub(crate) fn is_ahead_of_clock(&self) -> bool {
+        self.batcher.is_ahead_of(watermark_now())
+    }
+
     pub(crate) fn begin(&mut self) {
         self.batcher.begin();
     }
 
-    /// Dispatches one batch, if there is one and the sinks have room for it.
+    /// Dispatches one batch, if there is one and the sinks have room for it. The contexts that its events had in the queue
+    /// are added to `left`: dropping one may wake who waits for its bytes. Once the dispatcher is unlocked, `announce` is to
+    /// follow.
     pub(crate) fn dispatch(
         &mut self,
         queue: &Queue,
         sinks: &[Arc<Station>],
         watermark: u64,
-        refill: impl FnMut(usize, &mut Vec<Event>) -> usize,
+        refill: impl FnMut(usize, &mut Chunk),
+        left: &mut Vec<Arc<event::SharedFields>>,
     ) -> Dispatched {
         if self.end.is_some() {
-            // The sinks' counters are closed: the next snapshot settles later events.
+            // The sinks' counters are closed.
             return Dispatched::Nothing;
         }
         if self.blocked.is_none() {
-            let events = self.batcher.next_batch(watermark, refill);
+            let Assembly { events, spilled, .. } = self.batcher.next_batch(watermark, refill);
             if events.is_empty() {
                 return Dispatched::Nothing;
             }
-            events.iter_mut().for_each(Event::leave_queue);
-            let spilled = events.iter().map(Event::spilled_bytes).sum();
+            let spilled = *spilled;
+            left.extend(events.iter_mut().filter_map(Event::leave_queue));
             let charge = weigh(events);
             let batch = Batch::new(events.drain(..).collect(), self.enrichment.clone());
             self.blocked = Some(BlockedBatch { batch, charge, spilled });
@@ -122,41 +137,32 @@ impl Dispatcher {
             sink.hand_over(&batch, charge);
         }
         self.dispatched += batch.len() as u64;
-        queue.account().release(spilled);
+        queue.release(spilled);
         Dispatched::Batch(batch.len())
     }
 
     /// Discards the events held here and those in the lanes, which are closed. Each counts as dispatched, and as
-    /// dropped at every sink. Returns whether the lanes are empty for good: a caller may be between its permit and its
-    /// event.
-    pub(crate) fn discard_all(&mut self, queue: &Queue, sinks: &[Arc<Station>], reason: DropReason) -> bool {
-        let blocked = self.blocked.take();
-        let waiting = blocked.iter().flat_map(|blocked| blocked.batch.iter());
-        let mut spilled = 0;
-        let mut drop_one = |event: &Event, spilled: &mut usize| {
+    /// dropped at every sink.
+    pub(crate) fn discard_all(&mut self, queue: &Queue, sinks: &[Arc<Station>], reason: DropReason) {
+        let mut dispatched = 0;
+        let mut drop_one = |event: &Event| {
             sinks.iter().for_each(|sink| sink.drop_undispatched(event, reason));
-            *spilled += event.spilled_bytes();
-            self.dispatched += 1;
+            dispatched += 1;
         };
-        waiting.for_each(|record| drop_one(record.event(), &mut spilled));
-        let mut is_empty = true;
+        if let Some(BlockedBatch { batch, spilled, .. }) = self.blocked.take() {
+            batch.iter().for_each(|record| drop_one(record.event()));
+            queue.release(spilled);
+        }
         loop {
             self.batcher.begin();
-            let events = self.batcher.next_batch(NO_WATERMARK, |lane, into| {
-                match queue.poll_drain_closed(lane, &mut Context::from_waker(Waker::noop()), into) {
-                    Poll::Ready(taken) => taken,
-                    Poll::Pending => {
-                        is_empty = false;
-                        0
-                    }
-                }
-            });
+            let Assembly { events, spilled, .. } =
+                self.batcher.next_batch(NO_WATERMARK, |lane, chunk| queue.take(lane, u64::MAX, chunk));
             if events.is_empty() {
                 break;
             }
-            events.drain(..).for_each(|event| drop_one(&event, &mut spilled));
+            events.drain(..).for_each(|event| drop_one(&event));
+            queue.release(*spilled);
         }
-        queue.account().release(spilled);
-        is_empty
+        self.dispatched += dispatched;
     }
 }

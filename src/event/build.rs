@@ -11,11 +11,14 @@ use super::{
 impl Event {
     #[inline(always)]
     pub(crate) fn push(&mut self, value: Value<'_>) {
-        self.fields.push(value);
+        match value {
+            Value::Error(chain) => self.fields.push_error(chain, self.callsite.max_text()),
+            value => self.fields.push(value),
+        }
     }
 
     pub(crate) fn push_format(&mut self, kind: TextKind, write: impl FnOnce(&mut dyn Write) -> fmt::Result) {
-        self.fields.push_format(kind, write);
+        self.fields.push_format(kind, self.callsite.max_text(), write);
     }
 
     /// Returns whether it has a message, be it an empty one: text, or a template.
@@ -67,13 +70,11 @@ impl Event {
         self.context.as_ref()
     }
 
-    /// Takes the event's context out of the queue's account, as the event leaves the queue.
-    pub(crate) fn leave_queue(&mut self) {
-        if let Some(context) = &self.context
-            && let Some(outside) = context.after_dequeue()
-        {
-            self.context = Some(outside.clone());
-        }
+    /// Takes the event's context out of the queue's account, as the event leaves the queue. Returns the context that it had
+    /// there.
+    pub(crate) fn leave_queue(&mut self) -> Option<Arc<SharedFields>> {
+        let outside = self.context.as_ref()?.after_dequeue()?.clone();
+        self.context.replace(outside)
     }
 
     /// Returns the bytes on the heap that are this event's alone.

@@ -1,6 +1,6 @@
 //! Anywhere (pure): the part of a log call that is known when it compiles.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::level::LevelFilter;
 use super::template::{Template, shows};
@@ -17,13 +17,31 @@ pub struct Callsite {
     pub(super) line: u32,
     pub(super) template: Template,
     pub(super) names: &'static [&'static str],
-    /// The filter's cached decision: its generation above the low byte, the threshold for this target in it.
-    answer: AtomicU64,
-    /// The redactor's cached decision: its generation in the upper half, a bit for each name it hides in the lower.
-    hidden: AtomicU64,
+    /// The filters' cached decisions: the generation above the low byte, the threshold for this target in it.
+    answers: [AtomicU64; CACHED],
+    /// The redactors' cached decisions: the generation in the upper half, a bit for each name it hides in the lower.
+    hidden: [AtomicU64; CACHED],
+    /// The longest text that is formatted here, in bytes: the largest limit on an event that a logger has which has decided
+    /// here. 0 before.
+    text_limit: AtomicUsize,
+}
+
+/// The longest formatted text where no logger has decided: a `Display` that never ends must not exhaust the memory.
+const MAX_TEXT_BYTES: usize = 64 << 20;
+
+/// How many loggers may log at one call site and each find its decisions there.
+const CACHED: usize = 4;
+
+/// Returns the word for this generation. The last digits of a generation tell loggers apart.
+#[inline]
+fn word(words: &[AtomicU64; CACHED], generation: u64) -> &AtomicU64 {
+    &words[generation as usize % CACHED]
 }
 
 impl Callsite {
+    /// The number of loggers for which a call site caches decisions; see [`Callsite::cached_threshold`].
+    pub(crate) const CACHED: usize = CACHED;
+
     /// Creates a call site. Generation 0 is no filter's, so its first call reads the filter.
     pub const fn new(
         target: &'static str,
@@ -33,8 +51,8 @@ impl Callsite {
         template: Template,
         names: &'static [&'static str],
     ) -> Self {
-        let (answer, hidden) = (AtomicU64::new(0), AtomicU64::new(0));
-        Callsite { target, module, file, line, template, names, answer, hidden }
+        let (answers, hidden) = ([const { AtomicU64::new(0) }; CACHED], [const { AtomicU64::new(0) }; CACHED]);
+        Callsite { target, module, file, line, template, names, answers, hidden, text_limit: AtomicUsize::new(0) }
     }
 
     /// Returns the target, by which filters decide.
@@ -67,21 +85,54 @@ impl Callsite {
     #[inline]
     pub(crate) fn cached_threshold(&self, generation: u64) -> Option<u8> {
         // Relaxed: the word is complete in itself, and with a stale one the filter is only read again.
-        let answer = self.answer.load(Ordering::Relaxed);
+        let answer = word(&self.answers, generation).load(Ordering::Relaxed);
         (answer >> 8 == generation).then_some(answer as u8)
+    }
+
+    /// Lets texts that are formatted here be as long as an event of this logger.
+    pub(crate) fn allow_text(&self, bytes: usize) {
+        self.text_limit.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    /// Returns the longest text that is formatted here, in bytes.
+    pub(super) fn max_text(&self) -> usize {
+        match self.text_limit.load(Ordering::Relaxed) {
+            0 => MAX_TEXT_BYTES,
+            limit => limit.min(MAX_TEXT_BYTES),
+        }
     }
 
     /// Returns the hidden names cached for this generation of a redactor.
     pub(super) fn cached_hidden(&self, generation: u32) -> Option<u32> {
-        let hidden = self.hidden.load(Ordering::Relaxed);
+        let hidden = word(&self.hidden, generation.into()).load(Ordering::Relaxed);
         (hidden >> 32 == u64::from(generation)).then_some(hidden as u32)
     }
 
     pub(super) fn cache_hidden(&self, generation: u32, names: u32) {
-        self.hidden.store(u64::from(generation) << 32 | u64::from(names), Ordering::Relaxed);
+        word(&self.hidden, generation.into()).store(u64::from(generation) << 32 | u64::from(names), Ordering::Relaxed);
     }
 
     pub(crate) fn cache_threshold(&self, generation: u64, threshold: LevelFilter) {
-        self.answer.store(generation << 8 | threshold as u64, Ordering::Relaxed);
+        word(&self.answers, generation).store(generation << 8 | threshold as u64, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_loggers_at_one_call_site_each_find_their_decision() {
+        static SITE: Callsite = Callsite::new("t", "m", "f", 1, Template::new("", &[]), &[]);
+        for generation in 4..8 {
+            SITE.cache_threshold(generation, if generation % 2 == 0 { LevelFilter::Warn } else { LevelFilter::Info });
+            SITE.cache_hidden(generation as u32, generation as u32);
+        }
+        for generation in 4..8 {
+            let expected = if generation % 2 == 0 { LevelFilter::Warn } else { LevelFilter::Info };
+            assert_eq!(SITE.cached_threshold(generation), Some(expected as u8));
+            assert_eq!(SITE.cached_hidden(generation as u32), Some(generation as u32));
+        }
+        assert_eq!((SITE.cached_threshold(8), SITE.cached_hidden(9)), (None, None), "another filter's");
     }
 }

@@ -76,7 +76,7 @@ impl Event {
         }
         let mut fields = Encoded::new(level as u8 | DYNAMIC);
         fields.push(target.to_value());
-        fields.push_format(TextKind::Str, |out| out.write_fmt(message));
+        fields.push_format(TextKind::Str, DYNAMIC_SITE.max_text(), |out| out.write_fmt(message));
         for value in [module.to_value(), file.to_value(), line.to_value()] {
             fields.push(value);
         }
@@ -88,7 +88,7 @@ impl Event {
     pub(crate) fn add_display(&mut self, name: &str, value: &dyn fmt::Display) {
         if !self.layer().has(name) {
             self.fields.push(Value::Str(name));
-            self.fields.push_format(TextKind::Str, |out| write!(out, "{value}"));
+            self.push_format(TextKind::Str, |out| write!(out, "{value}"));
         }
     }
 

@@ -79,6 +79,11 @@ const SAMPLED_OUT: &str = "sampled_out";
 /// The call site of every event that has none of its own.
 static DYNAMIC_SITE: Callsite = Callsite::new("", "", "", 0, Template::new("", &[]), &[]);
 
+/// Lets formatted texts of events without a call site of their own be as long as an event of this logger.
+pub(crate) fn allow_event_bytes(bytes: usize) {
+    DYNAMIC_SITE.allow_text(bytes);
+}
+
 /// One thing that happened: a level, a time, a message template and typed fields.
 ///
 /// Created by the macros ([`new_event!`](crate::new_event!) returns it, the others emit it), or by [`Event::new`] if

@@ -144,7 +144,7 @@ impl FieldPairs {
     ) {
         self.remove(name);
         self.0.push(Value::Str(name));
-        self.0.push_format(kind, write);
+        self.0.push_format(kind, super::DYNAMIC_SITE.max_text(), write);
     }
 
     /// Sets every field that `nearer` has.

@@ -18,6 +18,10 @@ pub(crate) struct FilterCell {
     /// The lowest level that passes for any target: most disabled calls are decided by this one byte.
     lowest: AtomicU8,
     generation: AtomicU64,
+    /// Its number in the process.
+    cell: u64,
+    /// The logger's limit on an event, which call sites learn with its decision.
+    max_event_bytes: usize,
     // A std lock: held to read one pointer, by a call site or thread that has not used this filter yet, or to replace
     // it.
     settings: Mutex<CellState>,
@@ -38,6 +42,13 @@ struct CellState {
 /// Generation 0 means a call site without a decision.
 static GENERATION: AtomicU64 = AtomicU64::new(1);
 
+/// Returns a new generation. Its last digit is that of the cell, so that the decisions of a few loggers have words of their
+/// own at a call site, also after their filters were replaced.
+fn next_generation(cell: u64) -> u64 {
+    let words = Callsite::CACHED as u64;
+    GENERATION.fetch_add(1, Ordering::Relaxed) * words + cell % words
+}
+
 thread_local! {
     /// The filter that decided last on this thread for a target without a call site, and its generation: threads that
     /// log through another facade would otherwise contend for one lock at every call.
@@ -46,10 +57,14 @@ thread_local! {
 
 /// The callers' side.
 impl FilterCell {
-    pub(crate) fn new(filter: Filter) -> Self {
+    pub(crate) fn new(filter: Filter, max_event_bytes: usize) -> Self {
+        static CELLS: AtomicU64 = AtomicU64::new(0);
+        let cell = CELLS.fetch_add(1, Ordering::Relaxed);
         FilterCell {
             lowest: AtomicU8::new(filter.lowest() as u8),
-            generation: AtomicU64::new(GENERATION.fetch_add(1, Ordering::Relaxed)),
+            generation: AtomicU64::new(next_generation(cell)),
+            cell,
+            max_event_bytes,
             settings: Mutex::new(CellState {
                 current: Arc::new(filter),
                 suspended: None,
@@ -108,6 +123,7 @@ impl FilterCell {
         // The generation is read before the filter: a newer filter's decision under an older generation is requested
         // again.
         let threshold = self.current().threshold(callsite.target());
+        callsite.allow_text(self.max_event_bytes);
         callsite.cache_threshold(generation, threshold);
         threshold.allows(level)
     }
@@ -170,7 +186,7 @@ impl FilterCell {
         let lowest = filter.lowest();
         self.lowest.store(lowest as u8, Ordering::Relaxed);
         settings.current = filter;
-        self.generation.store(GENERATION.fetch_add(1, Ordering::Relaxed), Ordering::Release);
+        self.generation.store(next_generation(self.cell), Ordering::Release);
         #[cfg(feature = "log")]
         settings.follower.iter().for_each(|follower| follower(lowest));
         #[cfg(feature = "tracing")]

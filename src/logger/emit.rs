@@ -6,11 +6,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::Logger;
-use super::error::EmitError;
+use super::error::{EmitError, TryEmitError};
 use crate::context::process_end;
 use crate::event::{Callsite, Event, Level};
 use crate::filter::sampler::Sampler;
-use crate::queue::{TryEmitError, is_logger_thread};
+use crate::queue::{Lack, is_logger_thread};
 use crate::stats::DropReason;
 
 impl Logger {
@@ -41,9 +41,9 @@ impl Logger {
             return Ok(());
         }
         let as_it_was = |event: Event| whole.unwrap_or(event).in_context(context);
-        self.core.queue.try_push(event).map_err(|refused| match refused {
-            TryEmitError::Full(event) => TryEmitError::Full(as_it_was(event)),
-            TryEmitError::Closed(event) => TryEmitError::Closed(as_it_was(event)),
+        self.core.queue.try_push(event).map_err(|(event, lack)| match lack {
+            Lack::Closed => TryEmitError::Closed(as_it_was(event)),
+            Lack::Context | Lack::Memory | Lack::Place | Lack::OpenPlace => TryEmitError::Full(as_it_was(event)),
         })
     }
 
@@ -121,16 +121,16 @@ impl Logger {
             return;
         }
         let queue = &self.core.queue;
-        match queue.claim(&mut event) {
-            Ok(place) => queue.fill(place, event),
-            Err(miss) => queue.missed(event, miss),
+        match queue.find_place(&mut event) {
+            Some(place) => place.fill(event),
+            None => queue.push(event, Duration::MAX),
         }
     }
 
     /// Emits an event, and delays its thread for at most this time, whatever the overflow policy.
     pub(crate) fn emit_within(&self, mut event: Event, most: Duration) {
         if self.core.filter.allows_event(&event) && self.prepare(&mut event) {
-            self.core.queue.push_within(event, most);
+            self.core.queue.push(event, most);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 
 #[expect(unused_imports, reason = "for the documentation")]
 use super::Logger;
+use crate::event::Event;
 use crate::format::plain::Foreign;
 use crate::stats::{DropReason, LastError};
 
@@ -35,6 +36,41 @@ impl fmt::Debug for EmitError {
 }
 
 impl Error for EmitError {}
+
+/// Why [`Logger::try_emit`] did not accept the event, which it returns.
+pub enum TryEmitError {
+    /// The queue has no room now, for the event or for its bytes.
+    Full(Event),
+    /// The logger was shut down, or one of its tasks stopped.
+    Closed(Event),
+}
+
+impl TryEmitError {
+    /// Returns the event that was not accepted.
+    pub fn into_event(self) -> Event {
+        match self {
+            TryEmitError::Full(event) | TryEmitError::Closed(event) => event,
+        }
+    }
+}
+
+impl fmt::Display for TryEmitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TryEmitError::Full(_) => "the queue has no room for the event",
+            TryEmitError::Closed(_) => "the logger takes no more events",
+        })
+    }
+}
+
+/// Like `Display`, without the event: its values may be secrets.
+impl fmt::Debug for TryEmitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Error for TryEmitError {}
 
 /// The error of a blocking call on a thread of a tokio runtime. The call did nothing; await its `async` twin instead.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -28,7 +28,7 @@ mod weak;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-pub use error::{EmitError, InsideRuntimeError, ReopenError};
+pub use error::{EmitError, InsideRuntimeError, ReopenError, TryEmitError};
 pub use filters::SinkFilterError;
 pub use global::global;
 pub(crate) use wait::block_on;

@@ -1,6 +1,5 @@
 //! A test's thread: the handle, under different executors.
 
-use std::pin::pin;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -8,52 +7,11 @@ use tokio::runtime::Handle;
 use super::*;
 use crate::event::Event;
 use crate::sink::MemorySink;
-use crate::stats::DropReason;
-use crate::stats::ShutdownReport;
-use tokio::task::yield_now;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn event() -> Event {
     Event::new(Level::Info, "t", "late")
-}
-
-fn assert_delivered(report: &ShutdownReport, memory: &MemorySink) {
-    assert_eq!(report.check(), Ok(()));
-    assert!(!report.timed_out, "{report}");
-    assert_eq!((report.accepted, report.sinks[0].delivered, memory.total()), (1, 1, 1));
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_event_between_permit_and_publication_at_close_is_delivered_on_a_current_thread_runtime() {
-    let memory = MemorySink::new();
-    let builder = Logger::builder().lanes(2).sink("memory", memory.clone());
-    let logger = builder.start_on(&Handle::current()).expect("a good configuration");
-    let permit = logger.core.queue.permit(1);
-    let mut shutdown = pin!(logger.shutdown(PATIENCE));
-    // A paused clock advances only when no task can run: the flush task has done all it could.
-    let early = tokio::time::timeout(Duration::from_secs(1), shutdown.as_mut()).await;
-    assert!(early.is_err() && logger.core.queue.is_closed(), "it waits for the event");
-    permit.send(event());
-    assert_delivered(&shutdown.await, &memory);
-}
-
-#[test]
-fn an_event_between_permit_and_publication_at_close_is_delivered_on_a_thread_of_the_loggers_own() {
-    let memory = MemorySink::new();
-    let builder = Logger::builder().lanes(2).sink("memory", memory.clone());
-    let logger = builder.start().expect("a good configuration");
-    let permit = logger.core.queue.permit(1);
-    let report = std::thread::scope(|scope| {
-        let shutdown = scope.spawn(|| logger.shutdown_blocking(PATIENCE));
-        while !logger.core.queue.is_closed() {
-            std::thread::yield_now();
-        }
-        assert!(!shutdown.is_finished());
-        permit.send(event());
-        shutdown.join().expect("no panic").expect("outside any runtime")
-    });
-    assert_delivered(&report, &memory);
 }
 
 #[cfg(feature = "log")]
@@ -76,21 +34,40 @@ async fn flushes_that_nobody_waits_for_take_the_room_of_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_published_after_the_deadline_is_in_no_report_and_the_books_still_balance() {
+async fn an_idle_logger_sleeps_until_the_next_event_or_request() {
+    let turns = |logger: &Logger| logger.core.heartbeat.load(std::sync::atomic::Ordering::Relaxed);
     let memory = MemorySink::new();
-    let builder = Logger::builder().lanes(1).sink("memory", memory.clone());
-    let logger = builder.start_on(&Handle::current()).expect("a good configuration");
-    logger.emit(event());
-    let permit = logger.core.queue.permit(0);
-    let report = logger.shutdown(Duration::from_secs(1)).await;
-    assert!(report.timed_out);
-    assert_eq!((report.check(), report.accepted, report.sinks[0].delivered), (Ok(()), 1, 1));
-    permit.send(event());
-    for _ in 0..10 {
-        yield_now().await;
+    let logger = Logger::builder().sink("memory", memory.clone()).start_on(&Handle::current()).expect("good");
+    for round in 1..=3_u64 {
+        logger.emit(event());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(memory.total(), round, "within an interval");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(!logger.core.queue.signal().rests().is_multiple_of(2), "it rests");
+        let before = turns(&logger);
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        // The watchdog may have asked once more, in real time.
+        assert!(turns(&logger) <= before + 1, "{} turns in an hour", turns(&logger) - before);
     }
-    let stats = logger.stats();
-    assert_eq!((stats.check(), stats.accepted, stats.queued), (Ok(()), 2, 0));
-    assert_eq!(stats.sinks[0].dropped.get(DropReason::Deadline), 1, "and from then on it is counted");
-    assert_eq!(logger.shutdown(PATIENCE).await, report);
+    assert!(logger.flush(PATIENCE).await.complete);
+    assert!(logger.core.queue.signal().rests().is_multiple_of(2), "a request ends the rest");
+    let report = logger.shutdown(PATIENCE).await;
+    assert_eq!((report.check(), report.sinks[0].delivered), (Ok(()), 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_logger_with_a_sink_that_hangs_does_not_rest() {
+    struct Hangs;
+
+    #[async_trait::async_trait]
+    impl crate::Sink for Hangs {
+        async fn write(&mut self, _: &crate::Batch) -> Result<(), crate::SinkError> {
+            std::future::pending().await
+        }
+    }
+
+    let logger = Logger::builder().sink("hangs", Hangs).start_on(&Handle::current()).expect("good");
+    logger.emit(event());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(logger.core.queue.signal().rests(), 0);
 }

@@ -64,7 +64,7 @@ impl SharedCounter {
 /// Passes the descriptions of the metrics, the `# HELP` texts, to the recorder.
 fn describe(recorder: &dyn Recorder) {
     let counters: [(&'static str, &'static str); 13] = [
-        ("logweir_events_accepted_total", "Events accepted, counted when they leave the queue."),
+        ("logweir_events_accepted_total", "Events accepted."),
         ("logweir_events_refused_total", "Events that did not enter the queue."),
         ("logweir_events_evicted_total", "Accepted events that left the queue for a newer one."),
         ("logweir_events_truncated_total", "Events that had a value cut to fit the size limit."),

@@ -98,6 +98,8 @@ pub(super) struct State {
     pub(super) closing: bool,
     pub(super) closed: bool,
     pub(super) sealed: bool,
+    /// Batches were enqueued, and the sink task is not woken yet.
+    has_news: bool,
 }
 
 /// A point in a sink's stream of events after which the sink must flush.
@@ -138,6 +140,7 @@ impl Station {
             closing: false,
             closed: false,
             sealed: false,
+            has_news: false,
         };
         Station {
             selection: Selection::new(config.filter.clone()),
@@ -169,7 +172,7 @@ impl Station {
         self.state().backlog.accepts(charge)
     }
 
-    /// Enqueues the events of a batch that this sink wants. `charge` is what the whole batch pins.
+    /// Enqueues the events of a batch that this sink wants; [`Station::announce`] is to follow. `charge` is what the whole batch pins.
     ///
     /// The sink task receives them in `action.rs`.
     pub(crate) fn hand_over(&self, batch: &Batch, charge: usize) {
@@ -182,7 +185,14 @@ impl Station {
             let upto = state.ledger.routed();
             let dropped = state.backlog.push(Entry { batch, charge, upto });
             state.ledger.drop_waiting(DropReason::BacklogFull, dropped);
-            drop(state);
+            state.has_news = true;
+        }
+    }
+
+    /// Wakes the sink task for what was enqueued. Called with nothing locked: its waker may be observed by foreign code.
+    pub(crate) fn announce(&self) {
+        let has_news = std::mem::take(&mut self.state().has_news);
+        if has_news {
             self.work.notify_one();
         }
     }

@@ -3,24 +3,23 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::freed::Freed;
+use super::waiters::Waiters;
 
 /// A bounded number of bytes. Charged on the caller's side for events that left their inline buffer and for contexts;
 /// released when the event leaves the queue, and when the last event with the context is dropped.
 ///
 /// Relaxed throughout: the number guards no other memory, and each change is one read-modify-write.
-#[derive(Debug)]
 pub(crate) struct Account {
     limit: usize,
     used: AtomicUsize,
     /// The part of `used` that contexts hold; at most half of `limit`.
     contexts: AtomicUsize,
-    freed: Freed,
+    waiters: Waiters,
 }
 
 impl Account {
     pub(crate) fn new(limit: usize) -> Self {
-        Account { limit, used: AtomicUsize::new(0), contexts: AtomicUsize::new(0), freed: Freed::default() }
+        Account { limit, used: AtomicUsize::new(0), contexts: AtomicUsize::new(0), waiters: Waiters::default() }
     }
 
     pub(super) fn limit(&self) -> usize {
@@ -35,11 +34,22 @@ impl Account {
         bytes == 0 || try_add(&self.used, bytes, self.limit)
     }
 
+    /// Releases bytes, and notifies the callers that wait for them. Called with no lock held.
     pub(crate) fn release(&self, bytes: usize) {
         if bytes > 0 {
-            self.used.fetch_sub(bytes, Ordering::Relaxed);
-            self.freed.ring();
+            self.give_back(bytes);
+            self.waiters.notify();
         }
+    }
+
+    /// Releases bytes, under a lock: the callers that wait are notified afterwards.
+    pub(super) fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// The callers that wait for bytes, or for a place in a lane.
+    pub(super) fn waiters(&self) -> &Waiters {
+        &self.waiters
     }
 
     /// Charges a context, until the result is dropped. Returns `None` if there is no room.
@@ -52,21 +62,6 @@ impl Account {
             return None;
         }
         Some(ContextCharge { account: self.clone(), bytes })
-    }
-
-    /// Waits for room and charges it. Returns `false` once `closed` returns `true`: no room is freed any more.
-    ///
-    /// Cancel-safe: the charge is made in the poll that returns.
-    pub(super) async fn charge(&self, bytes: usize, closed: impl Fn() -> bool) -> bool {
-        let attempt = || match self.try_charge(bytes) {
-            true => Some(true),
-            false => closed().then_some(false),
-        };
-        self.freed.wait_for(attempt).await
-    }
-
-    pub(super) fn wake_waiters(&self) {
-        self.freed.ring();
     }
 }
 
@@ -125,26 +120,5 @@ mod tests {
         drop(first);
         assert!(account.charge_context(50).is_some());
         assert_eq!((account.used(), account.contexts.load(Ordering::Relaxed)), (0, 0));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_waits_for_bytes_gets_them_when_they_are_released_and_gives_up_when_it_is_closed() {
-        let (account, closed) = (Account::new(100), AtomicBool::new(false));
-        assert!(account.try_charge(80));
-        let is_closed = || closed.load(Ordering::Relaxed);
-        let release = async {
-            tokio::task::yield_now().await;
-            account.release(10);
-            tokio::task::yield_now().await;
-            account.release(70);
-        };
-        assert!(tokio::join!(account.charge(50, is_closed), release).0);
-        let close = async {
-            tokio::task::yield_now().await;
-            closed.store(true, Ordering::Relaxed);
-            account.wake_waiters();
-        };
-        assert!(!tokio::join!(account.charge(60, is_closed), close).0);
-        assert_eq!((account.used(), account.freed.waiting()), (50, 0));
     }
 }

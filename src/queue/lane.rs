@@ -1,58 +1,64 @@
-//! Any thread: one bounded tokio channel. Callers push, the flush task drains, a caller that finds it full may evict.
+//! Any thread: one lane. Callers fill its open chunk; full chunks go through a bounded tokio channel; the flush task takes
+//! the oldest chunk, at last the open one, and gives back an empty one.
 //!
 //! Invariants:
-//! * While the lane is open, no task registers a waker in the channel: waking a parked receiver would cost each caller
-//!   two microseconds. Every poll uses a no-op waker; the flush task sleeps elsewhere.
-//! * Never `try_recv`: it parks the thread on a half-finished send.
-//! * `popped` counts every event taken out, evicted ones too, so `accepted = popped + rx.len()` under the lock, and the
-//!   callers need no counter.
-//! * Polls run without tokio's cooperative budget: it is the calling task's, and a poll that finds it spent would
-//!   report a full lane as empty.
+//! * Everything happens under the lane's lock, each send and each receive of the channel included. So no event is ever half
+//!   written, the counts are numbers, and neither a waiter nor a waker is in the channel.
+//! * Under the lock runs no code but this file's and the channel's: no waker, no event is dropped, nothing is observed.
+//! * Events leave in the order in which they came: those of `oldest`, of the channel, of `open`.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::collections::VecDeque;
+use std::mem;
 
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::task::coop::unconstrained;
-
-use super::freed::Freed;
+use super::sync::{Mutex, MutexGuard, PoisonError, TryLockError, mpsc, unobserved};
 use crate::event::{Event, Level};
 use crate::stats::{DropCounts, DropReason};
 
-/// How many events a drain takes under one lock: permits return to the callers only when the poll returns.
-const CHUNK: usize = 64;
-/// How often an evictor tries before it refuses the new event: another caller may take the room it made, and the oldest
-/// slot may be reserved but not yet written.
-const TRIES: usize = 4;
+/// The most events in a chunk: what a caller pays for a send, and the flush task for a receive, is divided by it.
+pub(super) const CHUNK: usize = 64;
+
+/// Events of one lane, oldest first.
+#[derive(Default)]
+pub(crate) struct Chunk {
+    pub(crate) events: VecDeque<Event>,
+    /// The heap bytes of those events.
+    heap_bytes: usize,
+}
 
 /// One lane, on cache lines of its own: callers of neighboring lanes must not slow each other down.
 #[repr(align(128))]
 pub(super) struct Lane {
-    pub(super) tx: mpsc::Sender<Event>,
-    // A std lock: held for a chunk at most, never across an await, and taken by callers outside any runtime.
-    exit: Mutex<Exit>,
-    /// Spilled bytes of the events in the channel.
-    bytes: AtomicUsize,
-    /// For callers that wait outside the channel's own line: notified when the channel has fewer events than before.
-    pub(super) freed: Freed,
-    refused: [AtomicU64; DropReason::ALL.len()],
+    // A std lock: held for one event or one chunk, never across an await.
+    state: Mutex<LaneState>,
 }
 
-/// The consumer's end.
-pub(super) struct Exit {
-    rx: mpsc::Receiver<Event>,
-    popped: u64,
-    popped_by_level: [u64; Level::ALL.len()],
+/// What a lane holds and has counted.
+pub(super) struct LaneState {
+    /// How many events the lane may hold, by whether they may use the reserve: 0 once it is closed.
+    limits: [usize; 2],
+    /// The number of events from which on a caller wakes the flush task.
+    wake_at: usize,
+    len: usize,
+    /// The heap bytes of all its events.
+    heap_bytes: usize,
+    accepted: [u64; Level::ALL.len()],
+    /// A vector: to push into it copies an event once.
+    open: Vec<Event>,
+    open_bytes: usize,
+    chunk: usize,
+    sender: mpsc::Sender<Chunk>,
+    receiver: mpsc::Receiver<Chunk>,
+    /// The chunk of which events were evicted.
+    oldest: Chunk,
+    /// Empty chunks: what was allocated once is used again.
+    spare: Vec<Chunk>,
     evicted: DropCounts,
+    refused: DropCounts,
+    is_closed: bool,
 }
 
 /// A lane's part of the queue's counters.
 pub(super) struct LaneBook {
-    pub(super) accepted: u64,
     pub(super) accepted_by_level: [u64; Level::ALL.len()],
     pub(super) evicted: DropCounts,
     pub(super) queued: u64,
@@ -60,252 +66,249 @@ pub(super) struct LaneBook {
 }
 
 impl Lane {
-    pub(super) fn new(capacity: usize) -> Self {
-        let (tx, rx) = mpsc::channel(capacity);
-        let exit = Exit { rx, popped: 0, popped_by_level: [0; Level::ALL.len()], evicted: DropCounts::default() };
+    /// A lane for so many events, of which those below the reserve's level may take `open_places`.
+    pub(super) fn new(capacity: usize, open_places: usize, wake_at: usize) -> Self {
+        let chunk = capacity.min(CHUNK);
+        // Used once, so that subscribers decide about tokio's reports here, where nothing is locked.
+        let (sender, receiver) = unobserved(|| {
+            let (sender, mut receiver) = mpsc::channel(capacity / chunk);
+            if sender.try_send(Chunk::default()).is_ok() {
+                drop(receiver.try_recv());
+            }
+            (sender, receiver)
+        });
         Lane {
-            tx,
-            exit: Mutex::new(exit),
-            bytes: AtomicUsize::new(0),
-            freed: Freed::default(),
-            refused: Default::default(),
+            state: Mutex::new(LaneState {
+                limits: [open_places, capacity],
+                wake_at,
+                len: 0,
+                heap_bytes: 0,
+                accepted: [0; Level::ALL.len()],
+                open: Vec::with_capacity(chunk),
+                open_bytes: 0,
+                chunk,
+                sender,
+                receiver,
+                oldest: Chunk::default(),
+                // As many as there can be: under the lock nothing is allocated.
+                spare: Vec::with_capacity(capacity / chunk + 3),
+                evicted: DropCounts::default(),
+                refused: DropCounts::default(),
+                is_closed: false,
+            }),
         }
     }
 
-    /// Locks the consumer's end. A panic under the lock leaves the counts whole: each is changed in one statement.
-    fn exit(&self) -> MutexGuard<'_, Exit> {
-        self.exit.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns the number of events in the channel, those being sent included.
+    /// Locks the lane. A panic under the lock leaves the counts whole: none of its code calls what may panic.
     #[inline]
-    pub(super) fn depth(&self) -> usize {
-        self.tx.max_capacity() - self.tx.capacity()
+    pub(super) fn lock(&self) -> MutexGuard<'_, LaneState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+    /// Locks the lane, unless another thread has it.
+    #[inline]
+    pub(super) fn try_lock(&self) -> Option<MutexGuard<'_, LaneState>> {
+        self.state.try_lock().ok()
     }
 
-    pub(super) fn add_bytes(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(super) fn sub_bytes(&self, bytes: usize) {
-        if bytes > 0 {
-            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    /// Locks the lane, unless another thread has it that may be gone, as `is_gone` tells: a forked child has none of its
+    /// parent's other threads.
+    pub(super) fn lock_unless(&self, is_gone: impl FnOnce() -> bool) -> Option<MutexGuard<'_, LaneState>> {
+        match self.state.try_lock() {
+            Ok(state) => Some(state),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) if is_gone() => None,
+            Err(TryLockError::WouldBlock) => Some(self.lock()),
         }
     }
 
-    /// Counts a refused event.
-    pub(super) fn refuse(&self, reason: DropReason) {
-        self.refused[reason as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Sends `event` in place of the oldest. Returns the evicted events and, if it failed, the event with the reason.
-    pub(super) fn replace_oldest(&self, mut event: Event) -> (Trash, Result<(), (Event, DropReason)>) {
-        let mut trash = Trash::default();
-        let mut exit = self.exit();
-        for attempt in 0..=TRIES {
-            // Checked again under the lock: another evictor or the drain may have made room.
-            event = match self.tx.try_send(event) {
-                Ok(()) => return (trash, Ok(())),
-                Err(TrySendError::Closed(event)) => return (trash, Err((event, DropReason::Closed))),
-                Err(TrySendError::Full(event)) => event,
-            };
-            if attempt < TRIES
-                && let Some(oldest) = exit.evict(DropReason::OverflowOldest)
-            {
-                self.sub_bytes(oldest.spilled_bytes());
-                trash.0[attempt] = Some(oldest);
-            }
+    /// Takes the oldest chunk into `chunk`, which is empty; leaves it empty if the lane has none, or has reached `goal`, one
+    /// of its positions.
+    pub(super) fn take(&self, goal: u64, chunk: &mut Chunk) {
+        let mut state = self.lock();
+        let emptied = mem::take(chunk);
+        if state.len == 0 || state.position() - state.len as u64 >= goal {
+            return state.recycle(emptied);
         }
-        (trash, Err((event, DropReason::OverflowNewest)))
+        *chunk = if !state.oldest.events.is_empty() {
+            mem::replace(&mut state.oldest, emptied)
+        } else if let Some(full) = state.receive() {
+            state.recycle(emptied);
+            full
+        } else {
+            let next = state.spare.pop().unwrap_or(emptied);
+            state.replace_open(next)
+        };
+        state.len -= chunk.events.len();
+        state.heap_bytes -= mem::take(&mut chunk.heap_bytes);
     }
 
-    /// Evicts the oldest events until `enough` returns `true` or the lane is empty.
-    pub(super) fn evict_for_bytes(&self, mut enough: impl FnMut() -> bool, release: impl Fn(usize)) -> bool {
-        loop {
-            if enough() {
-                return true;
-            }
-            let Some(oldest) = self.exit().evict(DropReason::Memory) else { return false };
-            let bytes = oldest.spilled_bytes();
-            self.sub_bytes(bytes);
-            drop(oldest);
-            release(bytes);
-            self.freed.ring();
-        }
-    }
-
-    /// Takes up to a chunk of the oldest events that are completely written; none if the lane has reached `goal`.
-    pub(super) fn drain(&self, goal: u64, into: &mut Vec<Event>) -> usize {
-        let mut exit = self.exit();
-        if exit.popped >= goal {
-            return 0;
-        }
-        let polled = exit.poll_drain(&mut Context::from_waker(Waker::noop()), into);
-        drop(exit);
-        self.freed.ring();
-        let taken = if let Poll::Ready(taken) = polled { taken } else { 0 };
-        self.sub_bytes_of(into, taken);
-        taken
-    }
-
-    /// Like [`Lane::drain`] with a real waker, on a closed lane: `Ready(0)` means that every accepted event is taken
-    /// out, also those whose sender was between permit and publication when the lane closed.
-    pub(super) fn poll_drain_closed(&self, cx: &mut Context<'_>, into: &mut Vec<Event>) -> Poll<usize> {
-        let polled = self.exit().poll_drain(cx, into);
-        if let Poll::Ready(taken) = polled {
-            self.sub_bytes_of(into, taken);
-        }
-        polled
-    }
-
-    fn sub_bytes_of(&self, events: &[Event], taken: usize) {
-        let bytes = events[events.len() - taken..].iter().map(Event::spilled_bytes).sum();
-        self.sub_bytes(bytes);
-    }
-
-    /// Closes the lane: no event enters from here on; accepted events can still be drained.
+    /// Closes the lane: no event enters from here on; accepted ones can still be taken.
     pub(super) fn close(&self) {
-        self.exit().rx.close();
-        self.freed.ring();
+        let mut state = self.lock();
+        state.limits = [0; 2];
+        state.is_closed = true;
     }
 
-    /// Returns how many events were accepted so far, and how many of them were taken out.
-    pub(super) fn position(&self) -> (u64, u64) {
-        let exit = self.exit();
-        (exit.accepted(), exit.popped)
+    /// Sets the number of events from which on a caller wakes the flush task; returns how many there are.
+    pub(super) fn arm(&self, wake_at: usize) -> usize {
+        let mut state = self.lock();
+        state.wake_at = wake_at;
+        state.len
+    }
+
+    /// Returns how many events were accepted so far, and how many of them are no longer in the lane.
+    pub(super) fn positions(&self) -> (u64, u64) {
+        let state = self.lock();
+        (state.position(), state.position() - state.len as u64)
     }
 
     pub(super) fn book(&self) -> LaneBook {
-        let exit = self.exit();
-        let mut refused = DropCounts::default();
-        for reason in DropReason::REFUSED {
-            refused.add(reason, self.refused[reason as usize].load(Ordering::Relaxed));
-        }
-        // Read once: callers keep pushing meanwhile.
-        let queued = exit.rx.len() as u64;
+        let state = self.lock();
         LaneBook {
-            accepted: exit.popped + queued,
-            accepted_by_level: exit.popped_by_level,
-            evicted: exit.evicted,
-            queued,
-            refused,
+            accepted_by_level: state.accepted,
+            evicted: state.evicted,
+            queued: state.len as u64,
+            refused: state.refused,
         }
     }
 }
 
-impl Exit {
-    fn accepted(&self) -> u64 {
-        self.popped + self.rx.len() as u64
+impl Chunk {
+    pub(super) fn with_capacity(events: usize) -> Self {
+        Chunk { events: VecDeque::with_capacity(events), heap_bytes: 0 }
+    }
+}
+
+impl LaneState {
+    /// Returns whether there is a place for an event; `is_reserved`: it may use the reserve.
+    #[inline]
+    pub(super) fn has_place(&self, is_reserved: bool) -> bool {
+        self.len < self.limits[usize::from(is_reserved)]
     }
 
-    fn evict(&mut self, reason: DropReason) -> Option<Event> {
-        let rx = &mut self.rx;
-        // The drain of a closed lane waits here with a real waker, which this one would replace.
-        if rx.is_closed() {
-            return None;
+    /// Returns whether the open chunk has room. If not, no chunk was empty when it became full, and the next caller allocates
+    /// one, with the lane unlocked.
+    #[inline]
+    pub(super) fn has_chunk(&self) -> bool {
+        self.open.len() < self.open.capacity()
+    }
+
+    /// Adds an empty chunk; see [`LaneState::has_chunk`].
+    pub(super) fn supply(&mut self, chunk: Chunk) {
+        if self.open.is_empty() {
+            let before = self.replace_open(chunk);
+            return self.recycle(before);
         }
-        let oldest = match poll_unbudgeted(&mut Context::from_waker(Waker::noop()), |cx| rx.poll_recv(cx)) {
-            Poll::Ready(Some(oldest)) => oldest,
-            Poll::Ready(None) | Poll::Pending => return None,
+        self.recycle(chunk);
+        if !self.has_chunk() {
+            self.send();
+        }
+    }
+
+    /// Returns the number of events in a full chunk.
+    pub(super) fn chunk(&self) -> usize {
+        self.chunk
+    }
+
+    /// Adds an event, for which there is a place. Returns whether the caller has to wake the flush task.
+    #[inline(always)]
+    pub(super) fn put(&mut self, event: Event, level: Level, heap_bytes: usize) -> bool {
+        // Two ways, so that on the usual one the event is copied once: where a vector may grow, it is copied before.
+        if self.has_chunk() {
+            self.open.push(event);
+        } else {
+            self.grow(event);
+        }
+        self.open_bytes += heap_bytes;
+        self.heap_bytes += heap_bytes;
+        self.accepted[level as usize] += 1;
+        self.len += 1;
+        if !self.has_chunk() {
+            self.send();
+        }
+        self.len >= self.wake_at
+    }
+
+    /// Takes the oldest event out, for this reason, to be dropped once the lane is unlocked.
+    pub(super) fn evict(&mut self, reason: DropReason) -> Option<Event> {
+        if self.oldest.events.is_empty()
+            && let Some(next) = self.receive()
+        {
+            let emptied = mem::replace(&mut self.oldest, next);
+            self.recycle(emptied);
+        }
+        let (event, bytes_there) = match self.oldest.events.pop_front() {
+            Some(event) => (event, &mut self.oldest.heap_bytes),
+            None if self.open.is_empty() => return None,
+            None => (self.open.remove(0), &mut self.open_bytes),
         };
-        self.popped += 1;
-        self.popped_by_level[oldest.level() as usize] += 1;
+        let bytes = event.spilled_bytes();
+        *bytes_there -= bytes;
+        self.heap_bytes -= bytes;
+        self.len -= 1;
         self.evicted.add(reason, 1);
-        Some(oldest)
+        Some(event)
     }
 
-    fn poll_drain(&mut self, cx: &mut Context<'_>, into: &mut Vec<Event>) -> Poll<usize> {
-        let rx = &mut self.rx;
-        let polled = poll_unbudgeted(cx, |cx| rx.poll_recv_many(cx, into, CHUNK));
-        if let Poll::Ready(taken) = polled {
-            self.popped += taken as u64;
-            for event in &into[into.len() - taken..] {
-                self.popped_by_level[event.level() as usize] += 1;
-            }
-        }
-        polled
-    }
-}
-
-fn poll_unbudgeted<T>(cx: &mut Context<'_>, poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
-    pin!(unconstrained(poll_fn(poll))).poll(cx)
-}
-
-/// Evicted events, to be dropped when no lock is held: dropping one may free memory.
-#[derive(Default)]
-pub(super) struct Trash([Option<Event>; TRIES]);
-
-impl Trash {
-    pub(super) fn spilled_bytes(&self) -> usize {
-        self.0.iter().flatten().map(Event::spilled_bytes).sum()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Arc;
-    use std::sync::atomic::AtomicBool;
-    use std::task::Wake;
-
-    fn event() -> Event {
-        Event::new(Level::Info, "t", "m")
+    /// Returns how many events were accepted so far: the position of the last one in this lane.
+    pub(super) fn position(&self) -> u64 {
+        self.accepted.iter().sum()
     }
 
-    #[derive(Default)]
-    struct Woken(AtomicBool);
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
 
-    impl Wake for Woken {
-        fn wake(self: Arc<Self>) {
-            self.0.store(true, Ordering::Relaxed);
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.heap_bytes
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Counts a refused event.
+    pub(super) fn refuse(&mut self, reason: DropReason) {
+        self.refused.add(reason, 1);
+    }
+
+    /// Sends the open chunk, which is full, if there is an empty one for its place.
+    #[cold]
+    fn send(&mut self) {
+        let Some(next) = self.spare.pop() else { return };
+        let full = self.replace_open(next);
+        // There is room for as many full chunks as the lane may hold. If not, the chunk stays the open one, and grows.
+        if let Err(refused) = unobserved(|| self.sender.try_send(full)) {
+            self.open = refused.into_inner().events.into();
+            self.open.reserve(self.chunk);
         }
     }
 
-    #[test]
-    fn a_closed_lane_is_not_empty_while_a_permit_is_out() {
-        let lane = Lane::new(4);
-        let permit = lane.tx.try_reserve().expect("it is empty");
-        lane.close();
-        let woken = Arc::new(Woken::default());
-        let waker = Waker::from(woken.clone());
-        let (mut cx, mut events) = (Context::from_waker(&waker), Vec::new());
-        assert!(lane.poll_drain_closed(&mut cx, &mut events).is_pending());
-        permit.send(event());
-        assert!(woken.0.load(Ordering::Relaxed), "the drain is told");
-        assert_eq!(lane.poll_drain_closed(&mut cx, &mut events), Poll::Ready(1));
-        assert_eq!(lane.poll_drain_closed(&mut cx, &mut events), Poll::Ready(0));
-        assert_eq!((lane.position(), lane.book().accepted), ((1, 1), 1));
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, event: Event) {
+        self.open.push(event);
     }
 
-    #[test]
-    fn a_late_evictor_does_not_take_the_place_of_the_last_drain() {
-        let lane = Lane::new(4);
-        let permit = lane.tx.try_reserve().expect("it is empty");
-        lane.close();
-        let woken = Arc::new(Woken::default());
-        let waker = Waker::from(woken.clone());
-        assert!(lane.poll_drain_closed(&mut Context::from_waker(&waker), &mut Vec::new()).is_pending());
-        // The evictor found the lane open, and full of bytes, a moment ago.
-        assert!(!lane.evict_for_bytes(|| false, |_| {}));
-        permit.send(event());
-        assert!(woken.0.load(Ordering::Relaxed), "nobody else tells the drain that the last event is there");
+    /// Returns the number of empty chunks, and how many there can be.
+    #[cfg(test)]
+    pub(super) fn spare(&self) -> (usize, usize) {
+        (self.spare.len(), self.spare.capacity())
     }
 
-    #[test]
-    fn a_newcomer_whose_oldest_is_not_yet_written_is_refused() {
-        let lane = Lane::new(1);
-        let permit = lane.tx.try_reserve().expect("it is empty");
-        let (trash, sent) = lane.replace_oldest(event());
-        assert_eq!(trash.0.iter().flatten().count(), 0);
-        assert_eq!(sent.err().map(|(_, reason)| reason), Some(DropReason::OverflowNewest));
-        permit.send(event());
-        let (trash, sent) = lane.replace_oldest(event());
-        assert_eq!((trash.0.iter().flatten().count(), sent.is_ok()), (1, true));
-        let book = lane.book();
-        assert_eq!((book.accepted, book.evicted.get(DropReason::OverflowOldest), book.queued), (2, 1, 1));
+    fn receive(&mut self) -> Option<Chunk> {
+        unobserved(|| self.receiver.try_recv()).ok()
+    }
+
+    fn replace_open(&mut self, next: Chunk) -> Chunk {
+        let open = mem::replace(&mut self.open, next.events.into());
+        Chunk { events: open.into(), heap_bytes: mem::take(&mut self.open_bytes) }
+    }
+
+    fn recycle(&mut self, emptied: Chunk) {
+        if emptied.events.capacity() > 0 {
+            self.spare.push(emptied);
+        }
     }
 }

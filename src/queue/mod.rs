@@ -1,43 +1,49 @@
 //! Any thread: the bounded queue between callers and flush task: lanes of events, and one account of their heap bytes.
 //!
 //! In: `logger` pushes the events that passed `filter`, on the caller's thread. Each gets the fields of its scope from
-//! `context`, and hidden values are masked, before it enters its lane (`push`), or waits for room (`admit`).
+//! `context`, and hidden values are masked (`prepare`), before it is admitted to its lane (`admission`), or waits for room
+//! (`waiters`).
 //!
-//! Out: `runtime` drains the lanes for `dispatch`. A caller that fills half of a lane, or logs an urgent event, wakes
-//! the flush task (`signal`). The counters go to `stats` and the metrics.
+//! Out: the flush task takes chunks of events out of the lanes (`lane`), for `dispatch`. A caller that fills half of a lane,
+//! logs an urgent event, or the first one after a rest, wakes it (`signal`). The counters go to `stats` and the metrics.
 //!
 //! Invariants:
 //! * A lane holds at most `capacity` events. Spilled events and contexts hold at most `heap_bytes`, contexts at most
 //!   half.
 //! * A thread keeps its lane, and a lane keeps its order.
 //! * A pushed event is accepted, or refused under one counted reason; `try_push` returns it uncounted instead.
-//! * The flush task never sleeps in an open lane. Commands (flush, reopen) never travel in one.
+//! * The flush task never sleeps in a lane. Commands (flush, reopen) never travel in one.
+//! * No foreign code runs under a lock of this room.
 //!
 //! Next: `dispatch` merges the lanes into batches.
 //!
-//! An overflow policy is a variant of [`Overflow`], applied in `push` (waiting in `admit`). A limit on what enters
-//! belongs in `push`, a limit on memory in `account`, a counter in `lane` or here.
+//! An overflow policy is a variant of [`Overflow`], applied in `admission`. A limit on what enters belongs in `admission`, a
+//! limit on memory in `account`, a counter in `lane` or here.
 
 mod account;
-mod admit;
-mod freed;
+mod admission;
 mod lane;
 mod overflow;
-mod push;
+mod prepare;
 mod signal;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod waiters;
 
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll};
 
 pub(crate) use account::Account;
+pub(crate) use admission::Lack;
+pub(crate) use lane::Chunk;
 use lane::{Lane, LaneBook};
 pub use overflow::Overflow;
-pub use push::TryEmitError;
 pub(crate) use signal::{Signal, is_logger_thread, mark_logger_thread};
 
 use crate::context::scope::QueueId;
-use crate::event::{Event, Level, LevelFilter, Redactor};
+use crate::event::{self, Event, Level, LevelFilter, Redactor};
 use crate::stats::DropCounts;
 
 /// The bytes that one event takes while it waits.
@@ -89,11 +95,8 @@ pub(crate) struct Queue {
     id: QueueId,
     lanes: Box<[Lane]>,
     config: QueueConfig,
-    /// Depth from which on events below the reserve's level are refused (`shed`).
-    open_places: usize,
-    /// Depth at which a caller wakes the flush task. Half of the places that every event may use: waking earlier moves
-    /// cache lines while the caller emits.
-    mark: usize,
+    /// The process that it runs in.
+    process: u32,
     account: Arc<Account>,
     signal: Signal,
     truncated: AtomicU64,
@@ -110,18 +113,18 @@ pub(crate) struct IntakeBook {
     pub(crate) evicted: DropCounts,
     /// Events in the lanes, without those that the dispatcher holds.
     pub(crate) in_lanes: u64,
-    /// Events that left the lanes, by level.
-    pub(crate) passed_by_level: [u64; Level::ALL.len()],
+    pub(crate) accepted_by_level: [u64; Level::ALL.len()],
 }
 
 impl Queue {
     pub(crate) fn new(config: QueueConfig) -> Self {
+        event::allow_event_bytes(config.max_event_bytes);
         let open_places = config.reserve.open_places(config.capacity);
+        let lane = |_| Lane::new(config.capacity, open_places, half(open_places));
         Queue {
             id: QueueId::next(),
-            lanes: (0..config.lanes).map(|_| Lane::new(config.capacity)).collect(),
-            open_places,
-            mark: (open_places / 2).max(1),
+            lanes: (0..config.lanes).map(lane).collect(),
+            process: process::id(),
             account: Arc::new(Account::new(config.heap_bytes)),
             config,
             signal: Signal::default(),
@@ -143,20 +146,47 @@ impl Queue {
         &self.account
     }
 
-    /// Takes up to a chunk of a lane's oldest events; none if the lane has reached `goal`, one of its end offsets.
-    pub(crate) fn drain(&self, lane: usize, goal: u64, into: &mut Vec<Event>) -> usize {
-        self.lanes[lane].drain(goal, into)
+    /// Takes a lane's oldest chunk into `chunk`, which is empty; leaves it empty if the lane has none, or has reached `goal`,
+    /// one of its positions. [`Queue::tell_waiters`] is to follow, with nothing locked.
+    pub(crate) fn take(&self, lane: usize, goal: u64, chunk: &mut Chunk) {
+        self.lanes[lane].take(goal, chunk);
     }
 
-    /// Like [`Queue::drain`], but after [`Queue::close`]; `Ready(0)` means that the lane is empty for good.
-    pub(crate) fn poll_drain_closed(&self, lane: usize, cx: &mut Context<'_>, into: &mut Vec<Event>) -> Poll<usize> {
-        self.lanes[lane].poll_drain_closed(cx, into)
+    /// Takes bytes of events that left the queue out of the account. [`Queue::tell_waiters`] is to follow.
+    pub(crate) fn release(&self, bytes: usize) {
+        self.account.give_back(bytes);
+    }
+
+    /// Wakes the callers that wait for what was taken and released. Their wakers are foreign code: called with nothing
+    /// locked.
+    pub(crate) fn tell_waiters(&self) {
+        self.account.waiters().notify();
+    }
+
+    /// Has the next event wake the flush task, which is about to sleep without an interval. Returns `false`, and changes
+    /// nothing, if there is an event already.
+    pub(crate) fn rest(&self) -> bool {
+        self.signal.begin_rest();
+        let is_empty = self.lanes.iter().all(|lane| lane.arm(1) == 0);
+        if !is_empty {
+            self.resume();
+        }
+        is_empty
+    }
+
+    /// Ends the rest: callers wake the flush task for half of a lane.
+    pub(crate) fn resume(&self) {
+        let wake_at = half(self.config.reserve.open_places(self.config.capacity));
+        for lane in &self.lanes {
+            lane.arm(wake_at);
+        }
+        self.signal.end_rest();
     }
 
     /// Closes the queue: no event enters from here on.
     pub(crate) fn close(&self) {
         self.lanes.iter().for_each(Lane::close);
-        self.account.wake_waiters();
+        self.tell_waiters();
     }
 
     /// Closes the queue; later refusals are counted as `task_failed`.
@@ -172,17 +202,17 @@ impl Queue {
 
     /// Returns the end offset of each lane: how many events it has accepted so far. A flush must reach them.
     pub(crate) fn accepted_positions(&self) -> Box<[u64]> {
-        self.lanes.iter().map(|lane| lane.position().0).collect()
+        self.lanes.iter().map(|lane| lane.positions().0).collect()
     }
 
     /// Returns how many events accepted before `positions` are still in the lanes.
     pub(crate) fn before(&self, positions: &[u64]) -> u64 {
-        self.lanes.iter().zip(positions).map(|(lane, &position)| position.saturating_sub(lane.position().1)).sum()
+        self.lanes.iter().zip(positions).map(|(lane, &position)| position.saturating_sub(lane.positions().1)).sum()
     }
 
     /// Returns how full the fullest lane is, in percent, or the account of bytes if that is fuller.
     pub(crate) fn percent_full(&self) -> u8 {
-        let depth = self.lanes.iter().map(Lane::depth).max().unwrap_or(0);
+        let depth = self.lanes.iter().map(|lane| lane.lock().len()).max().unwrap_or(0);
         let percent = |used: usize, of: usize| (used.min(of) as u128 * 100 / of.max(1) as u128) as u8;
         percent(depth, self.config.capacity).max(percent(self.account.used(), self.account.limit()))
     }
@@ -193,18 +223,22 @@ impl Queue {
             refused: DropCounts::default(),
             evicted: DropCounts::default(),
             in_lanes: 0,
-            passed_by_level: [0; Level::ALL.len()],
+            accepted_by_level: [0; Level::ALL.len()],
         };
-        for LaneBook { accepted, accepted_by_level, evicted, queued, refused } in self.lanes.iter().map(Lane::book) {
-            sum.accepted += accepted;
+        for LaneBook { accepted_by_level, evicted, queued, refused } in self.lanes.iter().map(Lane::book) {
             sum.refused.merge(&refused);
             sum.evicted.merge(&evicted);
             sum.in_lanes += queued;
-            for (sum, count) in sum.passed_by_level.iter_mut().zip(accepted_by_level) {
+            for (sum, count) in sum.accepted_by_level.iter_mut().zip(accepted_by_level) {
                 *sum += count;
             }
         }
+        sum.accepted = sum.accepted_by_level.iter().sum();
         sum
+    }
+
+    fn is_forked(&self) -> bool {
+        self.process != process::id()
     }
 
     pub(crate) fn truncated(&self) -> u64 {
@@ -224,14 +258,8 @@ impl Queue {
     }
 }
 
-/// For tests of the moment between a caller's permit and its event.
-#[cfg(test)]
-impl Queue {
-    pub(crate) fn permit(&self, lane: usize) -> tokio::sync::mpsc::Permit<'_, Event> {
-        self.lanes[lane].tx.try_reserve().expect("the lane has room")
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.tx.is_closed())
-    }
+/// The number of events from which on a caller wakes the flush task: half of the places that every event may use. Waking
+/// earlier moves cache lines while the caller emits.
+fn half(open_places: usize) -> usize {
+    (open_places / 2).max(1)
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// Drops the oldest event of the lane (`overflow_oldest`): the latest events matter most. If the oldest place holds
-    /// an event that is only half written, the new event is refused instead (`overflow_newest`).
+    /// Drops the oldest event of the lane (`overflow_oldest`): the latest events matter most. One event makes
+    /// room for one.
     #[default]
     DropOldest,
     /// Refuses the new event (`overflow_newest`).

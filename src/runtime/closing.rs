@@ -1,33 +1,23 @@
 //! The flush task, once: drains the closed lanes, and starts the last part of a shutdown's time.
 
-use std::task::Poll;
-
 use tokio::task::yield_now;
 
 use super::LoggerCore;
 use super::shutdown::StopReason;
-use crate::dispatch::{Dispatched, NO_WATERMARK};
+use crate::dispatch::{Dispatched, NO_WATERMARK, announce};
 
 /// Dispatches everything that was accepted before the lanes closed.
 pub(super) async fn drain_after_close(core: &LoggerCore) {
     let LoggerCore { queue, sinks, notifiers, .. } = core;
+    let mut left = Vec::new();
     loop {
-        let progress = std::future::poll_fn(|cx| {
-            let mut is_waiting = false;
+        let progress = {
             let mut dispatcher = core.dispatcher();
             dispatcher.begin();
-            let progress = dispatcher.dispatch(queue, sinks, NO_WATERMARK, |lane, into| {
-                match queue.poll_drain_closed(lane, cx, into) {
-                    Poll::Ready(taken) => taken,
-                    Poll::Pending => {
-                        is_waiting = true;
-                        0
-                    }
-                }
-            });
-            if progress == Dispatched::Nothing && is_waiting { Poll::Pending } else { Poll::Ready(progress) }
-        })
-        .await;
+            let take = |lane, chunk: &mut _| queue.take(lane, u64::MAX, chunk);
+            dispatcher.dispatch(queue, sinks, NO_WATERMARK, take, &mut left)
+        };
+        announce(queue, sinks, &mut left);
         match progress {
             Dispatched::Batch(events) => {
                 core.metrics.batch_events.record(events as f64);

@@ -8,13 +8,10 @@ use std::time::{Duration, Instant, SystemTime};
 use super::LoggerCore;
 use super::service_thread::ServiceThread;
 use super::shutdown::StopReason;
-use crate::dispatch::Dispatcher;
 use crate::observe::diagnostics::{self, Diagnostic};
 use crate::queue::IntakeBook;
 use crate::stats::{DropReason, ShutdownReport, SinkStats, Stats};
 
-/// How long `finalize` waits for callers in the middle of a send: one or a few time slices.
-const PENDING_SEND_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long `finalize` waits for another thread that refreshes the metrics.
 const RECORDER_TIMEOUT: Duration = Duration::from_millis(100);
 
@@ -40,7 +37,7 @@ impl LoggerCore {
     /// stuck.
     pub(crate) fn finalize(&self, reason: StopReason) -> Arc<ShutdownReport> {
         let mut dispatcher = self.dispatcher();
-        if let Some((report, _)) = &dispatcher.end {
+        if let Some(report) = &dispatcher.end {
             return report.clone();
         }
         let reason_of_loss = match reason {
@@ -52,14 +49,15 @@ impl LoggerCore {
             StopReason::Completed | StopReason::DeadlineExceeded => self.queue.close(),
             StopReason::RuntimeDropped | StopReason::TaskFailed => self.queue.close_task_failed(),
         }
-        self.discard_queued(&mut dispatcher, reason_of_loss);
+        dispatcher.discard_all(&self.queue, &self.sinks, reason_of_loss);
         self.sinks.iter().for_each(|sink| sink.seal(reason_of_loss));
         let (stats, intake) = self.snapshot(&mut dispatcher);
         let elapsed = self.shutdown.requested().map_or(Duration::ZERO, |request| request.at.elapsed());
         let timed_out = reason == StopReason::DeadlineExceeded;
         let report = Arc::new(ShutdownReport::new(stats.clone(), self.hooks.failed(), timed_out, elapsed));
-        dispatcher.end = Some((report.clone(), reason_of_loss));
+        dispatcher.end = Some(report.clone());
         drop(dispatcher);
+        self.queue.tell_waiters();
         self.stopped_at.get_or_init(SystemTime::now);
         self.publish_final_metrics(&stats, &intake, elapsed);
         self.metrics.release_name();
@@ -87,7 +85,7 @@ impl LoggerCore {
                 None => thread::yield_now(),
             }
         };
-        self.call_recorder(|| self.metrics.refresh(&publication, stats, &intake.passed_by_level));
+        self.call_recorder(|| self.metrics.refresh(&publication, stats, &intake.accepted_by_level));
         self.call_recorder(|| self.metrics.retire(&mut publication, elapsed.as_secs_f64()));
     }
 
@@ -105,15 +103,6 @@ impl LoggerCore {
             diagnostics::wait_written(diagnostics::DROP_WAIT);
         } else if report.timed_out && lost > 0 && self.report_losses.load(Ordering::Relaxed) {
             self.diagnostics.report(Diagnostic::ShutdownIncomplete { report: Box::new(report.clone()) });
-        }
-    }
-
-    /// Settles the events left in the closed lanes. A caller that was interrupted between its permit and its event
-    /// hides the events after its slot. The wait for it is bounded: it may be stopped in a debugger.
-    fn discard_queued(&self, dispatcher: &mut Dispatcher, reason_of_loss: DropReason) {
-        let patience = Instant::now() + PENDING_SEND_TIMEOUT;
-        while !dispatcher.discard_all(&self.queue, &self.sinks, reason_of_loss) && Instant::now() < patience {
-            thread::yield_now();
         }
     }
 }

@@ -19,16 +19,17 @@ use super::finalize::FinalizeOnDrop;
 use super::flush_deadlines::FlushDeadlines;
 use super::hooks::run_hooks;
 use super::pressure::PressureMonitor;
+use super::rest::Rest;
 use super::service_thread::ServiceThread;
 use super::shutdown::StopReason;
 use super::tasks::spawn;
 use super::{FlushRequest, LoggerCore};
 use crate::context::suppress::suppress;
-use crate::dispatch::{Dispatched, Enrichers, NO_WATERMARK, watermark_now};
+use crate::dispatch::{Dispatched, Enrichers, NO_WATERMARK, announce, watermark_now};
+use crate::event::SharedFields;
 use crate::pipeline::{Line, deliver};
+use crate::queue::Chunk;
 
-/// How soon a flush checks a lane again whose oldest slot is reserved but not yet written.
-const PENDING_SEND_RECHECK: Duration = Duration::from_millis(1);
 /// How often the metrics are refreshed, for a recorder that never requests it.
 const METRICS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -56,7 +57,7 @@ enum Wake {
     Cancelled,
     /// The grace period after the cancellation is over.
     GraceExpired,
-    /// A flush or a temporary filter may have expired, or a half-written event may be complete.
+    /// A flush or a temporary filter may have expired.
     Timer,
     /// The watchdog checks whether this task is polled.
     Heartbeat,
@@ -100,10 +101,11 @@ async fn run_guarded(mut finalizer: FinalizeOnDrop, parts: FlushTaskParts) {
         enrichers: parts.enrichers,
         grace_deadline: None,
         is_blocked: false,
-        recheck_pending_send: false,
         deadlines: FlushDeadlines::default(),
         filter_override: FilterOverride::default(),
         metrics_due: Instant::now() + METRICS_INTERVAL,
+        rest: Rest::default(),
+        left: Vec::new(),
     };
     let life = async {
         let reason = AssertUnwindSafe(task.run_to_end(pipelines)).catch_unwind().await;
@@ -142,12 +144,13 @@ struct FlushTask<'a> {
     grace_deadline: Option<Instant>,
     /// A batch waits for room at a sink.
     is_blocked: bool,
-    /// A flush waits for an event that is half written.
-    recheck_pending_send: bool,
     /// The deadlines of the pending flushes on this runtime's clock.
     deadlines: FlushDeadlines,
     filter_override: FilterOverride,
     metrics_due: Instant,
+    rest: Rest,
+    /// Contexts of the events that a dispatch took out of the queue; empty between two.
+    left: Vec<Arc<SharedFields>>,
 }
 
 impl FlushTask<'_> {
@@ -201,13 +204,16 @@ impl FlushTask<'_> {
                 () = cancelled(&self.cancel) => Wake::Cancelled,
                 () = until(self.grace_deadline) => Wake::GraceExpired,
                 // Before the signal, which is always raised under load: a tick comes once per interval.
-                _ = self.ticks.tick() => Wake::Interval,
+                _ = self.ticks.tick(), if !self.rest.is_active() => Wake::Interval,
                 () = self.core.queue.signal().wait() => Wake::Signal,
                 () = self.core.notifiers.room.notified(), if self.is_blocked => Wake::SinkReady,
                 () = until(timer) => Wake::Timer,
                 () = self.core.heartbeat_request.notified() => Wake::Heartbeat,
             };
             self.core.heartbeat.fetch_add(1, Ordering::Relaxed);
+            if !matches!(wake, Wake::Interval | Wake::Heartbeat) && self.rest.end(self.core) {
+                self.ticks.reset();
+            }
             match wake {
                 Wake::Done => return,
                 Wake::Interval => {
@@ -216,6 +222,10 @@ impl FlushTask<'_> {
                         self.flush_in_background();
                     }
                     self.refresh_metrics();
+                    if self.grace_deadline.is_none() && self.rest.begin_if_idle(self.core) {
+                        // The last values stay for as long as nothing happens.
+                        self.core.refresh_metrics();
+                    }
                 }
                 Wake::Signal | Wake::SinkReady => {
                     self.drain().await;
@@ -245,6 +255,9 @@ impl FlushTask<'_> {
         let watermark = watermark_now();
         let end_offsets = self.core.queue.accepted_positions();
         let progress = self.dispatch(watermark, Some(&end_offsets)).await;
+        if progress == Dispatched::Nothing && self.core.dispatcher().is_ahead_of_clock() {
+            self.core.queue.signal().nudge();
+        }
         publish_queue_losses(self.core);
         progress
     }
@@ -262,10 +275,13 @@ impl FlushTask<'_> {
         loop {
             // Before and after each batch: a level reached during one dispatch may be over after the next.
             self.check_pressure();
-            let take = |lane, into: &mut Vec<_>| {
-                end_offsets.map_or(0, |end_offsets| queue.drain(lane, end_offsets[lane], into))
+            let take = |lane, chunk: &mut Chunk| {
+                if let Some(end_offsets) = end_offsets {
+                    queue.take(lane, end_offsets[lane], chunk);
+                }
             };
-            let progress = self.core.dispatcher().dispatch(queue, sinks, watermark, take);
+            let progress = self.core.dispatcher().dispatch(queue, sinks, watermark, take, &mut self.left);
+            announce(queue, sinks, &mut self.left);
             self.is_blocked = progress == Dispatched::Blocked;
             match progress {
                 Dispatched::Batch(events) => metrics.batch_events.record(events as f64),
@@ -295,7 +311,6 @@ impl FlushTask<'_> {
 
     /// Advances the pending flushes: dispatches everything before them, then pushes the sinks' barriers.
     async fn advance_flushes(&mut self) {
-        self.recheck_pending_send = false;
         let open = self.core.pending_flushes();
         self.expire_flushes(&open);
         let waiting: Vec<_> = open.into_iter().filter(|request| !request.has_barriers()).collect();
@@ -306,12 +321,8 @@ impl FlushTask<'_> {
         if self.dispatch(NO_WATERMARK, Some(&end_offsets)).await == Dispatched::Blocked {
             return;
         }
-        let (ready, rest): (Vec<_>, Vec<_>) =
-            waiting.iter().partition(|request| self.core.queue.before(&request.end_offsets) == 0);
-        // Only a reserved slot without its event can be left in a lane now.
-        self.recheck_pending_send = !rest.is_empty();
-        if !ready.is_empty() && self.dispatch(NO_WATERMARK, None).await == Dispatched::Nothing {
-            self.core.push_barriers(ready.into_iter());
+        if self.dispatch(NO_WATERMARK, None).await == Dispatched::Nothing {
+            self.core.push_barriers(waiting.iter());
         }
     }
 
@@ -338,8 +349,7 @@ impl FlushTask<'_> {
     }
 
     fn next_timer(&self) -> Option<Instant> {
-        let recheck = self.recheck_pending_send.then(|| Instant::now() + PENDING_SEND_RECHECK);
-        self.deadlines.next().into_iter().chain(recheck).chain(self.filter_override.deadline()).min()
+        self.deadlines.next().into_iter().chain(self.filter_override.deadline()).min()
     }
 
     fn refresh_metrics(&mut self) {

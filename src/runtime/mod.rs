@@ -34,6 +34,7 @@ mod flush_deadlines;
 mod flush_task;
 mod hooks;
 mod pressure;
+mod rest;
 #[cfg_attr(not(feature = "prometheus"), expect(dead_code, reason = "nothing that needs a thread is built in"))]
 mod service_thread;
 mod shutdown;
@@ -59,9 +60,7 @@ pub(crate) use pressure::PressureMonitor;
 pub(crate) use service_thread::ServiceThread;
 pub use shutdown::State;
 pub(crate) use shutdown::{BoxError, ShutdownState, StopReason};
-#[cfg(feature = "prometheus")]
-pub(crate) use tasks::start_upkeep;
-pub(crate) use tasks::start_watchdog;
+pub(crate) use tasks::start_timers;
 
 use crate::context::suppress::SuppressGuard;
 use crate::dispatch::Dispatcher;
@@ -151,7 +150,7 @@ impl LoggerCore {
 
     fn publish_metrics(&self, publication: &Publication) {
         let (stats, intake) = self.snapshot(&mut self.dispatcher());
-        self.call_recorder(|| self.metrics.refresh(publication, &stats, &intake.passed_by_level));
+        self.call_recorder(|| self.metrics.refresh(publication, &stats, &intake.accepted_by_level));
     }
 
     /// Calls code of the recorder, which may be the user's: it may log or panic.
@@ -166,10 +165,6 @@ impl LoggerCore {
     /// Takes a consistent snapshot: while the dispatcher is locked no batch is dispatched, and each sink's counters are
     /// whole under its lock.
     fn snapshot(&self, dispatcher: &mut Dispatcher) -> (Stats, IntakeBook) {
-        // After the end no task drains the lanes: events published since then are settled here.
-        if let Some((_, why)) = dispatcher.end {
-            dispatcher.discard_all(&self.queue, &self.sinks, why);
-        }
         let intake = self.queue.book();
         let stats = Stats {
             logger: self.name.clone(),

@@ -26,14 +26,35 @@ pub(super) fn spawn(set: &mut JoinSet<()>, task: impl Future<Output = ()> + Send
     set.spawn(suppress(task));
 }
 
+/// Makes the timer thread watch the flush task, and take care of the logger's own recorder, until the logger ends; not
+/// while the flush task rests.
+pub(crate) fn start_timers(core: &Arc<LoggerCore>) -> io::Result<()> {
+    let weak = Arc::downgrade(core);
+    core.queue.signal().on_resumed(move |rests| {
+        if let Some(core) = Weak::upgrade(&weak) {
+            // The timer thread, without which no logger starts, is there.
+            run_timers(&core, rests).unwrap_or_default();
+        }
+    });
+    run_timers(core, core.queue.signal().rests())
+}
+
+fn run_timers(core: &Arc<LoggerCore>, rests: usize) -> io::Result<()> {
+    #[cfg(feature = "prometheus")]
+    if core.exporter.is_some() {
+        start_upkeep(core, rests)?;
+    }
+    start_watchdog(core, rests)
+}
+
 /// Makes the timer thread check whether the flush task is polled.
-pub(crate) fn start_watchdog(core: &Arc<LoggerCore>) -> io::Result<()> {
+fn start_watchdog(core: &Arc<LoggerCore>, rests: usize) -> io::Result<()> {
     let core = Arc::downgrade(core);
     let (mut seen, mut periods) = (u64::MAX, 0_u32);
     timer::every(WATCHDOG_PERIOD, move || {
-        let Some(core) = Weak::upgrade(&core).filter(|core| core.shutdown.requested().is_none()) else {
-            return false;
-        };
+        let is_watched =
+            |core: &Arc<LoggerCore>| core.shutdown.requested().is_none() && core.queue.signal().rests() == rests;
+        let Some(core) = Weak::upgrade(&core).filter(is_watched) else { return false };
         let turns = core.heartbeat.load(Ordering::Relaxed);
         periods = if turns == seen { periods + 1 } else { 0 };
         seen = turns;
@@ -50,15 +71,15 @@ pub(crate) fn start_watchdog(core: &Arc<LoggerCore>) -> io::Result<()> {
     })
 }
 
-/// Makes the timer thread take care of the logger's own recorder until the logger ends.
+/// Makes the timer thread take care of the logger's own recorder.
 #[cfg(feature = "prometheus")]
-pub(crate) fn start_upkeep(core: &Arc<LoggerCore>) -> io::Result<()> {
+fn start_upkeep(core: &Arc<LoggerCore>, rests: usize) -> io::Result<()> {
     let core = Arc::downgrade(core);
     timer::every(UPKEEP_PERIOD, move || {
         let Some(core) = Weak::upgrade(&core).filter(|core| !core.shutdown.is_done()) else {
             return false;
         };
         core.call_recorder(|| core.exporter.iter().for_each(|exporter| exporter.run_upkeep()));
-        true
+        core.queue.signal().rests() == rests
     })
 }

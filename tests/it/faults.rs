@@ -5,7 +5,7 @@
 
 mod blocked;
 mod format;
-mod half_written;
+mod stopped_caller;
 mod home;
 
 use std::collections::BTreeSet;

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use logweir::{Builder, DropReason, Event, Level, Overflow, Pipeline, WhenFull};
+use logweir::{Builder, DropReason, Event, Level, Overflow, Pipeline, WhenFull, info};
 use tokio::time::timeout;
 
 use crate::support::{
@@ -370,4 +372,45 @@ async fn a_batch_too_large_for_what_is_left_drops_itself_and_not_the_ones_that_w
     let report = end(&logger, &[("sink", &sink)]).await;
     assert_eq!(report.sinks[0].dropped.get(DropReason::BacklogFull), 1);
     assert_eq!(sink.numbers(), [0, 1, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_event_has_room_in_an_empty_queue_whatever_contexts_hold() {
+    let sink = ScriptedSink::new();
+    let error = small().max_event_bytes(32 * KIB).sink("sink", ScriptedSink::new()).start().unwrap_err().to_string();
+    let most: usize = error.split(" to ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    let logger = start(small().max_event_bytes(most).sink("sink", sink.clone())).await;
+    // Contexts take all that they may.
+    let contexts: Vec<_> = (0..100).map(|n| logger.with("context", "x".repeat(1000) + &n.to_string())).collect();
+    for _ in 0..3 {
+        timeout(PATIENCE, logger.emit_wait(heavy(1, 2 * most))).await.unwrap().unwrap();
+        assert!(logger.flush(PATIENCE).await.complete);
+    }
+    drop(contexts);
+    let report = end(&logger, &[("sink", &sink)]).await;
+    assert_eq!((report.accepted, report.truncated), (3, 3));
+}
+
+/// A `Display` that never ends by itself, and counts what it got rid of.
+struct Endless<'a>(&'a AtomicUsize);
+
+impl fmt::Display for Endless<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let block = "x".repeat(KIB);
+        loop {
+            f.write_str(&block)?;
+            self.0.fetch_add(KIB, Ordering::Relaxed);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_never_ends_is_written_no_further_than_the_limit_on_an_event() {
+    let sink = ScriptedSink::new();
+    let logger = start(small().max_event_bytes(16 * KIB).sink("sink", sink.clone())).await;
+    let written = AtomicUsize::new(0);
+    info!(logger: logger, "endless", value = %Endless(&written));
+    assert_eq!(written.load(Ordering::Relaxed), 16 * KIB);
+    let report = end(&logger, &[("sink", &sink)]).await;
+    assert_eq!((report.accepted, report.truncated), (1, 1));
 }

@@ -1,8 +1,7 @@
-//! A caller that is stopped between its claim of a place in the queue and its event in it.
+//! A caller that is stopped in the middle of its call.
 //!
-//! Tokio's channel asks the allocator for the next block of its slots when the first of them is claimed: after the claim,
-//! before the event is written. An allocator that holds up this one thread stops it exactly there, as a debugger or the
-//! system's scheduler may, without a hook in the library.
+//! Where a lane's open chunk is full and no empty one is there, the caller asks the allocator for one. An allocator that
+//! holds up this one thread stops it exactly there, as a debugger or the system's scheduler may, without a hook in the library.
 
 #![allow(unsafe_code, reason = "there is no other way to be an allocator")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
@@ -16,8 +15,8 @@ use logweir::{Event, Logger};
 
 use crate::support::PATIENCE;
 
-/// How many events a block of the channel has room for: the caller after so many others asks for the next block.
-pub(crate) const BLOCK: u64 = 32;
+/// How many events a chunk has room for: the caller after so many others asks for the next one.
+pub(crate) const CHUNK: u64 = 64;
 
 struct Stops;
 
@@ -25,7 +24,7 @@ struct Stops;
 static ALLOCATOR: Stops = Stops;
 
 thread_local! {
-    /// Where this thread is held up when it next asks for a block's worth of memory.
+    /// Where this thread is held up when it next asks for the memory of a chunk.
     static HALT: Cell<Option<&'static Halt>> = const { Cell::new(None) };
 }
 
@@ -33,7 +32,7 @@ thread_local! {
 // these tests run, and if it did, the thread is no longer marked by then.
 unsafe impl GlobalAlloc for Stops {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if layout.size() >= BLOCK as usize * size_of::<Event>()
+        if layout.size() >= CHUNK as usize * size_of::<Event>()
             && let Ok(Some(halt)) = HALT.try_with(Cell::take)
         {
             halt.stop();
@@ -81,7 +80,7 @@ impl Halt {
     fn wait_for_it(&self) {
         let state = self.state.lock().unwrap();
         let (state, _) = self.changed.wait_timeout_while(state, PATIENCE, |state| !state.is_there).unwrap();
-        assert!(state.is_there, "the caller asks for a block between its claim and its event");
+        assert!(state.is_there, "the caller asks for a chunk");
     }
 
     fn let_go(&self) {
@@ -97,7 +96,7 @@ pub(crate) struct StoppedCaller {
 }
 
 impl StoppedCaller {
-    /// Emits on a thread of its own, which is stopped half-way. The lane must have been sent whole blocks before, and
+    /// Emits on a thread of its own, which is stopped half-way. The lane must have been sent whole chunks before, and
     /// have room.
     pub(crate) fn emit(logger: &Logger, event: Event) -> Self {
         let (logger, halt) = (logger.clone(), &*Box::leak(Box::<Halt>::default()));

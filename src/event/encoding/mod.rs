@@ -26,7 +26,7 @@ use super::value::{ErrorChain, FAILED_MARK, MAX_ERRORS, Value};
 const INLINE: usize = 94;
 const SPILLED: u8 = u8::MAX;
 const FIRST_HEAP_BYTES: usize = 256;
-/// The longest formatted value: a `Display` that never ends must not exhaust the memory of the process.
+/// The longest text of a value.
 const MAX_TEXT_BYTES: usize = 64 << 20;
 
 mod tag {
@@ -113,20 +113,25 @@ impl Encoded {
             Value::Debug(v) => self.push_text(tag::DEBUG, v.as_bytes()),
             Value::Json(v) => self.push_text(tag::JSON, v.as_bytes()),
             Value::Bytes(v) => self.push_text(tag::BYTES, v),
-            Value::Error(chain) => self.push_error(chain),
+            Value::Error(chain) => self.push_error(chain, MAX_TEXT_BYTES),
         }
     }
 
-    /// Writes a value that exists only as a formatting, straight into the buffer. A formatting that fails leaves the
-    /// text it has written and a mark.
-    pub(super) fn push_format(&mut self, kind: TextKind, write: impl FnOnce(&mut dyn Write) -> fmt::Result) {
+    /// Writes a value that exists only as a formatting, straight into the buffer, up to `most` bytes. A formatting that fails
+    /// leaves the text it has written and a mark.
+    pub(super) fn push_format(
+        &mut self,
+        kind: TextKind,
+        most: usize,
+        write: impl FnOnce(&mut dyn Write) -> fmt::Result,
+    ) {
         let tag = match kind {
             TextKind::Str => tag::STR,
             TextKind::Debug => tag::DEBUG,
             TextKind::Json => tag::JSON,
         };
         let start = self.open_text(tag);
-        let mut text = TextWriter { to: self, room: MAX_TEXT_BYTES, truncated: false };
+        let mut text = TextWriter { to: self, room: most, truncated: false };
         let failed = write(&mut text).is_err();
         // A formatting may swallow the error that a full text returned.
         if failed || text.truncated {
@@ -203,9 +208,9 @@ impl Encoded {
     }
 
     #[cold]
-    fn push_error(&mut self, chain: ErrorChain<'_>) {
+    pub(super) fn push_error(&mut self, chain: ErrorChain<'_>, most: usize) {
         let start = self.open_text(tag::ERROR);
-        let mut room = MAX_TEXT_BYTES;
+        let mut room = most;
         match chain.as_live() {
             Some(error) => {
                 // Sources may lead back to their start.
@@ -298,6 +303,19 @@ struct TextWriter<'a> {
     truncated: bool,
 }
 
+impl TextWriter<'_> {
+    /// Writes as much as there is room for.
+    #[cold]
+    fn truncate(&mut self, text: &str) -> fmt::Result {
+        if !std::mem::replace(&mut self.truncated, true) {
+            let fits = (0..=self.room).rev().find(|end| text.is_char_boundary(*end));
+            self.to.append(&text.as_bytes()[..fits.unwrap_or(0)]);
+            self.room = 0;
+        }
+        Err(fmt::Error)
+    }
+}
+
 impl Write for TextWriter<'_> {
     #[inline]
     fn write_str(&mut self, text: &str) -> fmt::Result {
@@ -307,10 +325,7 @@ impl Write for TextWriter<'_> {
                 self.to.append(text.as_bytes());
                 Ok(())
             }
-            _ => {
-                self.truncated = true;
-                Err(fmt::Error)
-            }
+            _ => self.truncate(text),
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use logweir::{Level, Logger, Overflow, Pipeline, WhenFull};
+use logweir::{Event, Level, LevelFilter, Logger, Overflow, Pipeline, WhenFull};
+use tokio::time::Instant;
 
 use crate::support::{
     OrderSink, PATIENCE, ScriptedSink, balance, balance_stats, builder, emit_numbers, end, number, start,
@@ -172,4 +173,18 @@ async fn lanes_are_merged_by_time() {
     });
     end(&logger, &[("sink", &sink)]).await;
     assert_eq!(sink.numbers(), (0..200).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_ahead_of_the_clock_holds_up_no_urgent_one_behind_it() {
+    let sink = ScriptedSink::new();
+    let builder = builder().lanes(1).flush_interval(Duration::from_secs(5)).flush_at(LevelFilter::Error);
+    let logger = start(builder.sink("sink", sink.clone())).await;
+    let ahead = SystemTime::now() + Duration::from_secs(3600);
+    let before = Instant::now();
+    logger.emit(number(0).with_timestamp(ahead));
+    logger.emit(Event::new(Level::Error, "t", "1"));
+    sink.has(2).await;
+    assert_eq!((sink.numbers(), before.elapsed()), (vec![0, 1], Duration::ZERO), "no tick was needed");
+    end(&logger, &[("sink", &sink)]).await;
 }

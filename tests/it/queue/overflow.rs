@@ -26,6 +26,24 @@ async fn a_full_queue_drops_the_oldest_and_keeps_exactly_the_newest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_event_is_evicted_for_one_also_if_others_wait_for_room() {
+    let sink = ScriptedSink::new();
+    let logger = start(builder().queue_capacity(8).sink("sink", sink.clone())).await;
+    emit_numbers(&logger, 0..8);
+    let mut waits: Vec<_> = (10..16).map(|n| Box::pin(logger.emit_wait(number(n)))).collect();
+    for wait in &mut waits {
+        assert!(futures::FutureExt::now_or_never(wait.as_mut()).is_none());
+    }
+    logger.emit(number(8));
+    let stats = logger.stats();
+    assert_eq!((stats.accepted, stats.evicted.total(), stats.refused.total(), stats.queued), (9, 1, 0, 8));
+    drop(waits);
+    let report = end(&logger, &[("sink", &sink)]).await;
+    assert_eq!(sink.numbers(), (1..9).collect::<Vec<_>>(), "the newest stays");
+    assert_eq!((report.accepted, report.evicted.get(DropReason::OverflowOldest)), (9, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn drop_newest_keeps_exactly_the_oldest() {
     let sink = ScriptedSink::new();
     let logger = start(builder().queue_capacity(10).overflow(Overflow::DropNewest).sink("sink", sink.clone())).await;

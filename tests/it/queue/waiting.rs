@@ -130,32 +130,36 @@ async fn emit_wait_ends_when_the_logger_is_closed() {
 async fn emit_wait_asks_for_bytes_as_it_asks_for_room() {
     let sink = ScriptedSink::new();
     // 64 KiB for the queue, of which the lane takes 16: heavy events fill the rest long before the lane is half full.
-    let builder = builder().queue_capacity(128).memory_limit(128 << 10).max_event_bytes(31 << 10);
+    let builder = builder().queue_capacity(128).memory_limit(128 << 10).max_event_bytes(23 << 10);
     let logger = start(builder.sink("sink", sink.clone())).await;
     let before = Instant::now();
     for n in 0..20 {
-        // Less than half of the bytes, which wakes nobody; then more than are left.
-        logger.emit(heavy(2 * n, 20 << 10));
-        logger.emit_wait(heavy(2 * n + 1, 30 << 10)).await.unwrap();
+        for of_three in 0..2 {
+            logger.emit(heavy(3 * n + of_three, 20 << 10));
+        }
+        // More bytes than are left.
+        logger.emit_wait(heavy(3 * n + 2, 20 << 10)).await.unwrap();
         assert!(logger.flush(PATIENCE).await.complete);
     }
     assert!(before.elapsed() < Duration::from_secs(1), "waited {:?} for a tick", before.elapsed());
     let report = end(&logger, &[("sink", &sink)]).await;
-    assert_eq!((report.accepted, report.evicted.total()), (40, 0));
-    assert_eq!(sink.numbers(), (0..40).collect::<Vec<_>>());
+    assert_eq!((report.accepted, report.evicted.total()), (60, 0));
+    assert_eq!(sink.numbers(), (0..60).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]
 async fn try_emit_asks_for_bytes_as_it_asks_for_room() {
     let sink = ScriptedSink::new();
-    let builder = builder().queue_capacity(128).memory_limit(128 << 10).max_event_bytes(31 << 10);
+    let builder = builder().queue_capacity(128).memory_limit(128 << 10).max_event_bytes(23 << 10);
     let logger = start(builder.sink("sink", sink.clone())).await;
     logger.try_emit(heavy(0, 20 << 10)).unwrap();
-    let back = logger.try_emit(heavy(1, 30 << 10)).unwrap_err();
+    logger.try_emit(heavy(1, 20 << 10)).unwrap();
+    let back = logger.try_emit(heavy(2, 20 << 10)).unwrap_err();
     assert!(matches!(back, TryEmitError::Full(_)));
     settle().await;
-    logger.try_emit(back.into_event()).unwrap();
-    settle().await;
     assert_eq!(sink.numbers(), [0, 1], "bytes in use wake the flush task");
+    logger.try_emit(back.into_event()).unwrap();
+    assert!(logger.flush(PATIENCE).await.complete);
+    assert_eq!(sink.numbers(), [0, 1, 2]);
     end(&logger, &[("sink", &sink)]).await;
 }

@@ -1,28 +1,27 @@
-//! Any thread: notifies callers that wait outside the channel's line of waiters that something was freed.
+//! Any thread: the callers that wait for room or bytes.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
-use tokio::sync::Notify;
+use super::sync::{AtomicUsize, Notify, Ordering, fence};
 
-/// Callers that wait for room or bytes. While none waits, freeing costs a fence and a load.
-#[derive(Debug, Default)]
-pub(super) struct Freed {
+/// The callers that wait. While none does, notifying costs a fence and a load.
+#[derive(Default)]
+pub(super) struct Waiters {
     waiting: AtomicUsize,
     notify: Notify,
 }
 
-impl Freed {
+impl Waiters {
     /// Repeats the attempt until it succeeds; sleeps until something is freed. Callers are served in no particular
     /// order.
     ///
     /// Cancel-safe: the attempt succeeds in the poll that returns.
-    pub(super) async fn wait_for<T>(&self, attempt: impl Fn() -> Option<T>) -> T {
+    pub(super) async fn wait_for<T>(&self, mut attempt: impl FnMut() -> Option<T>) -> T {
         let _waiting = Waiting::enter(&self.waiting);
         loop {
             let mut freed = pin!(self.notify.notified());
             freed.as_mut().enable();
-            // With the fence of `ring`: either the attempt sees what was freed, or `ring` sees this caller.
+            // With the fence of `notify`: either the attempt sees what was freed, or `notify` sees this caller.
             fence(Ordering::SeqCst);
             if let Some(got) = attempt() {
                 return got;
@@ -31,8 +30,9 @@ impl Freed {
         }
     }
 
-    /// Notifies the waiting callers. Called after something was freed, or when nothing will be freed any more.
-    pub(super) fn ring(&self) {
+    /// Notifies the waiting callers. Called with no lock held, after something was freed, or when nothing will be freed
+    /// any more.
+    pub(super) fn notify(&self) {
         fence(Ordering::SeqCst);
         if self.waiting.load(Ordering::Relaxed) > 0 {
             self.notify.notify_waiters();
