@@ -180,6 +180,33 @@ async fn the_child() {
             sink.flush().await.unwrap_or_default();
             sink.close().await.unwrap_or_default();
         }
+        "new directories" => {
+            let path = std::env::var_os("SHIM_DIR").unwrap();
+            let path = Path::new(&path).join("one/two/app.log");
+            let mut sink = FileSink::new(path).durability(Durability::SyncOnFlush);
+            sink.open().unwrap();
+        }
+        #[cfg(feature = "gzip")]
+        "full disk" => {
+            let mut sink = file(Durability::Buffered).rolling(rolled());
+            sink.open().unwrap();
+            write_all(&mut sink, 0..20).await;
+            sink.close().await.unwrap();
+            let mut sink = file(Durability::Buffered).rolling(rolled().gzip());
+            sink.open().unwrap();
+            sink.close().await.unwrap();
+            let said = std::iter::from_fn(|| sink.take_error()).filter_map(|error| Some(error.source()?.to_string()));
+            said.for_each(|said| println!("said {said}"));
+        }
+        "stuck" => {
+            let mut sink = file(Durability::Buffered).rolling(rolled());
+            sink.open().unwrap();
+            write_all(&mut sink, 0..20).await;
+            sink.close().await.unwrap();
+            let mut sink = file(Durability::Buffered).rolling(rolled().keep_files(2));
+            sink.open().unwrap();
+            sink.close().await.unwrap();
+        }
         "no locks" => {
             let clock = Clock::at(MIDNIGHT);
             let rules = || clock.rules(Rolling::by_size(60).keep_files(2));
@@ -248,6 +275,36 @@ fn each_batch_and_the_name_of_each_new_file_is_synchronized_if_every_batch_is_to
     }
     let folder_name = folder.file_name().unwrap().to_str().unwrap();
     assert!(run.count("fsync", folder_name) >= names.len(), "{:?}", run.calls);
+}
+
+#[test]
+fn the_name_of_each_new_directory_is_synchronized_too() {
+    let folder = folder("disk-directories");
+    let Some(run) = run("new directories", &folder, "none") else { return };
+    let own = folder.file_name().unwrap().to_str().unwrap();
+    for name in [own, "one", "two"] {
+        assert_eq!(run.count("fsync", name), 1, "{name}: {:?}", run.calls);
+    }
+}
+
+#[cfg(feature = "gzip")]
+#[test]
+fn on_a_full_disk_one_file_is_tried_and_the_others_wait() {
+    let folder = folder("disk-full");
+    let faults = format!("create:gz.partial:1:1000:{ENOSPC}");
+    let Some(run) = run("full disk", &folder, &faults) else { return };
+    assert!(lines(&folder).len() > 3, "several wait for their compression");
+    let said: Vec<_> = run.said.iter().filter(|line| line.starts_with("said ")).collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+}
+
+#[test]
+fn behind_a_file_that_cannot_be_deleted_none_is_deleted() {
+    let folder = folder("disk-stuck");
+    let Some(run) = run("stuck", &folder, &format!("unlink:0002.log:1:1000:{EIO}")) else { return };
+    let left: Vec<_> = lines(&folder).into_keys().filter(|name| !name.starts_with("app.log")).collect();
+    assert!(!left[0].contains("0001") && left[0].contains("0002") && left.len() == 4, "{left:?}");
+    assert!(run.calls.iter().all(|(call, name, _)| call != "unlink" || !name.contains("0003")), "{:?}", run.calls);
 }
 
 #[test]

@@ -88,7 +88,9 @@ impl Maintenance {
             started: Instant::now(),
             is_lock_reported: false,
         };
-        thread::Builder::new().name("logweir-files".into()).spawn(move || thread.run(&inbox))?;
+        thread::Builder::new()
+            .name("logweir-files".into())
+            .spawn(move || thread.run(&inbox, MaintenanceThread::run_once))?;
         Ok(Maintenance { requests: Some(requests), lease, active: None })
     }
 
@@ -159,7 +161,7 @@ enum Progress {
 }
 
 impl MaintenanceThread {
-    fn run(mut self, inbox: &Receiver<Sender<()>>) {
+    fn run(mut self, inbox: &Receiver<Sender<()>>, mut run_once: impl FnMut(&mut Self) -> Progress) {
         suppress::mark_thread();
         gzip::lower_priority();
         let mut progress = Progress::Finished;
@@ -175,7 +177,7 @@ impl MaintenanceThread {
                 received => received.ok(),
             };
             waiting.extend(first.into_iter().chain(inbox.try_iter()));
-            progress = catch_unwind(AssertUnwindSafe(|| self.run_once())).unwrap_or_else(|payload| {
+            progress = catch_unwind(AssertUnwindSafe(|| run_once(&mut self))).unwrap_or_else(|payload| {
                 let source = io::Error::other(SinkError::panicked(payload).into_source());
                 self.report(MaintenanceTask::Maintain, self.dir.path(), source);
                 Progress::Behind
@@ -374,6 +376,44 @@ mod tests {
         assert_eq!(thread.dir.files().unwrap().len(), 2);
         assert!(!sink.begin_batch(), "it has to be opened again");
         fs::remove_dir_all(thread.dir.path()).unwrap();
+    }
+
+    #[test]
+    fn an_empty_file_of_another_process_counts_for_no_limit() {
+        let mut thread = thread("empty", 2, Rolling::daily().keep_files(2));
+        let empty = |seq| thread.dir.file(FileKey { period: 20_000, seq }, FileKind::Plain);
+        (3..=6).for_each(|seq| fs::write(empty(seq), "").unwrap());
+        fs::write(empty(7), "line\n").unwrap();
+        assert_eq!(thread.run_once(), Progress::Finished);
+        let bytes: Vec<_> = thread.dir.files().unwrap().iter().map(|file| (file.key.seq, file.bytes)).collect();
+        assert_eq!(bytes, [(2, 5), (3, 0), (4, 0), (5, 0), (6, 0), (7, 5)], "only what has lines is deleted");
+        fs::remove_dir_all(thread.dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_run_that_panics_is_reported_and_the_next_one_is_made() {
+        let thread = thread("panics", 0, Rolling::daily().keep_files(2));
+        let (errors, path) = (thread.errors.clone(), thread.dir.path().to_owned());
+        let (requests, inbox) = mpsc::channel();
+        let mut runs = 0;
+        let running = thread::spawn(move || {
+            thread.run(&inbox, |_| {
+                runs += 1;
+                assert!(runs > 1, "scripted");
+                Progress::Finished
+            });
+        });
+        for _ in 0..2 {
+            let (done, end) = mpsc::channel();
+            requests.send(done).unwrap();
+            end.recv().unwrap();
+        }
+        let error = errors.take().unwrap();
+        assert!(error.reported().to_string().contains("cannot delete or compress files"), "{}", error.reported());
+        assert!(errors.take().is_none(), "once");
+        drop(requests);
+        running.join().unwrap();
+        fs::remove_dir_all(path).unwrap();
     }
 
     #[test]

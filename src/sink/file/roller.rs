@@ -353,3 +353,27 @@ fn end_torn_line(path: &Path, delete_empty: bool) {
         open::end_torn_line(path, &file).unwrap_or_default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::pattern::NamePattern;
+    use super::*;
+    use crate::sink::file::granularity::Granularity;
+
+    #[test]
+    fn a_key_whose_file_another_process_has_compressed_meanwhile_is_not_taken_again() {
+        let path = std::env::temp_dir().join(format!("logweir-twin-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        let dir = LogDir::new(&path, NamePattern::of("app.log", Granularity::Day));
+        let (policy, options, errors) = (Rolling::daily(), FileOptions::default(), BackgroundErrors::default());
+        let roller = Roller::start(&path.join("app.log"), policy, dir, options, &errors).unwrap();
+        let key = FileKey { period: 20_000, seq: 1 };
+        let open = || OpenedFile::create_new(&roller.dir.file(key, FileKind::Plain), options, None).unwrap();
+        assert!(roller.is_ours(key, &open()));
+        fs::remove_file(roller.dir.file(key, FileKind::Plain)).unwrap();
+        fs::write(roller.dir.file(key, FileKind::Compressed), "all lines").unwrap();
+        assert!(!roller.is_ours(key, &open()));
+        assert!(!roller.dir.file(key, FileKind::Plain).exists(), "nothing of it is left");
+        fs::remove_dir_all(path).unwrap();
+    }
+}

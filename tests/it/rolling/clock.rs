@@ -322,3 +322,46 @@ async fn a_clock_that_advances_with_each_look_is_looked_at_once_for_a_write() {
     assert_eq!(names(&folder).len(), 5);
     assert_eq!(all_lines(&folder).len(), 10);
 }
+
+#[tokio::test]
+async fn files_ahead_of_the_clock_that_another_start_has_left_keep_their_names() {
+    let folder = folder("ahead-of-others");
+    let clock = Clock::at(MIDNIGHT);
+    let rules = || clock.rules(Rolling::daily().max_bytes(6));
+    let mut sink = open(&folder, rules());
+    write(&mut sink, [10, 11]).await;
+    clock.advance(400 * DAY);
+    write(&mut sink, [12, 13, 14, 15]).await;
+    sink.close().await.unwrap();
+    let before = names(&folder);
+    clock.set(MIDNIGHT + HOUR);
+    let mut sink = open(&folder, rules());
+    for number in 16..22 {
+        clock.advance(HOUR);
+        write(&mut sink, [number]).await;
+    }
+    sink.close().await.unwrap();
+    // Which clock was wrong, that of the other start or this one, cannot be told.
+    assert!(names(&folder).starts_with(&before), "{:?}", names(&folder));
+    assert_eq!(all_lines(&folder), (10..22).map(|line| line.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn files_without_a_gap_before_them_were_dated_by_a_clock_that_was_right() {
+    let folder = folder("no-gap");
+    let clock = Clock::at(MIDNIGHT);
+    let mut sink = open(&folder, clock.rules(Rolling::daily().max_bytes(6)));
+    for day in 0..6 {
+        clock.set(MIDNIGHT + day * DAY);
+        write(&mut sink, [10 + 2 * day, 11 + 2 * day]).await;
+    }
+    let before = names(&folder);
+    // It is this clock that is wrong, for a while.
+    clock.set(MIDNIGHT);
+    write(&mut sink, [22, 23, 24, 25]).await;
+    clock.set(MIDNIGHT + 6 * DAY);
+    write(&mut sink, [26]).await;
+    sink.close().await.unwrap();
+    assert!(names(&folder).starts_with(&before), "{:?}", names(&folder));
+    assert_eq!(all_lines(&folder), (10..27).map(|line| line.to_string()).collect::<Vec<_>>());
+}
