@@ -18,6 +18,8 @@ use super::error::{BuildError, BuildErrorKind};
 use super::plan::Plan;
 #[cfg(feature = "prometheus")]
 use crate::admin::Endpoint;
+use crate::context::scope::ScopeId;
+use crate::context::thread_flags::mark_logger_thread;
 use crate::dispatch::{Dispatcher, Enrichers};
 use crate::event::Redactor;
 use crate::filter::FilterCell;
@@ -28,7 +30,7 @@ use crate::observe::exporter::Exporter;
 use crate::observe::metrics::{Limits, LoggerMetrics, SinkHistograms};
 use crate::observe::names;
 use crate::pipeline::{Bells, House, Line, Pipeline, Station, StationConfig};
-use crate::queue::{MayBlock, Queue, QueueConfig, Reserve, mark_logger_thread};
+use crate::queue::{MayBlock, Queue, QueueConfig, Reserve};
 #[cfg(feature = "prometheus")]
 use crate::runtime::ServiceThread;
 use crate::runtime::{
@@ -143,13 +145,16 @@ impl Builder<'_> {
             overflow: self.overflow,
             reserve: if self.reserve.percent == 0 { Reserve::NONE } else { self.reserve },
             may_block,
-            redactor: redactor.map(Box::new),
         });
         let enrichers = Enrichers::new(self.enrichers, enrichment.clone());
         let dispatcher = Dispatcher::new(self.lanes, self.batch_size, plan.batch_bytes, enrichment);
         let core = Arc::new(LoggerCore {
             name,
             queue,
+            scope_id: ScopeId::next(),
+            redactor: redactor.map(Box::new),
+            suppressed: AtomicU64::new(0),
+            sampled: AtomicU64::new(0),
             filter: FilterCell::new(plan.filter, self.max_event_bytes),
             sinks,
             notifiers,

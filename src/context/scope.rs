@@ -123,28 +123,28 @@ struct ScopeData {
 /// The contexts of events in a scope, but the first one, by queue and by the address of the handle's context.
 #[derive(Default)]
 struct CachedContexts {
-    by_handle: HashMap<(QueueId, usize), CachedContext>,
+    by_handle: HashMap<(ScopeId, usize), CachedContext>,
     /// See [`SWEEP_AT`].
     sweep_at: usize,
 }
 
 /// The context of events in a scope, for the handles of one logger that have the same fields of their own.
 struct CachedContext {
-    queue: QueueId,
+    queue: ScopeId,
     /// The handle's context. Weak, so that the scope does not keep it; its address stays taken nevertheless.
     base: Option<Weak<SharedFields>>,
     context: Arc<SharedFields>,
 }
 
-/// The queue that a context is charged to: unique in the process.
+/// The logger that a context is charged to: unique in the process.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct QueueId(u64);
+pub(crate) struct ScopeId(u64);
 
-impl QueueId {
+impl ScopeId {
     pub(crate) fn next() -> Self {
         use std::sync::atomic::{AtomicU64, Ordering};
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        QueueId(NEXT.fetch_add(1, Ordering::Relaxed))
+        ScopeId(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }
 
@@ -198,14 +198,14 @@ impl fmt::Debug for Scope {
 
 impl ScopeData {
     /// Returns the context that most events have: takes no lock, and runs no user code.
-    fn first(&self, queue: QueueId, base: Option<&Arc<SharedFields>>) -> Option<Arc<SharedFields>> {
+    fn first(&self, queue: ScopeId, base: Option<&Arc<SharedFields>>) -> Option<Arc<SharedFields>> {
         let first = self.first.get().filter(|first| first.matches(queue, base))?;
         Some(first.context.clone())
     }
 
     fn other(
         &self,
-        queue: QueueId,
+        queue: ScopeId,
         base: Option<&Arc<SharedFields>>,
         make: impl FnOnce(SharedFields) -> Arc<SharedFields>,
     ) -> Arc<SharedFields> {
@@ -246,7 +246,7 @@ impl CachedContexts {
 }
 
 impl CachedContext {
-    fn matches(&self, queue: QueueId, base: Option<&Arc<SharedFields>>) -> bool {
+    fn matches(&self, queue: ScopeId, base: Option<&Arc<SharedFields>>) -> bool {
         self.queue == queue && self.base.as_ref().map(Weak::as_ptr) == base.map(Arc::as_ptr)
     }
 }
@@ -254,7 +254,7 @@ impl CachedContext {
 /// Returns the context of an event that is logged here now; none outside every scope. `base` is the context it would
 /// have outside, and `make` masks and charges.
 pub(crate) fn context_here(
-    queue: QueueId,
+    queue: ScopeId,
     base: Option<&Arc<SharedFields>>,
     make: impl FnOnce(SharedFields) -> Arc<SharedFields>,
 ) -> Option<Arc<SharedFields>> {
@@ -342,7 +342,7 @@ mod tests {
         let handles: Vec<_> = (0..50).map(fields).collect();
         let mut made = 0;
         let mut context = |base| {
-            context_here(QueueId(1), Some(base), |mut context| {
+            context_here(ScopeId(1), Some(base), |mut context| {
                 made += 1;
                 context.set_charge(Box::new(account.charge_context(100)));
                 Arc::new(context)
@@ -361,7 +361,7 @@ mod tests {
         let account = Arc::new(Account::new(1 << 20));
         in_scope(FieldSet::new().with("request", 7), || {
             for number in 0..1000 {
-                let made = context_here(QueueId(1), Some(&fields(number)), |mut context| {
+                let made = context_here(ScopeId(1), Some(&fields(number)), |mut context| {
                     context.set_charge(Box::new(account.charge_context(100)));
                     Arc::new(context)
                 });

@@ -30,3 +30,18 @@ pub(crate) fn set(flag: u8, to: bool) -> bool {
     FLAGS.set(if to { before | flag } else { before & !flag });
     before & flag != 0
 }
+
+thread_local! {
+    // Not one of the flags: what a sink or a hook logs on such a thread is accepted as elsewhere.
+    static LOGGER_THREAD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Returns whether this thread is a logger's own: it never waits for room that only it can make.
+pub(crate) fn is_logger_thread() -> bool {
+    LOGGER_THREAD.get()
+}
+
+/// Marks this thread as a logger's own.
+pub(crate) fn mark_logger_thread() {
+    LOGGER_THREAD.set(true);
+}

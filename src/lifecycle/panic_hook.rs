@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use crate::context::suppress;
+use crate::context::thread_flags::is_logger_thread;
 use crate::event::{Event, Level};
 use crate::logger::{Logger, WeakLogger};
-use crate::queue::is_logger_thread;
 use crate::runtime::Host;
 
 /// The hook does not wait for panics that come faster than this, but logs them.

@@ -8,9 +8,10 @@ use std::time::Duration;
 use super::Logger;
 use super::error::{EmitError, TryEmitError};
 use crate::context::process_end;
+use crate::context::thread_flags::is_logger_thread;
 use crate::event::{Callsite, Event, Level};
 use crate::filter::sampler::Sampler;
-use crate::queue::{Lack, is_logger_thread};
+use crate::queue::Lack;
 use crate::stats::DropReason;
 
 impl Logger {
@@ -36,7 +37,7 @@ impl Logger {
             return Ok(());
         }
         // A returned event is complete, without redaction.
-        let whole = self.core.queue.hides_some_of(&event).then(|| event.clone());
+        let whole = self.core.hides_some_of(&event).then(|| event.clone());
         if !self.prepare(&mut event) {
             return Ok(());
         }
@@ -79,7 +80,7 @@ impl Logger {
     /// Gives the event its context; returns whether it may enter the queue.
     #[inline(always)]
     fn prepare(&self, event: &mut Event) -> bool {
-        if self.core.queue.is_special_here() {
+        if self.core.is_special_here() {
             return self.prepare_specially(event);
         }
         if let Some(context) = &self.context {
@@ -91,7 +92,7 @@ impl Logger {
     // Cold, which moves it out of the hot path: other events keep their registers.
     #[cold]
     fn prepare_specially(&self, event: &mut Event) -> bool {
-        self.core.queue.prepare(event, self.context.as_ref())
+        self.core.prepare(event, self.context.as_ref())
     }
 
     #[doc(hidden)]
@@ -106,7 +107,7 @@ impl Logger {
     pub fn __sampled(&self, sampler: &'static Sampler) -> Option<u64> {
         let skipped = sampler.admit();
         if skipped.is_none() {
-            self.core.queue.count_sampled();
+            self.core.count_sampled();
         }
         skipped
     }

@@ -18,6 +18,7 @@ mod error;
 mod filters;
 mod flush;
 mod global;
+mod prepare;
 mod reopen;
 mod shutdown;
 #[cfg(test)]
@@ -80,7 +81,7 @@ impl Logger {
 
     /// Masks the fields to redact and charges the context to the queue's memory budget, if it fits.
     pub(crate) fn admit_context(&self, context: SharedFields) -> Arc<SharedFields> {
-        self.core.queue.admit_context(context)
+        self.core.admit_context(context)
     }
 
     /// Returns whether an event of this level and target would pass the filter.

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::lane::{Chunk, Lane, LaneState};
 use super::sync::{AtomicUsize, MutexGuard, Ordering};
-use super::{MayBlock, Overflow, Queue, is_logger_thread};
+use super::{MayBlock, Overflow, Queue};
 use crate::context::process_end;
+use crate::context::thread_flags::is_logger_thread;
 use crate::event::{Event, Level};
 use crate::stats::DropReason;
 use crate::time::{clock, timer};

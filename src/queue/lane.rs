@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::mem;
 
+use super::IntakeBook;
 use super::sync::{Mutex, MutexGuard, PoisonError, TryLockError, mpsc, unobserved};
 use crate::event::{Event, Level};
 use crate::stats::{DropCounts, DropReason};
@@ -55,14 +56,6 @@ pub(super) struct LaneState {
     evicted: DropCounts,
     refused: DropCounts,
     is_closed: bool,
-}
-
-/// A lane's part of the queue's counters.
-pub(super) struct LaneBook {
-    pub(super) accepted_by_level: [u64; Level::ALL.len()],
-    pub(super) evicted: DropCounts,
-    pub(super) queued: u64,
-    pub(super) refused: DropCounts,
 }
 
 impl Lane {
@@ -163,14 +156,13 @@ impl Lane {
         (state.position(), state.position() - state.len as u64)
     }
 
-    pub(super) fn book(&self) -> LaneBook {
+    /// Adds this lane's counters.
+    pub(super) fn add_to(&self, book: &mut IntakeBook) {
         let state = self.lock();
-        LaneBook {
-            accepted_by_level: state.accepted,
-            evicted: state.evicted,
-            queued: state.len as u64,
-            refused: state.refused,
-        }
+        book.refused.merge(&state.refused);
+        book.evicted.merge(&state.evicted);
+        book.in_lanes += state.len as u64;
+        book.accepted_by_level.iter_mut().zip(state.accepted).for_each(|(sum, count)| *sum += count);
     }
 }
 

@@ -1,8 +1,7 @@
 //! Any thread: the bounded queue between callers and flush task: lanes of events, and one account of their heap bytes.
 //!
-//! In: `logger` pushes the events that passed `filter`, on the caller's thread. Each gets the fields of its scope from
-//! `context`, and hidden values are masked (`prepare`), before it is admitted to its lane (`admission`), or waits for room
-//! (`waiters`).
+//! In: `logger` pushes the events that passed `filter`, on the caller's thread, prepared: with the fields of their scope,
+//! hidden values masked. Each is admitted to its lane (`admission`), or waits for room (`waiters`).
 //!
 //! Out: the flush task takes chunks of events out of the lanes (`lane`), for `dispatch`. A caller that fills half of a lane,
 //! logs an urgent event, or the first one after a rest, wakes it (`signal`). The counters go to `stats` and the metrics.
@@ -24,7 +23,6 @@ mod account;
 mod admission;
 mod lane;
 mod overflow;
-mod prepare;
 mod signal;
 mod sync;
 #[cfg(test)]
@@ -38,12 +36,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub(crate) use account::Account;
 pub(crate) use admission::Lack;
 pub(crate) use lane::Chunk;
-use lane::{Lane, LaneBook};
+use lane::Lane;
 pub use overflow::Overflow;
-pub(crate) use signal::{Signal, is_logger_thread, mark_logger_thread};
+pub(crate) use signal::Signal;
 
-use crate::context::scope::QueueId;
-use crate::event::{self, Event, Level, LevelFilter, Redactor};
+use crate::event::{self, Event, Level, LevelFilter};
 use crate::stats::DropCounts;
 
 /// The bytes that one event takes while it waits.
@@ -60,8 +57,6 @@ pub(crate) struct QueueConfig {
     pub(crate) overflow: Overflow,
     pub(crate) reserve: Reserve,
     pub(crate) may_block: MayBlock,
-    /// Boxed, so that its absence is a null pointer.
-    pub(crate) redactor: Option<Box<Redactor>>,
 }
 
 /// The part of each lane that is kept for important events.
@@ -92,7 +87,6 @@ pub(crate) enum MayBlock {
 
 /// The bounded queue between the callers and the flush task.
 pub(crate) struct Queue {
-    id: QueueId,
     lanes: Box<[Lane]>,
     config: QueueConfig,
     /// The process that it runs in.
@@ -100,13 +94,12 @@ pub(crate) struct Queue {
     account: Arc<Account>,
     signal: Signal,
     truncated: AtomicU64,
-    suppressed: AtomicU64,
-    sampled: AtomicU64,
     /// Refusals are counted as `task_failed` instead of `closed`.
     task_failed: AtomicBool,
 }
 
 /// The queue's counters at one moment.
+#[derive(Default)]
 pub(crate) struct IntakeBook {
     pub(crate) accepted: u64,
     pub(crate) refused: DropCounts,
@@ -122,15 +115,12 @@ impl Queue {
         let open_places = config.reserve.open_places(config.capacity);
         let lane = |_| Lane::new(config.capacity, open_places, half(open_places));
         Queue {
-            id: QueueId::next(),
             lanes: (0..config.lanes).map(lane).collect(),
             process: process::id(),
             account: Arc::new(Account::new(config.heap_bytes)),
             config,
             signal: Signal::default(),
             truncated: AtomicU64::new(0),
-            suppressed: AtomicU64::new(0),
-            sampled: AtomicU64::new(0),
             task_failed: AtomicBool::new(false),
         }
     }
@@ -218,21 +208,8 @@ impl Queue {
     }
 
     pub(crate) fn book(&self) -> IntakeBook {
-        let mut sum = IntakeBook {
-            accepted: 0,
-            refused: DropCounts::default(),
-            evicted: DropCounts::default(),
-            in_lanes: 0,
-            accepted_by_level: [0; Level::ALL.len()],
-        };
-        for LaneBook { accepted_by_level, evicted, queued, refused } in self.lanes.iter().map(Lane::book) {
-            sum.refused.merge(&refused);
-            sum.evicted.merge(&evicted);
-            sum.in_lanes += queued;
-            for (sum, count) in sum.accepted_by_level.iter_mut().zip(accepted_by_level) {
-                *sum += count;
-            }
-        }
+        let mut sum = IntakeBook::default();
+        self.lanes.iter().for_each(|lane| lane.add_to(&mut sum));
         sum.accepted = sum.accepted_by_level.iter().sum();
         sum
     }
@@ -243,18 +220,6 @@ impl Queue {
 
     pub(crate) fn truncated(&self) -> u64 {
         self.truncated.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn suppressed(&self) -> u64 {
-        self.suppressed.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn sampled(&self) -> u64 {
-        self.sampled.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn redactor(&self) -> Option<&Redactor> {
-        self.config.redactor.as_deref()
     }
 }
 

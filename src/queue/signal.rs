@@ -1,6 +1,5 @@
 //! Any thread: the signal that wakes the flush task, which sleeps on it.
 
-use std::cell::Cell;
 use std::sync::OnceLock;
 
 use super::sync::{AtomicBool, AtomicUsize, Notify, Ordering};
@@ -80,17 +79,4 @@ impl Signal {
     pub(crate) async fn wait(&self) {
         self.notify.notified().await;
     }
-}
-
-thread_local! {
-    static LOGGER_THREAD: Cell<bool> = const { Cell::new(false) };
-}
-
-pub(crate) fn is_logger_thread() -> bool {
-    LOGGER_THREAD.get()
-}
-
-/// Marks this thread as a logger's own: it never waits for room that only it can make.
-pub(crate) fn mark_logger_thread() {
-    LOGGER_THREAD.set(true);
 }

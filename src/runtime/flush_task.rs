@@ -305,7 +305,7 @@ impl FlushTask<'_> {
         if self.enrichers.is_empty() {
             return;
         }
-        let enrichment = self.enrichers.evaluate(self.core.queue.redactor(), &self.core.diagnostics);
+        let enrichment = self.enrichers.evaluate(self.core.redactor.as_deref(), &self.core.diagnostics);
         self.core.dispatcher().set_enrichment(enrichment);
     }
 

@@ -41,7 +41,7 @@ mod shutdown;
 mod tasks;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -62,8 +62,10 @@ pub use shutdown::State;
 pub(crate) use shutdown::{BoxError, ShutdownState, StopReason};
 pub(crate) use tasks::start_timers;
 
+use crate::context::scope::ScopeId;
 use crate::context::suppress::SuppressGuard;
 use crate::dispatch::Dispatcher;
+use crate::event::Redactor;
 use crate::filter::FilterCell;
 use crate::observe::diagnostics::{Diagnostic, Diagnostics};
 #[cfg(feature = "prometheus")]
@@ -88,6 +90,14 @@ pub(crate) enum Host {
 pub(crate) struct LoggerCore {
     pub(crate) name: String,
     pub(crate) queue: Queue,
+    /// By which scopes know the logger's contexts.
+    pub(crate) scope_id: ScopeId,
+    /// Boxed, so that its absence is a null pointer.
+    pub(crate) redactor: Option<Box<Redactor>>,
+    /// Events that the logger's own tasks logged.
+    pub(crate) suppressed: AtomicU64,
+    /// Events that the sampling of their call site skipped.
+    pub(crate) sampled: AtomicU64,
     pub(crate) filter: FilterCell,
     pub(crate) sinks: Box<[Arc<Station>]>,
     pub(crate) notifiers: Arc<Bells>,
@@ -176,8 +186,8 @@ impl LoggerCore {
             queued: intake.in_lanes + dispatcher.queued(),
             queued_bytes: self.queue.account().used() as u64,
             truncated: self.queue.truncated(),
-            suppressed: self.queue.suppressed(),
-            sampled: self.queue.sampled(),
+            suppressed: self.suppressed.load(Ordering::Relaxed),
+            sampled: self.sampled.load(Ordering::Relaxed),
             sinks: self.sinks.iter().map(|sink| sink.report()).collect(),
         };
         (stats, intake)

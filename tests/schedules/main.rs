@@ -50,6 +50,10 @@ mod stats {
         pub(crate) fn add(&mut self, _: DropReason, events: u64) {
             self.0 += events;
         }
+
+        pub(crate) fn merge(&mut self, other: &DropCounts) {
+            self.0 += other.0;
+        }
     }
 }
 

@@ -14,7 +14,16 @@ use signal::Signal;
 use waiters::Waiters;
 
 use crate::event::{Event, Level};
-use crate::stats::DropReason;
+use crate::stats::{DropCounts, DropReason};
+
+/// The counters that a lane adds its own to.
+#[derive(Default)]
+struct IntakeBook {
+    refused: DropCounts,
+    evicted: DropCounts,
+    in_lanes: u64,
+    accepted_by_level: [u64; 1],
+}
 
 /// A queue of one lane, with the steps of callers and flush task as `admission.rs`, `mod.rs` and the flush task take them.
 pub(crate) struct Queue {
@@ -138,7 +147,8 @@ impl Queue {
 
     /// How many events were accepted, evicted, and are there.
     pub(crate) fn counts(&self) -> (u64, u64, u64) {
-        let book = self.lane.book();
-        (book.accepted_by_level.iter().sum(), book.evicted.0, book.queued)
+        let mut book = IntakeBook::default();
+        self.lane.add_to(&mut book);
+        (book.accepted_by_level.iter().sum(), book.evicted.0, book.in_lanes)
     }
 }

@@ -341,7 +341,7 @@ async fn files_ahead_of_the_clock_that_another_start_has_left_keep_their_names()
         write(&mut sink, [number]).await;
     }
     sink.close().await.unwrap();
-    // Nobody knows which clock was wrong, that of the other start or this one.
+    // One of the two clocks was wrong, that of the other start or this one, and the files do not show which.
     assert!(names(&folder).starts_with(&before), "{:?}", names(&folder));
     assert_eq!(all_lines(&folder), (10..22).map(|line| line.to_string()).collect::<Vec<_>>());
 }

@@ -1,33 +1,35 @@
 //! The caller's thread: what an event gets before it enters: the context of its scope, and masks for hidden values.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use super::Queue;
-use super::sync::Ordering;
 use crate::context::{scope, suppress, thread_flags};
 use crate::event::{Event, SharedFields};
+use crate::runtime::LoggerCore;
 
-impl Queue {
+impl LoggerCore {
     /// Returns whether an event logged here needs more than the context of the handle that logs it.
     #[inline(always)]
     pub(crate) fn is_special_here(&self) -> bool {
-        thread_flags::any() || self.config.redactor.is_some()
+        thread_flags::any() || self.redactor.is_some()
     }
 
     /// Gives an event its context, also that of its scope, and masks hidden values. Returns whether it may enter:
     /// events of the logger's own tasks are counted as suppressed instead.
     pub(crate) fn prepare(&self, event: &mut Event, context: Option<&Arc<SharedFields>>) -> bool {
         if suppress::is_active() {
-            self.suppress();
+            self.suppressed.fetch_add(1, Ordering::Relaxed);
             return false;
         }
-        if let Some(redactor) = &self.config.redactor {
+        if let Some(redactor) = &self.redactor {
             event.redact(redactor);
         }
         if let Some(context) = context {
             event.set_context(Some(context.clone()));
         }
-        if let Some(context) = scope::context_here(self.id, event.context(), |context| self.admit_context(context)) {
+        if let Some(context) =
+            scope::context_here(self.scope_id, event.context(), |context| self.admit_context(context))
+        {
             event.set_context(Some(context));
         }
         true
@@ -35,10 +37,10 @@ impl Queue {
 
     /// Masks the hidden values of a context and charges it. If there is no room, events that carry it are refused.
     pub(crate) fn admit_context(&self, mut context: SharedFields) -> Arc<SharedFields> {
-        if let Some(redactor) = &self.config.redactor {
+        if let Some(redactor) = &self.redactor {
             context = context.redacted(redactor);
         }
-        if let Some(charge) = self.account.charge_context(context.bytes()) {
+        if let Some(charge) = self.queue.account().charge_context(context.bytes()) {
             context.set_charge(Box::new(charge));
         }
         Arc::new(context)
@@ -46,13 +48,7 @@ impl Queue {
 
     /// Returns whether a value of the event itself would be masked.
     pub(crate) fn hides_some_of(&self, event: &Event) -> bool {
-        self.config.redactor.as_ref().is_some_and(|redactor| event.clone().redact(redactor))
-    }
-
-    /// Counts an event that one of the logger's own tasks logged.
-    #[cold]
-    pub(crate) fn suppress(&self) {
-        self.suppressed.fetch_add(1, Ordering::Relaxed);
+        self.redactor.as_ref().is_some_and(|redactor| event.clone().redact(redactor))
     }
 
     /// Counts an event that its call site's sampling skipped.
