@@ -35,7 +35,7 @@ use crate::event::{Level, LevelFilter, Pattern, SharedFields, ToValue};
 use crate::filter::{EnvFilterError, Filter, FilterFromEnv, ParseFilterError};
 use crate::observe::diagnostics::{Diagnostic, Handler};
 use crate::pipeline::Pipeline;
-use crate::queue::{Overflow, Reserve};
+use crate::queue::Overflow;
 use crate::runtime::{Pressure, PressureMonitor};
 #[cfg(doc)]
 use crate::{Logger, Sink};
@@ -61,7 +61,8 @@ pub struct Builder<'r> {
     flush_at: LevelFilter,
     notice_interval: Duration,
     overflow: Overflow,
-    reserve: Reserve,
+    /// The level, and the percent of each lane; 0: none.
+    reserve: (LevelFilter, usize),
     pressure_monitors: Vec<PressureMonitor>,
     on_error: Option<Handler>,
     enrichment: Option<SharedFields>,
@@ -92,7 +93,7 @@ impl<'r> Builder<'r> {
             flush_at: Level::Error.into(),
             notice_interval: Duration::from_secs(1),
             overflow: Overflow::default(),
-            reserve: Reserve::NONE,
+            reserve: (LevelFilter::Trace, 0),
             pressure_monitors: Vec::new(),
             on_error: None,
             enrichment: None,
@@ -240,7 +241,7 @@ impl<'r> Builder<'r> {
     /// Callers that log at the very same moment may each take a slot of the reserve. In a lane with few slots, one
     /// stays for all events.
     pub fn reserve(mut self, level: Level, percent: u8) -> Self {
-        self.reserve = Reserve { level: level.into(), percent: percent.into() };
+        self.reserve = (level.into(), percent.into());
         self
     }
 

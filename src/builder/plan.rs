@@ -42,7 +42,7 @@ impl Plan {
         let filter = builder.filter.clone().map_err(|error| BuildError(BuildErrorKind::Filter(error)))?;
         within("lanes", lanes, 1, MAX_LANES)?;
         within("queue_capacity", queue_capacity, 1, MAX_CAPACITY)?;
-        within("reserve", builder.reserve.percent, 0, MAX_RESERVE)?;
+        within("reserve", builder.reserve.1, 0, MAX_RESERVE)?;
         let mut marks = builder.pressure_monitors.iter().map(PressureMonitor::threshold);
         marks.try_for_each(|mark| within("on_pressure", mark.into(), 1, 100))?;
         within("batch_size", builder.batch_size, 1, MAX_BATCH)?;

@@ -21,7 +21,7 @@ use crate::admin::Endpoint;
 use crate::context::scope::ScopeId;
 use crate::context::thread_flags::mark_logger_thread;
 use crate::dispatch::{Dispatcher, Enrichers};
-use crate::event::Redactor;
+use crate::event::{LevelFilter, Redactor};
 use crate::filter::FilterCell;
 use crate::logger::Logger;
 use crate::observe::diagnostics::{Diagnostic, Diagnostics};
@@ -30,7 +30,7 @@ use crate::observe::exporter::Exporter;
 use crate::observe::metrics::{Limits, LoggerMetrics, SinkHistograms};
 use crate::observe::names;
 use crate::pipeline::{Bells, House, Line, Pipeline, Station, StationConfig};
-use crate::queue::{MayBlock, Queue, QueueConfig, Reserve};
+use crate::queue::{Queue, QueueConfig};
 #[cfg(feature = "prometheus")]
 use crate::runtime::ServiceThread;
 use crate::runtime::{
@@ -132,10 +132,7 @@ impl Builder<'_> {
             enrichment: enrichment.clone(),
         };
         let (sinks, lines) = build_sinks(self.sinks, &plan, sink_histograms, &env);
-        let may_block = match home {
-            Host::OwnThread => MayBlock::Anywhere,
-            Host::Runtime { .. } => MayBlock::OutsideRuntimes,
-        };
+        let (reserve_level, percent) = self.reserve;
         let queue = Queue::new(QueueConfig {
             lanes: self.lanes,
             capacity: self.queue_capacity,
@@ -143,8 +140,9 @@ impl Builder<'_> {
             max_event_bytes: self.max_event_bytes,
             flush_at: self.flush_at,
             overflow: self.overflow,
-            reserve: if self.reserve.percent == 0 { Reserve::NONE } else { self.reserve },
-            may_block,
+            open_places: (self.queue_capacity - (self.queue_capacity * percent).div_ceil(100)).max(1),
+            reserve_level: if percent == 0 { LevelFilter::Trace } else { reserve_level },
+            is_on_users_runtime: home != Host::OwnThread,
         });
         let enrichers = Enrichers::new(self.enrichers, enrichment.clone());
         let dispatcher = Dispatcher::new(self.lanes, self.batch_size, plan.batch_bytes, enrichment);

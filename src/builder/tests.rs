@@ -109,7 +109,7 @@ fn every_key_of_a_configuration_reaches_its_own_knob() {
     assert_eq!((builder.memory_limit, builder.max_event_bytes, builder.batch_size), (33 << 20, 3 << 10, 17));
     assert_eq!((builder.flush_interval, builder.notice_interval), (millis(23), seconds(29)));
     assert_eq!((builder.flush_at, builder.overflow), (LevelFilter::Off, Overflow::Block(millis(31))));
-    assert_eq!((builder.reserve.level, builder.reserve.percent), (LevelFilter::Error, 37));
+    assert_eq!(builder.reserve, (LevelFilter::Error, 37));
     let enrichment = builder.enrichment.unwrap();
     assert_eq!(enrichment.field("shard"), Some(41.to_value()));
     assert_eq!(builder.redacted.map(|patterns| patterns.len()), Ok(2));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::lane::{Chunk, Lane, LaneState};
 use super::sync::{AtomicUsize, MutexGuard, Ordering};
-use super::{MayBlock, Overflow, Queue};
+use super::{Overflow, Queue};
 use crate::context::process_end;
 use crate::context::thread_flags::is_logger_thread;
 use crate::event::{Event, Level};
@@ -257,9 +257,10 @@ impl Queue {
     }
 
     fn may_block(&self) -> bool {
-        match self.config.may_block {
-            MayBlock::Anywhere => !is_logger_thread(),
-            MayBlock::OutsideRuntimes => tokio::runtime::Handle::try_current().is_err(),
+        if self.config.is_on_users_runtime {
+            tokio::runtime::Handle::try_current().is_err()
+        } else {
+            !is_logger_thread()
         }
     }
 
@@ -301,7 +302,7 @@ impl Queue {
 
     #[inline]
     fn may_use_reserve(&self, level: Level) -> bool {
-        self.config.reserve.level.allows(level)
+        self.config.reserve_level.allows(level)
     }
 
     /// Returns this thread's lane. It keeps it: within a lane, the thread's events stay in order by themselves.

@@ -60,7 +60,7 @@ pub(super) struct LaneState {
 
 impl Lane {
     /// A lane for so many events, of which those below the reserve's level may take `open_places`.
-    pub(super) fn new(capacity: usize, open_places: usize, wake_at: usize) -> Self {
+    pub(super) fn new(capacity: usize, open_places: usize) -> Self {
         let chunk = capacity.min(CHUNK);
         // Used once, so that subscribers decide about tokio's reports here, where nothing is locked.
         let (sender, receiver) = unobserved(|| {
@@ -73,7 +73,7 @@ impl Lane {
         Lane {
             state: Mutex::new(LaneState {
                 limits: [open_places, capacity],
-                wake_at,
+                wake_at: half(open_places),
                 len: 0,
                 heap_bytes: 0,
                 accepted: [0; Level::ALL.len()],
@@ -143,10 +143,10 @@ impl Lane {
         state.is_closed = true;
     }
 
-    /// Sets the number of events from which on a caller wakes the flush task; returns how many there are.
-    pub(super) fn arm(&self, wake_at: usize) -> usize {
+    /// Has a caller wake the flush task for the first event, or for half of the places; returns how many events there are.
+    pub(super) fn arm(&self, for_the_first: bool) -> usize {
         let mut state = self.lock();
-        state.wake_at = wake_at;
+        state.wake_at = if for_the_first { 1 } else { half(state.limits[0]) };
         state.len
     }
 
@@ -164,6 +164,11 @@ impl Lane {
         book.in_lanes += state.len as u64;
         book.accepted_by_level.iter_mut().zip(state.accepted).for_each(|(sum, count)| *sum += count);
     }
+}
+
+/// Half of the places that every event may take. To wake the flush task earlier moves cache lines while callers emit.
+fn half(open_places: usize) -> usize {
+    (open_places / 2).max(1)
 }
 
 impl Chunk {

@@ -55,34 +55,13 @@ pub(crate) struct QueueConfig {
     pub(crate) max_event_bytes: usize,
     pub(crate) flush_at: LevelFilter,
     pub(crate) overflow: Overflow,
-    pub(crate) reserve: Reserve,
-    pub(crate) may_block: MayBlock,
-}
-
-/// The part of each lane that is kept for important events.
-#[derive(Clone, Copy)]
-pub(crate) struct Reserve {
-    /// Events that this allows may use all of a lane; `Trace`: there is no reserve.
-    pub(crate) level: LevelFilter,
-    pub(crate) percent: usize,
-}
-
-impl Reserve {
-    pub(crate) const NONE: Reserve = Reserve { level: LevelFilter::Trace, percent: 0 };
-
-    /// Returns how many of a lane's places every event may take. At least one: otherwise a caller would wait forever.
-    fn open_places(self, capacity: usize) -> usize {
-        (capacity - (capacity * self.percent).div_ceil(100)).max(1)
-    }
-}
-
-/// Where [`Overflow::Block`] may wait.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum MayBlock {
-    /// The logger has its own thread: any other thread may wait.
-    Anywhere,
-    /// The logger runs on a runtime of the user's: only threads outside any runtime.
-    OutsideRuntimes,
+    /// How many of a lane's places every event may take; at least one.
+    pub(crate) open_places: usize,
+    /// Events that this allows may take the others too. `Trace`: there is no reserve.
+    pub(crate) reserve_level: LevelFilter,
+    /// The logger runs on a runtime of the user's: [`Overflow::Block`] waits only on threads outside any runtime. On a thread
+    /// of its own, any other thread may wait.
+    pub(crate) is_on_users_runtime: bool,
 }
 
 /// The bounded queue between the callers and the flush task.
@@ -112,8 +91,7 @@ pub(crate) struct IntakeBook {
 impl Queue {
     pub(crate) fn new(config: QueueConfig) -> Self {
         event::allow_event_bytes(config.max_event_bytes);
-        let open_places = config.reserve.open_places(config.capacity);
-        let lane = |_| Lane::new(config.capacity, open_places, half(open_places));
+        let lane = |_| Lane::new(config.capacity, config.open_places);
         Queue {
             lanes: (0..config.lanes).map(lane).collect(),
             process: process::id(),
@@ -157,7 +135,7 @@ impl Queue {
     /// nothing, if there is an event already.
     pub(crate) fn rest(&self) -> bool {
         self.signal.begin_rest();
-        let is_empty = self.lanes.iter().all(|lane| lane.arm(1) == 0);
+        let is_empty = self.lanes.iter().all(|lane| lane.arm(true) == 0);
         if !is_empty {
             self.resume();
         }
@@ -166,9 +144,8 @@ impl Queue {
 
     /// Ends the rest: callers wake the flush task for half of a lane.
     pub(crate) fn resume(&self) {
-        let wake_at = half(self.config.reserve.open_places(self.config.capacity));
         for lane in &self.lanes {
-            lane.arm(wake_at);
+            lane.arm(false);
         }
         self.signal.end_rest();
     }
@@ -221,10 +198,4 @@ impl Queue {
     pub(crate) fn truncated(&self) -> u64 {
         self.truncated.load(Ordering::Relaxed)
     }
-}
-
-/// The number of events from which on a caller wakes the flush task: half of the places that every event may use. Waking
-/// earlier moves cache lines while the caller emits.
-fn half(open_places: usize) -> usize {
-    (open_places / 2).max(1)
 }

@@ -31,7 +31,8 @@ pub(super) fn spawn(set: &mut JoinSet<()>, task: impl Future<Output = ()> + Send
 pub(crate) fn start_timers(core: &Arc<LoggerCore>) -> io::Result<()> {
     let weak = Arc::downgrade(core);
     core.queue.signal().on_resumed(move |rests| {
-        if let Some(core) = Weak::upgrade(&weak) {
+        // Not in a forked child, which has none of the logger's tasks.
+        if let Some(core) = Weak::upgrade(&weak).filter(|core| core.process == std::process::id()) {
             // The timer thread, without which no logger starts, is there.
             run_timers(&core, rests).unwrap_or_default();
         }

@@ -90,7 +90,7 @@ fn join(callers: Vec<thread::JoinHandle<Pushed>>) -> Vec<Pushed> {
 /// The flush task of a lane into which so many urgent events come.
 fn urgent(drain: fn(&Queue) -> Vec<usize>) {
     explore(3, move || {
-        let queue = Arc::new(Queue::new(4, 4));
+        let queue = Arc::new(Queue::new(4));
         let callers = callers(&queue, &[|queue, n| queue.push(n, false, true), |queue, n| queue.push(n, false, true)]);
         let mut taken = Vec::new();
         while taken.len() < 2 {
@@ -123,7 +123,7 @@ fn a_flag_lowered_after_the_drain_loses_a_wake_up() {
 fn each_eviction_admits_one_event_and_every_accepted_event_is_evicted_or_taken_once() {
     for capacity in [1, 2] {
         explore(3, move || {
-            let queue = Arc::new(Queue::new(capacity, capacity));
+            let queue = Arc::new(Queue::new(capacity));
             let callers =
                 callers(&queue, &[|queue, n| queue.push(n, true, false), |queue, n| queue.push(n, true, false)]);
             assert_eq!(queue.push(2, true, false), Pushed::Accepted);
@@ -142,7 +142,7 @@ fn each_eviction_admits_one_event_and_every_accepted_event_is_evicted_or_taken_o
 /// Callers wait for the one place of a full lane.
 fn waiting(waits: usize, preemptions: usize) {
     explore(preemptions, move || {
-        let queue = Arc::new(Queue::new(1, 1));
+        let queue = Arc::new(Queue::new(1));
         assert_eq!(queue.push(9, false, false), Pushed::Accepted);
         let callers = callers(&queue, &vec![Queue::push_wait as fn(&Queue, usize) -> Pushed; waits]);
         let mut taken = Vec::new();
@@ -164,7 +164,7 @@ fn who_waits_for_room_gets_it_and_sleeps_through_nothing() {
 #[test]
 fn at_the_close_everything_accepted_is_taken_and_who_waits_is_told() {
     explore(3, || {
-        let queue = Arc::new(Queue::new(1, 1));
+        let queue = Arc::new(Queue::new(1));
         let callers = callers(&queue, &[|queue, n| queue.push(n, false, false), Queue::push_wait]);
         queue.close();
         let taken = queue.take_all();
@@ -178,7 +178,7 @@ fn at_the_close_everything_accepted_is_taken_and_who_waits_is_told() {
 /// A flush task that rests, and the next event.
 fn resting(rest: fn(&Queue) -> bool) {
     explore(3, move || {
-        let queue = Arc::new(Queue::new(4, 4));
+        let queue = Arc::new(Queue::new(8));
         let resumed = Arc::new(loom::sync::atomic::AtomicUsize::new(0));
         let count = resumed.clone();
         queue.signal().on_resumed(move |_| {

@@ -30,7 +30,6 @@ pub(crate) struct Queue {
     lane: Lane,
     signal: Signal,
     waiters: Waiters,
-    wake_at: usize,
 }
 
 /// The result of a push.
@@ -42,13 +41,8 @@ pub(crate) enum Pushed {
 }
 
 impl Queue {
-    pub(crate) fn new(capacity: usize, wake_at: usize) -> Self {
-        Queue {
-            lane: Lane::new(capacity, capacity, wake_at),
-            signal: Signal::default(),
-            waiters: Waiters::default(),
-            wake_at,
-        }
+    pub(crate) fn new(capacity: usize) -> Self {
+        Queue { lane: Lane::new(capacity, capacity), signal: Signal::default(), waiters: Waiters::default() }
     }
 
     pub(crate) fn signal(&self) -> &Signal {
@@ -122,7 +116,7 @@ impl Queue {
 
     pub(crate) fn rest(&self) -> bool {
         self.signal.begin_rest();
-        if self.lane.arm(1) == 0 {
+        if self.lane.arm(true) == 0 {
             return true;
         }
         self.resume();
@@ -136,7 +130,7 @@ impl Queue {
     }
 
     pub(crate) fn resume(&self) {
-        self.lane.arm(self.wake_at);
+        self.lane.arm(false);
         self.signal.end_rest();
     }
 

@@ -67,6 +67,7 @@ impl Case {
             (Case::Disabled, role) => role == Role::Ours,
             (case, Role::OursByDefault) => case == Case::Stall,
             (case, Role::OursThroughTracing) => matches!(case, Case::Burst | Case::Paced),
+            (case, Role::Control) => matches!(case, Case::Burst | Case::Paced | Case::Threads(_) | Case::Arrival(_)),
             _ => true,
         }
     }

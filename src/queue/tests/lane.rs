@@ -39,7 +39,7 @@ fn take(lane: &Lane, chunk: &mut Chunk) -> Vec<usize> {
 #[test]
 fn events_leave_in_order_one_by_one_and_in_chunks_whatever_the_capacity() {
     for capacity in [1, 2, 63, 64, 65, 100, 128, 1000] {
-        let lane = Lane::new(capacity, capacity, capacity);
+        let lane = Lane::new(capacity, capacity);
         let (mut next, mut chunk, mut random) = (0, Chunk::default(), fastrand::Rng::with_seed(capacity as u64));
         let mut expected = VecDeque::new();
         for _ in 0..20 * capacity.max(100) {
@@ -74,7 +74,7 @@ fn events_leave_in_order_one_by_one_and_in_chunks_whatever_the_capacity() {
 
 #[test]
 fn a_half_filled_chunk_that_was_taken_holds_no_place() {
-    let lane = Lane::new(10, 10, 10);
+    let lane = Lane::new(10, 10);
     assert_eq!((0..20).filter(|number| put(&lane, event(*number))).count(), 10);
     let mut chunk = Chunk::default();
     lane.take(u64::MAX, &mut chunk);
@@ -83,7 +83,7 @@ fn a_half_filled_chunk_that_was_taken_holds_no_place() {
 
 #[test]
 fn heap_bytes_are_those_of_the_events_in_the_lane() {
-    let lane = Lane::new(200, 200, 200);
+    let lane = Lane::new(200, 200);
     (0..150).for_each(|number| assert!(put(&lane, if number % 3 == 0 { long(number) } else { event(number) })));
     let one = long(0).spilled_bytes();
     assert_eq!(lane.lock().heap_bytes(), 50 * one);
@@ -99,7 +99,7 @@ fn heap_bytes_are_those_of_the_events_in_the_lane() {
 
 #[test]
 fn the_flush_task_takes_no_chunk_beyond_the_position_it_was_told() {
-    let lane = Lane::new(200, 200, 200);
+    let lane = Lane::new(200, 200);
     (0..130).for_each(|number| assert!(put(&lane, event(number))));
     let mut chunk = Chunk::default();
     for (goal, taken) in [(1, 64), (64, 0), (65, 64), (128, 0), (129, 2), (u64::MAX, 0)] {
@@ -111,7 +111,7 @@ fn the_flush_task_takes_no_chunk_beyond_the_position_it_was_told() {
 
 #[test]
 fn a_closed_lane_takes_no_event_and_gives_what_it_has() {
-    let lane = Lane::new(100, 100, 100);
+    let lane = Lane::new(100, 100);
     (0..70).for_each(|number| assert!(put(&lane, event(number))));
     lane.close();
     assert!(!put(&lane, event(70)));
@@ -123,17 +123,17 @@ fn a_closed_lane_takes_no_event_and_gives_what_it_has() {
 
 #[test]
 fn the_event_that_wakes_the_flush_task_is_the_one_that_it_was_armed_for() {
-    let lane = Lane::new(10, 10, 5);
+    let lane = Lane::new(10, 10);
     let wakes = || lane.lock().put(event(0), Level::Info, 0);
     assert_eq!([wakes(), wakes(), wakes(), wakes(), wakes()], [false, false, false, false, true]);
-    assert_eq!(lane.arm(1), 5);
+    assert_eq!(lane.arm(true), 5);
     lane.take(u64::MAX, &mut Chunk::default());
     assert!(wakes());
 }
 
 #[test]
 fn a_lane_that_another_thread_has_is_waited_for_unless_that_thread_is_gone() {
-    let lane = Lane::new(10, 10, 5);
+    let lane = Lane::new(10, 10);
     let held = lane.lock();
     assert!(lane.try_lock().is_none() && lane.lock_unless(|| true).is_none());
     std::thread::scope(|scope| {

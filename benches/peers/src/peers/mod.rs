@@ -1,5 +1,6 @@
 //! Who is measured: one file each, one trait for all.
 
+mod control;
 mod emit;
 mod fast_log;
 mod flexi_logger;
@@ -98,6 +99,8 @@ pub enum Role {
     Peer,
     /// Does less than the others (no fields) in another way: how fast it could be, not whom to compare with.
     Bound,
+    /// Logs nothing: what is measured besides the loggers. Shown where a call is timed.
+    Control,
 }
 
 impl About {
@@ -144,4 +147,5 @@ peers![
     fast_log::FastLog,
     ftlog::FtLog,
     ticklog::TickLog,
+    control::Nothing,
 ];

@@ -105,10 +105,23 @@ fn timed<P: Peer>(peer: &P, number: u64) -> u64 {
     started.elapsed().as_nanos() as u64
 }
 
+/// Room for so many samples, written once: that its memory is touched for the first time is no part of a call.
+fn room_for(samples: usize) -> Vec<u64> {
+    let mut room = vec![1; samples];
+    room.clear();
+    room
+}
+
 /// Calls that nobody times: what is made on first use is then there.
 fn warm_up<P: Peer>(peer: &P, calls: u64) -> u64 {
     (0..calls).for_each(|number| call(peer, number));
     calls
+}
+
+/// The same, in a burst that each queue holds, and a pause in which it is drained.
+fn warm_up_burst<P: Peer>(peer: &P) -> u64 {
+    std::thread::sleep(Duration::from_millis(20));
+    warm_up(peer, 1000)
 }
 
 /// Returns at `deadline`, or at once when that is over, with the time. Never sleeps, as waking up is late by more than

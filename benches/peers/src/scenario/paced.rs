@@ -2,7 +2,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::lines::finish;
-use super::{Outcome, SETTLE, Stage, spin_until, timed, warm_up};
+use super::{Outcome, SETTLE, Stage, room_for, spin_until, timed, warm_up_burst};
 use crate::peers::{Error, Peer};
 
 const PACE: Duration = Duration::from_micros(50);
@@ -11,8 +11,8 @@ const PACE: Duration = Duration::from_micros(50);
 pub fn run<P: Peer>(stage: &Stage<'_>) -> Result<Outcome, Error> {
     let peer = P::start(&stage.setup())?;
     let timed_calls = stage.effort.paced();
-    let mut nanos = Vec::with_capacity(timed_calls);
-    let warm = warm_up(&peer, 200);
+    let mut nanos = room_for(timed_calls);
+    let warm = (0..20).map(|_| warm_up_burst(&peer)).sum::<u64>();
     thread::sleep(SETTLE);
     let mut next = Instant::now();
     for number in 0..timed_calls as u64 {
