@@ -61,8 +61,7 @@ pub struct Builder<'r> {
     flush_at: LevelFilter,
     notice_interval: Duration,
     overflow: Overflow,
-    /// The level, and the percent of each lane; 0: none.
-    reserve: (LevelFilter, usize),
+    reserve: (LevelFilter, usize), // the level, and the percent of each lane
     pressure_monitors: Vec<PressureMonitor>,
     on_error: Option<Handler>,
     enrichment: Option<SharedFields>,
