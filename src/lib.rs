@@ -32,18 +32,19 @@
 //! # The journey of an event
 //!
 //! ```text
-//!  caller's thread                    flush task                          one pipeline per sink, each its own task
-//!  filter ─ encode ─ try_send ─▶ lanes: bounded mpsc ─ merge by time ─┬▶ backlog ─ breaker ─ retry ─▶ Sink::write
-//!  static call site   inline      capacity each,       batch          ├▶ backlog ─ …
-//!  context (Arc)      bytes       a byte account                      └▶ …
+//!  caller's thread                      flush task                          one pipeline per sink, each its own task
+//!  filter ─ encode ─ open chunk ─▶ lanes: chunks, mpsc ─ merge by time ─┬▶ backlog ─ breaker ─ retry ─▶ Sink::write
+//!  static call site   inline        capacity each,       batch          ├▶ backlog ─ …
+//!  context (Arc)      bytes         a byte account                      └▶ …
 //! ```
 //!
 //! The modules of the source stand in this order. The [macros](#macros) make an [`Event`] of 128 bytes;
 //! [`Logger`] takes it; a [`Pipeline`] carries a [`Batch`] to a [`Sink`], which turns it into bytes with a [`Format`].
 //!
 //! # What does a call cost?
-//! No I/O, no lock, no formatting (a `%` or `?` field apart, which exists only as text) and no allocation while the
-//! fields fit about 94 bytes. `cargo bench --bench caller` prints the figures for your machine.
+//! No I/O, one lock of its lane for as long as an event is copied, no formatting (a `%` or `?` field apart, which exists
+//! only as text) and no allocation while the fields fit about 94 bytes. `cargo bench --bench caller` prints the
+//! figures for your machine.
 //!
 //! # How is it told to log more, or less?
 //! [`Logger::set_filter`] replaces the filter while it runs, [`Logger::set_temporary_filter`] for a time,

@@ -6,7 +6,7 @@
 //! Out: a [`Batch`] of [`Record`]s for `sink`, and for `format` a record's message and [`Fields`].
 //!
 //! Invariants:
-//! * An event is 128 bytes: a tokio mpsc block holds 32 of them.
+//! * An event is 128 bytes: two cache lines.
 //! * A value keeps its type from the call to the sink, unless it is truncated in an event that is too long.
 //! * A record has each name once: the event's own field comes before its context's, and that before the logger's
 //!   enrichment. A span's field that another one hides is kept under a qualified name (`nested_fields`).

@@ -20,6 +20,15 @@ use home::{Driven, Home};
 use crate::support::{Answer, PATIENCE, ScriptedSink, balance, balance_stats, builder, emit_numbers};
 
 const MS: Duration = Duration::from_millis(1);
+
+/// Where a caller or a sink blocks the only thread, nothing moves; a runtime with another thread continues.
+fn every_home_and_policy() -> Vec<(Home, Overflow)> {
+    let policies = [Overflow::DropOldest, Overflow::DropNewest, Overflow::Block(MS)];
+    [Home::Own, Home::Single, Home::Workers]
+        .into_iter()
+        .flat_map(|home| policies.map(|policy| (home, policy)))
+        .collect()
+}
 const EVENTS: u64 = 20;
 /// Half of the events.
 const BATCH: usize = 10;

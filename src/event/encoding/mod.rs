@@ -22,7 +22,7 @@ pub(super) use truncate::values;
 
 use super::value::{ErrorChain, FAILED_MARK, MAX_ERRORS, Value};
 
-/// With the other three words of an event: 128 bytes, of which a tokio mpsc block holds 32.
+/// With the other three words of an event: 128 bytes, two cache lines.
 const INLINE: usize = 94;
 const SPILLED: u8 = u8::MAX;
 const FIRST_HEAP_BYTES: usize = 256;

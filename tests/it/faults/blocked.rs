@@ -7,7 +7,7 @@ use std::time::Duration;
 use logweir::{Batch, DropReason, Overflow, Pipeline, Sink, SinkError, async_trait};
 use tokio::sync::Semaphore;
 
-use super::{Driven, Home, MS, at_once};
+use super::{Driven, Home, MS, at_once, every_home_and_policy};
 use crate::support::{PATIENCE, Told, balance, balance_stats, builder, emit_numbers};
 
 const CAPACITY: u64 = 32;
@@ -58,15 +58,6 @@ impl Blocked {
         is_blocked.recv_timeout(PATIENCE).unwrap();
         Blocked { logger, told, beside, hold }
     }
-}
-
-/// Where the sink blocks the only thread, nothing moves; the other sink of a runtime with another thread goes on.
-fn every_home_and_policy() -> Vec<(Home, Overflow)> {
-    let policies = [Overflow::DropOldest, Overflow::DropNewest, Overflow::Block(MS)];
-    [Home::Own, Home::Single, Home::Workers]
-        .into_iter()
-        .flat_map(|home| policies.map(|policy| (home, policy)))
-        .collect()
 }
 
 #[test]

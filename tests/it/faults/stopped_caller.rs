@@ -2,21 +2,13 @@
 
 use logweir::{DropReason, Overflow};
 
-use super::{Driven, Home, MS, at_once};
+use super::{Driven, Home, at_once, every_home_and_policy};
 use crate::stopped::{CHUNK, StoppedCaller};
 use crate::support::{PATIENCE, Told, balance, balance_stats, builder, emit_numbers, number};
 
 /// After the one that is stopped, in the same lane.
 const LATER: u64 = 7;
 const ALL: u64 = CHUNK + 1 + LATER;
-
-fn every_home_and_policy() -> Vec<(Home, Overflow)> {
-    let policies = [Overflow::DropOldest, Overflow::DropNewest, Overflow::Block(MS)];
-    [Home::Own, Home::Single, Home::Workers]
-        .into_iter()
-        .flat_map(|home| policies.map(|policy| (home, policy)))
-        .collect()
-}
 
 /// A logger with 64 events in its lane, a caller that is stopped with the next one, and seven events of others.
 fn stopped(home: Home, policy: Overflow) -> (Driven, StoppedCaller, Told) {
@@ -28,7 +20,7 @@ fn stopped(home: Home, policy: Overflow) -> (Driven, StoppedCaller, Told) {
     emit_numbers(&driven, CHUNK + 1..ALL);
     let stats = driven.stats();
     balance_stats(&stats, &[("sink", 0)]);
-    assert_eq!((stats.emitted, stats.accepted, stats.queued), (ALL - 1, ALL - 1, ALL - 1), "nobody waits for it");
+    assert_eq!((stats.emitted, stats.accepted, stats.queued), (ALL - 1, ALL - 1, ALL - 1), "no caller waits for it");
     (driven, caller, told)
 }
 

@@ -51,8 +51,7 @@ fn concurrent_producers_lose_and_repeat_nothing_and_keep_their_order() {
     balance_stats(&logger.stats(), &[("sink", sink.seen())]);
 }
 
-/// A runtime no two threads of which share a lane of a logger with 64: behind a neighbour's half-written event, whose
-/// thread was stopped, order across lanes is not promised.
+/// A runtime no two threads of which share a lane of a logger with 64: the merge has as many lanes as there are threads.
 fn runtime_with_lanes_of_its_own(threads: usize) -> tokio::runtime::Runtime {
     loop {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
