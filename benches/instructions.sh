@@ -38,19 +38,6 @@ fi
 target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 side=$target/reference
 
-# unpack: the files of the reference in a folder of their own.
-unpack() {
-    [ "$(cat "$side/commit" 2>/dev/null)" != "$reference" ] || return 0
-    rm -rf "$side/commit" "$side/tree" && mkdir -p "$side/tree" || return
-    # `-m`: files as new as now. Cargo would take a commit older than its last build for unchanged.
-    git archive "$reference" | tar -x -m -C "$side/tree" || return
-    # A workspace of its own, also if this tree is one.
-    if ! grep -q '^\[workspace' "$side/tree/Cargo.toml"; then
-        printf '\n[workspace]\n' >>"$side/tree/Cargo.toml" || return
-    fi
-    echo "$reference" >"$side/commit"
-}
-
 # build FOLDER TARGET NAME: the program as $work/NAME. The names are equally long: a path is on the stack, and where the
 # stack begins changes how bytes are copied.
 build() {
@@ -84,7 +71,7 @@ build . "$target" now || {
     cat "$work/now.log" >&2
     exit 1
 }
-if ! { unpack && build "$side/tree" "$side/target" old; }; then
+if ! { benches/reference.sh "$target" "$reference" >/dev/null && build "$side/tree" "$side/target" old; }; then
     tail -n 20 "$work/old.log" >&2 || true
     skip "the reference $reference does not build"
 fi

@@ -181,6 +181,23 @@ async fn contexts_take_at_most_half_of_the_bytes_and_dropping_them_frees_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_refused_for_want_of_bytes_has_the_flush_task_free_some() {
+    let sink = ScriptedSink::new();
+    let logger = start(small().sink("sink", sink.clone())).await;
+    // Half of 60 KiB holds four contexts of these, which queued events keep; the events themselves take none.
+    let emit = |n| logger.with("text", "x".repeat(7 * KIB)).emit(number(n));
+    (0..4).for_each(emit);
+    settle().await;
+    assert_eq!(sink.seen(), 0, "nothing has woken the flush task");
+    emit(4);
+    settle().await;
+    assert_eq!(sink.numbers(), [0, 1, 2, 3]);
+    emit(5);
+    let report = end(&logger, &[("sink", &sink)]).await;
+    assert_eq!((sink.numbers(), report.refused.get(DropReason::Memory)), (vec![0, 1, 2, 3, 5], 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_context_is_charged_once_however_many_events_carry_it() {
     let sink = ScriptedSink::new();
     let logger = start(small().sink("sink", sink.clone())).await;
