@@ -29,7 +29,7 @@ use crate::observe::diagnostics::{Diagnostic, Diagnostics};
 use crate::observe::exporter::Exporter;
 use crate::observe::metrics::{Limits, LoggerMetrics, SinkHistograms};
 use crate::observe::names;
-use crate::pipeline::{Bells, House, Line, Pipeline, Station, StationConfig};
+use crate::pipeline::{Notifiers, Pipeline, PipelineEnv, SinkHandle, SinkHandleConfig, SinkTaskParts};
 use crate::queue::{Queue, QueueConfig};
 #[cfg(feature = "prometheus")]
 use crate::runtime::ServiceThread;
@@ -116,7 +116,7 @@ impl Builder<'_> {
         #[cfg(not(feature = "prometheus"))]
         let own = None;
         let (name, metrics, sink_histograms) = self.register_metrics(own, started_at)?;
-        let notifiers = Arc::new(Bells::default());
+        let notifiers = Arc::new(Notifiers::default());
         let diagnostics = Arc::new(Diagnostics::new(name.clone(), self.on_error.take()));
         let skipped = self.skipped.into_iter().chain(self.skipped_of_sinks);
         skipped.for_each(|error| diagnostics.report(Diagnostic::FilterSkipped { error }));
@@ -125,13 +125,13 @@ impl Builder<'_> {
             Some(redactor) => Arc::new(enrichment.redacted(redactor)),
             None => Arc::new(enrichment),
         });
-        let env = House {
-            bells: notifiers.clone(),
+        let env = PipelineEnv {
+            notifiers: notifiers.clone(),
             diagnostics: diagnostics.clone(),
             notice_interval: self.notice_interval,
             enrichment: enrichment.clone(),
         };
-        let (sinks, lines) = build_sinks(self.sinks, &plan, sink_histograms, &env);
+        let (sinks, sink_tasks) = build_sinks(self.sinks, &plan, sink_histograms, &env);
         let (reserve_level, percent) = self.reserve;
         let queue = Queue::new(QueueConfig {
             lanes: self.lanes,
@@ -186,7 +186,7 @@ impl Builder<'_> {
         let services = Vec::new();
         let cancel = self.cancel.map(|token| Cancellation { token, grace: self.grace_period });
         let parts = FlushTaskParts {
-            lines,
+            sink_tasks,
             flush_interval: self.flush_interval,
             cancel,
             pressure_monitors: self.pressure_monitors,
@@ -284,29 +284,34 @@ fn run_thread(runtime: DetachedRuntime, core: Arc<LoggerCore>, parts: FlushTaskP
 }
 
 /// The shared half of each pipeline, and the half that its task owns.
-type SinkParts = (Box<[Arc<Station>]>, Vec<Line>);
+type SinkParts = (Box<[Arc<SinkHandle>]>, Vec<SinkTaskParts>);
 
-fn build_sinks(sinks: Vec<(String, Pipeline)>, plan: &Plan, histograms: Vec<SinkHistograms>, env: &House) -> SinkParts {
+fn build_sinks(
+    sinks: Vec<(String, Pipeline)>,
+    plan: &Plan,
+    histograms: Vec<SinkHistograms>,
+    env: &PipelineEnv,
+) -> SinkParts {
     let equipped = sinks.into_iter().zip(&plan.sinks).zip(histograms).map(|(((name, pipeline), plan), histograms)| {
         let mut pipeline = pipeline;
-        let fallbacks = pipeline.take_links();
-        let Pipeline { sink, timeout, when_full, retry, breaker, on_breaker, .. } = pipeline;
-        let config = StationConfig {
+        let on_breaker = pipeline.on_breaker.take();
+        let (when_full, retry, breaker) = (pipeline.when_full, pipeline.retry.clone(), pipeline.breaker.clone());
+        let destinations = pipeline.take_destinations();
+        let config = SinkHandleConfig {
             name,
             filter: plan.filter.clone(),
-            timeout,
             breaker,
             on_breaker,
-            links: fallbacks.len(),
+            destinations: destinations.len(),
             when_full,
             limit: plan.account,
-            meters: histograms,
-            house: env.clone(),
+            histograms,
+            env: env.clone(),
         };
-        (Arc::new(Station::new(config)), Line { sink, retry, fallbacks })
+        (Arc::new(SinkHandle::new(config)), SinkTaskParts { retry, destinations })
     });
-    let (sinks, lines): (Vec<_>, Vec<_>) = equipped.unzip();
-    (sinks.into(), lines)
+    let (sinks, tasks): (Vec<_>, Vec<_>) = equipped.unzip();
+    (sinks.into(), tasks)
 }
 
 fn check_timers(runtime: &Handle) -> Result<(), BuildError> {

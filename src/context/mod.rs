@@ -17,6 +17,7 @@
 //! Fields that come from the place of a call, not from its arguments, are added here. A condition that every call must
 //! check is a bit of `thread_flags`.
 
+pub(crate) mod contain;
 pub(crate) mod correlation_id;
 pub(crate) mod process_end;
 pub(crate) mod scope;

@@ -9,7 +9,7 @@ use std::mem;
 use std::slice;
 
 use crate::event::Event;
-use crate::pipeline::weigh;
+use crate::pipeline::pinned_bytes;
 use crate::queue::Chunk;
 use crate::time::clock;
 
@@ -32,7 +32,7 @@ pub(super) struct Assembly {
     pub(super) spilled: usize,
     /// What they take, with each event's context in full: more than the batch will be charged, and close enough to end
     /// a batch by.
-    bytes: usize,
+    pub(super) bytes: usize,
 }
 
 /// Events taken out of one lane that are in no batch yet.
@@ -110,7 +110,7 @@ impl Batcher {
             if run >= buffer.carried_over && event.nanos() > watermark || (event.nanos(), lane) >= next {
                 break;
             }
-            let weight = weigh(slice::from_ref(event));
+            let weight = pinned_bytes(slice::from_ref(event));
             is_full = run == most || batch.bytes + weight > self.max_bytes && batch.bytes > 0;
             if is_full {
                 break;

@@ -30,7 +30,7 @@ pub(crate) use batcher::{NO_WATERMARK, watermark_now};
 pub(crate) use enrich::{Enricher, Enrichers};
 
 use crate::event::{self, Batch, Event};
-use crate::pipeline::{Station, weigh};
+use crate::pipeline::{Leftovers, SinkHandle, Wanted, pinned_bytes};
 use crate::queue::{Chunk, Queue};
 use crate::stats::{DropReason, ShutdownReport};
 
@@ -38,6 +38,8 @@ pub(crate) struct Dispatcher {
     batcher: Batcher,
     /// A batch that waits until every sink that must not lose one has room.
     blocked: Option<BlockedBatch>,
+    /// What each sink wants of the batch that is dispatched; empty between two.
+    wanted: Vec<Wanted>,
     dispatched: u64,
     enrichment: Option<Arc<event::SharedFields>>,
     /// Set when the counters are closed: the report.
@@ -62,7 +64,7 @@ pub(crate) enum Dispatched {
 }
 
 /// Wakes the sink tasks and the waiting callers after a dispatch, with nothing locked: wakers are foreign code.
-pub(crate) fn announce(queue: &Queue, sinks: &[Arc<Station>], left: &mut Vec<Arc<event::SharedFields>>) {
+pub(crate) fn announce(queue: &Queue, sinks: &[Arc<SinkHandle>], left: &mut Vec<Arc<event::SharedFields>>) {
     sinks.iter().for_each(|sink| sink.announce());
     left.clear();
     queue.tell_waiters();
@@ -76,7 +78,7 @@ impl Dispatcher {
         enrichment: Option<Arc<event::SharedFields>>,
     ) -> Self {
         let batcher = Batcher::new(lanes, batch_events, batch_bytes);
-        Dispatcher { batcher, blocked: None, dispatched: 0, enrichment, end: None }
+        Dispatcher { batcher, blocked: None, wanted: Vec::new(), dispatched: 0, enrichment, end: None }
     }
 
     /// Sets the fields that events dispatched from here on carry besides their own.
@@ -109,7 +111,7 @@ impl Dispatcher {
     pub(crate) fn dispatch(
         &mut self,
         queue: &Queue,
-        sinks: &[Arc<Station>],
+        sinks: &[Arc<SinkHandle>],
         watermark: u64,
         refill: impl FnMut(usize, &mut Chunk),
         left: &mut Vec<Arc<event::SharedFields>>,
@@ -125,16 +127,20 @@ impl Dispatcher {
             }
             let spilled = *spilled;
             left.extend(events.iter_mut().filter_map(Event::leave_queue));
-            let charge = weigh(events);
+            let charge = pinned_bytes(events);
             let batch = Batch::new(events.drain(..).collect(), self.enrichment.clone());
             self.blocked = Some(BlockedBatch { batch, charge, spilled });
         }
-        let has_room = |blocked: &mut BlockedBatch| sinks.iter().all(|sink| sink.has_room(blocked.charge));
-        let Some(BlockedBatch { batch, charge, spilled }) = self.blocked.take_if(has_room) else {
+        let Some(BlockedBatch { batch, charge, spilled }) = self.blocked.take() else { return Dispatched::Nothing };
+        // Each time anew: a filter may have been replaced while the batch was blocked.
+        self.wanted.extend(sinks.iter().map(|sink| sink.select(&batch, charge)));
+        if !sinks.iter().zip(&self.wanted).all(|(sink, wanted)| sink.has_room(wanted)) {
+            self.wanted.clear();
+            self.blocked = Some(BlockedBatch { batch, charge, spilled });
             return Dispatched::Blocked;
-        };
-        for sink in sinks {
-            sink.hand_over(&batch, charge);
+        }
+        for (sink, wanted) in sinks.iter().zip(self.wanted.drain(..)) {
+            sink.enqueue(wanted);
         }
         self.dispatched += batch.len() as u64;
         queue.release(spilled);
@@ -143,26 +149,30 @@ impl Dispatcher {
 
     /// Discards the events held here and those in the lanes, which are closed. Each counts as dispatched, and as
     /// dropped at every sink.
-    pub(crate) fn discard_all(&mut self, queue: &Queue, sinks: &[Arc<Station>], reason: DropReason) {
-        let mut dispatched = 0;
-        let mut drop_one = |event: &Event| {
-            sinks.iter().for_each(|sink| sink.drop_undispatched(event, reason));
-            dispatched += 1;
-        };
-        if let Some(BlockedBatch { batch, spilled, .. }) = self.blocked.take() {
-            batch.iter().for_each(|record| drop_one(record.event()));
+    pub(crate) fn discard_all(
+        &mut self,
+        queue: &Queue,
+        sinks: &[Arc<SinkHandle>],
+        reason: DropReason,
+        leftovers: &mut Leftovers,
+    ) {
+        if let Some(BlockedBatch { batch, spilled, charge }) = self.blocked.take() {
+            sinks.iter().for_each(|sink| sink.drop_undispatched(batch.iter().map(|record| record.event()), reason));
+            self.dispatched += batch.len() as u64;
             queue.release(spilled);
+            leftovers.add(batch, charge);
         }
         loop {
             self.batcher.begin();
-            let Assembly { events, spilled, .. } =
+            let Assembly { events, spilled, bytes } =
                 self.batcher.next_batch(NO_WATERMARK, |lane, chunk| queue.take(lane, u64::MAX, chunk));
             if events.is_empty() {
                 break;
             }
-            events.drain(..).for_each(|event| drop_one(&event));
+            sinks.iter().for_each(|sink| sink.drop_undispatched(events.iter(), reason));
+            self.dispatched += events.len() as u64;
             queue.release(*spilled);
+            leftovers.add(events.drain(..).collect(), *bytes);
         }
-        self.dispatched += dispatched;
     }
 }

@@ -5,6 +5,8 @@
 
 use std::error::Error;
 use std::fmt::{self, Write};
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::escape::{escape, is_hidden};
 use super::text::Bare;
@@ -13,6 +15,8 @@ use super::text::Bare;
 const LONGEST: usize = 1024;
 /// The maximum number of causes that are read: a chain of sources may be cyclic.
 const MAX_CAUSES: usize = 64;
+/// How often foreign code may go on writing after an error.
+const MAX_REFUSED: u32 = 1000;
 const MASK: &str = "***";
 
 /// A text of others as one line: escaped like a message in [`Text`](super::Text), without the credentials of URLs, and
@@ -74,13 +78,21 @@ pub(crate) fn is_invisible(c: char) -> bool {
 struct Bounded {
     text: String,
     is_cut: bool,
+    /// How often it returned an error.
+    refused: u32,
 }
 
 impl Bounded {
+    /// Contains what foreign code may do in its `Display` or its `source`: its text so far is displayed.
     fn written(write: impl FnOnce(&mut Bounded) -> fmt::Result) -> Self {
-        let mut bounded = Bounded { text: String::new(), is_cut: false };
-        // An error is the limit's, or that of a foreign `Display`, whose text so far is displayed.
-        write(&mut bounded).unwrap_or_default();
+        let mut bounded = Bounded { text: String::new(), is_cut: false, refused: 0 };
+        // An error is the limit's or the foreign code's.
+        let ended = catch_unwind(AssertUnwindSafe(|| write(&mut bounded).unwrap_or_default()));
+        if let Err(payload) = ended {
+            // Its destructor may panic too.
+            mem::forget(payload);
+            bounded.is_cut = true;
+        }
         bounded
     }
 
@@ -94,6 +106,11 @@ impl Write for Bounded {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let room = LONGEST - self.text.len();
         if self.is_cut || text.len() > room {
+            self.refused += 1;
+            if self.refused > MAX_REFUSED && cfg!(panic = "unwind") {
+                // It does not stop by itself.
+                resume_unwind(Box::new(()));
+            }
             let room = if self.is_cut { 0 } else { room };
             let end = (0..=room).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
             self.text.push_str(&text[..end]);
@@ -105,7 +122,7 @@ impl Write for Bounded {
 }
 
 fn one_line(write: impl FnOnce(&mut Bounded) -> fmt::Result) -> String {
-    let Bounded { text, mut is_cut } = Bounded::written(write);
+    let Bounded { text, mut is_cut, .. } = Bounded::written(write);
     let mut line = Vec::with_capacity(text.len());
     let mut escaped = Vec::new();
     let masked = without_credentials(&text, is_cut);

@@ -1,10 +1,12 @@
 //! Any thread: has every sink reopen its destination, under any executor or none.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::wait::race;
 use super::{Logger, ReopenError};
+use crate::pipeline::Reopen;
 use crate::time::timer;
 
 impl Logger {
@@ -23,23 +25,22 @@ impl Logger {
             let failed = self.core.sinks.iter().map(|sink| (sink.name().to_owned(), None)).collect();
             return Err(ReopenError { failed });
         }
-        let ids: Vec<u64> = self.core.sinks.iter().map(|sink| sink.ask_reopen()).collect();
-        race(self.wait_for_reopen(&ids), timer::at(Instant::now().checked_add(timeout))).await;
-        let results = self.core.sinks.iter().zip(&ids).map(|(sink, id)| {
-            let result = sink.reopen_answer(*id).map_or(Err(None), |result| result.map_err(Some));
+        let requests: Vec<_> = self.core.sinks.iter().map(|sink| sink.request_reopen()).collect();
+        race(self.wait_for_reopen(&requests), timer::at(Instant::now().checked_add(timeout))).await;
+        let results = self.core.sinks.iter().zip(&requests).map(|(sink, request)| {
+            let result = request.result().map_or(Err(None), |result| result.map_err(Some));
             result.err().map(|error| (sink.name().to_owned(), error))
         });
         let failed: Vec<_> = results.flatten().collect();
         if failed.is_empty() { Ok(()) } else { Err(ReopenError { failed }) }
     }
 
-    async fn wait_for_reopen(&self, ids: &[u64]) {
-        let sinks = &self.core.sinks;
+    async fn wait_for_reopen(&self, requests: &[Arc<Reopen>]) {
         loop {
             let mut progress = pin!(self.core.notifiers.progress.notified());
             progress.as_mut().enable();
-            let is_answered = sinks.iter().zip(ids).all(|(sink, id)| sink.reopen_answer(*id).is_some());
-            if is_answered || self.core.shutdown.is_done() {
+            let is_done = requests.iter().all(|request| request.result().is_some());
+            if is_done || self.core.shutdown.is_done() {
                 return;
             }
             progress.await;

@@ -1,130 +1,155 @@
 //! A sink task: its next action, taken from the state that the flush task and callers change.
 
+use std::sync::Arc;
+
 use tokio::time::{Instant, sleep_until};
 
-use super::backlog::Entry;
+use super::backlog::WaitingBatch;
+use super::handle::SinkHandle;
 use super::notice::{Audience, Notice};
-use super::station::{Barrier, State, Station};
+use super::state::{Barrier, Reopen, SinkState};
 use crate::event::Batch;
 
-const EVERYBODY: [Audience; 2] = [Audience::Sink, Audience::Fallback];
-const THE_FALLBACK: [Audience; 1] = [Audience::Fallback];
+const ALL_AUDIENCES: [Audience; 2] = [Audience::Sink, Audience::Fallback];
+const FALLBACK_ONLY: [Audience; 1] = [Audience::Fallback];
 
 /// The next action of the sink task.
-pub(super) enum Step {
-    Write(Taken),
-    Tell(Box<Notice>),
-    Flush(Barrier),
-    Reopen(u64),
+pub(super) enum Action {
+    Write(InFlightBatch),
+    Notify(Box<Notice>),
+    Flush(Arc<Barrier>),
+    Reopen(Arc<Reopen>),
     Close,
 }
 
-/// The next action of the fallback while a call of the sink is still running.
-pub(super) enum Around {
-    Write(Taken),
-    Tell(Box<Notice>),
+/// The next action of the fallbacks while a call of the sink is still running.
+pub(super) enum FallbackAction {
+    Write(InFlightBatch),
+    Notify(Box<Notice>),
 }
 
-/// A batch taken from the backlog; its memory is charged until it is released.
-pub(super) struct Taken {
+/// A batch taken from the backlog, or a part of it.
+#[derive(Clone)]
+pub(super) struct InFlightBatch {
     pub(super) batch: Batch,
-    charge: usize,
+    /// None for what no account has.
+    pub(super) charge: Option<Arc<Charge>>,
 }
 
-impl Station {
+impl InFlightBatch {
+    /// What no account has: a notice, or nothing.
+    pub(super) fn uncharged(batch: Batch) -> Self {
+        InFlightBatch { batch, charge: None }
+    }
+}
+
+/// The memory of a batch that was taken from the backlog. Everything that keeps the batch keeps this too, a late call
+/// included; the last one gives the memory back.
+pub(super) struct Charge {
+    handle: Arc<SinkHandle>,
+    bytes: usize,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.handle.state().backlog.release(self.bytes);
+        self.handle.config.env.notifiers.sink_ready.notify_one();
+    }
+}
+
+impl SinkHandle {
     /// Waits for the next action. Cancel-safe.
-    pub(super) async fn next(&self) -> Step {
+    pub(super) async fn next_action(self: &Arc<Self>) -> Action {
         loop {
-            if let Some(step) = self.take_step() {
-                return step;
+            if let Some(action) = self.poll_action() {
+                return action;
             }
-            self.something_to_do(&EVERYBODY).await;
+            self.wait_for_work(&ALL_AUDIENCES).await;
         }
     }
 
-    /// Waits for the next batch or notice for the fallback, whatever else there is to do. Cancel-safe.
-    pub(super) async fn next_around(&self) -> Around {
+    /// Waits for the next batch or notice for the fallbacks, whatever else there is to do. Cancel-safe.
+    pub(super) async fn next_fallback_action(self: &Arc<Self>) -> FallbackAction {
         loop {
-            if let Some(around) = self.take_around() {
-                return around;
+            if let Some(action) = self.poll_fallback_action() {
+                return action;
             }
-            self.something_to_do(&THE_FALLBACK).await;
+            self.wait_for_work(&FALLBACK_ONLY).await;
         }
     }
 
     /// Waits for a wake-up, or until a notice to one of these audiences is due.
-    async fn something_to_do(&self, audiences: &[Audience]) {
+    async fn wait_for_work(&self, audiences: &[Audience]) {
         let notice_due = self.notice_due(audiences);
         tokio::select! {
-            () = self.work.notified() => {}
+            () = self.wake.notified() => {}
             () = until(notice_due) => {}
         }
     }
 
-    fn take_around(&self) -> Option<Around> {
+    fn poll_fallback_action(self: &Arc<Self>) -> Option<FallbackAction> {
         let mut state = self.state();
-        if state.sealed {
+        if state.is_sealed {
             return None;
         }
-        match self.take_notice(&mut state, &THE_FALLBACK, false) {
-            Some(notice) => Some(Around::Tell(notice)),
-            None => state.take_batch().map(Around::Write),
+        match self.take_notice(&mut state, &FALLBACK_ONLY, false) {
+            Some(notice) => Some(FallbackAction::Notify(notice)),
+            None => self.take_batch(&mut state).map(FallbackAction::Write),
         }
     }
 
-    fn take_step(&self) -> Option<Step> {
+    fn poll_action(self: &Arc<Self>) -> Option<Action> {
         let mut state = self.state();
-        if state.sealed {
+        if state.is_sealed {
             return None;
         }
-        if let Some(ticket) = state.reopen.take() {
-            return Some(Step::Reopen(ticket));
+        if let Some(request) = state.reopen.take() {
+            return Some(Action::Reopen(request));
         }
         let front = state.backlog.front();
-        if let Some(&barrier) = state.barriers.front()
-            && front.is_none_or(|front| front > barrier.position())
-        {
-            state.barriers.pop_front();
-            return Some(Step::Flush(barrier));
+        let is_reached = |barrier: &Arc<Barrier>| front.is_none_or(|front| front > barrier.offset());
+        if state.barriers.front().is_some_and(is_reached) {
+            return state.barriers.pop_front().map(Action::Flush);
         }
         // While the sink closes, one last notice covers all losses: a notice that hangs must not cost two timeouts.
-        if !state.closing
-            && let Some(notice) = self.take_notice(&mut state, &EVERYBODY, false)
+        if !state.is_closing
+            && let Some(notice) = self.take_notice(&mut state, &ALL_AUDIENCES, false)
         {
-            return Some(Step::Tell(notice));
+            return Some(Action::Notify(notice));
         }
-        if let Some(taken) = state.take_batch() {
-            return Some(Step::Write(taken));
+        if let Some(taken) = self.take_batch(&mut state) {
+            return Some(Action::Write(taken));
         }
-        if !state.closing || state.closed {
+        if !state.is_closing || state.closed.is_some() {
             return None;
         }
         // Losses not reported yet go into one last notice before the close, however recent the last notice is.
         let last = self.take_notice(&mut state, &[Audience::Sink], true);
-        Some(last.map_or(Step::Close, Step::Tell))
+        Some(last.map_or(Action::Close, Action::Notify))
+    }
+
+    /// Whether a reopen is requested and has not begun.
+    pub(super) fn has_reopen(&self) -> bool {
+        self.state().reopen.is_some()
+    }
+
+    /// Takes the reopen that is requested, if one is.
+    pub(super) fn take_reopen(&self) -> Option<Arc<Reopen>> {
+        let mut state = self.state();
+        if state.is_sealed { None } else { state.reopen.take() }
     }
 
     /// The last notice for the fallback's readers, once the sink itself has closed.
     pub(super) fn last_notice(&self) -> Option<Box<Notice>> {
         let mut state = self.state();
-        if state.sealed { None } else { self.take_notice(&mut state, &THE_FALLBACK, true) }
+        if state.is_sealed { None } else { self.take_notice(&mut state, &FALLBACK_ONLY, true) }
     }
 
-    /// Releases the batch's memory.
-    pub(super) fn release(&self, taken: &Taken) {
-        self.state().backlog.release(taken.charge);
-        self.config.house.bells.room.notify_one();
-    }
-}
-
-impl State {
-    fn take_batch(&mut self) -> Option<Taken> {
-        if self.sealed {
-            return None;
-        }
-        let Entry { batch, charge, .. } = self.backlog.pop()?;
-        self.ledger.begin(batch.len() as u64);
-        Some(Taken { batch, charge })
+    fn take_batch(self: &Arc<Self>, state: &mut SinkState) -> Option<InFlightBatch> {
+        let WaitingBatch { batch, charge, .. } = state.backlog.pop()?;
+        state.ledger.start(batch.len() as u64);
+        let charge = Charge { handle: self.clone(), bytes: charge };
+        Some(InFlightBatch { batch, charge: Some(Arc::new(charge)) })
     }
 }
 

@@ -1,8 +1,10 @@
 //! Anywhere (pure): the batches that wait for one sink, bounded by the memory they pin.
 
 use std::collections::VecDeque;
+use std::mem;
+use std::sync::Arc;
 
-use crate::event::Batch;
+use crate::event::{Batch, SharedFields};
 
 /// What a pipeline does when its sink's backlog is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,17 +22,23 @@ pub enum WhenFull {
 }
 
 /// A waiting batch.
-pub(super) struct Entry {
+pub(super) struct WaitingBatch {
     pub(super) batch: Batch,
-    /// The memory it pins.
+    /// The memory it pins. Of batches with one enrichment, the last one has its bytes: it leaves last.
     pub(super) charge: usize,
     /// The sink's routed count after this batch; flush barriers compare with it.
     pub(super) upto: u64,
 }
 
+impl WaitingBatch {
+    fn enrichment_bytes(&self) -> usize {
+        self.batch.enrichment().map_or(0, |enrichment| enrichment.bytes())
+    }
+}
+
 /// Waiting batches, oldest first, and the memory charged for them. The batch being written stays charged.
 pub(super) struct BacklogQueue {
-    entries: VecDeque<Entry>,
+    batches: VecDeque<WaitingBatch>,
     events: u64,
     /// The memory of the waiting batches.
     waiting: usize,
@@ -42,7 +50,7 @@ pub(super) struct BacklogQueue {
 
 impl BacklogQueue {
     pub(super) fn new(limit: usize, policy: WhenFull) -> Self {
-        BacklogQueue { entries: VecDeque::new(), events: 0, waiting: 0, pinned: 0, limit, policy }
+        BacklogQueue { batches: VecDeque::new(), events: 0, waiting: 0, pinned: 0, limit, policy }
     }
 
     pub(super) fn events(&self) -> u64 {
@@ -68,36 +76,42 @@ impl BacklogQueue {
         }
     }
 
-    /// Adds a batch, or drops according to the policy until it fits. Returns how many events were dropped.
-    pub(super) fn push(&mut self, entry: Entry) -> u64 {
-        let mut dropped = 0;
+    /// Adds a batch, or drops according to the policy until it fits. The dropped ones are added to `dropped`: they may hold
+    /// much, and foreign code, and the lock is held.
+    pub(super) fn push(&mut self, mut new: WaitingBatch, dropped: &mut Vec<WaitingBatch>) {
+        let enrichment = new.enrichment_bytes();
+        new.charge += enrichment;
         match self.policy {
             // It would not fit next to the batch being written alone: dropping the waiting batches would not help.
-            WhenFull::DropOldest if !self.fits(self.pinned - self.waiting, entry.charge) => {
-                return entry.batch.len() as u64;
-            }
+            WhenFull::DropOldest if !self.fits(self.pinned - self.waiting, new.charge) => return dropped.push(new),
             WhenFull::DropOldest => {
-                while !self.fits(self.pinned, entry.charge)
+                while !self.fits(self.pinned, new.charge)
                     && let Some(oldest) = self.pop()
                 {
                     self.pinned -= oldest.charge;
-                    dropped += oldest.batch.len() as u64;
+                    dropped.push(oldest);
                 }
             }
-            WhenFull::DropNewest if !self.fits(self.pinned, entry.charge) => return entry.batch.len() as u64,
+            WhenFull::DropNewest if !self.fits(self.pinned, new.charge) => return dropped.push(new),
             // The flush task called `accepts` before.
             WhenFull::DropNewest | WhenFull::Block => {}
         }
-        self.waiting += entry.charge;
-        self.pinned += entry.charge;
-        self.events += entry.batch.len() as u64;
-        self.entries.push_back(entry);
-        dropped
+        if let Some(last) = self.batches.back_mut()
+            && is_same(last.batch.enrichment(), new.batch.enrichment())
+        {
+            last.charge -= enrichment;
+            self.waiting -= enrichment;
+            self.pinned -= enrichment;
+        }
+        self.waiting += new.charge;
+        self.pinned += new.charge;
+        self.events += new.batch.len() as u64;
+        self.batches.push_back(new);
     }
 
     /// Takes the oldest batch to be written. It stays charged until [`BacklogQueue::release`].
-    pub(super) fn pop(&mut self) -> Option<Entry> {
-        let entry = self.entries.pop_front()?;
+    pub(super) fn pop(&mut self) -> Option<WaitingBatch> {
+        let entry = self.batches.pop_front()?;
         self.events -= entry.batch.len() as u64;
         self.waiting -= entry.charge;
         Some(entry)
@@ -107,28 +121,32 @@ impl BacklogQueue {
     pub(super) fn release(&mut self, charge: usize) {
         self.pinned -= charge;
         // Returns the memory of a burst once it has passed.
-        if self.entries.is_empty() && self.entries.capacity() > 64 {
-            self.entries.shrink_to(16);
+        if self.batches.is_empty() && self.batches.capacity() > 64 {
+            self.batches.shrink_to(16);
         }
     }
 
     /// The routed count after the oldest waiting batch.
     pub(super) fn front(&self) -> Option<u64> {
-        self.entries.front().map(|entry| entry.upto)
+        self.batches.front().map(|entry| entry.upto)
     }
 
     /// Events waiting in batches that end at or before `position`.
     pub(super) fn before(&self, position: u64) -> u64 {
-        let before = self.entries.iter().take_while(|entry| entry.upto <= position);
+        let before = self.batches.iter().take_while(|entry| entry.upto <= position);
         before.map(|entry| entry.batch.len() as u64).sum()
     }
 
-    /// Drops all waiting batches; returns their number of events.
-    pub(super) fn clear(&mut self) -> u64 {
-        self.pinned -= std::mem::take(&mut self.waiting);
-        self.entries.clear();
-        std::mem::take(&mut self.events)
+    /// Removes all waiting batches, to be dropped where nothing is locked.
+    pub(super) fn clear(&mut self) -> Vec<WaitingBatch> {
+        self.pinned -= mem::take(&mut self.waiting);
+        self.events = 0;
+        mem::take(&mut self.batches).into()
     }
+}
+
+fn is_same(a: Option<&Arc<SharedFields>>, b: Option<&Arc<SharedFields>>) -> bool {
+    a.zip(b).is_some_and(|(a, b)| Arc::ptr_eq(a, b))
 }
 
 #[cfg(test)]
@@ -136,40 +154,51 @@ mod tests {
     use super::*;
     use crate::event::{Event, Level};
 
-    fn entry(events: usize, charge: usize) -> Entry {
+    fn entry(events: usize, charge: usize) -> WaitingBatch {
         let batch = (0..events).map(|_| Event::new(Level::Info, "t", "m")).collect();
-        Entry { batch, charge, upto: 0 }
+        WaitingBatch { batch, charge, upto: 0 }
+    }
+
+    /// Pushes; returns how many events were dropped.
+    fn push(backlog: &mut BacklogQueue, new: WaitingBatch) -> usize {
+        let mut dropped = Vec::new();
+        backlog.push(new, &mut dropped);
+        dropped.iter().map(|dropped| dropped.batch.len()).sum()
     }
 
     #[test]
     fn a_full_backlog_drops_its_oldest_batches_and_counts_their_events() {
         let mut backlog = BacklogQueue::new(100, WhenFull::DropOldest);
-        assert_eq!(backlog.push(entry(1, 40)) + backlog.push(entry(2, 40)), 0);
-        assert_eq!(backlog.push(entry(3, 70)), 3, "both older batches make room");
+        assert_eq!(push(&mut backlog, entry(1, 40)) + push(&mut backlog, entry(2, 40)), 0);
+        assert_eq!(push(&mut backlog, entry(3, 70)), 3, "both older batches make room");
         assert_eq!((backlog.events(), backlog.pinned()), (3, 70));
     }
 
     #[test]
     fn a_batch_being_written_is_never_dropped_and_stays_charged() {
         let mut backlog = BacklogQueue::new(100, WhenFull::DropOldest);
-        assert_eq!(backlog.push(entry(1, 80)), 0);
+        assert_eq!(push(&mut backlog, entry(1, 80)), 0);
         let writing = backlog.pop().expect("one waits");
-        assert_eq!(backlog.push(entry(2, 20)), 0);
-        assert_eq!(backlog.push(entry(5, 40)), 5, "the new batch alone is dropped: the one that waits could not help");
+        assert_eq!(push(&mut backlog, entry(2, 20)), 0);
+        assert_eq!(
+            push(&mut backlog, entry(5, 40)),
+            5,
+            "the new batch alone is dropped: the one that waits could not help"
+        );
         backlog.release(writing.charge);
-        assert_eq!(backlog.push(entry(5, 40)), 0);
+        assert_eq!(push(&mut backlog, entry(5, 40)), 0);
         assert_eq!((backlog.events(), backlog.pinned()), (7, 60));
-        assert_eq!((backlog.clear(), backlog.pinned()), (7, 0));
+        assert_eq!((backlog.clear().len(), backlog.events(), backlog.pinned()), (2, 0, 0));
     }
 
     #[test]
     fn a_batch_larger_than_the_account_passes_alone() {
         let mut backlog = BacklogQueue::new(100, WhenFull::DropOldest);
-        assert_eq!(backlog.push(entry(1, 1000)), 0);
+        assert_eq!(push(&mut backlog, entry(1, 1000)), 0);
         let writing = backlog.pop().expect("one waits");
-        assert_eq!(backlog.push(entry(2, 10)), 2);
+        assert_eq!(push(&mut backlog, entry(2, 10)), 2);
         backlog.release(writing.charge);
-        assert_eq!(backlog.push(entry(2, 10)) + backlog.push(entry(1, 1000)), 2, "nothing but it is left");
+        assert_eq!(push(&mut backlog, entry(2, 10)) + push(&mut backlog, entry(1, 1000)), 2, "nothing but it is left");
         assert_eq!((backlog.events(), backlog.pinned()), (1, 1000));
     }
 
@@ -185,11 +214,28 @@ mod tests {
         for (policy, accepts, dropped, left) in table {
             let mut backlog = BacklogQueue::new(100, policy);
             assert!(backlog.accepts(1000), "{policy:?}: alone, any batch fits");
-            assert_eq!(backlog.push(entry(1, 80)), 0);
+            assert_eq!(push(&mut backlog, entry(1, 80)), 0);
             assert!(backlog.accepts(20));
             assert_eq!(backlog.accepts(50), accepts, "{policy:?}");
-            assert_eq!(backlog.push(entry(5, 50)), dropped, "{policy:?}");
+            assert_eq!(push(&mut backlog, entry(5, 50)), dropped, "{policy:?}");
             assert_eq!((backlog.events(), backlog.pinned()), left, "{policy:?}");
         }
+    }
+
+    #[test]
+    fn an_enrichment_is_charged_once_for_the_batches_that_share_it_until_the_last_has_left() {
+        let enrichment = |text: &str| Some(Arc::new(SharedFields::extend(None, "text", text.into())));
+        let (first, second) = (enrichment(&"x".repeat(1000)), enrichment("y"));
+        let (first_bytes, second_bytes) = (first.as_ref().unwrap().bytes(), second.as_ref().unwrap().bytes());
+        let mut backlog = BacklogQueue::new(100_000, WhenFull::DropOldest);
+        for enrichment in [&first, &first, &second] {
+            let batch = Batch::new([Event::new(Level::Info, "t", "m")].into(), enrichment.clone());
+            assert_eq!(push(&mut backlog, WaitingBatch { batch, charge: 10, upto: 0 }), 0);
+        }
+        assert_eq!(backlog.pinned(), 30 + first_bytes + second_bytes);
+        let charges: Vec<usize> = std::iter::from_fn(|| backlog.pop()).map(|taken| taken.charge).collect();
+        assert_eq!(charges, [10, 10 + first_bytes, 10 + second_bytes]);
+        charges.into_iter().for_each(|charge| backlog.release(charge));
+        assert_eq!(backlog.pinned(), 0);
     }
 }

@@ -57,7 +57,7 @@ impl Breaker {
 pub(crate) type BreakerCallback = Box<dyn Fn(BreakerState) + Send + Sync>;
 
 /// The state machine of a breaker.
-pub(super) struct Circuit {
+pub(super) struct CircuitBreaker {
     policy: Breaker,
     state: BreakerState,
     /// Consecutive failures.
@@ -67,10 +67,10 @@ pub(super) struct Circuit {
     opened: u64,
 }
 
-impl Circuit {
+impl CircuitBreaker {
     pub(super) fn new(policy: Breaker) -> Self {
         let delay = policy.probe_delay;
-        Circuit { policy, state: BreakerState::Closed, failures: 0, delay, probe_at: None, opened: 0 }
+        CircuitBreaker { policy, state: BreakerState::Closed, failures: 0, delay, probe_at: None, opened: 0 }
     }
 
     pub(super) fn state(&self) -> BreakerState {
@@ -92,7 +92,7 @@ impl Circuit {
     }
 
     /// Requests a write: `Ok` to write (as the probe, if it was open), or when to request again.
-    pub(super) fn ask(&mut self, now: Instant) -> Result<(), Instant> {
+    pub(super) fn try_acquire(&mut self, now: Instant) -> Result<(), Instant> {
         match self.probe_at {
             Some(probe_at) if self.state == BreakerState::Open && now < probe_at => Err(probe_at),
             _ => {
@@ -105,9 +105,14 @@ impl Circuit {
         }
     }
 
+    /// Makes the next write the probe, at once, if it is open.
+    pub(super) fn probe_now(&mut self) {
+        self.probe_at = None;
+    }
+
     /// Records that the sink works: closes the breaker.
     pub(super) fn succeed(&mut self) {
-        *self = Circuit { opened: self.opened, ..Circuit::new(self.policy.clone()) };
+        *self = CircuitBreaker { opened: self.opened, ..CircuitBreaker::new(self.policy.clone()) };
     }
 
     /// Records a failed write. Returns whether that opened it.
@@ -154,8 +159,8 @@ mod tests {
 
     const S: Duration = Duration::from_secs(1);
 
-    fn circuit(now: Instant, failures: u32) -> Circuit {
-        let mut circuit = Circuit::new(Breaker::default());
+    fn circuit(now: Instant, failures: u32) -> CircuitBreaker {
+        let mut circuit = CircuitBreaker::new(Breaker::default());
         for _ in 0..failures {
             circuit.fail(now);
         }
@@ -166,11 +171,11 @@ mod tests {
     fn it_opens_after_so_many_failures_in_a_row_and_not_before() {
         let now = Instant::now();
         let mut circuit = circuit(now, 4);
-        assert_eq!((circuit.state(), circuit.ask(now)), (BreakerState::Closed, Ok(())));
+        assert_eq!((circuit.state(), circuit.try_acquire(now)), (BreakerState::Closed, Ok(())));
         circuit.succeed();
         assert!((0..4).all(|_| !circuit.fail(now)), "a success begins the count anew");
         assert!(circuit.fail(now));
-        assert_eq!((circuit.state(), circuit.ask(now)), (BreakerState::Open, Err(now + S)));
+        assert_eq!((circuit.state(), circuit.try_acquire(now)), (BreakerState::Open, Err(now + S)));
     }
 
     #[test]
@@ -178,25 +183,25 @@ mod tests {
         let mut now = Instant::now();
         let mut circuit = circuit(now, 5);
         for delay in [1, 2, 4, 8, 16, 30, 30] {
-            assert_eq!(circuit.ask(now + delay * S - S / 2), Err(now + delay * S));
+            assert_eq!(circuit.try_acquire(now + delay * S - S / 2), Err(now + delay * S));
             now += delay * S;
-            assert_eq!((circuit.ask(now), circuit.state()), (Ok(()), BreakerState::HalfOpen));
+            assert_eq!((circuit.try_acquire(now), circuit.state()), (Ok(()), BreakerState::HalfOpen));
             assert!(!circuit.fail(now), "it was open before");
         }
-        assert_eq!(circuit.ask(now + 30 * S), Ok(()));
+        assert_eq!(circuit.try_acquire(now + 30 * S), Ok(()));
         circuit.succeed();
         assert_eq!((circuit.state(), circuit.opened()), (BreakerState::Closed, 1));
         assert!((0..4).all(|_| !circuit.fail(now)) && circuit.fail(now));
-        assert_eq!(circuit.ask(now), Err(now + S), "the delay begins anew");
+        assert_eq!(circuit.try_acquire(now), Err(now + S), "the delay begins anew");
     }
 
     #[test]
     fn a_lost_probe_heals() {
         let now = Instant::now();
         let mut circuit = circuit(now, 5);
-        assert_eq!(circuit.ask(now + S), Ok(()));
+        assert_eq!(circuit.try_acquire(now + S), Ok(()));
         // The result of that probe was never recorded.
-        assert_eq!((circuit.ask(now + S), circuit.state()), (Ok(()), BreakerState::HalfOpen));
+        assert_eq!((circuit.try_acquire(now + S), circuit.state()), (Ok(()), BreakerState::HalfOpen));
     }
 
     #[test]
@@ -204,6 +209,6 @@ mod tests {
         let now = Instant::now();
         let mut circuit = circuit(now, 0);
         assert!(circuit.trip(now));
-        assert_eq!((circuit.state(), circuit.ask(now)), (BreakerState::Open, Err(now + S)));
+        assert_eq!((circuit.state(), circuit.try_acquire(now)), (BreakerState::Open, Err(now + S)));
     }
 }

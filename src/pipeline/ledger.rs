@@ -1,23 +1,23 @@
 //! Anywhere (pure): the counters of one sink. Every event routed to it is in exactly one of them, or in the backlog.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use sketches_ddsketch::{Config, DDSketch};
 use tokio::time::Instant;
 
 use super::backlog::BacklogQueue;
-use super::breaker::Circuit;
-use super::notice::Recovery;
-use crate::sink::{SinkError, SinkErrorKind};
+use super::breaker::CircuitBreaker;
+use super::destination::Failure;
+use super::notice::Outage;
+use crate::sink::SinkErrorKind;
 use crate::stats::{DropCounts, DropReason, FallbackStats, LastError, SinkStats};
 
 /// The counters of one sink, except the backlog's, which counts its own events.
 pub(super) struct Ledger {
     filtered: u64,
     routed: u64,
-    delivered: u64,
-    /// One for each fallback link.
-    links: Vec<LinkBook>,
+    /// The sink's own, then one for each fallback.
+    destinations: Vec<DestinationCounts>,
     dropped: DropCounts,
     in_flight: u64,
     /// Of the events in flight: those in a write that has not returned, or in one that timed out before.
@@ -25,69 +25,62 @@ pub(super) struct Ledger {
     unconfirmed: u64,
     maybe_duplicated: u64,
     retries: u64,
-    notices: u64,
     bytes: u64,
-    errors: [u64; SinkErrorKind::ALL.len()],
+    errors_by_kind: [u64; SinkErrorKind::ALL.len()],
     last_error: Option<LastError>,
-    /// The kind of error since the last success.
-    trouble: Option<SinkErrorKind>,
     latency: DDSketch,
+}
+
+/// What one destination did.
+#[derive(Clone, Default)]
+struct DestinationCounts {
+    delivered: u64,
+    notices: u64,
+    errors: u64,
+    /// The kind of error since the last success.
+    failing_with: Option<SinkErrorKind>,
 }
 
 /// The start of an outage: the time, and the counters at that time.
 #[derive(Clone, Copy)]
-pub(super) struct Moment {
+pub(super) struct OutageStart {
     at: Instant,
     fallback: u64,
     lost: u64,
 }
 
-/// One link of the fallback chain.
-#[derive(Default)]
-struct LinkBook {
-    delivered: u64,
-    notices: u64,
-    errors: u64,
-    trouble: Option<SinkErrorKind>,
-}
-
-/// What delivered events or wrote a notice.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Outlet {
-    Sink,
-    /// This link of the fallback chain.
-    Link(usize),
-}
-
 /// The final state of events.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Fate {
-    Delivered,
-    /// Delivered by this link of the fallback chain.
-    Fallback(usize),
+pub(super) enum Outcome {
+    /// Delivered by this destination.
+    Delivered(usize),
     Dropped(DropReason),
     /// Their write timed out: they may or may not have been delivered.
     Unconfirmed,
 }
 
+/// Events that were not delivered for certain, so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Losses {
+    pub(super) lost: u64,
+    pub(super) unconfirmed: u64,
+}
+
 impl Ledger {
-    pub(super) fn new(links: usize) -> Self {
+    pub(super) fn new(destinations: usize) -> Self {
         Ledger {
             filtered: 0,
             routed: 0,
-            delivered: 0,
-            links: (0..links).map(|_| LinkBook::default()).collect(),
+            destinations: vec![DestinationCounts::default(); destinations],
             dropped: DropCounts::default(),
             in_flight: 0,
             uncertain: 0,
             unconfirmed: 0,
             maybe_duplicated: 0,
             retries: 0,
-            notices: 0,
             bytes: 0,
-            errors: [0; SinkErrorKind::ALL.len()],
+            errors_by_kind: [0; SinkErrorKind::ALL.len()],
             last_error: None,
-            trouble: None,
             latency: DDSketch::new(Config::defaults()),
         }
     }
@@ -111,22 +104,21 @@ impl Ledger {
         self.dropped.add(reason, events);
     }
 
-    pub(super) fn begin(&mut self, events: u64) {
+    pub(super) fn start(&mut self, events: u64) {
         self.in_flight += events;
     }
 
-    pub(super) fn settle(&mut self, events: u64, fate: Fate) {
+    pub(super) fn settle(&mut self, events: u64, outcome: Outcome) {
         self.in_flight -= events;
-        match fate {
-            Fate::Delivered => self.delivered += events,
-            Fate::Fallback(link) => self.links[link].delivered += events,
-            Fate::Dropped(reason) => self.dropped.add(reason, events),
-            Fate::Unconfirmed => self.unconfirmed += events,
+        match outcome {
+            Outcome::Delivered(destination) => self.destinations[destination].delivered += events,
+            Outcome::Dropped(reason) => self.dropped.add(reason, events),
+            Outcome::Unconfirmed => self.unconfirmed += events,
         }
     }
 
     /// Moves unconfirmed events back in flight: their late result came.
-    pub(super) fn reclaim(&mut self, events: u64) {
+    pub(super) fn unsettle(&mut self, events: u64) {
         self.unconfirmed -= events;
         self.in_flight += events;
     }
@@ -139,8 +131,8 @@ impl Ledger {
     /// Ends all events in flight: those certainly not delivered are dropped, the others are unconfirmed.
     pub(super) fn end_in_flight(&mut self, why: DropReason) {
         let uncertain = self.uncertain.min(self.in_flight);
-        self.settle(uncertain, Fate::Unconfirmed);
-        self.settle(self.in_flight, Fate::Dropped(why));
+        self.settle(uncertain, Outcome::Unconfirmed);
+        self.settle(self.in_flight, Outcome::Dropped(why));
         self.uncertain = 0;
     }
 
@@ -168,79 +160,69 @@ impl Ledger {
         self.dropped
     }
 
-    fn fallback(&self) -> u64 {
-        self.links.iter().map(|book| book.delivered).sum()
+    pub(super) fn losses(&self) -> Losses {
+        Losses { lost: self.dropped.total(), unconfirmed: self.unconfirmed }
+    }
+
+    fn delivered_by_fallbacks(&self) -> u64 {
+        self.destinations[1..].iter().map(|counts| counts.delivered).sum()
     }
 
     /// Counts written notice lines, which are no events.
-    pub(super) fn add_notices(&mut self, by: Outlet, lines: u64) {
-        match by {
-            Outlet::Sink => self.notices += lines,
-            Outlet::Link(link) => self.links[link].notices += lines,
-        }
-    }
-
-    pub(super) fn succeed(&mut self) {
-        self.trouble = None;
+    pub(super) fn add_notices(&mut self, destination: usize, lines: u64) {
+        self.destinations[destination].notices += lines;
     }
 
     /// The start of an outage that begins now.
-    pub(super) fn moment(&self, now: Instant) -> Moment {
-        Moment { at: now, fallback: self.fallback(), lost: self.dropped.total() }
+    pub(super) fn outage_start(&self, now: Instant) -> OutageStart {
+        OutageStart { at: now, fallback: self.delivered_by_fallbacks(), lost: self.dropped.total() }
     }
 
     /// The outage since then.
-    pub(super) fn recovery(&self, since: Moment, now: Instant) -> Recovery {
-        Recovery {
+    pub(super) fn outage(&self, since: OutageStart, now: Instant) -> Outage {
+        Outage {
             lasted: now - since.at,
-            fallback: self.fallback() - since.fallback,
+            fallback: self.delivered_by_fallbacks() - since.fallback,
             lost: self.dropped.total() - since.lost,
         }
     }
 
-    /// Records a failed call; returns whether it is a new failure.
-    pub(super) fn fail(&mut self, error: &SinkError, at: SystemTime) -> bool {
-        self.errors[error.kind() as usize] += 1;
-        self.last_error = Some(last_error(error, at));
-        self.trouble.replace(error.kind()) != Some(error.kind())
+    /// Records a success of this destination.
+    pub(super) fn record_success(&mut self, destination: usize) {
+        self.destinations[destination].failing_with = None;
     }
 
-    /// Records a background error.
-    pub(super) fn grumble(&mut self, error: &SinkError, at: SystemTime) {
-        self.errors[error.kind() as usize] += 1;
-        self.last_error = Some(last_error(error, at));
+    /// Records a failed call of this destination; returns whether it is a new failure.
+    pub(super) fn record_error(&mut self, destination: usize, failure: &Failure) -> bool {
+        self.record_background_error(destination, failure);
+        self.destinations[destination].failing_with.replace(failure.kind()) != Some(failure.kind())
     }
 
-    pub(super) fn link_grumbled(&mut self, link: usize) {
-        self.links[link].errors += 1;
+    /// Records an error that failed no call.
+    pub(super) fn record_background_error(&mut self, destination: usize, failure: &Failure) {
+        self.destinations[destination].errors += 1;
+        if destination == 0 {
+            self.errors_by_kind[failure.kind() as usize] += 1;
+            self.last_error = Some(failure.text.clone());
+        }
     }
 
-    pub(super) fn link_succeeded(&mut self, link: usize) {
-        self.links[link].trouble = None;
-    }
-
-    /// Records a failed call of a fallback link; returns whether it is a new failure.
-    pub(super) fn link_failed(&mut self, link: usize, kind: SinkErrorKind) -> bool {
-        let book = &mut self.links[link];
-        book.errors += 1;
-        book.trouble.replace(kind) != Some(kind)
-    }
-
-    pub(super) fn report(&self, name: &str, backlog: &BacklogQueue, circuit: &Circuit) -> SinkStats {
+    pub(super) fn stats(&self, name: &str, backlog: &BacklogQueue, breaker: &CircuitBreaker) -> SinkStats {
         let quantile = |q| self.latency.quantile(q).ok().flatten().map(Duration::from_secs_f64);
-        let links = self.links.iter().enumerate().map(|(index, book)| FallbackStats {
+        let own = &self.destinations[0];
+        let fallbacks = self.destinations[1..].iter().enumerate().map(|(index, counts)| FallbackStats {
             name: format!("{name}/{}", index + 1),
-            delivered: book.delivered,
-            notices: book.notices,
-            errors: book.errors,
+            delivered: counts.delivered,
+            notices: counts.notices,
+            errors: counts.errors,
         });
         SinkStats {
             name: name.into(),
             filtered: self.filtered,
             routed: self.routed,
-            delivered: self.delivered,
-            delivered_by_fallback: self.fallback(),
-            fallbacks: links.collect(),
+            delivered: own.delivered,
+            delivered_by_fallback: self.delivered_by_fallbacks(),
+            fallbacks: fallbacks.collect(),
             dropped: self.dropped,
             backlog: backlog.events(),
             backlog_bytes: backlog.pinned() as u64,
@@ -248,20 +230,16 @@ impl Ledger {
             unconfirmed: self.unconfirmed,
             maybe_duplicated: self.maybe_duplicated,
             retries: self.retries,
-            notices: self.notices,
+            notices: own.notices,
             written_bytes: self.bytes,
-            errors: self.errors.iter().sum(),
-            errors_by_kind: self.errors,
+            errors: own.errors,
+            errors_by_kind: self.errors_by_kind,
             last_error: self.last_error.clone(),
-            breaker: circuit.state(),
-            breaker_opened: circuit.opened(),
+            breaker: breaker.state(),
+            breaker_opened: breaker.opened(),
             write_p50: quantile(0.5),
             write_p95: quantile(0.95),
             write_p99: quantile(0.99),
         }
     }
-}
-
-pub(super) fn last_error(error: &SinkError, at: SystemTime) -> LastError {
-    LastError { kind: error.kind(), message: crate::format::plain::CauseChain(error).to_string(), at }
 }

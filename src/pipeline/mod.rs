@@ -21,26 +21,29 @@
 
 mod action;
 mod backlog;
-mod booking;
 mod breaker;
-mod delivery;
+mod destination;
 mod fallback;
+mod filter;
+mod handle;
 mod ledger;
-mod load;
 mod notice;
+mod record;
+mod remainder;
 mod retry;
-mod selection;
-mod station;
+mod state;
+mod task;
 
 use std::time::Duration;
 
 pub use backlog::WhenFull;
 pub use breaker::Breaker;
 pub(crate) use breaker::BreakerCallback;
-pub(crate) use delivery::{Line, deliver};
-pub(crate) use fallback::Link;
+pub(crate) use destination::Destination;
+pub(crate) use handle::{Notifiers, PipelineEnv, SinkHandle, SinkHandleConfig, Wanted, pinned_bytes};
 pub use retry::Retry;
-pub(crate) use station::{Barrier, Bells, House, Station, StationConfig, weigh};
+pub(crate) use state::{Barrier, Leftovers, Reopen};
+pub(crate) use task::{SinkTaskParts, run_sink_task};
 
 pub use crate::stats::labels::BreakerState;
 
@@ -175,15 +178,15 @@ impl Pipeline {
         self
     }
 
-    /// Takes the links out of the fallback chain.
-    pub(crate) fn take_links(&mut self) -> Vec<Link> {
-        let mut links = Vec::new();
-        let mut next = self.fallback.take();
-        while let Some(mut link) = next {
-            next = link.fallback.take();
-            links.push(Link::new(link.sink, link.timeout));
+    /// Takes the sinks out: its own, then those of the fallback chain.
+    pub(crate) fn take_destinations(self) -> Vec<Destination> {
+        let mut destinations = Vec::new();
+        let mut next = Some(self);
+        while let Some(pipeline) = next {
+            destinations.push(Destination::new(pipeline.sink, pipeline.timeout));
+            next = pipeline.fallback.map(|fallback| *fallback);
         }
-        links
+        destinations
     }
 }
 

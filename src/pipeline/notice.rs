@@ -28,7 +28,7 @@ pub(super) enum Audience {
 
 /// All losses so far.
 #[derive(Clone, Copy, Default, PartialEq)]
-pub(super) struct Losses {
+pub(super) struct ReportedLosses {
     /// In the queue, for every sink.
     pub(super) queue: DropCounts,
     /// In this sink's pipeline.
@@ -37,7 +37,7 @@ pub(super) struct Losses {
 
 /// The outage of a sink that has recovered.
 #[derive(Clone, Copy)]
-pub(super) struct Recovery {
+pub(super) struct Outage {
     pub(super) lasted: Duration,
     pub(super) fallback: u64,
     pub(super) lost: u64,
@@ -47,25 +47,25 @@ pub(super) struct Recovery {
 pub(super) struct Notice {
     pub(super) audience: Audience,
     pub(super) batch: Batch,
-    losses: Losses,
-    recovery: Option<Recovery>,
+    losses: ReportedLosses,
+    recovery: Option<Outage>,
 }
 
 /// When each reader of a sink gets which notice.
-pub(super) struct Notices {
+pub(super) struct NoticeScheduler {
     /// The time between notices; `Duration::MAX`: there are none.
     interval: Duration,
     has_fallback: bool,
     /// The queue's losses so far.
     queue: DropCounts,
-    sink: Reader,
-    fallback: Reader,
+    sink: Recipient,
+    fallback: Recipient,
 }
 
 #[derive(Default)]
-struct Reader {
-    told: Losses,
-    recovery: Option<Recovery>,
+struct Recipient {
+    told: ReportedLosses,
+    recovery: Option<Outage>,
     not_before: Option<Instant>,
     /// Consecutive notices that could not be written.
     failures: u32,
@@ -73,24 +73,24 @@ struct Reader {
     is_last_made: bool,
 }
 
-impl Notices {
+impl NoticeScheduler {
     pub(super) fn new(interval: Duration, has_fallback: bool) -> Self {
-        let (sink, fallback) = (Reader::default(), Reader::default());
-        Notices { interval, has_fallback, queue: DropCounts::default(), sink, fallback }
+        let (sink, fallback) = (Recipient::default(), Recipient::default());
+        NoticeScheduler { interval, has_fallback, queue: DropCounts::default(), sink, fallback }
     }
 
     /// Updates the queue's losses so far; returns whether they changed.
-    pub(super) fn hear(&mut self, queue: DropCounts) -> bool {
+    pub(super) fn update_queue_losses(&mut self, queue: DropCounts) -> bool {
         std::mem::replace(&mut self.queue, queue) != queue && !self.is_off()
     }
 
     /// Records that the sink has recovered.
-    pub(super) fn recovered(&mut self, recovery: Recovery) {
+    pub(super) fn recovered(&mut self, recovery: Outage) {
         self.sink.recovered(recovery);
         self.fallback.recovered(recovery);
     }
 
-    fn reader(&mut self, audience: Audience) -> &mut Reader {
+    fn reader(&mut self, audience: Audience) -> &mut Recipient {
         match audience {
             Audience::Sink => &mut self.sink,
             Audience::Fallback => &mut self.fallback,
@@ -98,10 +98,10 @@ impl Notices {
     }
 
     /// The losses this audience may get.
-    fn losses(&self, audience: Audience, sink: DropCounts) -> Losses {
+    fn losses(&self, audience: Audience, sink: DropCounts) -> ReportedLosses {
         match audience {
-            Audience::Sink => Losses { queue: self.queue, sink },
-            Audience::Fallback => Losses { queue: DropCounts::default(), sink },
+            Audience::Sink => ReportedLosses { queue: self.queue, sink },
+            Audience::Fallback => ReportedLosses { queue: DropCounts::default(), sink },
         }
     }
 
@@ -124,7 +124,7 @@ impl Notices {
         sink: DropCounts,
         now: Instant,
         is_closing: bool,
-        writer: &Writer<'_>,
+        writer: &NoticeText<'_>,
     ) -> Option<Notice> {
         let due = self.due(audience, sink, now)?;
         let losses = self.losses(audience, sink);
@@ -136,9 +136,9 @@ impl Notices {
         reader.is_last_made = is_closing;
         let recovery = reader.recovery.take();
         let mut events = Vec::new();
-        events.extend(recovery.map(|recovery| writer.back(&recovery, has_fallback)));
-        events.extend(writer.lost(&losses.queue.since(&reader.told.queue), None));
-        events.extend(writer.lost(&losses.sink.since(&reader.told.sink), Some(writer.sink)));
+        events.extend(recovery.map(|recovery| writer.recovery(&recovery, has_fallback)));
+        events.extend(writer.losses(&losses.queue.since(&reader.told.queue), None));
+        events.extend(writer.losses(&losses.sink.since(&reader.told.sink), Some(writer.sink)));
         let batch = Batch::new(events.into(), writer.enrichment.cloned());
         Some(Notice { audience, batch, losses, recovery })
     }
@@ -146,7 +146,7 @@ impl Notices {
     /// Records whether the notice was written. The interval to the next notice begins here, so that a sink that takes
     /// as long to fail writes something else in between. The interval doubles with each consecutive failure: a sink
     /// that fails at notices must not delay the events.
-    pub(super) fn told(&mut self, notice: &Notice, is_written: bool, now: Instant) {
+    pub(super) fn acknowledge(&mut self, notice: &Notice, is_written: bool, now: Instant) {
         let interval = self.interval;
         let reader = self.reader(notice.audience);
         if is_written {
@@ -165,10 +165,10 @@ impl Notices {
     }
 }
 
-impl Reader {
-    fn recovered(&mut self, recovery: Recovery) {
-        let before = self.recovery.unwrap_or(Recovery { lasted: Duration::ZERO, fallback: 0, lost: 0 });
-        self.recovery = Some(Recovery {
+impl Recipient {
+    fn recovered(&mut self, recovery: Outage) {
+        let before = self.recovery.unwrap_or(Outage { lasted: Duration::ZERO, fallback: 0, lost: 0 });
+        self.recovery = Some(Outage {
             lasted: before.lasted + recovery.lasted,
             fallback: before.fallback + recovery.fallback,
             lost: before.lost + recovery.lost,
@@ -177,13 +177,13 @@ impl Reader {
 }
 
 /// Words the notices of a sink.
-pub(super) struct Writer<'a> {
+pub(super) struct NoticeText<'a> {
     pub(super) sink: &'a str,
     pub(super) enrichment: Option<&'a Arc<SharedFields>>,
 }
 
-impl Writer<'_> {
-    fn lost(&self, drops: &DropCounts, sink: Option<&str>) -> Option<Event> {
+impl NoticeText<'_> {
+    fn losses(&self, drops: &DropCounts, sink: Option<&str>) -> Option<Event> {
         let lost = drops.total();
         if lost == 0 {
             return None;
@@ -198,8 +198,8 @@ impl Writer<'_> {
         Some(stamped(counted))
     }
 
-    fn back(&self, recovery: &Recovery, has_fallback: bool) -> Event {
-        let Recovery { lasted, fallback, lost: dropped } = *recovery;
+    fn recovery(&self, recovery: &Outage, has_fallback: bool) -> Event {
+        let Outage { lasted, fallback, lost: dropped } = *recovery;
         let sink = self.sink;
         // Whole seconds from 10 s on; milliseconds below that.
         let seconds = match lasted.as_secs() {
@@ -240,7 +240,7 @@ mod tests {
     use crate::stats::DropReason;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const WRITER: Writer<'static> = Writer { sink: "http", enrichment: None };
+    const TEXT: NoticeText<'static> = NoticeText { sink: "http", enrichment: None };
 
     fn drops(reason: DropReason, count: u64) -> DropCounts {
         let mut drops = DropCounts::default();
@@ -254,11 +254,11 @@ mod tests {
 
     #[test]
     fn losses_are_told_once_and_at_most_once_an_interval() {
-        let mut notices = Notices::new(SECOND, false);
+        let mut notices = NoticeScheduler::new(SECOND, false);
         let now = Instant::now();
         let mut take = |lost, now| {
-            let notice = notices.take(Audience::Sink, drops(DropReason::BacklogFull, lost), now, false, &WRITER);
-            notice.iter().for_each(|notice| notices.told(notice, true, now));
+            let notice = notices.take(Audience::Sink, drops(DropReason::BacklogFull, lost), now, false, &TEXT);
+            notice.iter().for_each(|notice| notices.acknowledge(notice, true, now));
             messages(notice)
         };
         assert_eq!(take(0, now), [""; 0]);
@@ -270,24 +270,22 @@ mod tests {
 
     #[test]
     fn a_notice_that_is_not_written_gives_its_counts_to_the_next() {
-        let mut notices = Notices::new(SECOND, true);
+        let mut notices = NoticeScheduler::new(SECOND, true);
         let mut now = Instant::now();
         assert!(
-            notices.hear(drops(DropReason::OverflowOldest, 2)) && !notices.hear(drops(DropReason::OverflowOldest, 2))
+            notices.update_queue_losses(drops(DropReason::OverflowOldest, 2))
+                && !notices.update_queue_losses(drops(DropReason::OverflowOldest, 2))
         );
-        notices.recovered(Recovery { lasted: 42 * SECOND, fallback: 1204, lost: 0 });
+        notices.recovered(Outage { lasted: 42 * SECOND, fallback: 1204, lost: 0 });
         let said =
             ["sink http was unavailable for 42 s: 1204 events to the fallback, 0 lost", "2 events lost in the queue"];
         // Each failure doubles the time to the next.
         for (attempt, wait) in [0, 2, 4].into_iter().enumerate() {
             let too_soon = now + wait * SECOND - SECOND / 2;
-            assert!(
-                wait == 0 || notices.take(Audience::Sink, DropCounts::default(), too_soon, false, &WRITER).is_none()
-            );
+            assert!(wait == 0 || notices.take(Audience::Sink, DropCounts::default(), too_soon, false, &TEXT).is_none());
             now += wait * SECOND;
-            let notice =
-                notices.take(Audience::Sink, DropCounts::default(), now, false, &WRITER).expect("there is news");
-            notices.told(&notice, attempt == 2, now);
+            let notice = notices.take(Audience::Sink, DropCounts::default(), now, false, &TEXT).expect("there is news");
+            notices.acknowledge(&notice, attempt == 2, now);
             assert_eq!(messages(Some(notice)), said);
         }
         assert_eq!(notices.due(Audience::Sink, DropCounts::default(), now), None);
@@ -295,39 +293,39 @@ mod tests {
 
     #[test]
     fn the_fallbacks_readers_hear_of_the_sinks_losses_alone() {
-        let mut notices = Notices::new(SECOND, true);
-        notices.hear(drops(DropReason::OverflowOldest, 2));
+        let mut notices = NoticeScheduler::new(SECOND, true);
+        notices.update_queue_losses(drops(DropReason::OverflowOldest, 2));
         assert_eq!(notices.due(Audience::Fallback, DropCounts::default(), Instant::now()), None);
         let lost = drops(DropReason::BreakerOpen, 1);
-        let notice = notices.take(Audience::Fallback, lost, Instant::now(), false, &WRITER);
+        let notice = notices.take(Audience::Fallback, lost, Instant::now(), false, &TEXT);
         assert_eq!(messages(notice), ["1 events lost on the way to sink http"]);
     }
 
     #[test]
     fn before_the_close_the_rest_is_told_at_once_and_once() {
-        let mut notices = Notices::new(SECOND, false);
+        let mut notices = NoticeScheduler::new(SECOND, false);
         let now = Instant::now();
-        let first = notices.take(Audience::Sink, drops(DropReason::Rejected, 1), now, false, &WRITER);
-        notices.told(&first.expect("there is news"), true, now);
-        let mut last = |lost| notices.take(Audience::Sink, drops(DropReason::Rejected, lost), now, true, &WRITER);
+        let first = notices.take(Audience::Sink, drops(DropReason::Rejected, 1), now, false, &TEXT);
+        notices.acknowledge(&first.expect("there is news"), true, now);
+        let mut last = |lost| notices.take(Audience::Sink, drops(DropReason::Rejected, lost), now, true, &TEXT);
         assert_eq!(messages(last(4)), ["3 events lost on the way to sink http"]);
         assert!(last(9).is_none());
     }
 
     #[test]
     fn an_interval_that_ends_beyond_all_time_lets_one_notice_through() {
-        let mut notices = Notices::new(Duration::MAX - SECOND, false);
+        let mut notices = NoticeScheduler::new(Duration::MAX - SECOND, false);
         let now = Instant::now();
-        let mut take = |lost| notices.take(Audience::Sink, drops(DropReason::Rejected, lost), now, false, &WRITER);
+        let mut take = |lost| notices.take(Audience::Sink, drops(DropReason::Rejected, lost), now, false, &TEXT);
         let first = take(1).expect("there is news");
-        notices.told(&first, true, now);
+        notices.acknowledge(&first, true, now);
         let later = now + 1000 * SECOND;
-        assert!(notices.take(Audience::Sink, drops(DropReason::Rejected, 2), later, false, &WRITER).is_none());
+        assert!(notices.take(Audience::Sink, drops(DropReason::Rejected, 2), later, false, &TEXT).is_none());
     }
 
     #[test]
     fn an_interval_of_all_time_means_no_notices() {
-        let notices = Notices::new(Duration::MAX, false);
+        let notices = NoticeScheduler::new(Duration::MAX, false);
         assert_eq!(notices.due(Audience::Sink, drops(DropReason::Rejected, 1), Instant::now()), None);
     }
 }

@@ -1,6 +1,9 @@
 //! The flush task, once: drains the closed lanes, and starts the last part of a shutdown's time.
 
+use std::time;
+
 use tokio::task::yield_now;
+use tokio::time::Instant;
 
 use super::LoggerCore;
 use super::shutdown::StopReason;
@@ -23,19 +26,36 @@ pub(super) async fn drain_after_close(core: &LoggerCore) {
                 core.metrics.batch_events.record(events as f64);
                 yield_now().await;
             }
-            Dispatched::Blocked => notifiers.room.notified().await,
+            Dispatched::Blocked => notifiers.sink_ready.notified().await,
             Dispatched::Nothing => break,
         }
     }
-    let open = core.pending_flushes();
-    core.push_barriers(open.iter());
+    while let Some(flush) = core.next_flush() {
+        core.push_barriers(&flush);
+    }
 }
 
 /// Starts the sinks' fallback phase when the last fifth of a shutdown's time begins; never ends.
 pub(super) async fn start_fallback_phase(core: &LoggerCore) -> StopReason {
     core.shutdown.wait_fraction(4, 5).await;
-    core.sinks.iter().for_each(|sink| sink.begin_endgame());
+    core.sinks.iter().for_each(|sink| sink.begin_fallback_phase());
     std::future::pending().await
+}
+
+/// Tells the sinks how much time they have, from the first request for a shutdown on, and whenever a later one changes that;
+/// never ends.
+pub(super) async fn share_deadline(core: &LoggerCore) -> StopReason {
+    loop {
+        let changed = core.shutdown.changed();
+        if let Some(request) = core.shutdown.requested() {
+            let deadline = request.deadline.and_then(|deadline| {
+                // The runtime's clock may be paused, so the remaining time is carried over, not the instant.
+                Instant::now().checked_add(deadline.saturating_duration_since(time::Instant::now()))
+            });
+            core.sinks.iter().for_each(|sink| sink.begin_drain(deadline));
+        }
+        changed.await;
+    }
 }
 
 /// Closes the queue after a sink task stopped: the logger accepts no event that would not reach every sink. The other

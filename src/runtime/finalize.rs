@@ -9,9 +9,12 @@ use super::LoggerCore;
 use super::service_thread::ServiceThread;
 use super::shutdown::StopReason;
 use crate::observe::diagnostics::{self, Diagnostic};
+use crate::pipeline::Leftovers;
 use crate::queue::IntakeBook;
 use crate::stats::{DropReason, ShutdownReport, SinkStats, Stats};
 
+/// What is freed where the counters are closed, in bytes.
+const QUICKLY_FREED: usize = 1 << 20;
 /// How long `finalize` waits for another thread that refreshes the metrics.
 const RECORDER_TIMEOUT: Duration = Duration::from_millis(100);
 
@@ -32,6 +35,15 @@ impl Drop for FinalizeOnDrop {
     }
 }
 
+/// Frees what the end leaves behind; on a thread of its own, if that takes more than a moment: a caller may wait for the
+/// report.
+fn discard(leftovers: Leftovers) {
+    if leftovers.bytes() > QUICKLY_FREED {
+        // Without a thread it takes that moment here.
+        thread::Builder::new().name("logweir-free".into()).spawn(move || drop(leftovers)).map(drop).unwrap_or_default();
+    }
+}
+
 impl LoggerCore {
     /// Closes the counters, once; every caller gets the same report. Never waits for a task or thread that may be
     /// stuck.
@@ -49,8 +61,9 @@ impl LoggerCore {
             StopReason::Completed | StopReason::DeadlineExceeded => self.queue.close(),
             StopReason::RuntimeDropped | StopReason::TaskFailed => self.queue.close_task_failed(),
         }
-        dispatcher.discard_all(&self.queue, &self.sinks, reason_of_loss);
-        self.sinks.iter().for_each(|sink| sink.seal(reason_of_loss));
+        let mut leftovers = Leftovers::default();
+        dispatcher.discard_all(&self.queue, &self.sinks, reason_of_loss, &mut leftovers);
+        self.sinks.iter().for_each(|sink| sink.seal(reason_of_loss, &mut leftovers));
         let (stats, intake) = self.snapshot(&mut dispatcher);
         let elapsed = self.shutdown.requested().map_or(Duration::ZERO, |request| request.at.elapsed());
         let timed_out = reason == StopReason::DeadlineExceeded;
@@ -65,7 +78,8 @@ impl LoggerCore {
         self.report_final_losses(reason, reason_of_loss, &report);
         self.unregister();
         self.shutdown.set_done();
-        self.notifiers.progress.notify_waiters();
+        self.notifiers.notify_progress();
+        discard(leftovers);
         report
     }
 

@@ -12,8 +12,9 @@ use futures::FutureExt;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
+use super::LoggerCore;
 use super::cancellation::{Cancellation, cancelled};
-use super::closing::{drain_after_close, start_fallback_phase, stop_after_task_failure};
+use super::closing::{drain_after_close, share_deadline, start_fallback_phase, stop_after_task_failure};
 use super::filter_override::FilterOverride;
 use super::finalize::FinalizeOnDrop;
 use super::flush_deadlines::FlushDeadlines;
@@ -23,11 +24,10 @@ use super::rest::Rest;
 use super::service_thread::ServiceThread;
 use super::shutdown::StopReason;
 use super::tasks::spawn;
-use super::{FlushRequest, LoggerCore};
 use crate::context::suppress::suppress;
 use crate::dispatch::{Dispatched, Enrichers, NO_WATERMARK, announce, watermark_now};
 use crate::event::SharedFields;
-use crate::pipeline::{Line, deliver};
+use crate::pipeline::{SinkTaskParts, run_sink_task};
 use crate::queue::Chunk;
 
 /// How often the metrics are refreshed, for a recorder that never requests it.
@@ -36,7 +36,7 @@ const METRICS_INTERVAL: Duration = Duration::from_secs(1);
 /// What the flush task is started with.
 pub(crate) struct FlushTaskParts {
     /// One for each sink, in their order.
-    pub(crate) lines: Vec<Line>,
+    pub(crate) sink_tasks: Vec<SinkTaskParts>,
     pub(crate) flush_interval: Duration,
     pub(crate) cancel: Option<Cancellation>,
     pub(crate) pressure_monitors: Vec<PressureMonitor>,
@@ -90,8 +90,8 @@ async fn run_guarded(mut finalizer: FinalizeOnDrop, parts: FlushTaskParts) {
         spawn(&mut background, async move { core.diagnostics.run().await });
     }
     let mut pipelines = JoinSet::new();
-    for (sink, line) in core.sinks.iter().zip(parts.lines) {
-        spawn(&mut pipelines, deliver(sink.clone(), line));
+    for (sink, parts) in core.sinks.iter().zip(parts.sink_tasks) {
+        spawn(&mut pipelines, run_sink_task(sink.clone(), parts));
     }
     let task = FlushTask {
         core: &core,
@@ -100,6 +100,7 @@ async fn run_guarded(mut finalizer: FinalizeOnDrop, parts: FlushTaskParts) {
         pressure_monitors: parts.pressure_monitors,
         enrichers: parts.enrichers,
         grace_deadline: None,
+        is_in_grace: false,
         is_blocked: false,
         deadlines: FlushDeadlines::default(),
         filter_override: FilterOverride::default(),
@@ -124,6 +125,7 @@ async fn run_guarded(mut finalizer: FinalizeOnDrop, parts: FlushTaskParts) {
         // Another clock came first, and the counters are closed.
         () = core.shutdown.wait_done() => StopReason::DeadlineExceeded,
         reason = start_fallback_phase(&core) => reason,
+        reason = share_deadline(&core) => reason,
     };
     drop(finalizer);
 }
@@ -142,6 +144,8 @@ struct FlushTask<'a> {
     pressure_monitors: Vec<PressureMonitor>,
     enrichers: Enrichers,
     grace_deadline: Option<Instant>,
+    /// The service's token was canceled: the sinks flush at each interval.
+    is_in_grace: bool,
     /// A batch waits for room at a sink.
     is_blocked: bool,
     /// The deadlines of the pending flushes on this runtime's clock.
@@ -155,7 +159,7 @@ struct FlushTask<'a> {
 
 impl FlushTask<'_> {
     /// Runs from the first event to the last sink's close.
-    async fn run_to_end(mut self, mut pipelines: JoinSet<()>) -> StopReason {
+    async fn run_to_end(mut self, mut pipelines: JoinSet<bool>) -> StopReason {
         let core = self.core;
         let supervised = async {
             tokio::select! {
@@ -177,10 +181,9 @@ impl FlushTask<'_> {
         let closed = async {
             drain_after_close(core).await;
             publish_queue_losses(core);
-            core.sinks.iter().for_each(|sink| sink.begin_close());
+            core.sinks.iter().for_each(|sink| sink.request_close());
             while let Some(ended) = pipelines.join_next().await {
-                // With all of its events settled, the task had nothing left but to drop itself.
-                if ended.is_err() && core.has_pending_events() {
+                if !ended.is_ok_and(|is_closed| is_closed) {
                     core.queue.close_task_failed();
                 }
             }
@@ -206,7 +209,7 @@ impl FlushTask<'_> {
                 // Before the signal, which is always raised under load: a tick comes once per interval.
                 _ = self.ticks.tick(), if !self.rest.is_active() => Wake::Interval,
                 () = self.core.queue.signal().wait() => Wake::Signal,
-                () = self.core.notifiers.room.notified(), if self.is_blocked => Wake::SinkReady,
+                () = self.core.notifiers.sink_ready.notified(), if self.is_blocked => Wake::SinkReady,
                 () = until(timer) => Wake::Timer,
                 () = self.core.heartbeat_request.notified() => Wake::Heartbeat,
             };
@@ -218,11 +221,11 @@ impl FlushTask<'_> {
                 Wake::Done => return,
                 Wake::Interval => {
                     self.drain().await;
-                    if self.grace_deadline.is_some() {
-                        self.flush_in_background();
+                    if self.is_in_grace {
+                        self.core.begin_flush();
                     }
                     self.refresh_metrics();
-                    if self.grace_deadline.is_none() && self.rest.begin_if_idle(self.core) {
+                    if !self.is_in_grace && self.rest.begin_if_idle(self.core) {
                         // The last values stay for as long as nothing happens.
                         self.core.refresh_metrics();
                     }
@@ -232,12 +235,17 @@ impl FlushTask<'_> {
                 }
                 Wake::Cancelled => {
                     let grace = self.cancel.take().map_or(Duration::ZERO, |cancel| cancel.grace);
-                    self.grace_deadline = Some(Instant::now() + grace);
-                    self.flush_in_background();
+                    // Beyond the clock: only a shutdown ends it.
+                    self.grace_deadline = Instant::now().checked_add(grace);
+                    self.is_in_grace = true;
+                    self.core.begin_flush();
                 }
                 Wake::GraceExpired => {
                     self.grace_deadline = None;
-                    self.core.shutdown.request(self.core.shutdown_timeout);
+                    // A shutdown that was requested has its own deadline.
+                    if self.core.shutdown.requested().is_none() {
+                        self.core.shutdown.request(self.core.shutdown_timeout);
+                    }
                 }
                 Wake::Timer | Wake::Heartbeat => {}
             }
@@ -309,35 +317,26 @@ impl FlushTask<'_> {
         self.core.dispatcher().set_enrichment(enrichment);
     }
 
-    /// Advances the pending flushes: dispatches everything before them, then pushes the sinks' barriers.
+    /// Performs the requested flushes: dispatches everything before them, then pushes the sinks' barriers.
     async fn advance_flushes(&mut self) {
-        let open = self.core.pending_flushes();
-        self.expire_flushes(&open);
-        let waiting: Vec<_> = open.into_iter().filter(|request| !request.has_barriers()).collect();
-        if waiting.is_empty() {
-            return;
-        }
-        let end_offsets = self.core.queue.accepted_positions();
-        if self.dispatch(NO_WATERMARK, Some(&end_offsets)).await == Dispatched::Blocked {
-            return;
-        }
-        if self.dispatch(NO_WATERMARK, None).await == Dispatched::Nothing {
-            self.core.push_barriers(waiting.iter());
-        }
-    }
-
-    /// Flushes the sinks; no caller waits for it.
-    fn flush_in_background(&mut self) {
-        if !self.deadlines.has_one_before_its_barriers() {
-            let request = self.core.request_flush(Duration::MAX);
-            self.deadlines.add(request, Instant::now() + METRICS_INTERVAL);
+        self.expire_flushes();
+        while let Some(flush) = self.core.next_flush() {
+            let end_offsets = self.core.queue.accepted_positions();
+            if self.dispatch(NO_WATERMARK, Some(&end_offsets)).await == Dispatched::Blocked
+                || self.dispatch(NO_WATERMARK, None).await == Dispatched::Blocked
+            {
+                return;
+            }
+            self.core.push_barriers(&flush);
         }
     }
 
     /// Ends the flushes whose time is over on this runtime's clock.
-    fn expire_flushes(&mut self, open: &[Arc<FlushRequest>]) {
-        if self.deadlines.expire(open, Instant::now()) {
-            self.core.notifiers.progress.notify_waiters();
+    fn expire_flushes(&mut self) {
+        let now = Instant::now();
+        self.deadlines.add(self.core.take_flush_timeouts(), now);
+        if self.deadlines.expire(now) {
+            self.core.notifiers.notify_progress();
         }
     }
 
@@ -363,8 +362,7 @@ impl FlushTask<'_> {
     async fn run_timers(&mut self) {
         loop {
             self.check_pressure();
-            let open = self.core.pending_flushes();
-            self.expire_flushes(&open);
+            self.expire_flushes();
             self.filter_override.expire_if_due(&self.core.filter, Instant::now());
             let timer = self.deadlines.next().into_iter().chain(self.filter_override.deadline()).min();
             tokio::select! {
@@ -381,7 +379,7 @@ fn publish_queue_losses(core: &LoggerCore) {
     let book = core.queue.book();
     let mut losses = book.refused;
     losses.merge(&book.evicted);
-    core.sinks.iter().for_each(|sink| sink.hear_of_losses(losses));
+    core.sinks.iter().for_each(|sink| sink.update_queue_losses(losses));
 }
 
 async fn until(when: Option<Instant>) {

@@ -8,8 +8,8 @@ use futures::FutureExt;
 
 use super::LoggerCore;
 use super::shutdown::Hook;
+use crate::context::contain::Panicked;
 use crate::observe::diagnostics::Diagnostic;
-use crate::sink::SinkError;
 
 /// Shutdown hooks that have not run, and the ones that failed.
 #[derive(Default)]
@@ -51,7 +51,7 @@ pub(super) async fn run_hooks(core: Arc<LoggerCore>) {
             let error = match result {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => Some(error),
-                Err(payload) => Some(SinkError::panicked(payload).into()),
+                Err(payload) => Some(Panicked::new(payload).0.into()),
             };
             core.hooks.finished(error.is_some());
             error.into_iter().for_each(|error| core.diagnostics.report(Diagnostic::HookFailed { error }));

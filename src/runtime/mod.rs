@@ -51,7 +51,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use cancellation::Cancellation;
 pub(crate) use detached::DetachedRuntime;
 pub(crate) use exit::{Ending, is_forked_from_loggers};
-pub(crate) use flush::FlushRequest;
+use flush::FlushQueue;
 pub(crate) use flush_task::{FlushTaskParts, run};
 pub(crate) use hooks::ShutdownHooks;
 pub use pressure::Pressure;
@@ -71,7 +71,7 @@ use crate::observe::diagnostics::{Diagnostic, Diagnostics};
 #[cfg(feature = "prometheus")]
 use crate::observe::exporter::Exporter;
 use crate::observe::metrics::{LoggerMetrics, Publication};
-use crate::pipeline::{Bells, Station};
+use crate::pipeline::{Notifiers, SinkHandle};
 use crate::queue::{IntakeBook, Queue};
 use crate::stats::Stats;
 
@@ -99,8 +99,8 @@ pub(crate) struct LoggerCore {
     /// Events that the sampling of their call site skipped.
     pub(crate) sampled: AtomicU64,
     pub(crate) filter: FilterCell,
-    pub(crate) sinks: Box<[Arc<Station>]>,
-    pub(crate) notifiers: Arc<Bells>,
+    pub(crate) sinks: Box<[Arc<SinkHandle>]>,
+    pub(crate) notifiers: Arc<Notifiers>,
     pub(crate) diagnostics: Arc<Diagnostics>,
     pub(crate) metrics: LoggerMetrics,
     pub(crate) shutdown: ShutdownState,
@@ -112,7 +112,7 @@ pub(crate) struct LoggerCore {
     pub(crate) polled_on: AtomicUsize,
     // Both are std locks: the first is held to dispatch a batch, the second to move a pointer.
     pub(crate) dispatcher: Mutex<Dispatcher>,
-    pub(crate) flushes: Mutex<Vec<Arc<FlushRequest>>>,
+    pub(crate) flushes: Mutex<FlushQueue>,
     pub(crate) hooks: ShutdownHooks,
     /// Live `Logger`s; dropping the last one starts a background shutdown.
     pub(crate) handles: AtomicUsize,
@@ -188,14 +188,14 @@ impl LoggerCore {
             truncated: self.queue.truncated(),
             suppressed: self.suppressed.load(Ordering::Relaxed),
             sampled: self.sampled.load(Ordering::Relaxed),
-            sinks: self.sinks.iter().map(|sink| sink.report()).collect(),
+            sinks: self.sinks.iter().map(|sink| sink.stats()).collect(),
         };
         (stats, intake)
     }
 
     /// Returns whether a sink has events that wait or are being written.
     pub(crate) fn has_pending_events(&self) -> bool {
-        self.sinks.iter().map(|sink| sink.report()).any(|sink| sink.backlog + sink.in_flight > 0)
+        self.sinks.iter().any(|sink| sink.has_pending_events())
     }
 
     pub(crate) fn state(&self) -> State {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use tokio::sync::Notify;
 
+use crate::context::contain::contain;
 use crate::time::timer;
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -102,7 +103,13 @@ impl ShutdownState {
 
     fn change(&self, change: impl FnOnce(&mut ShutdownProgress)) {
         change(&mut self.progress());
-        self.changed.notify_waiters();
+        // The wakers are foreign code, which may panic.
+        contain(|| self.changed.notify_waiters()).unwrap_or_default();
+    }
+
+    /// Waits for the next change after this call. Cancel-safe.
+    pub(super) fn changed(&self) -> impl Future<Output = ()> + '_ {
+        self.changed.notified()
     }
 
     /// Waits until a shutdown is requested. Cancel-safe.

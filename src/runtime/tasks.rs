@@ -22,7 +22,7 @@ const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
 
 /// Spawns a task of a logger: owned by a set, its log calls suppressed, aborted with the set. Only the shutdown hooks
 /// are spawned elsewhere, because their events are accepted.
-pub(super) fn spawn(set: &mut JoinSet<()>, task: impl Future<Output = ()> + Send + 'static) {
+pub(super) fn spawn<T: Send + 'static>(set: &mut JoinSet<T>, task: impl Future<Output = T> + Send + 'static) {
     set.spawn(suppress(task));
 }
 

@@ -1,10 +1,10 @@
 //! Anywhere (pure): the error of a failed sink call.
 
-use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use crate::context::contain::{Panicked, contain};
 use crate::format::plain::write_debug;
 use crate::stats::labels::SinkErrorKind;
 
@@ -15,7 +15,8 @@ use crate::stats::labels::SinkErrorKind;
 /// * [`permanent`](SinkError::permanent): the sink itself is unusable.
 pub struct SinkError {
     kind: SinkErrorKind,
-    source: Box<dyn Error + Send + Sync>,
+    /// Always there, until it is dropped or taken.
+    source: Option<Box<dyn Error + Send + Sync>>,
     delivered: usize,
     retry_after: Option<Duration>,
     is_background: bool,
@@ -38,22 +39,19 @@ impl SinkError {
     }
 
     pub(crate) fn new(kind: SinkErrorKind, source: Box<dyn Error + Send + Sync>) -> Self {
-        SinkError { kind, source, delivered: 0, retry_after: None, is_background: false }
+        SinkError { kind, source: Some(source), delivered: 0, retry_after: None, is_background: false }
     }
 
     /// Creates the error of a background task, which cost no event.
     pub(crate) fn background(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        SinkError { is_background: true, ..SinkError::temporary(source) }
+        let mut error = SinkError::temporary(source);
+        error.is_background = true;
+        error
     }
 
-    /// Creates the error of a sink, or its format, that panicked with this payload.
-    pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> Self {
-        let message = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
-            (Some(text), _) => text,
-            (_, Some(text)) => text.as_str(),
-            _ => "a panic without a message",
-        };
-        SinkError::new(SinkErrorKind::Panic, message.into())
+    /// Creates the error of a sink, or its format, that panicked.
+    pub(crate) fn panicked(panicked: Panicked) -> Self {
+        SinkError::new(SinkErrorKind::Panic, panicked.0.into())
     }
 
     /// Creates the error of a call that timed out.
@@ -78,12 +76,12 @@ impl SinkError {
 
     /// Returns what to report: of a background task its cause alone, as the sink did not fail.
     pub(crate) fn reported(&self) -> &(dyn Error + 'static) {
-        if self.is_background { &*self.source } else { self }
+        if self.is_background { self.source().unwrap_or(self) } else { self }
     }
 
     /// Returns the cause alone.
-    pub(crate) fn into_source(self) -> Box<dyn Error + Send + Sync> {
-        self.source
+    pub(crate) fn into_source(mut self) -> Box<dyn Error + Send + Sync> {
+        self.source.take().unwrap_or_else(|| "no cause".into())
     }
 
     /// Returns the kind of the error.
@@ -124,6 +122,15 @@ impl fmt::Display for SinkError {
 
 impl Error for SinkError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&*self.source)
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+/// The cause is foreign: its destructor may panic, on whichever task has the error last.
+impl Drop for SinkError {
+    fn drop(&mut self) {
+        if let Some(source) = self.source.take() {
+            contain(|| drop(source)).unwrap_or_default();
+        }
     }
 }

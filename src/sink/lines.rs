@@ -7,10 +7,10 @@
 
 use std::io::{self, Write};
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::sharing::Sharing;
 use super::{SinkError, SinkErrorKind};
+use crate::context::contain::contain;
 use crate::event::Batch;
 use crate::format::Format;
 
@@ -144,7 +144,7 @@ impl<W: LineTarget> LineWriter<W> {
     fn fill(&mut self, batch: &Batch, range: Range<usize>, format: &mut dyn Format) -> Result<(), SinkError> {
         self.buffer.clear();
         self.ends.clear();
-        let formatted = catch_unwind(AssertUnwindSafe(|| {
+        let formatted = contain(|| {
             for index in range {
                 let record = batch.get(index).expect("the range is within the batch");
                 format.format(&record, &mut self.buffer);
@@ -153,10 +153,10 @@ impl<W: LineTarget> LineWriter<W> {
                     return;
                 }
             }
-        }));
-        formatted.map_err(|payload| {
+        });
+        formatted.map_err(|panicked| {
             self.buffer.truncate(self.ends.last().copied().unwrap_or(0));
-            SinkError::panicked(payload)
+            SinkError::panicked(panicked)
         })
     }
 

@@ -1,11 +1,11 @@
 //! A sink's thread: prints events where `cargo test` captures them.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::SinkError;
 use super::thread::{Blocking, BlockingSink, sink_on_its_thread};
+use crate::context::contain::contain;
 use crate::event::Batch;
 use crate::format::{Format, Text};
 
@@ -77,12 +77,12 @@ impl BlockingSink for TestPrinter {
         for (index, record) in batch.iter().enumerate() {
             self.line.clear();
             let line = &mut self.line;
-            catch_unwind(AssertUnwindSafe(|| self.format.format(&record, line)))
-                .map_err(|payload| SinkError::panicked(payload).with_delivered(index))?;
+            contain(|| self.format.format(&record, line))
+                .map_err(|panicked| SinkError::panicked(panicked).with_delivered(index))?;
             // Without a capture `print!` writes to standard output, and panics if that is closed.
             #[expect(clippy::print_stdout, reason = "the test harness captures nothing else")]
-            catch_unwind(AssertUnwindSafe(|| print!("{}", String::from_utf8_lossy(&self.line))))
-                .map_err(|payload| SinkError::panicked(payload).with_delivered(index))?;
+            contain(|| print!("{}", String::from_utf8_lossy(&self.line)))
+                .map_err(|panicked| SinkError::panicked(panicked).with_delivered(index))?;
             self.written += self.line.len() as u64;
         }
         Ok(())

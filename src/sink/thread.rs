@@ -8,7 +8,6 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +17,7 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use super::{Sink, SinkError};
+use crate::context::contain::contain;
 use crate::event::Batch;
 
 /// A sink whose calls block their thread: a file, a pipe, a database driver without `async`.
@@ -129,16 +129,20 @@ struct SharedStatus {
 }
 
 impl SharedStatus {
+    /// Asks the sink, apart from its call: what that delivered stays so if one of these panics.
     fn update(&self, sink: &mut impl BlockingSink) {
-        self.written.store(sink.written_bytes(), Ordering::Relaxed);
-        let mut trouble = self.take_error();
         // One that was not taken yet must not get lost.
-        if trouble.is_none() {
-            *trouble = sink.take_error();
+        let is_free = self.error().is_none();
+        let asked = contain(|| {
+            self.written.store(sink.written_bytes(), Ordering::Relaxed);
+            if is_free { sink.take_error() } else { None }
+        });
+        if let Some(error) = asked.unwrap_or_else(|panicked| Some(SinkError::panicked(panicked))) {
+            self.error().get_or_insert(error);
         }
     }
 
-    fn take_error(&self) -> MutexGuard<'_, Option<SinkError>> {
+    fn error(&self) -> MutexGuard<'_, Option<SinkError>> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -201,7 +205,7 @@ impl<S: BlockingSink> Blocking<S> {
     }
 
     pub(super) fn take_error(&self) -> Option<SinkError> {
-        self.status.take_error().take()
+        self.status.error().take()
     }
 }
 
@@ -310,17 +314,14 @@ pub(super) enum Command {
 fn run_thread<S: BlockingSink>(mut sink: S, requests: &Receiver<Request>, status: &SharedStatus) {
     crate::context::suppress::mark_thread();
     while let Ok(Request { command, answer }) = requests.recv() {
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            let result = match &command {
-                Command::Write(batch) => sink.write(batch),
-                Command::Flush => sink.flush(),
-                Command::Close => sink.close(),
-                Command::Reopen => sink.reopen(),
-            };
-            status.update(&mut sink);
-            result
-        }))
-        .unwrap_or_else(|payload| Err(SinkError::panicked(payload)));
+        let result = contain(|| match &command {
+            Command::Write(batch) => sink.write(batch),
+            Command::Flush => sink.flush(),
+            Command::Close => sink.close(),
+            Command::Reopen => sink.reopen(),
+        });
+        let result = result.unwrap_or_else(|panicked| Err(SinkError::panicked(panicked)));
+        status.update(&mut sink);
         // Before the answer: the caller may rely on the batch's memory being freed.
         drop(command);
         if answer.send(result).is_err() {

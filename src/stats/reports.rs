@@ -71,6 +71,11 @@ pub struct SinkFlushReport {
     pub flushed: bool,
     /// Events before the barrier that are still waiting or being written.
     pub pending: u64,
+    /// Events that this sink dropped since the last flush that was complete here before this one was requested, or since
+    /// the start: each is in the report of a flush. What the queue dropped is in [`Stats`] alone.
+    pub lost: u64,
+    /// Events since then whose write timed out: they may or may not have been delivered.
+    pub unconfirmed: u64,
     /// The error of the sink's own flush.
     pub error: Option<LastError>,
 }

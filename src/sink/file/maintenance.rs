@@ -9,7 +9,6 @@ use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -22,6 +21,7 @@ use super::gzip;
 use super::pattern::{FileKey, FileKind};
 use super::retention::{ClockGuard, RetentionInput, RolledFile, count_settled};
 use super::rolling::Rolling;
+use crate::context::contain::contain;
 use crate::context::suppress;
 use crate::fs::LockedFile;
 use crate::sink::SinkError;
@@ -177,8 +177,8 @@ impl MaintenanceThread {
                 received => received.ok(),
             };
             waiting.extend(first.into_iter().chain(inbox.try_iter()));
-            progress = catch_unwind(AssertUnwindSafe(|| run_once(&mut self))).unwrap_or_else(|payload| {
-                let source = io::Error::other(SinkError::panicked(payload).into_source());
+            progress = contain(|| run_once(&mut self)).unwrap_or_else(|panicked| {
+                let source = io::Error::other(panicked.0);
                 self.report(MaintenanceTask::Maintain, self.dir.path(), source);
                 Progress::Behind
             });

@@ -42,7 +42,7 @@ async fn a_write_given_up_ends_unconfirmed_unless_the_fallback_delivers_it() {
 #[tokio::test(start_paused = true)]
 async fn at_the_deadline_only_what_may_have_arrived_is_unconfirmed() {
     // The first half was given up and is in doubt; the batch behind it was never written.
-    let sink = ScriptedSink::new().writes([Answer::Hang, Answer::RetryAfter(DAY / 2)]);
+    let sink = ScriptedSink::always(Answer::RetryAfter(DAY / 2)).writes([Answer::Hang]);
     let logger = start(builder().batch_size(4).sink("sink", stubborn(&sink).timeout(SECOND))).await;
     emit_numbers(&logger, 0..8);
     let report = logger.shutdown(10 * SECOND).await;

@@ -1,0 +1,347 @@
+//! Any thread: the shared half of one sink, between the flush task that dispatches to it and the sink task that
+//! delivers.
+//!
+//! Callers request flushes and reopens here; the logger's end reads and seals the counters.
+//!
+//! Invariants:
+//! * Counters move under one lock, once per batch, together with the events they count.
+//! * Under the lock runs no foreign code, and no batch is dropped.
+//! * Sealed counters never change: the final report has them.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::backlog::{BacklogQueue, WaitingBatch, WhenFull};
+use super::breaker::{Breaker, BreakerCallback, CircuitBreaker};
+use super::filter::SinkFilter;
+use super::ledger::{Ledger, Losses};
+use super::notice::NoticeScheduler;
+use super::state::{Barrier, Drain, Flushed, Leftovers, Reopen, SinkState};
+use crate::context::contain::contain;
+use crate::event::{Batch, Event, SharedFields};
+use crate::filter::Filter;
+use crate::observe::diagnostics::Diagnostics;
+use crate::observe::metrics::SinkHistograms;
+use crate::stats::labels::BreakerState;
+use crate::stats::{DropCounts, DropReason, SinkFlushReport, SinkStats};
+
+/// If a sink wants less than this fraction of a batch, it gets copies: a view would pin all the rest.
+const MIN_VIEW_FRACTION: usize = 4;
+/// What a batch takes beside its events: its place in a backlog, which grows by doubling, and the heads of its two blocks of
+/// memory.
+const BATCH_BYTES: usize = 2 * size_of::<WaitingBatch>() + 64;
+
+/// Wakes the flush task when a sink has room, and callers that wait for a flush, a reopen or the end.
+#[derive(Default)]
+pub(crate) struct Notifiers {
+    pub(crate) sink_ready: Notify,
+    pub(crate) progress: Notify,
+}
+
+impl Notifiers {
+    /// Wakes the callers. Called with nothing locked: their wakers are foreign code, which may panic.
+    pub(crate) fn notify_progress(&self) {
+        contain(|| self.progress.notify_waiters()).unwrap_or_default();
+    }
+}
+
+pub(crate) struct SinkHandleConfig {
+    pub(crate) name: String,
+    pub(crate) filter: Filter,
+    pub(crate) breaker: Breaker,
+    pub(crate) on_breaker: Option<BreakerCallback>,
+    /// The number of sinks: its own, and the fallbacks.
+    pub(crate) destinations: usize,
+    pub(crate) when_full: WhenFull,
+    pub(crate) limit: usize,
+    pub(crate) histograms: SinkHistograms,
+    pub(crate) env: PipelineEnv,
+}
+
+/// What the sink handles of one logger share.
+#[derive(Clone)]
+pub(crate) struct PipelineEnv {
+    pub(crate) notifiers: Arc<Notifiers>,
+    pub(crate) diagnostics: Arc<Diagnostics>,
+    pub(crate) notice_interval: Duration,
+    /// Fields that notices carry, like every event.
+    pub(crate) enrichment: Option<Arc<SharedFields>>,
+}
+
+/// One sink's backlog, counters and requests.
+pub(crate) struct SinkHandle {
+    pub(super) config: SinkHandleConfig,
+    filter: SinkFilter,
+    // A std lock: held to move counts and one batch, never across an await.
+    state: Mutex<SinkState>,
+    /// For the sink task alone, like `interrupt`; there is one such task, so a stored permit never belongs to another.
+    pub(super) wake: Notify,
+    /// Interrupts a pause of the sink task.
+    pub(super) interrupt: Notify,
+    /// Whether the last part of a shutdown's time, the fallback's, has begun.
+    pub(super) fallback_phase: watch::Sender<bool>,
+}
+
+/// What a sink wants of a batch.
+pub(crate) struct Wanted {
+    batch: Batch,
+    /// What it pins, beside the enrichment.
+    charge: usize,
+    filtered: u64,
+}
+
+impl SinkHandle {
+    pub(crate) fn new(config: SinkHandleConfig) -> Self {
+        let state = SinkState {
+            backlog: BacklogQueue::new(config.limit, config.when_full),
+            ledger: Ledger::new(config.destinations),
+            breaker: CircuitBreaker::new(config.breaker.clone()),
+            last_reported_state: BreakerState::Closed,
+            failing_since: None,
+            notices: NoticeScheduler::new(config.env.notice_interval, config.destinations > 1),
+            barriers: VecDeque::new(),
+            reported: Losses::default(),
+            reopen: None,
+            drain: None,
+            is_closing: false,
+            closed: None,
+            is_sealed: false,
+            failed: None,
+            has_news: false,
+        };
+        SinkHandle {
+            filter: SinkFilter::new(config.filter.clone()),
+            config,
+            state: Mutex::new(state),
+            wake: Notify::new(),
+            interrupt: Notify::new(),
+            fallback_phase: watch::Sender::new(false),
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, SinkState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.config.name
+    }
+}
+
+/// The flush task's side.
+impl SinkHandle {
+    /// Selects what this sink wants of a batch; `charge` is what the whole batch pins.
+    pub(crate) fn select(&self, batch: &Batch, charge: usize) -> Wanted {
+        let Some(picked) = self.filter.pick(batch) else {
+            return Wanted { batch: batch.clone(), charge: charge + BATCH_BYTES, filtered: 0 };
+        };
+        let filtered = (batch.len() - picked.len()) as u64;
+        let index_bytes = size_of_val(&*picked);
+        let view = batch.pick(picked);
+        if view.len() * MIN_VIEW_FRACTION >= batch.len() {
+            return Wanted { batch: view, charge: charge + index_bytes + BATCH_BYTES, filtered };
+        }
+        let copies: Arc<[Event]> = view.iter().map(|record| record.event().clone()).collect();
+        let charge = pinned_bytes(&copies) + BATCH_BYTES;
+        Wanted { batch: Batch::new(copies, batch.enrichment().cloned()), charge, filtered }
+    }
+
+    /// Whether the flush task may dispatch this now.
+    pub(crate) fn has_room(&self, wanted: &Wanted) -> bool {
+        let Wanted { batch, charge, .. } = wanted;
+        let enrichment = batch.enrichment().map_or(0, |enrichment| enrichment.bytes());
+        batch.is_empty() || {
+            let state = self.state();
+            state.failed.is_some() || state.backlog.accepts(charge + enrichment)
+        }
+    }
+
+    /// Enqueues what the sink wants; [`SinkHandle::announce`] is to follow. The sink task receives it in `action.rs`.
+    pub(crate) fn enqueue(&self, wanted: Wanted) {
+        let Wanted { batch, charge, filtered } = wanted;
+        let events = batch.len() as u64;
+        let mut dropped = Vec::new();
+        let mut state = self.state();
+        state.ledger.route(events, filtered);
+        if events > 0 {
+            let new = WaitingBatch { batch, charge, upto: state.ledger.routed() };
+            if let Some(reason) = state.failed {
+                dropped.push(new);
+                state.ledger.drop_waiting(reason, events);
+            } else {
+                state.backlog.push(new, &mut dropped);
+                let lost = dropped.iter().map(|dropped| dropped.batch.len() as u64).sum();
+                state.ledger.drop_waiting(DropReason::BacklogFull, lost);
+                state.has_news = true;
+            }
+        }
+        drop(state);
+    }
+
+    /// Wakes the sink task for what was enqueued. Called with nothing locked: its waker may be observed by foreign code.
+    pub(crate) fn announce(&self) {
+        let has_news = mem::take(&mut self.state().has_news);
+        if has_news {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Updates the queue's losses so far, which the sink's notices report.
+    pub(crate) fn update_queue_losses(&self, queue: DropCounts) {
+        let is_news = self.state().notices.update_queue_losses(queue);
+        if is_news {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Counts events that reach no pipeline anymore, as dropped for this reason.
+    pub(crate) fn drop_undispatched<'a>(&self, events: impl Iterator<Item = &'a Event>, reason: DropReason) {
+        let (mut wanted, mut all) = (0, 0);
+        for event in events {
+            all += 1;
+            wanted += u64::from(self.filter.wants(event));
+        }
+        let mut state = self.state();
+        state.ledger.route(wanted, all - wanted);
+        state.ledger.drop_waiting(reason, wanted);
+    }
+
+    /// Adds a barrier after all enqueued batches.
+    pub(crate) fn push_barrier(&self) -> Arc<Barrier> {
+        let mut state = self.state();
+        let (offset, reported) = (state.ledger.routed(), state.reported);
+        if let Some(last) = state.barriers.back()
+            && last.offset == offset
+        {
+            return last.clone();
+        }
+        let barrier = Arc::new(Barrier { offset, reported, done: OnceLock::new() });
+        if let Some(closed) = state.closed.clone() {
+            barrier.done.get_or_init(|| Flushed { losses: state.ledger.losses(), error: closed.err() });
+            return barrier;
+        }
+        // Flushes that nobody waits for any more: this one covers them.
+        while state.barriers.back().is_some_and(|last| Arc::strong_count(last) == 1) {
+            state.barriers.pop_back();
+        }
+        state.barriers.push_back(barrier.clone());
+        drop(state);
+        self.wake.notify_one();
+        barrier
+    }
+
+    /// Requests a reopen. It joins one that has not begun; one that has may have opened the destination before the caller
+    /// changed it.
+    pub(crate) fn request_reopen(&self) -> Arc<Reopen> {
+        let request = self.state().reopen.get_or_insert_default().clone();
+        self.wake.notify_one();
+        self.interrupt.notify_waiters();
+        request
+    }
+
+    /// Begins the end, or changes its deadline: a pause for the breaker or a retry ends.
+    pub(crate) fn begin_drain(&self, deadline: Option<Instant>) {
+        let mut state = self.state();
+        let begun = state.drain.map_or_else(Instant::now, |drain| drain.begun);
+        if state.drain.replace(Drain { begun, deadline }).is_none() {
+            state.breaker.probe_now();
+        }
+        drop(state);
+        self.interrupt.notify_waiters();
+    }
+
+    /// Requests the close: no batch follows, so the sink task delivers the backlog and closes the sink.
+    pub(crate) fn request_close(&self) {
+        self.state().is_closing = true;
+        self.wake.notify_one();
+    }
+
+    /// Records that the sink task has ended before the sink was closed: nothing waits for it any more.
+    pub(crate) fn fail(&self, reason: DropReason) {
+        let mut leftovers = Leftovers::default();
+        let mut state = self.state();
+        if state.closed.is_none() && !state.is_sealed {
+            state.failed = Some(reason);
+            state.end_events(reason, &mut leftovers);
+        }
+        drop(state);
+        self.config.env.notifiers.sink_ready.notify_one();
+    }
+}
+
+/// The side of callers, the metrics and the logger's end.
+impl SinkHandle {
+    pub(crate) fn stats(&self) -> SinkStats {
+        let state = self.state();
+        state.ledger.stats(&self.config.name, &state.backlog, &state.breaker)
+    }
+
+    /// Whether events wait or are being written.
+    pub(crate) fn has_pending_events(&self) -> bool {
+        let state = self.state();
+        state.backlog.events() + state.ledger.in_flight() > 0
+    }
+
+    /// Replaces the filter, for events that are not dispatched yet.
+    pub(crate) fn set_filter(&self, filter: Filter) {
+        self.filter.set(filter);
+    }
+
+    pub(crate) fn reset_latency(&self) {
+        self.state().ledger.reset_latency();
+    }
+
+    /// Reports how far a flush got. Without a barrier it did not reach this sink, unless the sink was closed in order
+    /// before.
+    pub(crate) fn flush_report(&self, barrier: Option<&Barrier>) -> SinkFlushReport {
+        let state = self.state();
+        let now = state.ledger.losses();
+        let before = barrier.map_or(state.reported, |barrier| barrier.reported);
+        let result = match barrier.and_then(|barrier| barrier.done.get()) {
+            Some(Flushed { losses, error }) => Some((*losses, error.clone())),
+            None => state.closed.clone().map(|closed| (now, closed.err())),
+        };
+        let waiting = state.backlog.before(barrier.map_or(u64::MAX, |barrier| barrier.offset));
+        let losses = result.as_ref().map_or(now, |(losses, _)| *losses);
+        SinkFlushReport {
+            name: self.config.name.clone(),
+            flushed: matches!(result, Some((_, None))),
+            pending: if result.is_some() { 0 } else { waiting + state.ledger.in_flight() },
+            lost: losses.lost - before.lost,
+            // A late result may have settled some of those reported before.
+            unconfirmed: losses.unconfirmed.saturating_sub(before.unconfirmed),
+            error: result.and_then(|(_, error)| error),
+        }
+    }
+
+    /// Seals the counters. Waiting events are dropped for this reason. So are events in flight, unless they may have
+    /// arrived: those are unconfirmed.
+    pub(crate) fn seal(&self, why: DropReason, leftovers: &mut Leftovers) {
+        let mut state = self.state();
+        if !state.is_sealed {
+            state.is_sealed = true;
+            state.end_events(why, leftovers);
+        }
+    }
+}
+
+/// The memory that events pin: their own, and each context once where consecutive events share it.
+pub(crate) fn pinned_bytes(events: &[Event]) -> usize {
+    let mut before: Option<&Arc<SharedFields>> = None;
+    let mut sum = 0;
+    for event in events {
+        sum += size_of::<Event>() + event.spilled_bytes();
+        if let Some(context) = event.context()
+            && !before.is_some_and(|before| Arc::ptr_eq(before, context))
+        {
+            sum += context.bytes();
+            before = Some(context);
+        }
+    }
+    sum
+}

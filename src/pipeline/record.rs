@@ -1,0 +1,322 @@
+//! A sink task: how the result of an action is recorded.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::breaker::CircuitBreaker;
+use super::destination::{Aside, Failure};
+use super::handle::SinkHandle;
+use super::ledger::Outcome;
+use super::notice::{Audience, Notice, NoticeText};
+use super::remainder::Run;
+use super::state::{Barrier, Drain, Reopen, SinkState};
+use crate::context::contain::contain;
+use crate::observe::diagnostics::Diagnostic;
+use crate::stats::labels::BreakerState;
+use crate::time::clock;
+
+/// The last attempts of a drain come after a half of its time, after three quarters, and so on; none begins in this last
+/// fraction of it.
+const LAST_FRACTION: u32 = 10;
+
+impl SinkHandle {
+    /// Records that a write begins: how many events in flight are unconfirmed until it returns, and what it repeats.
+    /// Never returns once sealed counters have dropped these events: no write may follow. The task will be aborted.
+    pub(super) async fn begin_write(&self, uncertain: u64, is_retry: bool, maybe_duplicated: u64) {
+        let mut has_begun = false;
+        self.update(|state| {
+            has_begun = true;
+            state.ledger.set_uncertain(uncertain);
+            state.ledger.add_maybe_duplicated(maybe_duplicated);
+            if is_retry {
+                state.ledger.add_retry();
+            }
+        });
+        if !has_begun {
+            std::future::pending().await
+        }
+    }
+
+    /// Records the result of a write, in time or late. A late one took at least its timeout, which is recorded already.
+    pub(super) fn record_write(
+        &self,
+        destination: usize,
+        run: &Run,
+        result: &Result<(), Failure>,
+        took: Option<Duration>,
+    ) {
+        if destination == 0 && !run.is_notice {
+            took.into_iter().for_each(|took| self.record_latency(took));
+            if let (Ok(()), Some(oldest)) = (result, run.batch.get(0)) {
+                let lag = clock::now_nanos().saturating_sub(oldest.timestamp_nanos());
+                let lag = Duration::from_nanos(lag).as_secs_f64();
+                self.config.histograms.delivery_lag.record(lag);
+            }
+        }
+        match result {
+            // The result of a notice says little about the events.
+            Ok(()) if destination == 0 && run.is_notice => {}
+            _ => self.record_result(destination, result),
+        }
+    }
+
+    /// Records the result of a call apart from what it wrote.
+    pub(super) fn record_result(&self, destination: usize, result: &Result<(), Failure>) {
+        match result {
+            Ok(()) => self.update(|state| state.ledger.record_success(destination)),
+            Err(failure) => self.record_error(destination, failure),
+        }
+    }
+
+    /// Records a write that was given up after this time.
+    pub(super) fn record_timeout(&self, destination: usize, run: &Run, failure: &Failure, took: Duration) {
+        if destination == 0 && !run.is_notice {
+            self.record_latency(took);
+        }
+        self.record_error(destination, failure);
+    }
+
+    fn record_latency(&self, took: Duration) {
+        self.config.histograms.write_seconds.record(took.as_secs_f64());
+        self.update(|state| state.ledger.add_latency(took));
+    }
+
+    /// Records what a destination tells beside its results.
+    pub(super) fn record_aside(&self, destination: usize, aside: &Aside) {
+        if let (0, Some(bytes)) = (destination, aside.written_bytes) {
+            self.update(|state| state.ledger.set_bytes(bytes));
+        }
+        for failure in &aside.errors {
+            // A failed call that follows still counts as a new failure.
+            self.update(|state| state.ledger.record_background_error(destination, failure));
+            self.diagnose(destination, failure);
+        }
+    }
+
+    /// Settles events in flight; `uncertain` of those that stay may have been delivered without confirmation.
+    /// Both change under one lock: a seal in between would count delivered events as dropped.
+    pub(super) fn settle(&self, events: usize, outcome: Outcome, uncertain: u64) {
+        self.update(|state| {
+            state.ledger.settle(events as u64, outcome);
+            state.ledger.set_uncertain(uncertain);
+        });
+    }
+
+    /// Moves unconfirmed events back in flight; `uncertain` of all events in flight are now unconfirmed.
+    pub(super) fn unsettle(&self, events: usize, uncertain: u64) {
+        self.update(|state| {
+            state.ledger.unsettle(events as u64);
+            state.ledger.set_uncertain(uncertain);
+        });
+    }
+
+    /// Settles events that were unconfirmed, by a late result.
+    pub(super) fn settle_late(&self, events: usize, outcome: Outcome) {
+        self.update(|state| {
+            state.ledger.unsettle(events as u64);
+            state.ledger.settle(events as u64, outcome);
+        });
+    }
+
+    pub(super) fn record_flush(&self, barrier: &Barrier, result: Result<(), Failure>) {
+        self.record_error_of(&result);
+        self.update(|state| state.complete(barrier, result.err().map(|failure| failure.text)));
+        self.config.env.notifiers.notify_progress();
+    }
+
+    pub(super) fn record_reopen(&self, request: &Reopen, result: Result<(), Failure>) {
+        self.record_error_of(&result);
+        request.done.get_or_init(|| result.map_err(|failure| failure.text));
+        self.config.env.notifiers.notify_progress();
+    }
+
+    /// Records the close, which is also the flush that callers wait for.
+    pub(super) fn record_close(&self, result: Result<(), Failure>) {
+        self.record_error_of(&result);
+        let result = result.map_err(|failure| failure.text);
+        self.update(|state| {
+            while let Some(barrier) = state.barriers.pop_front() {
+                state.complete(&barrier, result.clone().err());
+            }
+            state.closed = Some(result);
+        });
+        self.config.env.notifiers.notify_progress();
+    }
+
+    /// Changes the counters, unless they are sealed.
+    fn update(&self, change: impl FnOnce(&mut SinkState)) {
+        let mut state = self.state();
+        if !state.is_sealed {
+            change(&mut state);
+        }
+    }
+
+    fn record_error_of(&self, result: &Result<(), Failure>) {
+        if let Err(failure) = result {
+            self.record_error(0, failure);
+        }
+    }
+
+    /// Records an error, and reports it to diagnostics if it is a new failure.
+    pub(super) fn record_error(&self, destination: usize, failure: &Failure) {
+        let mut is_new_failure = false;
+        self.update(|state| is_new_failure = state.ledger.record_error(destination, failure));
+        if is_new_failure {
+            self.diagnose(destination, failure);
+        }
+    }
+
+    fn diagnose(&self, destination: usize, failure: &Failure) {
+        let name = &self.config.name;
+        let sink = if destination == 0 { name.clone() } else { format!("{name}/{destination}") };
+        self.config.env.diagnostics.report(Diagnostic::SinkFailed { sink, error: failure.error.clone() });
+    }
+}
+
+/// Notices.
+impl SinkHandle {
+    /// Whether this audience can get a notice now: the sink only with a closed breaker, outside the fallback's time.
+    fn can_receive_notice(&self, audience: Audience, breaker: &CircuitBreaker) -> bool {
+        match audience {
+            Audience::Fallback => true,
+            Audience::Sink => breaker.state() == BreakerState::Closed && !self.in_fallback_phase(),
+        }
+    }
+
+    pub(super) fn take_notice(
+        &self,
+        state: &mut SinkState,
+        audiences: &[Audience],
+        is_closing: bool,
+    ) -> Option<Box<Notice>> {
+        let SinkState { notices, ledger, breaker, .. } = state;
+        let (now, lost) = (Instant::now(), ledger.dropped());
+        let text = NoticeText { sink: &self.config.name, enrichment: self.config.env.enrichment.as_ref() };
+        let mut hearing = audiences.iter().filter(|audience| self.can_receive_notice(**audience, breaker));
+        hearing.find_map(|audience| notices.take(*audience, lost, now, is_closing, &text)).map(Box::new)
+    }
+
+    /// When the next notice to one of these audiences is due.
+    pub(super) fn notice_due(&self, audiences: &[Audience]) -> Option<Instant> {
+        let state = self.state();
+        let SinkState { notices, ledger, breaker, .. } = &*state;
+        let (now, lost) = (Instant::now(), ledger.dropped());
+        let hearing =
+            audiences.iter().filter(|audience| !state.is_sealed && self.can_receive_notice(**audience, breaker));
+        hearing.filter_map(|audience| notices.due(*audience, lost, now)).min()
+    }
+
+    /// Records that a notice was written by a destination, or by none.
+    pub(super) fn record_notice(&self, notice: &Notice, by: Option<usize>) {
+        self.update(|state| {
+            state.notices.acknowledge(notice, by.is_some(), Instant::now());
+            if let Some(destination) = by {
+                state.ledger.add_notices(destination, notice.batch.len() as u64);
+            }
+        });
+    }
+}
+
+/// The circuit breaker and the end of the time.
+impl SinkHandle {
+    /// Queries or updates the breaker, and calls the callback if its state changed.
+    pub(super) fn with_breaker<T>(&self, ask: impl FnOnce(&mut CircuitBreaker, Instant) -> T) -> T {
+        let mut state = self.state();
+        let at = Instant::now();
+        let answer = ask(&mut state.breaker, at);
+        let now = state.breaker.state();
+        let before = std::mem::replace(&mut state.last_reported_state, now);
+        let is_change = before != now;
+        state.track_outage(before, at);
+        drop(state);
+        if is_change
+            && let Some(callback) = &self.config.on_breaker
+            && contain(|| callback(now)).is_err()
+        {
+            self.config.env.diagnostics.report(Diagnostic::CallbackPanicked { callback: "on_breaker" });
+        }
+        answer
+    }
+
+    /// Closes the breaker, from any thread; the sink task reports it. Whether the sink has recovered is unknown.
+    pub(crate) fn reset_breaker(&self) {
+        let mut state = self.state();
+        state.breaker.succeed();
+        state.failing_since = None;
+        drop(state);
+        self.interrupt.notify_waiters();
+        // A notice may wait for a closed breaker.
+        self.wake.notify_one();
+    }
+
+    pub(super) fn has_fallback(&self) -> bool {
+        self.config.destinations > 1
+    }
+
+    /// Begins the last part of a shutdown's time, the fallback's.
+    pub(crate) fn begin_fallback_phase(&self) {
+        self.fallback_phase.send_replace(true);
+    }
+
+    /// Whether the time is the fallback's, if there is one.
+    pub(super) fn in_fallback_phase(&self) -> bool {
+        self.has_fallback() && *self.fallback_phase.borrow()
+    }
+
+    /// Waits until the time is the fallback's; never returns if there is none. Cancel-safe.
+    pub(super) async fn fallback_phase(&self) {
+        if !self.has_fallback() {
+            std::future::pending::<()>().await;
+        }
+        // This handle owns the sender, so it outlives the wait.
+        self.fallback_phase.subscribe().wait_for(|has_begun| *has_begun).await.map(drop).unwrap_or_default();
+    }
+
+    /// Waits until `when`, until interrupted, or until the fallback's time begins. While the logger ends, it waits at most
+    /// half of the time that is left, and the next write is the probe: so the last attempts come near the deadline,
+    /// whatever the breaker, the retry or the destination would wait for. Cancel-safe.
+    ///
+    /// `interrupted` comes from [`SinkHandle::interrupted`], called before the state was read that `when` is from.
+    pub(super) async fn pause_until(&self, when: Instant, interrupted: impl Future<Output = ()>) {
+        let now = Instant::now();
+        let last = self.state().drain.and_then(|drain| drain.next_attempt(now));
+        tokio::select! {
+            () = sleep_until(last.map_or(when, |last| last.min(when))) => {}
+            () = interrupted => {}
+            () = self.fallback_phase(), if !self.in_fallback_phase() => {}
+        }
+        if last.is_some_and(|last| last <= Instant::now()) {
+            self.state().breaker.probe_now();
+        }
+    }
+
+    /// Waits until the breaker is reset, a reopen is requested or the logger begins to end, after this call.
+    /// Cancel-safe.
+    pub(super) fn interrupted(&self) -> impl Future<Output = ()> + '_ {
+        self.interrupt.notified()
+    }
+}
+
+impl Drain {
+    /// When the last attempt but those before it begins; `None`: no time is left for one, or there is no deadline.
+    fn next_attempt(self, now: Instant) -> Option<Instant> {
+        let deadline = self.deadline?;
+        let left = deadline.saturating_duration_since(now);
+        (left > deadline.saturating_duration_since(self.begun) / LAST_FRACTION).then(|| now + left / 2)
+    }
+}
+
+impl SinkState {
+    /// Tracks since when writes fail, and reports the recovery once they succeed, if the breaker had opened.
+    fn track_outage(&mut self, before: BreakerState, now: Instant) {
+        if self.breaker.is_failing() {
+            self.failing_since.get_or_insert_with(|| self.ledger.outage_start(now));
+        } else if let Some(since) = self.failing_since.take()
+            && before != BreakerState::Closed
+        {
+            let outage = self.ledger.outage(since, now);
+            self.notices.recovered(outage);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Any thread: what is behind the lock of one sink's handle, and the requests that wait for its task.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+
+use tokio::time::Instant;
+
+use super::backlog::BacklogQueue;
+use super::breaker::CircuitBreaker;
+use super::ledger::{Ledger, Losses, OutageStart};
+use super::notice::NoticeScheduler;
+use crate::event::Batch;
+use crate::stats::labels::BreakerState;
+use crate::stats::{DropReason, LastError};
+
+pub(super) struct SinkState {
+    pub(super) backlog: BacklogQueue,
+    pub(super) ledger: Ledger,
+    pub(super) breaker: CircuitBreaker,
+    /// The state last passed to the callback.
+    pub(super) last_reported_state: BreakerState,
+    /// Since when the sink's writes fail.
+    pub(super) failing_since: Option<OutageStart>,
+    pub(super) notices: NoticeScheduler,
+    /// Where the sink must flush, in the order of their offsets.
+    pub(super) barriers: VecDeque<Arc<Barrier>>,
+    /// The losses that the last completed flush has reported.
+    pub(super) reported: Losses,
+    /// The requested reopen that has not begun.
+    pub(super) reopen: Option<Arc<Reopen>>,
+    /// A shutdown was requested.
+    pub(super) drain: Option<Drain>,
+    pub(super) is_closing: bool,
+    /// The sink was closed, with this result.
+    pub(super) closed: Option<Result<(), LastError>>,
+    pub(super) is_sealed: bool,
+    /// Why the sink task ended before the sink was closed.
+    pub(super) failed: Option<DropReason>,
+    /// Batches were enqueued, and the sink task is not woken yet.
+    pub(super) has_news: bool,
+}
+
+/// The end of a logger, as far as a sink is concerned.
+#[derive(Clone, Copy)]
+pub(super) struct Drain {
+    pub(super) begun: Instant,
+    pub(super) deadline: Option<Instant>,
+}
+
+/// A point in a sink's stream of events after which the sink must flush, and the result, for each caller that waits for it.
+pub(crate) struct Barrier {
+    /// The sink's routed count at this point.
+    pub(super) offset: u64,
+    /// The losses that earlier flushes have reported.
+    pub(super) reported: Losses,
+    pub(super) done: OnceLock<Flushed>,
+}
+
+pub(super) struct Flushed {
+    pub(super) losses: Losses,
+    pub(super) error: Option<LastError>,
+}
+
+/// A requested reopen, and its result.
+#[derive(Default)]
+pub(crate) struct Reopen {
+    pub(super) done: OnceLock<Result<(), LastError>>,
+}
+
+/// What a logger's end leaves behind: to be dropped where nobody waits and nothing is locked.
+#[derive(Default)]
+pub(crate) struct Leftovers {
+    batches: Vec<Batch>,
+    bytes: usize,
+}
+
+impl Barrier {
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Whether the sink's flush, or its close, after this point has returned.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done.get().is_some()
+    }
+}
+
+impl Reopen {
+    /// Returns the result, or `None` while there is none.
+    pub(crate) fn result(&self) -> Option<Result<(), LastError>> {
+        self.done.get().cloned()
+    }
+}
+
+impl Leftovers {
+    pub(crate) fn add(&mut self, batch: Batch, bytes: usize) {
+        self.batches.push(batch);
+        self.bytes += bytes;
+    }
+
+    /// The memory that they hold, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl SinkState {
+    /// Completes a flush.
+    pub(super) fn complete(&mut self, barrier: &Barrier, error: Option<LastError>) {
+        self.reported = self.ledger.losses();
+        barrier.done.get_or_init(|| Flushed { losses: self.reported, error });
+    }
+
+    pub(super) fn end_events(&mut self, why: DropReason, leftovers: &mut Leftovers) {
+        let waiting = self.backlog.events();
+        self.backlog.clear().into_iter().for_each(|waiting| leftovers.add(waiting.batch, waiting.charge));
+        self.ledger.drop_waiting(why, waiting);
+        self.ledger.end_in_flight(why);
+    }
+}
