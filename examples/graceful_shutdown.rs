@@ -30,11 +30,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // For every way out of `main` that does not reach `shutdown`.
     let _guard = logger.shutdown_guard(Duration::from_secs(2));
 
-    // Hooks run when the shutdown begins, while events are still accepted.
-    let hooked = logger.clone();
+    // Hooks run when the shutdown begins, while events are still accepted. A strong handle in one would keep the logger
+    // running.
+    let weak = logger.downgrade();
     logger.on_shutdown(move || {
         Box::pin(async move {
-            info!(logger: hooked, "hook: the till is closed");
+            if let Some(logger) = weak.upgrade() {
+                info!(logger: logger, "hook: the till is closed");
+            }
             Ok(())
         })
     });

@@ -218,7 +218,7 @@ pub use format::Format;
 #[cfg(all(unix, feature = "signal"))]
 pub use lifecycle::Signal;
 pub use lifecycle::{PanicHook, ShutdownGuard, exit};
-pub use logger::{Logger, global};
+pub use logger::{Logger, WeakLogger, global};
 pub use pipeline::{Breaker, BreakerState, Pipeline, Retry, WhenFull};
 pub use queue::Overflow;
 pub use runtime::{Pressure, State};

@@ -19,6 +19,7 @@ use super::plan::Plan;
 #[cfg(feature = "prometheus")]
 use crate::admin::Endpoint;
 use crate::context::scope::ScopeId;
+use crate::context::suppress;
 use crate::context::thread_flags::mark_logger_thread;
 use crate::dispatch::{Dispatcher, Enrichers};
 use crate::event::{LevelFilter, Redactor};
@@ -61,7 +62,7 @@ impl Builder<'_> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             // Those of its blocking pool, where a sink may work.
-            .on_thread_start(mark_logger_thread)
+            .on_thread_start(mark_own_thread)
             .build()
             .map_err(|source| BuildError(BuildErrorKind::Thread(source)))?;
         let runtime = DetachedRuntime::new(runtime);
@@ -77,6 +78,10 @@ impl Builder<'_> {
 
     /// Starts the logger on this runtime, for a test with a paused clock, or to have no extra thread. The runtime
     /// needs its timers (`enable_time`). [`Builder::prometheus`] needs nothing of it: it has a thread of its own.
+    ///
+    /// Events that a sink logs are suppressed, but not those of the tasks that it or its libraries spawn: no one can tell
+    /// them from the program's. If a sink's HTTP client logs, for example, each delivery makes events to deliver. Wrap
+    /// such tasks in [`suppress`](crate::suppress()), filter their targets out, or use [`Builder::start`].
     ///
     /// If the runtime is dropped before the logger is shut down, pending events are lost (`runtime_dropped`), which is
     /// reported once. On a current-thread runtime the logger makes progress only while that runtime does.
@@ -277,9 +282,15 @@ fn serve_metrics(
     endpoint.into_iter().map(|endpoint| endpoint.start(core)).collect()
 }
 
+/// Marks a thread of the logger's own: whatever runs there, also what a sink or its libraries spawn, is a part of delivery.
+fn mark_own_thread() {
+    mark_logger_thread();
+    suppress::mark_thread();
+}
+
 /// The main function of the logger's own thread.
 fn run_thread(runtime: DetachedRuntime, core: Arc<LoggerCore>, parts: FlushTaskParts) {
-    mark_logger_thread();
+    mark_own_thread();
     runtime.get().block_on(runtime::run(core, parts));
 }
 

@@ -35,15 +35,29 @@ impl Drop for SuppressGuard {
 
 /// Runs a future whose log calls are counted as suppressed instead of queued.
 ///
-/// A sink's own methods are wrapped already. Wrap the tasks that a sink spawns (for a connection, for example):
-/// otherwise each event that one logs while it delivers becomes the next event to deliver.
+/// A sink's own methods are wrapped already, and so are the tasks that it or its libraries spawn on the runtime of
+/// [`Builder::start`](crate::Builder::start). Wrap what a sink spawns elsewhere, on the runtime of
+/// [`Builder::start_on`](crate::Builder::start_on) or on one of its own: otherwise each event that it logs while it delivers
+/// becomes the next event to deliver.
 ///
 /// # Cancel safety
 /// That of the future.
 pub async fn suppress<F: Future>(future: F) -> F::Output {
+    polled_as(true, future).await
+}
+
+/// Runs a future whose log calls are accepted, on a thread whose own are suppressed.
+///
+/// # Cancel safety
+/// That of the future.
+pub(crate) async fn accept<F: Future>(future: F) -> F::Output {
+    polled_as(false, future).await
+}
+
+async fn polled_as<F: Future>(is_suppressed: bool, future: F) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|cx| {
-        let _scope = SuppressGuard::enter();
+        let _scope = SuppressGuard { before: thread_flags::set(SUPPRESSED, is_suppressed) };
         future.as_mut().poll(cx)
     })
     .await

@@ -32,7 +32,7 @@ pub(crate) fn set(flag: u8, to: bool) -> bool {
 }
 
 thread_local! {
-    // Not one of the flags: what a sink or a hook logs on such a thread is accepted as elsewhere.
+    // Not one of the flags: what a hook logs on such a thread is accepted as elsewhere.
     static LOGGER_THREAD: Cell<bool> = const { Cell::new(false) };
 }
 

@@ -1,8 +1,8 @@
 //! The flush task: computes the values of fields that change, for the events that are dispatched next.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::context::contain::contain;
 use crate::event::{Redactor, SharedFields, ToValue};
 use crate::observe::diagnostics::{Diagnostic, Diagnostics};
 
@@ -48,7 +48,7 @@ impl Enrichers {
         let mut enrichment: Option<SharedFields> = None;
         for enricher in &mut self.enrichers {
             let before = enrichment.as_ref().or(self.fixed.as_deref());
-            match catch_unwind(AssertUnwindSafe(|| (enricher.extend)(before))) {
+            match contain(|| (enricher.extend)(before)) {
                 Ok(context) => enrichment = Some(context),
                 Err(_) => diagnostics.report(Diagnostic::CallbackPanicked { callback: "enrich_with" }),
             }

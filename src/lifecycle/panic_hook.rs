@@ -127,9 +127,9 @@ impl Installed {
         let event = event(info, self.backtrace);
         match wait_mode(logger.host()) {
             WaitMode::InPlace if self.is_due() => {
-                let until = Instant::now() + self.wait;
+                let since = Instant::now();
                 logger.emit_within(event, self.wait);
-                drop(logger.flush_on_current_thread(until.saturating_duration_since(Instant::now())));
+                drop(logger.flush_on_current_thread(self.wait.saturating_sub(since.elapsed())));
             }
             WaitMode::OtherThread if self.is_due() => self.wait_on_other_thread(logger, event),
             _ => logger.emit_within(event, Duration::ZERO),

@@ -99,9 +99,8 @@ impl Logger {
     /// A second signal of the set ends the process at once. After the logger's end, the first one does, as soon as the
     /// other loggers have delivered.
     ///
-    /// A thread that logs after the loggers have closed is held until the process has ended, at most for the shutdown's
-    /// half of the shutdown's
-    /// time: what it would do next would be in no log. So a request that was answered is in the log, as with a logger that
+    /// A thread that logs after the loggers have closed is held until the process has ended, at most for half of
+    /// the shutdown's time: what it would do next would be in no log. So a request that was answered is in the log, as with a logger that
     /// writes at once. (Not if a logger runs on a runtime of the program's, [`Builder::start_on`](crate::Builder::start_on).)
     ///
     /// Use it for programs that have nothing else to end: nothing unwinds, and no `atexit` handler runs. A service that
@@ -198,12 +197,15 @@ impl Logger {
     /// # Errors
     /// Returns an error if the system provides no thread, or no handler for the signal.
     pub fn reopen_on_sighup(&self) -> io::Result<()> {
-        let logger = self.downgrade();
+        let (logger, ended) = (self.downgrade(), self.core().stop_services.clone());
         // Before the handler: from then on a SIGHUP may arrive.
         let before = REOPENS_ON_SIGHUP.swap(true, Ordering::Relaxed);
         listen(vec![Signal::Hangup], async move |mut signals| {
             loop {
-                signals.next().await;
+                tokio::select! {
+                    _ = signals.next() => {}
+                    () = ended.cancelled() => return,
+                }
                 let Some(logger) = logger.upgrade() else { return };
                 // Each failure is reported by the sink's counters and diagnostics.
                 logger.reopen(REOPEN_TIMEOUT).await.unwrap_or_default();

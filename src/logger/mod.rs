@@ -33,7 +33,7 @@ pub use error::{EmitError, InsideRuntimeError, ReopenError, TryEmitError};
 pub use filters::SinkFilterError;
 pub use global::global;
 pub(crate) use wait::block_on;
-pub(crate) use weak::WeakLogger;
+pub use weak::WeakLogger;
 
 #[cfg(doc)]
 use crate::Builder;
@@ -170,7 +170,7 @@ impl Clone for Logger {
 impl Drop for Logger {
     fn drop(&mut self) {
         if self.core.handles.fetch_sub(1, Ordering::AcqRel) == 1 && !self.core.is_forked() {
-            self.core.shutdown.request(self.core.shutdown_timeout);
+            self.core.shutdown.request_if_none(self.core.shutdown_timeout);
         }
     }
 }

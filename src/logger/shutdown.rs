@@ -54,7 +54,27 @@ impl Logger {
     /// Events it logs are accepted. All hooks together have half of the shutdown's time. A hook that fails, panics or
     /// does not finish is reported and counted.
     ///
-    /// A hook added after the shutdown began may not run.
+    /// The logger keeps the hook, so a hook with a [`Logger`] in it keeps the logger running for as long as nobody calls
+    /// `shutdown`. Give it a [`WeakLogger`](crate::WeakLogger):
+    ///
+    /// ```
+    /// # use logweir::{Logger, info, sink::NullSink};
+    /// # let logger = Logger::builder().sink("null", NullSink).start()?;
+    /// let weak = logger.downgrade();
+    /// logger.on_shutdown(move || {
+    ///     Box::pin(async move {
+    ///         if let Some(logger) = weak.upgrade() {
+    ///             info!(logger: logger, "the last order is packed");
+    ///         }
+    ///         Ok(())
+    ///     })
+    /// });
+    /// # logger.shutdown_blocking(std::time::Duration::from_secs(5))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// A hook added after the shutdown began may not run. What a task logs that a hook spawns on the logger's own runtime
+    /// is suppressed.
     pub fn on_shutdown(&self, hook: impl FnOnce() -> BoxFuture<'static, Result<(), BoxError>> + Send + 'static) {
         self.core.hooks.add(Box::new(hook));
     }

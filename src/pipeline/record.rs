@@ -1,5 +1,6 @@
 //! A sink task: how the result of an action is recorded.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -119,7 +120,7 @@ impl SinkHandle {
         });
     }
 
-    pub(super) fn record_flush(&self, barrier: &Barrier, result: Result<(), Failure>) {
+    pub(super) fn record_flush(&self, barrier: &Arc<Barrier>, result: Result<(), Failure>) {
         self.record_error_of(&result);
         self.update(|state| state.complete(barrier, result.err().map(|failure| failure.text)));
         self.config.env.notifiers.notify_progress();

@@ -105,10 +105,13 @@ impl Leftovers {
 }
 
 impl SinkState {
-    /// Completes a flush.
-    pub(super) fn complete(&mut self, barrier: &Barrier, error: Option<LastError>) {
-        self.reported = self.ledger.losses();
-        barrier.done.get_or_init(|| Flushed { losses: self.reported, error });
+    /// Completes a flush. Its losses are reported if a caller is still there.
+    pub(super) fn complete(&mut self, barrier: &Arc<Barrier>, error: Option<LastError>) {
+        let losses = self.ledger.losses();
+        if Arc::strong_count(barrier) > 1 {
+            self.reported = losses;
+        }
+        barrier.done.get_or_init(|| Flushed { losses, error });
     }
 
     pub(super) fn end_events(&mut self, why: DropReason, leftovers: &mut Leftovers) {

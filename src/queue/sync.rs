@@ -6,4 +6,5 @@ pub(super) use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 pub(super) use tokio::sync::{Notify, mpsc};
 
+pub(super) use crate::context::contain::contain;
 pub(super) use crate::context::suppress::unobserved;

@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use super::sync::{AtomicUsize, Notify, Ordering, fence};
+use super::sync::{AtomicUsize, Notify, Ordering, contain, fence};
 
 /// The callers that wait. While none does, notifying costs a fence and a load.
 #[derive(Default)]
@@ -35,7 +35,8 @@ impl Waiters {
     pub(super) fn notify(&self) {
         fence(Ordering::SeqCst);
         if self.waiting.load(Ordering::Relaxed) > 0 {
-            self.notify.notify_waiters();
+            // Their wakers are foreign code, which may panic.
+            contain(|| self.notify.notify_waiters()).unwrap_or_default();
         }
     }
 

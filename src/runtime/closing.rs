@@ -62,5 +62,5 @@ pub(super) async fn share_deadline(core: &LoggerCore) -> StopReason {
 /// sinks get the events accepted so far.
 pub(super) fn stop_after_task_failure(core: &LoggerCore) {
     core.queue.close_task_failed();
-    core.shutdown.request(core.shutdown_timeout);
+    core.shutdown.request_if_none(core.shutdown_timeout);
 }

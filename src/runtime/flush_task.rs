@@ -242,10 +242,7 @@ impl FlushTask<'_> {
                 }
                 Wake::GraceExpired => {
                     self.grace_deadline = None;
-                    // A shutdown that was requested has its own deadline.
-                    if self.core.shutdown.requested().is_none() {
-                        self.core.shutdown.request(self.core.shutdown_timeout);
-                    }
+                    self.core.shutdown.request_if_none(self.core.shutdown_timeout);
                 }
                 Wake::Timer | Wake::Heartbeat => {}
             }

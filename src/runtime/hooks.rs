@@ -8,7 +8,8 @@ use futures::FutureExt;
 
 use super::LoggerCore;
 use super::shutdown::Hook;
-use crate::context::contain::Panicked;
+use crate::context::contain::{Panicked, contain};
+use crate::context::suppress::accept;
 use crate::observe::diagnostics::Diagnostic;
 
 /// Shutdown hooks that have not run, and the ones that failed.
@@ -47,14 +48,17 @@ pub(super) async fn run_hooks(core: Arc<LoggerCore>) {
     let all = async {
         while let Some(hook) = core.hooks.pop() {
             // The call is inside, so that a hook that panics before its future exists is caught too.
-            let result = AssertUnwindSafe(async { hook().await }).catch_unwind().await;
+            // What it logs is accepted, on the logger's own thread too.
+            let result = AssertUnwindSafe(accept(async { hook().await })).catch_unwind().await;
             let error = match result {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => Some(error),
                 Err(payload) => Some(Panicked::new(payload).0.into()),
             };
             core.hooks.finished(error.is_some());
-            error.into_iter().for_each(|error| core.diagnostics.report(Diagnostic::HookFailed { error }));
+            // It is formatted here if there is no handler, and foreign.
+            let report = |error| contain(|| core.diagnostics.report(Diagnostic::HookFailed { error }));
+            error.into_iter().for_each(|error| report(error).unwrap_or_default());
         }
     };
     tokio::select! {

@@ -40,7 +40,6 @@ mod service_thread;
 mod shutdown;
 mod tasks;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -62,6 +61,7 @@ pub use shutdown::State;
 pub(crate) use shutdown::{BoxError, ShutdownState, StopReason};
 pub(crate) use tasks::start_timers;
 
+use crate::context::contain::contain;
 use crate::context::scope::ScopeId;
 use crate::context::suppress::SuppressGuard;
 use crate::dispatch::Dispatcher;
@@ -165,8 +165,7 @@ impl LoggerCore {
 
     /// Calls code of the recorder, which may be the user's: it may log or panic.
     fn call_recorder(&self, call: impl FnOnce()) {
-        let _scope = SuppressGuard::enter();
-        let is_panic = catch_unwind(AssertUnwindSafe(call)).is_err();
+        let is_panic = contain(call).is_err();
         if self.metrics.is_new_failure(is_panic) {
             self.diagnostics.report(Diagnostic::CallbackPanicked { callback: "metrics recorder" });
         }

@@ -1,8 +1,6 @@
 //! The flush task: reports when the queue fills up and when it has emptied again. The decision is pure.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use crate::context::suppress;
+use crate::context::contain::contain;
 use crate::observe::diagnostics::{Diagnostic, Diagnostics};
 
 /// The queue crossed a threshold set by [`Builder::on_pressure`](crate::Builder::on_pressure).
@@ -62,8 +60,7 @@ impl PressureMonitor {
     /// Checks the level, and calls the callback at a crossing.
     pub(super) fn check(&mut self, percent: u8, diagnostics: &Diagnostics) {
         let Some(pressure) = self.transition(percent) else { return };
-        let _scope = suppress::SuppressGuard::enter();
-        if catch_unwind(AssertUnwindSafe(|| (self.callback)(pressure))).is_err() {
+        if contain(|| (self.callback)(pressure)).is_err() {
             diagnostics.report(Diagnostic::CallbackPanicked { callback: "on_pressure" });
         }
     }

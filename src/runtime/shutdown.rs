@@ -85,6 +85,13 @@ impl ShutdownState {
         });
     }
 
+    /// Requests a shutdown, unless one is requested: that has a deadline of its own.
+    pub(crate) fn request_if_none(&self, timeout: Duration) {
+        let at = Instant::now();
+        let request = ShutdownRequest { at, deadline: at.checked_add(timeout) };
+        self.change(|progress| progress.request = progress.request.or(Some(request)));
+    }
+
     pub(crate) fn requested(&self) -> Option<ShutdownRequest> {
         self.progress().request
     }

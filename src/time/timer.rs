@@ -7,6 +7,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::future::Future;
 use std::io;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::process;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -42,7 +44,16 @@ impl TimerAction {
         }
     }
 
-    /// Fires the timer; returns the timer for its next time, if it has one.
+    /// Fires the timer; returns the timer for its next time, if it has one. The waker of whoever waits is foreign code: its
+    /// panic must not end the deadlines of the others.
+    fn fire_contained(self) -> Option<Timer> {
+        catch_unwind(AssertUnwindSafe(|| self.fire())).unwrap_or_else(|payload| {
+            // Its destructor may panic too.
+            mem::forget(payload);
+            None
+        })
+    }
+
     fn fire(self) -> Option<Timer> {
         match self {
             TimerAction::Once(action) => {
@@ -51,7 +62,8 @@ impl TimerAction {
                 None
             }
             TimerAction::Every(period, mut call) => {
-                call().then(|| Timer { when: Instant::now() + period, action: TimerAction::Every(period, call) })
+                let when = Instant::now().checked_add(period)?;
+                call().then(|| Timer { when, action: TimerAction::Every(period, call) })
             }
         }
     }
@@ -104,7 +116,7 @@ fn run(inbox: &Receiver<Timer>) {
     loop {
         let now = Instant::now();
         while pending.peek().is_some_and(|Reverse(next)| next.0.when <= now) {
-            let next = pending.pop().and_then(|Reverse(HeapEntry(timer))| timer.action.fire());
+            let next = pending.pop().and_then(|Reverse(HeapEntry(timer))| timer.action.fire_contained());
             pending.extend(next.map(|timer| Reverse(HeapEntry(timer))));
         }
         if pending.len() >= sweep_at {
@@ -179,7 +191,7 @@ impl Bell {
     fn wait_until(&self, until: Option<Instant>) -> bool {
         let mut is_rung = self.is_rung.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if std::mem::take(&mut *is_rung) {
+            if mem::take(&mut *is_rung) {
                 return true;
             }
             is_rung = match until.map(|until| until.saturating_duration_since(Instant::now())) {
@@ -215,6 +227,23 @@ mod tests {
         answer.join().unwrap().unwrap();
         // Returns at once: the token that was there before the wait is there still.
         thread::park();
+    }
+
+    #[test]
+    fn a_waker_that_panics_ends_no_other_deadline() {
+        struct Panics;
+
+        impl Wake for Panics {
+            fn wake(self: Arc<Self>) {
+                panic!("scripted");
+            }
+        }
+
+        let soon = Instant::now() + Duration::from_millis(20);
+        let mut woken = pin!(at(Some(soon)));
+        let waker = Waker::from(Arc::new(Panics));
+        assert!(woken.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        block_until(at(Some(soon + Duration::from_millis(20))), None).expect("the timer thread goes on");
     }
 
     #[test]

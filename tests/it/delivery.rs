@@ -5,6 +5,9 @@
 mod barrier;
 mod diagnostics;
 mod feedback;
+mod hostile;
+mod isolation;
+mod last_attempt;
 mod outcome;
 mod reopen;
 

@@ -23,6 +23,7 @@ mod foreign_text;
 mod formats;
 mod layout;
 mod lifecycle;
+mod limits;
 #[cfg(feature = "log")]
 mod log_bridge;
 mod macros;

@@ -11,6 +11,10 @@ pub(super) use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 pub(super) use loom::sync::{Mutex, MutexGuard};
 pub(super) use std::sync::{PoisonError, TryLockError};
 
+pub(super) fn contain<T>(call: impl FnOnce() -> T) -> std::thread::Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(call))
+}
+
 pub(super) fn unobserved<T>(operation: impl FnOnce() -> T) -> T {
     operation()
 }

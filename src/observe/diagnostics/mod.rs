@@ -9,7 +9,6 @@ use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,7 +19,7 @@ pub(crate) use stderr::wait_written;
 use stderr::{stderr_line, written};
 
 use super::at_exit;
-use crate::context::suppress;
+use crate::context::contain::contain;
 use crate::filter::EnvFilterError;
 use crate::format::plain::{CauseChain, Foreign};
 use crate::sink::SinkError;
@@ -286,10 +285,10 @@ impl Diagnostics {
             pending.handling = next.is_some();
             drop(pending);
             let Some(diagnostic) = next else { return self.handled.notify_all() };
-            let _scope = suppress::SuppressGuard::enter();
-            if catch_unwind(AssertUnwindSafe(|| handler(&diagnostic))).is_err() {
+            if contain(|| handler(&diagnostic)).is_err() {
                 self.write_stderr(&Diagnostic::CallbackPanicked { callback: "on_error" }, false);
             }
+            contain(|| drop(diagnostic)).unwrap_or_default();
         }
     }
 }

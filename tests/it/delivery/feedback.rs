@@ -81,3 +81,48 @@ async fn what_on_error_logs_is_suppressed() {
     assert_eq!((report.suppressed, report.emitted), (1, 3));
     slot.lock().unwrap().take();
 }
+
+#[test]
+fn what_a_sink_spawns_on_the_loggers_own_runtime_is_suppressed_and_what_a_hook_logs_is_not() {
+    /// Like an HTTP client: its connection is a task of its own, on whatever runtime there is.
+    struct Client(Arc<Mutex<Option<Logger>>>);
+
+    #[async_trait]
+    impl Sink for Client {
+        async fn write(&mut self, _: &Batch) -> Result<(), SinkError> {
+            let Some(logger) = self.0.lock().unwrap().clone() else { return Ok(()) };
+            let inner = logger.clone();
+            let nested = async move {
+                tokio::spawn(async move { inner.emit(number(101)) }).await.unwrap();
+                let blocking = tokio::task::spawn_blocking(move || logger.emit(number(100)));
+                blocking.await.unwrap();
+            };
+            tokio::spawn(nested).await.unwrap();
+            Ok(())
+        }
+    }
+
+    let (slot, sink): (Arc<Mutex<Option<Logger>>>, _) = (Arc::default(), ScriptedSink::new());
+    let builder = builder().flush_at(Level::Trace).sink("client", Client(slot.clone())).sink("sink", sink.clone());
+    let logger = builder.start().unwrap();
+    *slot.lock().unwrap() = Some(logger.clone());
+    emit_numbers(&logger, [0]);
+    // Each would be the cause of two more.
+    for _ in 0..10 {
+        assert!(logger.flush_blocking(PATIENCE).unwrap().complete);
+    }
+    assert_eq!((logger.stats().accepted, logger.stats().suppressed), (1, 2));
+    let weak = logger.downgrade();
+    logger.on_shutdown(move || {
+        Box::pin(async move {
+            weak.upgrade().iter().for_each(|logger| logger.emit(number(1)));
+            tokio::task::yield_now().await;
+            weak.upgrade().iter().for_each(|logger| logger.emit(number(2)));
+            Ok(())
+        })
+    });
+    slot.lock().unwrap().take();
+    let report = logger.shutdown_blocking(PATIENCE).unwrap();
+    balance(&report, &[("client", 3), ("sink", sink.seen())]);
+    assert_eq!((sink.numbers(), report.suppressed), (vec![0, 1, 2], 2));
+}

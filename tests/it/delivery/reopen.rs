@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use logweir::sink::SinkErrorKind;
+use logweir::{BreakerState, DropReason, Level};
 use tokio::time::timeout;
 
-use crate::support::{Answer, PATIENCE, ScriptedSink, builder, emit_numbers, end, start};
+use crate::support::{Answer, PATIENCE, ScriptedSink, builder, emit_numbers, end, settle, start};
 
 use super::{SECOND, brief};
 
@@ -57,4 +58,72 @@ async fn a_reopen_after_the_end_fails_at_once() {
     let before = tokio::time::Instant::now();
     assert!(logger.reopen(PATIENCE).await.is_err());
     assert_eq!((before.elapsed(), sink.reopened()), (Duration::ZERO, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reopen_is_served_between_two_attempts_and_ends_the_wait() {
+    // Fails until it is reopened, as a file whose folder is gone.
+    for wait in [Answer::Temporary, Answer::RetryAfter(200 * SECOND)] {
+        let sink = ScriptedSink::always(wait);
+        let logger = start(builder().flush_at(Level::Trace).sink("sink", sink.clone())).await;
+        emit_numbers(&logger, 0..3);
+        // The breaker is open, or the destination asked for more time.
+        tokio::time::sleep(100 * SECOND).await;
+        sink.turn(Answer::Ok);
+        let before = tokio::time::Instant::now();
+        logger.reopen(PATIENCE).await.unwrap();
+        sink.has(3).await;
+        assert_eq!((before.elapsed(), sink.reopened()), (Duration::ZERO, 1));
+        end(&logger, &[("sink", &sink)]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reopen_that_fails_costs_one_attempt_and_the_wait_goes_on() {
+    let sink = ScriptedSink::always(Answer::RetryAfter(100 * SECOND)).reopens([Answer::Temporary]);
+    let logger = start(builder().flush_at(Level::Trace).sink("sink", sink.clone())).await;
+    emit_numbers(&logger, 0..3);
+    sink.begun(1).await;
+    assert!(logger.reopen(PATIENCE).await.is_err());
+    tokio::time::sleep(50 * SECOND).await;
+    assert_eq!(sink.batch_sizes(), [3, 3]);
+    sink.turn(Answer::Ok);
+    end(&logger, &[("sink", &sink)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_permanent_error_a_reopen_that_succeeds_makes_the_next_write_the_probe() {
+    let sink = ScriptedSink::new().writes([Answer::Permanent]);
+    let logger = start(builder().flush_at(Level::Trace).sink("sink", sink.clone())).await;
+    emit_numbers(&logger, [0]);
+    settle().await;
+    assert_eq!(logger.stats().sinks[0].breaker, BreakerState::Open);
+    logger.reopen(PATIENCE).await.unwrap();
+    emit_numbers(&logger, 1..6);
+    settle().await;
+    assert_eq!((sink.numbers(), logger.stats().sinks[0].breaker), (vec![1, 2, 3, 4, 5], BreakerState::Closed));
+    let report = end(&logger, &[("sink", &sink)]).await;
+    assert_eq!((report.sinks[0].dropped.total(), report.sinks[0].dropped.get(DropReason::SinkFailed)), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_reopen_has_a_result_of_its_own() {
+    let sink = ScriptedSink::new().reopens([Answer::Gate, Answer::Permanent]);
+    let logger = start(builder().sink("sink", sink.clone())).await;
+    let (first, second, third) = (logger.reopen(PATIENCE), logger.reopen(PATIENCE), logger.reopen(PATIENCE));
+    let begins = async {
+        settle().await;
+        let later = async { tokio::join!(second, third) };
+        let release = async {
+            settle().await;
+            sink.release(1);
+        };
+        tokio::join!(later, release).0
+    };
+    let (first, (second, third)) = tokio::join!(first, begins);
+    first.unwrap();
+    assert!(second.is_err() && third.is_err(), "both asked while the first was under way, and share the next");
+    assert_eq!(sink.reopened(), 2);
+    logger.reopen(PATIENCE).await.unwrap();
+    end(&logger, &[("sink", &sink)]).await;
 }

@@ -248,3 +248,37 @@ fn a_deadline_holds_for_a_logger_on_a_runtime_that_nobody_drives() {
     drop(runtime);
     assert_eq!(logger.shutdown_blocking(LONG).unwrap(), report);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_explicit_shutdown_keeps_its_deadline_whatever_ends_meanwhile() {
+    for ends in ["grace", "cancellation", "last handle"] {
+        let probe = Probe::new();
+        let token = tokio_util::sync::CancellationToken::new();
+        let builder = quiet().cancel_on(token.clone()).grace_period(SECOND).shutdown_timeout(SECOND / 2);
+        let logger = builder.sink("probe", probe.clone()).start_on(&Handle::current()).unwrap();
+        emit(&logger, 1);
+        if ends == "grace" {
+            token.cancel();
+        }
+        let (weak, slow) = (logger.downgrade(), 2 * SECOND);
+        hook(&logger, move || async move {
+            tokio::time::sleep(slow).await;
+            weak.upgrade().iter().for_each(|logger| emit(logger, 3));
+            Ok(())
+        });
+        let report = {
+            let mut shutdown = pin!(logger.shutdown(60 * SECOND));
+            assert!(poll_once(shutdown.as_mut()).is_pending());
+            if ends == "cancellation" {
+                token.cancel();
+            }
+            shutdown.await
+        };
+        assert_eq!(
+            (balanced(&report, &probe).delivered, report.failed_hooks, report.timed_out),
+            (4, 0, false),
+            "{ends}"
+        );
+        assert_eq!(logger.stats().refused.total(), 0);
+    }
+}

@@ -12,7 +12,7 @@ use logweir::sink::SinkErrorKind;
 use logweir::{Batch, Logger, Pipeline, Sink, SinkError, State, async_trait};
 use tokio::runtime::{Handle, Runtime};
 
-use crate::support::{Probe, Slow};
+use crate::support::{Answer, Probe, ScriptedSink, Slow, once, settle};
 
 use super::{DEADLINE, IN_TIME, LONG, SECOND, Trouble, balanced, emit, numbers, poll_once, quiet};
 
@@ -306,4 +306,109 @@ async fn a_flush_of_sinks_that_cannot_close_is_not_complete() {
     let flushed = logger.flush(SECOND).await;
     assert!(!flushed.complete && flushed.sinks[0].error.is_some(), "{flushed:?}");
     assert_eq!(trouble.count("the last block does not fit"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_flushes_that_overlap_each_has_the_result_of_its_own() {
+    let sink = ScriptedSink::new().flushes([Answer::GateThenTemporary]);
+    let logger = quiet().sink("sink", sink.clone()).start_on(&Handle::current()).unwrap();
+    emit(&logger, 1);
+    let mut first = pin!(logger.flush(LONG));
+    assert!(poll_once(first.as_mut()).is_pending());
+    settle().await;
+    // The first flush of the sink is under way; what comes now has a place of its own.
+    emit(&logger, 1);
+    let mut second = pin!(logger.flush(LONG));
+    assert!(poll_once(second.as_mut()).is_pending());
+    settle().await;
+    sink.release(1);
+    let (first, second) = (first.await, second.await);
+    assert_eq!((first.complete, second.complete), (false, true), "{first:?} {second:?}");
+    let error = first.sinks[0].error.as_ref().unwrap();
+    assert_eq!(error.kind, SinkErrorKind::Temporary);
+    assert_eq!((second.sinks[0].error.as_ref(), sink.flushed()), (None, 2));
+    // Nor does a reopen in between take it away.
+    let sink_fails = sink.flushes([Answer::GateThenTemporary]);
+    let mut third = pin!(logger.flush(LONG));
+    assert!(poll_once(third.as_mut()).is_pending());
+    settle().await;
+    let mut reopen = pin!(logger.reopen(LONG));
+    assert!(poll_once(reopen.as_mut()).is_pending());
+    sink_fails.release(1);
+    reopen.await.unwrap();
+    assert!(third.await.sinks[0].error.is_some());
+    logger.shutdown(LONG).await.check().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_says_how_many_events_were_lost_since_the_one_before_it() {
+    let sink = ScriptedSink::new().writes([Answer::Permanent, Answer::Rejected]);
+    let logger = quiet().batch_size(2).sink("sink", once(sink.clone())).start_on(&Handle::current()).unwrap();
+    let lost = |flushed: &logweir::FlushReport| (flushed.complete, flushed.sinks[0].lost, flushed.sinks[0].unconfirmed);
+    emit(&logger, 2);
+    // Lost before anyone asks.
+    drop(logger.flush(Duration::ZERO).await);
+    settle().await;
+    assert_eq!(logger.stats().sinks[0].dropped.total(), 2);
+    assert_eq!(lost(&logger.flush(LONG).await), (true, 2, 0));
+    assert_eq!(lost(&logger.flush(LONG).await), (true, 0, 0), "it was said");
+    emit(&logger, 1);
+    assert_eq!(lost(&logger.flush(LONG).await), (true, 1, 0));
+    let sink_hangs = sink.writes([Answer::Hang]);
+    emit(&logger, 2);
+    assert_eq!(lost(&logger.flush(LONG).await), (true, 0, 2));
+    emit(&logger, 2);
+    assert_eq!(lost(&logger.flush(LONG).await), (true, 0, 0));
+    let report = logger.shutdown(LONG).await;
+    report.check().unwrap();
+    assert_eq!((report.sinks[0].delivered, report.sinks[0].dropped.total(), report.sinks[0].unconfirmed), (2, 3, 2));
+    assert_eq!(sink_hangs.seen(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn thousands_of_flushes_that_were_given_up_cost_one_flush_of_the_sink() {
+    let sink = ScriptedSink::new().writes([Answer::Gate]);
+    let logger = quiet().sink("sink", sink.clone()).start_on(&Handle::current()).unwrap();
+    emit(&logger, 1);
+    for _ in 0..10_000 {
+        let mut given_up = pin!(logger.flush(LONG));
+        assert!(poll_once(given_up.as_mut()).is_pending());
+    }
+    settle().await;
+    for _ in 0..100 {
+        emit(&logger, 1);
+        let mut given_up = pin!(logger.flush(LONG));
+        assert!(poll_once(given_up.as_mut()).is_pending());
+        settle().await;
+    }
+    sink.open_gate();
+    assert!(logger.flush(LONG).await.complete);
+    assert_eq!((sink.seen(), sink.flushed()), (101, 1));
+    logger.shutdown(LONG).await.check().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_whose_waker_panics_takes_the_result_of_no_other() {
+    struct Panics;
+
+    impl std::task::Wake for Panics {
+        fn wake(self: std::sync::Arc<Self>) {
+            panic!("scripted");
+        }
+    }
+
+    let sink = ScriptedSink::new().flushes([Answer::Gate]);
+    let logger = quiet().sink("sink", sink.clone()).start_on(&Handle::current()).unwrap();
+    emit(&logger, 3);
+    let waker = std::task::Waker::from(std::sync::Arc::new(Panics));
+    let (mut flush, mut shutdown) = (pin!(logger.flush(LONG)), pin!(logger.shutdown(LONG)));
+    assert!(flush.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+    settle().await;
+    let other = logger.flush(LONG);
+    sink.release(1);
+    assert!(other.await.complete && flush.await.complete);
+    assert!(shutdown.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+    let report = logger.shutdown(LONG).await;
+    report.check().unwrap();
+    assert_eq!((report.sinks[0].delivered, report.timed_out), (3, false));
 }

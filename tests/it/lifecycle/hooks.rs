@@ -125,3 +125,68 @@ fn a_hook_that_blocks_the_loggers_thread_does_not_hold_the_deadline_up() {
     assert_eq!(sink.delivered + dropped(&report, DropReason::Deadline), 5);
     drop(hold);
 }
+
+#[test]
+fn a_hook_with_a_weak_handle_keeps_no_logger_and_runs_when_the_last_one_is_dropped() {
+    let probe = Probe::new();
+    let (ran, runs) = mpsc::channel();
+    for number in 0..5_u64 {
+        let logger = quiet().sink("probe", probe.clone()).start().unwrap();
+        let (weak, ran) = (logger.downgrade(), ran.clone());
+        hook(&logger, move || async move {
+            let logger = weak.upgrade().expect("its shutdown is in progress");
+            emit(&logger, 1);
+            let handle = logger.downgrade();
+            drop(logger);
+            ran.send((number, handle)).unwrap();
+            Ok(())
+        });
+    }
+    drop(ran);
+    // Ends when every hook has run, or was dropped.
+    let mut ended: Vec<_> = runs.iter().collect();
+    ended.sort_by_key(|(number, _)| *number);
+    assert_eq!(ended.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+    let since = Instant::now();
+    while ended.iter().any(|(_, weak)| weak.upgrade().is_some()) || probe.memory.total() < 5 {
+        assert!(since.elapsed() < LONG, "a logger is still there");
+        std::thread::yield_now();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_whose_error_panics_when_it_is_printed_or_dropped_skips_no_other() {
+    #[derive(Debug)]
+    struct Evil;
+
+    impl std::fmt::Display for Evil {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            panic!("scripted")
+        }
+    }
+
+    impl Drop for Evil {
+        fn drop(&mut self) {
+            assert!(std::thread::panicking(), "scripted");
+        }
+    }
+
+    impl std::error::Error for Evil {}
+
+    for has_handler in [true, false] {
+        let (probe, trouble) = (Probe::new(), Trouble::default());
+        let mut builder = logweir::Logger::builder().lanes(1).sink("probe", probe.clone());
+        if has_handler {
+            builder = builder.on_error(trouble.handler());
+        }
+        let logger = builder.start_on(&Handle::current()).unwrap();
+        let weak = logger.downgrade();
+        hook(&logger, move || async move {
+            emit(&weak.upgrade().unwrap(), 1);
+            Ok(())
+        });
+        hook(&logger, || async { Err(Evil.into()) });
+        let report = logger.shutdown(LONG).await;
+        assert_eq!((balanced(&report, &probe).delivered, report.failed_hooks), (1, 1));
+    }
+}
