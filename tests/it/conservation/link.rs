@@ -1,6 +1,7 @@
 //! A sink that does what its plan says and writes down all that happened to it.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use logweir::event::{Record, Value};
 use logweir::{Batch, Level, Logger, Sink, SinkError, State, async_trait};
 
-use super::program::{Answer, Delay, LinkPlan, Outcome, ms};
+use super::program::{Answer, Delay, Errors, LinkPlan, Outcome, ms};
 
 /// What happened at a sink and its fallbacks, in this order.
 #[derive(Default)]
@@ -18,6 +19,8 @@ pub(super) struct Log {
     pub(super) answers: Vec<usize>,
     /// Notices that a sink has, which are in no book.
     pub(super) notices: Vec<Told>,
+    /// From here on every call succeeds at once.
+    pub(super) is_healed: bool,
     /// To see whether the books are closed.
     pub(super) logger: Option<Logger>,
 }
@@ -75,6 +78,14 @@ impl ScriptedLink {
         ScriptedLink { plan: plan.clone(), script, calls, number, log }
     }
 
+    fn is_healed(&self) -> bool {
+        locked(&self.log).is_healed
+    }
+
+    fn error(&self, text: &'static str) -> ScriptedError {
+        ScriptedError(text, self.plan.errors)
+    }
+
     async fn wait(&self, delay: Delay) {
         let timeout = ms(self.plan.timeout);
         let wait = match delay {
@@ -129,7 +140,10 @@ fn number(batch: &Batch) -> Vec<u64> {
 #[async_trait]
 impl Sink for ScriptedLink {
     async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
-        let answer = self.script.pop_front().unwrap_or(self.plan.always);
+        let mut answer = self.script.pop_front().unwrap_or(self.plan.always);
+        if self.is_healed() {
+            answer = Answer { delay: Delay::None, outcome: Outcome::Ok };
+        }
         let is_late = !matches!(answer.delay, Delay::None | Delay::InTime);
         let told = notice(batch, self.number);
         let events = if told.is_some() { Vec::new() } else { number(batch) };
@@ -156,28 +170,51 @@ impl Sink for ScriptedLink {
         match said.outcome {
             Outcome::Ok => Ok(()),
             Outcome::Temporary { delivered, retry_after: None } => {
-                Err(SinkError::temporary("busy").with_delivered(delivered))
+                Err(SinkError::temporary(self.error("busy")).with_delivered(delivered))
             }
             Outcome::Temporary { delivered, retry_after: Some(after) } => {
-                Err(SinkError::temporary("busy").with_delivered(delivered).with_retry_after(ms(after)))
+                Err(SinkError::temporary(self.error("busy")).with_delivered(delivered).with_retry_after(ms(after)))
             }
-            Outcome::Rejected { delivered } => Err(SinkError::rejected("poison").with_delivered(delivered)),
-            Outcome::Permanent { delivered } => Err(SinkError::permanent("gone").with_delivered(delivered)),
+            Outcome::Rejected { delivered } => Err(SinkError::rejected(self.error("poison")).with_delivered(delivered)),
+            Outcome::Permanent { delivered } => Err(SinkError::permanent(self.error("gone")).with_delivered(delivered)),
             // Without the panic hook, which would print thousands of them.
             Outcome::Panic => resume_unwind(Box::new("scripted")),
         }
     }
 
     async fn flush(&mut self) -> Result<(), SinkError> {
-        let delay = self.calls.pop_front().unwrap_or(Delay::None);
+        let delay = self.calls.pop_front().filter(|_| !self.is_healed()).unwrap_or(Delay::None);
         self.wait(delay).await;
         Ok(())
+    }
+
+    async fn reopen(&mut self) -> Result<(), SinkError> {
+        self.flush().await
     }
 
     fn outlives_timeout(&self) -> bool {
         self.plan.outlives
     }
 }
+
+/// An error that does as its plan says when it is printed.
+#[derive(Debug)]
+struct ScriptedError(&'static str, Errors);
+
+impl fmt::Display for ScriptedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            Errors::Plain => f.write_str(self.0),
+            // Without the panic hook.
+            Errors::Panic => resume_unwind(Box::new("scripted")),
+            Errors::NeverEnd => loop {
+                f.write_str(self.0).unwrap_or_default();
+            },
+        }
+    }
+}
+
+impl std::error::Error for ScriptedError {}
 
 /// The event of this number.
 pub(super) fn event(id: u64, level: Level, text: usize) -> logweir::Event {

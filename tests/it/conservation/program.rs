@@ -25,6 +25,8 @@ pub(super) struct Config {
     pub(super) reserve: Option<(Level, u8)>,
     /// Bytes over what the lanes need.
     pub(super) memory: usize,
+    /// Bytes of a field that is computed for each dispatch; 0: there is none.
+    pub(super) enrichment: usize,
     pub(super) flush_interval: u64,
     pub(super) flush_at: LevelFilter,
 }
@@ -86,6 +88,16 @@ pub(super) struct LinkPlan {
     pub(super) always: Answer,
     /// How long the first calls that carry no events take; later ones take no time.
     pub(super) calls: Vec<Delay>,
+    pub(super) errors: Errors,
+}
+
+/// What the errors of a sink do when they are printed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Errors {
+    Plain,
+    Panic,
+    /// They go on writing.
+    NeverEnd,
 }
 
 /// Every so many-th event is not acceptable, whatever the script says.
@@ -153,6 +165,12 @@ pub(super) enum Step {
     /// On another thread, while this one waits: another lane.
     EmitElsewhere(What),
     Flush(u64),
+    /// By another task, which waits while this one goes on.
+    FlushBehind(u64),
+    /// Of every sink; given up after so long.
+    Reopen(u64),
+    /// From here on every sink is well.
+    Heal,
     /// Asked for, and given up after so long.
     FlushDropped {
         timeout: u64,
@@ -227,14 +245,16 @@ fn config() -> impl Strategy<Value = Config> {
     let memory = select(vec![16 << 10, 16 << 10, 256 << 10]);
     let flush_interval = select(vec![50, 200, 1000, 60_000]);
     let reserve = proptest::option::weighted(0.3, (select(Level::ALL.to_vec()), 1..=90_u8));
-    (1..=3_usize, capacity, batch_size, overflow, reserve, memory, flush_interval, flush_at).prop_map(
-        |(lanes, capacity, batch_size, overflow, reserve, memory, flush_interval, flush_at)| Config {
+    let enrichment = select(vec![0, 0, 8, 600]);
+    (1..=3_usize, capacity, batch_size, overflow, reserve, memory, flush_interval, flush_at, enrichment).prop_map(
+        |(lanes, capacity, batch_size, overflow, reserve, memory, flush_interval, flush_at, enrichment)| Config {
             lanes,
             capacity,
             batch_size,
             overflow,
             reserve,
             memory,
+            enrichment,
             flush_interval,
             flush_at,
         },
@@ -276,14 +296,16 @@ fn link() -> impl Strategy<Value = LinkPlan> {
     let always = prop_oneof![4 => Just(Answer { delay: Delay::None, outcome: Outcome::Ok }), 1 => answer()];
     let calls = prop_oneof![4 => Just(Vec::new()), 1 => vec(delay(), 1..3)];
     let timeout = select(vec![50, 200, 1000]);
-    (timeout, proptest::bool::weighted(0.3), poison, vec(answer(), 0..8), always, calls).prop_map(
-        |(timeout, outlives, poison, script, always, calls)| LinkPlan {
+    let errors = select(vec![Errors::Plain, Errors::Plain, Errors::Panic, Errors::NeverEnd]);
+    (timeout, proptest::bool::weighted(0.3), poison, vec(answer(), 0..8), always, calls, errors).prop_map(
+        |(timeout, outlives, poison, script, always, calls, errors)| LinkPlan {
             timeout,
             outlives,
             poison,
             script,
             always,
             calls,
+            errors,
         },
     )
 }
@@ -337,6 +359,9 @@ fn step() -> impl Strategy<Value = Step> {
             124..128 => Step::SetFilter(
                 [LevelFilter::Trace, LevelFilter::Trace, LevelFilter::Warn, LevelFilter::Off][number % 4],
             ),
+            129..131 => Step::FlushBehind(one_of([1, 300, 5000])),
+            131..134 => Step::Reopen(one_of([1, 60, 2000])),
+            134 => Step::Heal,
             // Rare: what comes after it is refused.
             128 => Step::BeginShutdown(one_of([0, 300, 60_000])),
             _ => Step::Stats,

@@ -3,7 +3,7 @@
 use logweir::{Level, LevelFilter, Overflow};
 
 use super::program::{
-    Answer, BreakerPlan, Config, Delay, End, LinkPlan, Outcome, Program, RetryPlan, SinkPlan, Step, What,
+    Answer, BreakerPlan, Config, Delay, End, Errors, LinkPlan, Outcome, Program, RetryPlan, SinkPlan, Step, What,
 };
 use super::world::run;
 
@@ -15,7 +15,15 @@ const fn now(outcome: Outcome) -> Answer {
 }
 
 fn link(script: Vec<Answer>) -> LinkPlan {
-    LinkPlan { timeout: 200, outlives: false, poison: None, script, always: OK, calls: Vec::new() }
+    LinkPlan {
+        timeout: 200,
+        outlives: false,
+        poison: None,
+        script,
+        always: OK,
+        calls: Vec::new(),
+        errors: Errors::Plain,
+    }
 }
 
 fn sink(links: Vec<LinkPlan>) -> SinkPlan {
@@ -32,6 +40,7 @@ fn program(batch_size: usize, sinks: Vec<SinkPlan>, steps: Vec<Step>, end: End) 
         overflow: Overflow::DropOldest,
         reserve: None,
         memory: 16 << 10,
+        enrichment: 0,
         flush_interval: 50,
         flush_at: LevelFilter::Trace,
     };

@@ -9,7 +9,7 @@ use logweir::stats::SinkStats;
 use logweir::{BreakerState, DropReason, Overflow, ShutdownReport, Stats};
 
 use super::link::{Log, Write, locked};
-use super::program::{Delay, End, Outcome, SinkPlan};
+use super::program::{Delay, End, Outcome, SinkPlan, Step};
 use super::world::{Logged, World, Wrong, ensure};
 
 /// An event, its share of a context and what surrounds them, over `max_event_bytes`.
@@ -40,6 +40,9 @@ pub(super) fn on_the_end(world: &mut World<'_>, report: &ShutdownReport) -> Resu
     let stats = world.logger.stats();
     ensure!((stats.queued, stats.queued_bytes) == (0, 0), "left in the queue's accounts: {stats:?}");
     ensure!(stats.sinks == report.sinks || world.is_closing, "a sink's book changed after the end");
+    let wrong = world.calls.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+    ensure!(wrong.is_empty(), "{}", wrong.join("; "));
+    ensure!(!report.timed_out || !must_be_complete(world), "every sink is well, and the shutdown timed out\n{report}");
     let logged = world.calls.logged.lock().unwrap_or_else(PoisonError::into_inner);
     for (index, sink) in report.sinks.iter().enumerate() {
         let (plan, log) = (&world.program.sinks[index], locked(&world.logs[index]));
@@ -55,6 +58,14 @@ pub(super) fn on_the_end(world: &mut World<'_>, report: &ShutdownReport) -> Resu
         ensure!(!is_idle || sink.backlog_bytes == 0, "{} bytes are still pinned: {sink}", sink.backlog_bytes);
     }
     Ok(())
+}
+
+/// Whether the end has the time for all there is: the sinks are well, and none is in a call that may never return.
+fn must_be_complete(world: &World<'_>) -> bool {
+    let ended_before = world.program.steps.iter().any(|step| matches!(step, Step::BeginShutdown(_)));
+    let may_hang = world.program.sinks.iter().flat_map(|sink| &sink.links).any(|link| link.outlives);
+    let has_time = matches!(world.program.end, End::Complete | End::Shutdown(20_000..));
+    world.is_healed && has_time && !ended_before && !may_hang
 }
 
 /// Only reasons that the program gives.

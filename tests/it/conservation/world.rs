@@ -47,6 +47,8 @@ pub(super) struct Calls {
     /// Calls that must be counted.
     pub(super) emitted: AtomicU64,
     pub(super) logged: Mutex<Vec<Logged>>,
+    /// What callers in the background found to be wrong.
+    pub(super) wrong: Mutex<Vec<Wrong>>,
 }
 
 impl Calls {
@@ -77,6 +79,7 @@ pub(super) struct World<'a> {
     /// Other tasks wait for room: what they do depends on how they are woken.
     pub(super) has_waiters: bool,
     pub(super) is_closing: bool,
+    pub(super) is_healed: bool,
 }
 
 /// Plays a program and says what is wrong.
@@ -156,6 +159,13 @@ impl Program {
             .flush_interval(ms(config.flush_interval))
             .flush_at(config.flush_at)
             .on_error(|_| {});
+        if config.enrichment > 0 {
+            let (mut number, bytes) = (0_u64, config.enrichment);
+            builder = builder.enrich_with("load", move || {
+                number += 1;
+                format!("{number:0bytes$}")
+            });
+        }
         if let Some((level, percent)) = config.reserve {
             builder = builder.reserve(level, percent);
         }
@@ -183,6 +193,7 @@ impl<'a> World<'a> {
             deadline: None,
             has_waiters: false,
             is_closing: false,
+            is_healed: false,
         })
     }
 
@@ -232,6 +243,28 @@ impl<'a> World<'a> {
                 });
             }
             Step::Flush(millis) => self.flush(ms(*millis)).await?,
+            Step::FlushBehind(millis) => {
+                let (logger, limit, calls) = (self.logger.clone(), ms(*millis), self.calls.clone());
+                self.behind.push(tokio::spawn(async move {
+                    let report = logger.flush(limit).await;
+                    let stats = logger.stats();
+                    for (flushed, sink) in report.sinks.iter().zip(&stats.sinks) {
+                        let is_possible = flushed.lost <= sink.dropped.total()
+                            && (!flushed.flushed || flushed.pending == 0 && flushed.error.is_none());
+                        if !is_possible {
+                            let mut wrong = calls.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+                            wrong.push(format!("a flush says {flushed:?}: {sink:?}"));
+                        }
+                    }
+                }));
+            }
+            Step::Reopen(patience) => {
+                timeout(ms(*patience), self.logger.reopen(ms(*patience))).await.map(drop).unwrap_or_default();
+            }
+            Step::Heal => {
+                self.is_healed = true;
+                self.logs.iter().for_each(|log| locked(log).is_healed = true);
+            }
             Step::FlushDropped { timeout: millis, patience } => {
                 timeout(ms(*patience), self.logger.flush(ms(*millis))).await.map(drop).unwrap_or_default();
             }

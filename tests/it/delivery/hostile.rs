@@ -2,11 +2,11 @@
 
 use std::error::Error;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use logweir::sink::{BlockingSink, SinkErrorKind};
-use logweir::{Batch, Blocking, DropReason, Logger, Pipeline, Sink, SinkError, async_trait};
+use logweir::{Batch, Blocking, DropReason, Level, Logger, Pipeline, Sink, SinkError, async_trait};
 
 use crate::support::{PATIENCE, ScriptedSink, balance, builder, emit_numbers, end, once, start};
 
@@ -284,4 +284,50 @@ async fn a_fallback_is_guarded_like_the_sink_before_it() {
     let report = end(&logger, &[("sink", &sink)]).await;
     assert_eq!((told.numbers(), report.sinks[0].delivered_by_fallback), (vec![0, 1, 2], 3));
     assert!(report.sinks[0].fallbacks[0].errors > 0);
+}
+
+#[test]
+fn an_error_that_blocks_when_it_is_printed_holds_up_neither_the_statistics_nor_the_deadline() {
+    struct Blocks {
+        begun: mpsc::Sender<()>,
+        release: Arc<Mutex<mpsc::Receiver<()>>>,
+    }
+
+    impl fmt::Display for Blocks {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.begun.send(()).unwrap_or_default();
+            // An error says that the test let go.
+            self.release.lock().unwrap().recv().unwrap_or_default();
+            f.write_str("printed")
+        }
+    }
+
+    impl fmt::Debug for Blocks {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Blocks")
+        }
+    }
+
+    impl Error for Blocks {}
+
+    struct Fails(mpsc::Sender<()>, Arc<Mutex<mpsc::Receiver<()>>>);
+
+    #[async_trait]
+    impl Sink for Fails {
+        async fn write(&mut self, _: &Batch) -> Result<(), SinkError> {
+            Err(SinkError::rejected(Blocks { begun: self.0.clone(), release: self.1.clone() }))
+        }
+    }
+
+    let (begun, has_begun) = mpsc::channel();
+    let (hold, release) = mpsc::channel();
+    let sink = Fails(begun, Arc::new(Mutex::new(release)));
+    let logger = builder().flush_at(Level::Trace).sink("blocks", once(sink)).start().unwrap();
+    emit_numbers(&logger, 0..3);
+    has_begun.recv().unwrap();
+    assert_eq!(logger.stats().sinks[0].in_flight, 3);
+    let report = logger.shutdown_blocking(Duration::from_millis(100)).unwrap();
+    report.check().unwrap();
+    assert_eq!((report.timed_out, report.sinks[0].unconfirmed), (true, 3));
+    drop(hold);
 }
