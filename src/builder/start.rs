@@ -18,6 +18,7 @@ use super::error::{BuildError, BuildErrorKind};
 use super::plan::Plan;
 #[cfg(feature = "prometheus")]
 use crate::admin::Endpoint;
+use crate::context::contain::contain;
 use crate::context::scope::ScopeId;
 use crate::context::suppress;
 use crate::context::thread_flags::mark_logger_thread;
@@ -37,7 +38,7 @@ use crate::runtime::ServiceThread;
 use crate::runtime::{
     self, Cancellation, DetachedRuntime, FlushTaskParts, Host, LoggerCore, ShutdownHooks, ShutdownState, start_timers,
 };
-use crate::sink::of_one_logger;
+use crate::sink::{SinkError, of_one_logger};
 
 impl Logger {
     /// Returns a builder with the default options.
@@ -250,8 +251,8 @@ impl Builder<'_> {
             let (mut next, mut name) = (Some(pipeline), sink.clone());
             for number in 1.. {
                 let Some(link) = next else { break };
-                link.sink
-                    .open()
+                contain(|| link.sink.open())
+                    .unwrap_or_else(|panicked| Err(SinkError::panicked(panicked)))
                     .map_err(|error| BuildError(BuildErrorKind::Sink { name, source: error.into_source() }))?;
                 next = link.fallback.as_deref_mut();
                 name = format!("{sink}/{number}");

@@ -11,7 +11,8 @@ use crate::time::timer;
 
 impl Logger {
     /// Waits until everything accepted before the call is settled at every sink (delivered, dropped for a reason, or
-    /// unconfirmed) and each sink has flushed. Works under any executor. The timeout is measured in real time and, with
+    /// unconfirmed) and each sink has flushed. The report says how many events each sink has lost since the flush before.
+    /// Works under any executor. The timeout is measured in real time and, with
     /// [`Builder::start_on`], by that runtime's clock, whichever expires first.
     ///
     /// In a child that was forked from the logger's process, it returns at once: not complete, without sinks. That is

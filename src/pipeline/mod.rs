@@ -2,20 +2,23 @@
 //!
 //! Each sink has a pipeline and a task of its own: an error, a panic or a hang of the sink affects no other sink.
 //!
-//! In: batches that `dispatch` enqueues ([`Station::hand_over`]); flush barriers and close requests of `runtime`;
-//! requests of `logger` (reopen, filter, breaker reset).
+//! In: batches that `dispatch` enqueues ([`SinkHandle::enqueue`]); flush barriers, the deadline and close requests of
+//! `runtime`; requests of `logger` (reopen, filter, breaker reset).
 //! Out: calls of `Sink` and of its fallbacks; counters, which `runtime` reads as
 //! [`SinkStats`](crate::stats::SinkStats); notices of losses; errors, which `observe` reports.
 //!
 //! Invariants:
 //! * Every event routed to a sink is in exactly one counter of its ledger or waits in its backlog.
 //! * Counters move together with their events, under one lock per sink. No lock is held across an await.
+//! * Every call of a sink goes through a [`Destination`]: its time is limited, its panic and what it logs are contained, and its
+//!   error is text before anything is locked.
+//! * A batch is charged until the last that keeps it is gone: the backlog, the task or a late call.
 //! * A delivered event is never written again.
 //! * After the counters are sealed for the final report, they do not change.
 //!
-//! Add a delivery rule in `delivery.rs`, the only file that decides what follows a failed write; a step of the task in
-//! `action.rs` (its result is recorded in `booking.rs`); a counter in `ledger.rs`, `booking.rs`, `stats/sink.rs` and
-//! `observe/metrics.rs`; an option in `Pipeline`, `builder` and `config`.
+//! Add a delivery rule in `task.rs`, the only file that decides what follows a failed write; an action of the task in
+//! `action.rs` (its result is recorded in `record.rs`); a method of `Sink` in `destination.rs`; a counter in `ledger.rs`,
+//! `record.rs`, `stats/sink.rs` and `observe/metrics.rs`; an option in `Pipeline`, `builder` and `config`.
 //!
 //! Next: `sink`, which turns a batch into bytes.
 
@@ -47,6 +50,7 @@ pub(crate) use task::{SinkTaskParts, run_sink_task};
 
 pub use crate::stats::labels::BreakerState;
 
+use crate::context::contain::contain;
 use crate::event::Level;
 use crate::filter::{Filter, ParseFilterError};
 use crate::sink::Sink;
@@ -70,6 +74,10 @@ use crate::sink::Sink;
 ///   gets no second write before the first returns: the late result settles the events, and meanwhile the backlog goes
 ///   to the fallback.
 /// * While the breaker is open and there is no fallback, batches wait in the backlog.
+/// * When a shutdown is requested, a pipeline that waits for its breaker or a retry attempts at once. From then on it
+///   waits at most half of the time that is left, so that it also attempts after 1/2, 3/4, 7/8 and 15/16 of the time; none
+///   begins in the last tenth. [`Logger::reopen`](crate::Logger::reopen) ends such a wait too, and if it succeeds the next
+///   write is the probe.
 #[must_use = "a pipeline does nothing until a builder has it"]
 pub struct Pipeline {
     pub(crate) sink: Box<dyn Sink>,
@@ -87,7 +95,8 @@ impl Pipeline {
     /// Creates the default pipeline to this sink.
     pub fn new(sink: impl Sink) -> Self {
         Pipeline {
-            timeout: sink.default_timeout(),
+            // The same as without a word of the sink's own, if it panics.
+            timeout: contain(|| sink.default_timeout()).unwrap_or(Duration::from_secs(5)),
             sink: Box::new(sink),
             filter: Ok(Filter::from(Level::Trace)),
             when_full: WhenFull::default(),
@@ -139,8 +148,9 @@ impl Pipeline {
         self
     }
 
-    /// Sets the memory limit of the sink's backlog, in bytes: an event counts 128 bytes and its heap memory. Default:
-    /// an equal share of the rest of the sinks' half of [`Builder::memory_limit`](crate::Builder::memory_limit).
+    /// Sets the memory limit of the sink's backlog, in bytes: an event counts 128 bytes and its heap memory, a batch 208
+    /// bytes, and a changing enrichment its size once for the batches that have it. Default: an equal share of the rest of
+    /// the sinks' half of [`Builder::memory_limit`](crate::Builder::memory_limit).
     pub fn backlog_bytes(mut self, bytes: usize) -> Self {
         self.backlog_bytes = Some(bytes);
         self
@@ -170,7 +180,7 @@ impl Pipeline {
     ///
     /// Only the fallback's sink, timeout and own fallback (the next link of the chain) are used; all other settings
     /// come from this pipeline. Each link gets a batch once. A link that [outlives timeouts](Sink::outlives_timeout) is
-    /// skipped while a timed-out write of it is still running (that batch's memory is then charged to no limit); the
+    /// skipped while a timed-out write of it is still running (that batch stays charged to the backlog); the
     /// late result settles the events that were unconfirmed meanwhile. If all links are busy, batches wait as if there
     /// were none. Links are named `sink/1`, `sink/2` in reports.
     pub fn fallback(mut self, fallback: impl Into<Pipeline>) -> Self {

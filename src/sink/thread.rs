@@ -150,8 +150,8 @@ impl SharedStatus {
 impl<S: BlockingSink> Blocking<S> {
     /// Creates a sink that runs on a thread named `logweir-sink`.
     pub fn new(sink: S) -> Self {
-        let status =
-            Arc::new(SharedStatus { written: AtomicU64::new(sink.written_bytes()), ..SharedStatus::default() });
+        let written = contain(|| sink.written_bytes()).unwrap_or(0);
+        let status = Arc::new(SharedStatus { written: AtomicU64::new(written), ..SharedStatus::default() });
         Blocking { name: "logweir-sink".to_owned(), idle: Some(sink), requests: None, pending: None, status }
     }
 

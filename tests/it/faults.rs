@@ -75,6 +75,15 @@ const FAULTS: &[Fault] = &[
         writes: 6,
         ..FINE
     },
+    Fault {
+        name: "unprintable for ever",
+        always: Answer::Unprintable,
+        delivered: 0,
+        dropped: &[(DropReason::RetriesExhausted, 20)],
+        writes: 6,
+        ..FINE
+    },
+    Fault { name: "endless errors, then fine", first: &[Answer::Endless, Answer::Endless], writes: 4, ..FINE },
     Fault { name: "temporary, then fine", first: &[Answer::Temporary, Answer::Temporary], writes: 4, ..FINE },
     Fault {
         name: "rejected",

@@ -6,9 +6,9 @@ use std::time::Duration;
 use logweir::error::Diagnostic;
 use logweir::sink::SinkErrorKind;
 
-use crate::support::{Answer, PATIENCE, ScriptedSink, emit_numbers, end, once, start};
+use crate::support::{Answer, PATIENCE, ScriptedSink, balance, emit_numbers, end, once, start};
 
-use super::one_by_one;
+use super::{SECOND, brief, one_by_one};
 
 #[derive(Clone, Default)]
 struct Said(Arc<Mutex<Vec<String>>>);
@@ -104,4 +104,32 @@ async fn latency_percentiles_are_right_to_a_percent_and_can_be_reset() {
     assert!(logger.flush(PATIENCE).await.complete);
     is(logger.stats().sinks[0].write_p50, 200.0);
     end(&logger, &[("sink", &sink)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_that_were_given_up_are_in_the_percentiles_with_the_time_they_had() {
+    for outlives in [false, true] {
+        let sink = ScriptedSink::new();
+        let sink = if outlives { sink.outliving() } else { sink };
+        let logger = start(one_by_one().sink("sink", brief(&sink))).await;
+        for round in 0..20 {
+            // One in four hangs, and is let go where it outlives its timeout.
+            if round % 4 == 0 {
+                drop(sink.clone().writes([if outlives { Answer::Gate } else { Answer::Hang }]));
+            }
+            emit_numbers(&logger, [round]);
+            let flush = logger.flush(PATIENCE);
+            let release = async {
+                tokio::time::sleep(2 * SECOND).await;
+                sink.release(usize::from(outlives && round % 4 == 0));
+            };
+            assert!(tokio::join!(flush, release).0.complete);
+        }
+        let of_sink = &logger.stats().sinks[0];
+        let (p50, p99) = (of_sink.write_p50.unwrap(), of_sink.write_p99.unwrap());
+        assert!(p50 < SECOND / 2 && p99 >= SECOND.mul_f64(0.97), "{p50:?} {p99:?}");
+        let report = logger.shutdown(PATIENCE).await;
+        balance(&report, &[("sink", sink.seen())]);
+        assert_eq!((report.sinks[0].delivered, report.sinks[0].unconfirmed), if outlives { (20, 0) } else { (15, 5) });
+    }
 }

@@ -331,3 +331,34 @@ fn an_error_that_blocks_when_it_is_printed_holds_up_neither_the_statistics_nor_t
     assert_eq!((report.timed_out, report.sinks[0].unconfirmed), (true, 3));
     drop(hold);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_panics_before_its_logger_runs_is_a_build_error_or_gets_the_default() {
+    struct Panics(ScriptedSink, &'static str);
+
+    #[async_trait]
+    impl Sink for Panics {
+        fn open(&mut self) -> Result<(), SinkError> {
+            assert!(self.1 != "open", "scripted");
+            Ok(())
+        }
+
+        fn default_timeout(&self) -> Duration {
+            assert!(self.1 != "default_timeout", "scripted");
+            SECOND
+        }
+
+        async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
+            self.0.write(batch).await
+        }
+    }
+
+    let sink = ScriptedSink::new();
+    let runtime = tokio::runtime::Handle::current();
+    let error = builder().sink("opens", Panics(sink.clone(), "open")).start_on(&runtime).unwrap_err();
+    let text = format!("{error:?}");
+    assert!(text.contains("opens") && text.contains("scripted"), "{text}");
+    let logger = start(builder().sink("waits", Panics(sink.clone(), "default_timeout"))).await;
+    emit_numbers(&logger, 0..3);
+    end(&logger, &[("waits", &sink)]).await;
+}

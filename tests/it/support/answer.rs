@@ -1,5 +1,6 @@
 //! What a scripted sink does when it is called.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::Seen;
@@ -15,6 +16,10 @@ pub(crate) enum Answer {
     Delivered(usize),
     /// Never ends.
     Hang,
+    /// A temporary error whose text panics.
+    Unprintable,
+    /// A temporary error whose text does not end.
+    Endless,
     /// Waits for [`ScriptedSink::release`], then all is well.
     Gate,
     /// Waits for [`ScriptedSink::release`], then fails for now.
@@ -31,6 +36,24 @@ pub(crate) enum Answer {
     /// Panics at a batch with one of these numbers in it.
     PanicAt(&'static [u64]),
 }
+
+/// An error that panics, or goes on writing, when it is printed.
+#[derive(Debug)]
+pub(super) struct Unprintable {
+    pub(super) is_endless: bool,
+}
+
+impl fmt::Display for Unprintable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        while self.is_endless {
+            f.write_str("again and ").unwrap_or_default();
+        }
+        // Without the panic hook, which would print each.
+        std::panic::resume_unwind(Box::new("scripted"))
+    }
+}
+
+impl std::error::Error for Unprintable {}
 
 impl Answer {
     /// What it comes to for these events.

@@ -9,6 +9,7 @@ use logweir::{Batch, Event, Level, Logger, Sink, SinkError, async_trait};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
+use super::answer::Unprintable;
 use super::{Answer, PATIENCE, is_notice};
 
 /// An event as the sink saw it.
@@ -260,6 +261,8 @@ impl ScriptedSink {
                 tokio::time::sleep(time).await;
                 (events, Ok(()))
             }
+            Answer::Unprintable => (0, Err(SinkError::temporary(Unprintable { is_endless: false }))),
+            Answer::Endless => (0, Err(SinkError::temporary(Unprintable { is_endless: true }))),
             Answer::Panic => panic!("scripted"),
             Answer::RetryAfter(wait) => (0, Err(SinkError::temporary("busy").with_retry_after(wait))),
             Answer::RejectedAfter(count) => (count, Err(SinkError::rejected("half way").with_delivered(count))),
