@@ -37,7 +37,7 @@ pub(crate) fn contain<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
 /// Polls a foreign future: what it logs is suppressed, and its panic is returned.
 ///
 /// # Cancel safety
-/// That of the future; if its destructor may panic, whoever drops it has to [`contain`] that.
+/// That of the future; if its destructor may panic, the code that drops it has to [`contain`] that.
 pub(crate) async fn contain_future<F: Future>(future: F) -> Result<F::Output, Panicked> {
     suppress(AssertUnwindSafe(future).catch_unwind()).await.map_err(Panicked::new)
 }

@@ -15,7 +15,7 @@ use super::text::Bare;
 const LONGEST: usize = 1024;
 /// The maximum number of causes that are read: a chain of sources may be cyclic.
 const MAX_CAUSES: usize = 64;
-/// How often foreign code may go on writing after an error.
+/// How often foreign code may continue writing after an error.
 const MAX_REFUSED: u32 = 1000;
 const MASK: &str = "***";
 

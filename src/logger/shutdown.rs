@@ -54,7 +54,7 @@ impl Logger {
     /// Events it logs are accepted. All hooks together have half of the shutdown's time. A hook that fails, panics or
     /// does not finish is reported and counted.
     ///
-    /// The logger keeps the hook, so a hook with a [`Logger`] in it keeps the logger running for as long as nobody calls
+    /// The logger keeps the hook, so a hook with a [`Logger`] in it keeps the logger running until a caller calls
     /// `shutdown`. Give it a [`WeakLogger`](crate::WeakLogger):
     ///
     /// ```

@@ -225,7 +225,7 @@ impl SinkHandle {
             barrier.done.get_or_init(|| Flushed { losses: state.ledger.losses(), error: closed.err() });
             return barrier;
         }
-        // Flushes that nobody waits for any more: this one covers them.
+        // Flushes that no caller waits for any more: this one covers them.
         while state.barriers.back().is_some_and(|last| Arc::strong_count(last) == 1) {
             state.barriers.pop_back();
         }

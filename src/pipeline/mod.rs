@@ -12,7 +12,7 @@
 //! * Counters move together with their events, under one lock per sink. No lock is held across an await.
 //! * Every call of a sink goes through a [`Destination`]: its time is limited, its panic and what it logs are contained, and its
 //!   error is text before anything is locked.
-//! * A batch is charged until the last that keeps it is gone: the backlog, the task or a late call.
+//! * A batch is charged for as long as something keeps it: the backlog, the task or a late call.
 //! * A delivered event is never written again.
 //! * After the counters are sealed for the final report, they do not change.
 //!

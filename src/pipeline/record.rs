@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::breaker::CircuitBreaker;
-use super::destination::{Aside, Failure};
+use super::destination::{Aside, Attempt, Failure};
 use super::handle::SinkHandle;
 use super::ledger::Outcome;
 use super::notice::{Audience, Notice, NoticeText};
@@ -39,27 +39,27 @@ impl SinkHandle {
         }
     }
 
-    /// Records the result of a write, in time or late. A late one took at least its timeout, which is recorded already.
-    pub(super) fn record_write(
-        &self,
-        destination: usize,
-        run: &Run,
-        result: &Result<(), Failure>,
-        took: Option<Duration>,
-    ) {
+    /// Records a write that took so long, or timed out after that. Its late result, if one comes, adds no other time.
+    pub(super) fn record_attempt(&self, destination: usize, run: &Run, attempt: &Attempt, took: Duration) {
         if destination == 0 && !run.is_notice {
-            took.into_iter().for_each(|took| self.record_latency(took));
-            if let (Ok(()), Some(oldest)) = (result, run.batch.get(0)) {
-                let lag = clock::now_nanos().saturating_sub(oldest.timestamp_nanos());
-                let lag = Duration::from_nanos(lag).as_secs_f64();
-                self.config.histograms.delivery_lag.record(lag);
-            }
+            self.config.histograms.write_seconds.record(took.as_secs_f64());
+            self.update(|state| state.ledger.add_latency(took));
         }
-        match result {
-            // The result of a notice says little about the events.
-            Ok(()) if destination == 0 && run.is_notice => {}
-            _ => self.record_result(destination, result),
+        match attempt {
+            Attempt::Returned(result) => self.record_write(destination, run, result),
+            Attempt::TimedOut { failure, .. } => self.record_error(destination, failure),
         }
+    }
+
+    /// Records the result of a write, in time or late.
+    pub(super) fn record_write(&self, destination: usize, run: &Run, result: &Result<(), Failure>) {
+        // The success of a notice says little about the events.
+        if destination == 0 && result.is_ok() {
+            let Some(oldest) = run.batch.get(0).filter(|_| !run.is_notice) else { return };
+            let lag = clock::now_nanos().saturating_sub(oldest.timestamp_nanos());
+            self.config.histograms.delivery_lag.record(Duration::from_nanos(lag).as_secs_f64());
+        }
+        self.record_result(destination, result);
     }
 
     /// Records the result of a call apart from what it wrote.
@@ -68,19 +68,6 @@ impl SinkHandle {
             Ok(()) => self.update(|state| state.ledger.record_success(destination)),
             Err(failure) => self.record_error(destination, failure),
         }
-    }
-
-    /// Records a write that was given up after this time.
-    pub(super) fn record_timeout(&self, destination: usize, run: &Run, failure: &Failure, took: Duration) {
-        if destination == 0 && !run.is_notice {
-            self.record_latency(took);
-        }
-        self.record_error(destination, failure);
-    }
-
-    fn record_latency(&self, took: Duration) {
-        self.config.histograms.write_seconds.record(took.as_secs_f64());
-        self.update(|state| state.ledger.add_latency(took));
     }
 
     /// Records what a destination tells beside its results.

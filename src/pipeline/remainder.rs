@@ -1,4 +1,4 @@
-//! Anywhere (pure): what is left of a batch in delivery, in runs, oldest event first.
+//! Anywhere (pure): the remaining events of a batch in delivery, in runs, oldest event first.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -67,7 +67,7 @@ pub(crate) struct Reopen {
     pub(super) done: OnceLock<Result<(), LastError>>,
 }
 
-/// What a logger's end leaves behind: to be dropped where nobody waits and nothing is locked.
+/// What a logger's end leaves behind: to be dropped where no caller waits and nothing is locked.
 #[derive(Default)]
 pub(crate) struct Leftovers {
     batches: Vec<Batch>,

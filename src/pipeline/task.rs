@@ -60,7 +60,7 @@ pub(super) struct SinkTask {
 }
 
 /// Where the next run goes.
-enum Route {
+enum RunRoute {
     Sink,
     /// To the fallbacks; dropped for this reason if none takes it.
     Fallback(DropReason),
@@ -94,8 +94,8 @@ impl SinkTask {
         let mut rest = Remainder::new(taken);
         while rest.front().is_some() {
             match self.route().await {
-                Route::Sink => self.write(&mut rest).await,
-                Route::Fallback(reason) => self.fall_back(&mut rest, reason).await,
+                RunRoute::Sink => self.write(&mut rest).await,
+                RunRoute::Fallback(reason) => self.fall_back(&mut rest, reason).await,
             }
         }
     }
@@ -105,7 +105,7 @@ impl SinkTask {
     }
 
     /// Serves a requested reopen and queries the breaker; waits while it is open and no fallback is available.
-    async fn route(&mut self) -> Route {
+    async fn route(&mut self) -> RunRoute {
         let handle = self.handle.clone();
         loop {
             let interrupted = handle.interrupted();
@@ -113,14 +113,14 @@ impl SinkTask {
                 self.reopen(&request).await;
             }
             if self.is_fallbacks_turn() {
-                return Route::Fallback(DropReason::Deadline);
+                return RunRoute::Fallback(DropReason::Deadline);
             }
             let Err(probe_at) = self.handle.with_breaker(|breaker, now| breaker.try_acquire(now)) else {
-                return Route::Sink;
+                return RunRoute::Sink;
             };
             let expiry = self.backoff.expiry().unwrap_or(probe_at);
             if self.is_unusable || self.has_available_fallback() || expiry <= Instant::now() {
-                return Route::Fallback(DropReason::BreakerOpen);
+                return RunRoute::Fallback(DropReason::BreakerOpen);
             }
             tokio::select! {
                 () = handle.pause_until(probe_at.min(expiry), interrupted) => {}
@@ -148,9 +148,13 @@ impl SinkTask {
         }
         match result {
             Ok(()) => self.on_success(),
-            // No event of the run is left; the next run has not been written.
-            Err(failure) if delivered == len => self.on_error_after_delivery(failure.kind()),
-            Err(failure) => self.on_error(rest, &failure).await,
+            Err(failure) => {
+                self.on_error(failure.kind(), &mut rest.has_panicked);
+                // If no event of the run is left, nothing follows: the next run has not been written.
+                if delivered < len {
+                    self.after_error(rest, &failure).await;
+                }
+            }
         }
     }
 
@@ -160,41 +164,28 @@ impl SinkTask {
         self.handle.with_breaker(|breaker, _| breaker.succeed());
     }
 
-    /// The sink delivered the whole run and returned an error nevertheless.
-    fn on_error_after_delivery(&mut self, kind: SinkErrorKind) {
+    /// What an error says of the sink, whatever it delivered.
+    fn on_error(&mut self, kind: SinkErrorKind, has_panicked: &mut bool) {
+        // A temporary error does not make the sink unusable: later batches wait for it again.
+        self.is_unusable = kind == SinkErrorKind::Permanent;
         match kind {
+            // No failure of the sink.
             SinkErrorKind::Rejected => self.on_success(),
-            SinkErrorKind::Permanent => {
-                self.is_unusable = true;
-                self.handle.with_breaker(|breaker, now| breaker.trip(now));
-            }
-            SinkErrorKind::Temporary | SinkErrorKind::Timeout | SinkErrorKind::Panic => {
+            SinkErrorKind::Permanent => drop(self.handle.with_breaker(|breaker, now| breaker.trip(now))),
+            SinkErrorKind::Panic if std::mem::replace(has_panicked, true) => {}
+            SinkErrorKind::Panic | SinkErrorKind::Temporary | SinkErrorKind::Timeout => {
                 self.handle.with_breaker(|breaker, now| breaker.fail(now));
             }
         }
     }
 
-    async fn on_error(&mut self, rest: &mut Remainder, failure: &Failure) {
-        // A temporary error does not make the sink unusable: later batches wait for it again.
-        self.is_unusable = failure.kind() == SinkErrorKind::Permanent;
+    /// The follow-up for the events that a failed write did not deliver.
+    async fn after_error(&mut self, rest: &mut Remainder, failure: &Failure) {
         match failure.kind() {
-            SinkErrorKind::Rejected => {
-                // A rejection is no failure of the sink.
-                self.on_success();
-                self.bisect(rest, DropReason::Rejected).await;
-            }
-            SinkErrorKind::Panic => {
-                if !std::mem::replace(&mut rest.has_panicked, true) {
-                    self.handle.with_breaker(|breaker, now| breaker.fail(now));
-                }
-                self.bisect(rest, DropReason::Panicked).await;
-            }
-            SinkErrorKind::Permanent => {
-                self.on_error_after_delivery(SinkErrorKind::Permanent);
-                self.fall_back(rest, DropReason::SinkFailed).await;
-            }
+            SinkErrorKind::Rejected => self.bisect(rest, DropReason::Rejected).await,
+            SinkErrorKind::Panic => self.bisect(rest, DropReason::Panicked).await,
+            SinkErrorKind::Permanent => self.fall_back(rest, DropReason::SinkFailed).await,
             SinkErrorKind::Temporary | SinkErrorKind::Timeout => {
-                self.handle.with_breaker(|breaker, now| breaker.fail(now));
                 self.retry_or_fall_back(rest, failure.error.retry_after()).await;
             }
         }
@@ -278,14 +269,11 @@ impl SinkTask {
             }
         };
         let attempt = destination.call(SinkCall::Write, run.in_flight(), cut_short).await;
-        match &attempt {
-            Attempt::Returned(result) => self.handle.record_write(index, run, result, Some(started.elapsed())),
-            Attempt::TimedOut { is_late, failure } => {
-                // What a late result tells of the sink's own write, it tells in time for the next one.
-                run.may_be_delivered |= index > 0 || !is_late;
-                self.handle.record_timeout(index, run, failure, started.elapsed());
-            }
+        if let Attempt::TimedOut { is_late, .. } = attempt {
+            // What a late result tells of the sink's own write, it tells before the next one.
+            run.may_be_delivered |= index > 0 || !is_late;
         }
+        self.handle.record_attempt(index, run, &attempt, started.elapsed());
         self.collect_aside(index);
         attempt
     }
@@ -303,7 +291,7 @@ impl SinkTask {
                 self.handle.with_breaker(|breaker, now| breaker.trip(now));
                 let result = self.divert_until_late_result().await;
                 self.handle.unsettle(len, behind + len as u64);
-                self.handle.record_write(0, run, &result, None);
+                self.handle.record_write(0, run, &result);
                 self.collect_aside(0);
                 Some(result)
             }

@@ -38,7 +38,7 @@ pub(crate) use admission::Lack;
 pub(crate) use lane::Chunk;
 use lane::Lane;
 pub use overflow::Overflow;
-pub(crate) use signal::Signal;
+pub(crate) use signal::WakeSignal;
 
 use crate::event::{self, Event, Level, LevelFilter};
 use crate::stats::DropCounts;
@@ -71,7 +71,7 @@ pub(crate) struct Queue {
     /// The process that it runs in.
     process: u32,
     account: Arc<Account>,
-    signal: Signal,
+    signal: WakeSignal,
     truncated: AtomicU64,
     /// Refusals are counted as `task_failed` instead of `closed`.
     task_failed: AtomicBool,
@@ -97,7 +97,7 @@ impl Queue {
             process: process::id(),
             account: Arc::new(Account::new(config.heap_bytes)),
             config,
-            signal: Signal::default(),
+            signal: WakeSignal::default(),
             truncated: AtomicU64::new(0),
             task_failed: AtomicBool::new(false),
         }
@@ -106,7 +106,7 @@ impl Queue {
 
 /// The flush task's end.
 impl Queue {
-    pub(crate) fn signal(&self) -> &Signal {
+    pub(crate) fn signal(&self) -> &WakeSignal {
         &self.signal
     }
 

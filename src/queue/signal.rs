@@ -9,7 +9,7 @@ type Resumed = Box<dyn Fn(usize) + Send + Sync>;
 
 /// Wakes the flush task, which sleeps here, not in a lane.
 #[derive(Default)]
-pub(crate) struct Signal {
+pub(crate) struct WakeSignal {
     raised: AtomicBool,
     notify: Notify,
     /// How often the flush task began and ended a rest: odd while it rests.
@@ -17,7 +17,7 @@ pub(crate) struct Signal {
     resumed: OnceLock<Resumed>,
 }
 
-impl Signal {
+impl WakeSignal {
     /// Wakes the flush task, unless a wake-up is on its way. Called after the event was put into its lane.
     ///
     /// A load is enough if the flag is raised: either the flush task has yet to lower it, before it takes the lane's lock,
@@ -59,7 +59,7 @@ impl Signal {
         self.rests.load(Ordering::Relaxed)
     }
 
-    /// Sets what is to be called, once, when a rest ends, with the new number of [`Signal::rests`]. It must not log.
+    /// Sets what is to be called, once, when a rest ends, with the new number of [`WakeSignal::rests`]. It must not log.
     pub(crate) fn on_resumed(&self, resumed: impl Fn(usize) + Send + Sync + 'static) {
         self.resumed.get_or_init(|| Box::new(resumed));
     }

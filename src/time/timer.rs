@@ -44,7 +44,7 @@ impl TimerAction {
         }
     }
 
-    /// Fires the timer; returns the timer for its next time, if it has one. The waker of whoever waits is foreign code: its
+    /// Fires the timer; returns the timer for its next time, if it has one. The waker of a waiting task is foreign code: its
     /// panic must not end the deadlines of the others.
     fn fire_contained(self) -> Option<Timer> {
         catch_unwind(AssertUnwindSafe(|| self.fire())).unwrap_or_else(|payload| {
@@ -243,7 +243,7 @@ mod tests {
         let mut woken = pin!(at(Some(soon)));
         let waker = Waker::from(Arc::new(Panics));
         assert!(woken.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-        block_until(at(Some(soon + Duration::from_millis(20))), None).expect("the timer thread goes on");
+        block_until(at(Some(soon + Duration::from_millis(20))), None).expect("the timer thread continues");
     }
 
     #[test]

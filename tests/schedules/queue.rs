@@ -10,7 +10,7 @@ mod sync;
 pub(crate) mod waiters;
 
 use lane::{Chunk, Lane};
-use signal::Signal;
+use signal::WakeSignal;
 use waiters::Waiters;
 
 use crate::event::{Event, Level};
@@ -28,7 +28,7 @@ struct IntakeBook {
 /// A queue of one lane, with the steps of callers and flush task as `admission.rs`, `mod.rs` and the flush task take them.
 pub(crate) struct Queue {
     lane: Lane,
-    signal: Signal,
+    signal: WakeSignal,
     waiters: Waiters,
 }
 
@@ -42,10 +42,10 @@ pub(crate) enum Pushed {
 
 impl Queue {
     pub(crate) fn new(capacity: usize) -> Self {
-        Queue { lane: Lane::new(capacity, capacity), signal: Signal::default(), waiters: Waiters::default() }
+        Queue { lane: Lane::new(capacity, capacity), signal: WakeSignal::default(), waiters: Waiters::default() }
     }
 
-    pub(crate) fn signal(&self) -> &Signal {
+    pub(crate) fn signal(&self) -> &WakeSignal {
         &self.signal
     }
 

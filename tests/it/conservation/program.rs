@@ -96,7 +96,7 @@ pub(super) struct LinkPlan {
 pub(super) enum Errors {
     Plain,
     Panic,
-    /// They go on writing.
+    /// They continue writing.
     NeverEnd,
 }
 
@@ -165,7 +165,7 @@ pub(super) enum Step {
     /// On another thread, while this one waits: another lane.
     EmitElsewhere(What),
     Flush(u64),
-    /// By another task, which waits while this one goes on.
+    /// By another task, which waits while this one continues.
     FlushBehind(u64),
     /// Of every sink; given up after so long.
     Reopen(u64),

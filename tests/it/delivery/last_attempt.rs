@@ -100,7 +100,7 @@ async fn a_sink_that_stays_down_is_tried_a_few_times_and_the_deadline_holds() {
     assert_eq!((report.timed_out, report.sinks[0].dropped.get(DropReason::Deadline)), (true, 10));
     assert!(before.elapsed() <= 16 * SECOND + settle_time(), "{:?}", before.elapsed());
     // At the request; the breaker then asks for a probe each second, then after 2, 4 and 8; near the end after a half of
-    // what is left.
+    // the remaining time.
     let attempts = sink.batch_sizes().len();
     assert!((5..=12).contains(&attempts), "{attempts}");
 }

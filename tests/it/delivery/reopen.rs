@@ -62,7 +62,7 @@ async fn a_reopen_after_the_end_fails_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reopen_is_served_between_two_attempts_and_ends_the_wait() {
-    // Fails until it is reopened, as a file whose folder is gone.
+    // Fails until it is reopened, as a file whose folder was deleted.
     for wait in [Answer::Temporary, Answer::RetryAfter(200 * SECOND)] {
         let sink = ScriptedSink::always(wait);
         let logger = start(builder().flush_at(Level::Trace).sink("sink", sink.clone())).await;

@@ -68,7 +68,7 @@ async fn every_duration_of_an_option_is_refused_by_its_name_or_works() {
             balance(&report, &[("sink", sink.seen())]);
             let stats = logger.stats();
             assert_eq!(stats.refused.get(DropReason::TaskFailed), 0, "{name} of {value:?}: {stats:?}");
-            // An event may be given up for lack of time, and then by a reason that says so.
+            // An event may be given up for lack of time, and then by a reason that names it.
             let of_sink = &report.sinks[0];
             let given_up = of_sink.dropped.get(DropReason::RetriesExhausted) + of_sink.unconfirmed;
             assert_eq!(of_sink.delivered + given_up + report.refused.total(), 3, "{name} of {value:?}: {report}");

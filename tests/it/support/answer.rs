@@ -37,7 +37,7 @@ pub(crate) enum Answer {
     PanicAt(&'static [u64]),
 }
 
-/// An error that panics, or goes on writing, when it is printed.
+/// An error that panics, or continues writing, when it is printed.
 #[derive(Debug)]
 pub(super) struct Unprintable {
     pub(super) is_endless: bool,
