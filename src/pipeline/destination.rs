@@ -132,6 +132,8 @@ impl Destination {
         let (sink, len) = (self.sink.clone(), batch.batch.len());
         // The call itself is inside: a sink written without `async` may panic before there is a future.
         let mut running = async move {
+            // All of it, with its charge.
+            let batch = batch;
             let mut sink = sink.lock().await;
             let made = contain_future(async {
                 match call {

@@ -155,10 +155,8 @@ impl SinkHandle {
     pub(crate) fn has_room(&self, wanted: &Wanted) -> bool {
         let Wanted { batch, charge, .. } = wanted;
         let enrichment = batch.enrichment().map_or(0, |enrichment| enrichment.bytes());
-        batch.is_empty() || {
-            let state = self.state();
-            state.failed.is_some() || state.backlog.accepts(charge + enrichment)
-        }
+        // A sink whose task has failed keeps nothing, so it has room for what it will drop.
+        batch.is_empty() || self.state().backlog.accepts(charge + enrichment)
     }
 
     /// Enqueues what the sink wants; [`SinkHandle::announce`] is to follow. The sink task receives it in `action.rs`.

@@ -10,8 +10,8 @@ use logweir::{Builder, DropReason, Event, Level, Overflow, Pipeline, WhenFull, i
 use tokio::time::timeout;
 
 use crate::support::{
-    Answer, NEVER, PATIENCE, ScriptedSink, balance, balance_stats, builder, emit_numbers, end, heavy, number, settle,
-    start,
+    Answer, NEVER, PATIENCE, ScriptedSink, balance, balance_stats, builder, emit_numbers, end, heavy, number, once,
+    settle, start,
 };
 
 const KIB: usize = 1 << 10;
@@ -263,6 +263,23 @@ async fn events_with_contexts_of_their_own_at_a_hung_sink_cost_the_others_nothin
     hung.open_gate();
     end(&logger, &[("hung", &hung), ("healthy", &healthy)]).await;
     assert_eq!(logger.stats().queued_bytes, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_a_late_write_of_a_fallback_keeps_stays_charged_until_it_returns() {
+    let (sink, fallback) = (ScriptedSink::always(Answer::Permanent), ScriptedSink::new().writes([Answer::Gate]));
+    let fallback = fallback.outliving();
+    let late = Pipeline::new(fallback.clone()).timeout(Duration::from_secs(1));
+    let logger = start(eager().sink("sink", once(sink.clone()).fallback(late))).await;
+    emit_numbers(&logger, 0..8);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let stats = logger.stats();
+    assert_eq!((stats.sinks[0].unconfirmed, stats.sinks[0].backlog_bytes), (8, (8 * 128 + BATCH) as u64));
+    fallback.release(1);
+    settle().await;
+    let stats = logger.stats();
+    assert_eq!((stats.sinks[0].delivered_by_fallback, stats.sinks[0].backlog_bytes), (8, 0));
+    end(&logger, &[("sink", &sink)]).await;
 }
 
 #[tokio::test(start_paused = true)]
