@@ -251,7 +251,7 @@ fn a_deadline_holds_for_a_logger_on_a_runtime_that_nobody_drives() {
 
 #[tokio::test(start_paused = true)]
 async fn an_explicit_shutdown_keeps_its_deadline_whatever_ends_meanwhile() {
-    for ends in ["grace", "cancellation", "last handle"] {
+    for ends in ["grace", "cancellation"] {
         let probe = Probe::new();
         let token = tokio_util::sync::CancellationToken::new();
         let builder = quiet().cancel_on(token.clone()).grace_period(SECOND).shutdown_timeout(SECOND / 2);
@@ -281,4 +281,25 @@ async fn an_explicit_shutdown_keeps_its_deadline_whatever_ends_meanwhile() {
         );
         assert_eq!(logger.stats().refused.total(), 0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_handle_dropped_during_a_shutdown_leaves_it_its_deadline() {
+    let probe = Probe::new();
+    let builder = quiet().shutdown_timeout(SECOND / 2).sink("probe", probe.clone());
+    let logger = builder.start_on(&Handle::current()).unwrap();
+    emit(&logger, 1);
+    let weak = logger.downgrade();
+    hook(&logger, move || async move {
+        tokio::time::sleep(2 * SECOND).await;
+        weak.upgrade().iter().for_each(|logger| emit(logger, 3));
+        Ok(())
+    });
+    {
+        let mut shutdown = pin!(logger.shutdown(60 * SECOND));
+        assert!(poll_once(shutdown.as_mut()).is_pending());
+    }
+    drop(logger);
+    tokio::time::sleep(10 * SECOND).await;
+    assert_eq!(probe.memory.total(), 4);
 }
