@@ -23,6 +23,8 @@ pub(crate) struct Destination {
     sink: Arc<Mutex<Box<dyn Sink>>>,
     timeout: Duration,
     outlives_timeout: bool,
+    /// The last call did not return in its first poll.
+    has_awaited: bool,
     /// A call that is still running after its timeout. No other is made before it returns.
     late: Option<LateCall>,
 }
@@ -106,12 +108,17 @@ impl Destination {
     pub(crate) fn new(sink: Box<dyn Sink>, timeout: Duration) -> Self {
         // A sink that panics here is like one without an answer of its own.
         let outlives_timeout = contain(|| sink.outlives_timeout()).unwrap_or(false);
-        Destination { sink: Arc::new(Mutex::new(sink)), timeout, outlives_timeout, late: None }
+        Destination { sink: Arc::new(Mutex::new(sink)), timeout, outlives_timeout, has_awaited: true, late: None }
     }
 
     /// Whether a call is still running after its timeout.
     pub(super) fn is_late(&self) -> bool {
         self.late.is_some()
+    }
+
+    /// Whether the last call left other tasks their turn.
+    pub(super) fn has_awaited(&self) -> bool {
+        self.has_awaited
     }
 
     pub(super) fn timeout(&self) -> Duration {
@@ -146,10 +153,15 @@ impl Destination {
             made.await.unwrap_or_else(|panicked| Err(SinkError::panicked(panicked)))
         }
         .boxed();
-        let in_time = tokio::select! {
-            biased;
-            result = timeout(self.timeout, &mut running) => result.ok(),
-            () = cut_short => None,
+        let at_once = poll_fn(|cx| Poll::Ready(running.poll_unpin(cx))).await;
+        self.has_awaited = at_once.is_pending();
+        let in_time = match at_once {
+            Poll::Ready(result) => Some(result),
+            Poll::Pending => tokio::select! {
+                biased;
+                result = timeout(self.timeout, &mut running) => result.ok(),
+                () = cut_short => None,
+            },
         };
         match in_time {
             Some(result) => Attempt::Returned(result.map_err(Failure::new)),

@@ -254,8 +254,10 @@ impl SinkTask {
     /// Has one destination write a run, of which no late call is running. `behind` are the unconfirmed events in flight
     /// besides the run.
     pub(super) async fn attempt(&mut self, index: usize, run: &mut Run, behind: u64) -> Attempt {
-        // A sink that never awaits would keep the others from their turn.
-        yield_now().await;
+        // A sink that never awaits would keep the others from their turn; one that does has left it to them.
+        if !self.destinations[index].has_awaited() {
+            yield_now().await;
+        }
         let len = run.events() as u64;
         self.handle.begin_write(behind + len, run.is_retry && index == 0, run.unconfirmed()).await;
         let started = Instant::now();

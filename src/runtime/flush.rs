@@ -37,7 +37,7 @@ pub(crate) struct FlushQueue {
     timeouts: Vec<(Weak<Expiry>, Duration)>,
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "log"))]
 impl FlushQueue {
     /// Returns how many flushes are not dispatched yet.
     pub(crate) fn known(&self) -> usize {

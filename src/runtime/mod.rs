@@ -63,6 +63,7 @@ pub(crate) use tasks::start_timers;
 
 use crate::context::contain::contain;
 use crate::context::scope::ScopeId;
+#[cfg(feature = "prometheus")]
 use crate::context::suppress::SuppressGuard;
 use crate::dispatch::Dispatcher;
 use crate::event::Redactor;

@@ -8,7 +8,6 @@ use logweir::{Logger, info};
 use crate::children::{ROLE, Running, child_of};
 use crate::support::{PATIENCE, ScriptedSink};
 
-#[cfg(target_os = "linux")]
 #[test]
 fn loggers_that_were_dropped_leave_no_thread_and_no_descriptor_and_their_hooks_ran() {
     let mut child = Running::start(child_of("limits::leftovers::the_child", "leave").stdout(Stdio::null()));
@@ -28,7 +27,7 @@ fn the_child() {
     let sink = ScriptedSink::new();
     let one = || {
         let logger = Logger::builder().sink("sink", sink.clone()).start().unwrap();
-        #[cfg(all(unix, feature = "signal"))]
+        #[cfg(feature = "signal")]
         logger.reopen_on_sighup().unwrap();
         let weak = logger.downgrade();
         logger.on_shutdown(move || {

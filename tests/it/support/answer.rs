@@ -45,8 +45,10 @@ pub(super) struct Unprintable {
 
 impl fmt::Display for Unprintable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        while self.is_endless {
-            f.write_str("again and ").unwrap_or_default();
+        if self.is_endless {
+            loop {
+                f.write_str("again and ").unwrap_or_default();
+            }
         }
         // Without the panic hook, which would print each.
         std::panic::resume_unwind(Box::new("scripted"))
