@@ -72,9 +72,11 @@ killed() {
     kill -KILL "$pid"
     wait "$pid" 2>/dev/null || true
     wait
-    # As it was left: of a file that is there twice the compressed one, and nothing that is half compressed.
+    # As it was left: of a file that is there twice the compressed one, and nothing that is half compressed. A file may end
+    # with a whole line that lacks its newline, which must not run into the next file.
     cd "$work/killed"
-    before=$(for file in app.2*.json app.2*.json.gz; do [ -e "$file.gz" ] || zcat -f "$file"; done | grep -c '"line":[0-9]*}$')
+    before=$(for file in app.2*.json app.2*.json.gz; do [ -e "$file.gz" ] || { zcat -f "$file" && echo; }; done |
+        grep -c '"line":[0-9]*}$')
     cd - >/dev/null
     printf 'after\n' | "$pipe" "$work/killed/app.json" --max-bytes 1MiB --gzip >"$work/report" 2>&1 ||
         fail "$what: pipe, begun again"
