@@ -1,6 +1,7 @@
 //! A sink task: its next action, taken from the state that the flush task and callers change.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::{Instant, sleep_until};
 
@@ -48,11 +49,23 @@ impl InFlightBatch {
 pub(super) struct Charge {
     handle: Arc<SinkHandle>,
     bytes: usize,
+    /// A late call keeps it.
+    is_late: AtomicBool,
+}
+
+impl Charge {
+    /// Records that a late call keeps the batch: for how long, the pipeline cannot tell.
+    pub(super) fn set_late(&self) {
+        if !self.is_late.swap(true, Ordering::Relaxed) {
+            self.handle.state().backlog.add_late(self.bytes);
+            self.handle.config.env.notifiers.sink_ready.notify_one();
+        }
+    }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.handle.state().backlog.release(self.bytes);
+        self.handle.state().backlog.release(self.bytes, *self.is_late.get_mut());
         self.handle.config.env.notifiers.sink_ready.notify_one();
     }
 }
@@ -148,7 +161,7 @@ impl SinkHandle {
     fn take_batch(self: &Arc<Self>, state: &mut SinkState) -> Option<InFlightBatch> {
         let WaitingBatch { batch, charge, .. } = state.backlog.pop()?;
         state.ledger.start(batch.len() as u64);
-        let charge = Charge { handle: self.clone(), bytes: charge };
+        let charge = Charge { handle: self.clone(), bytes: charge, is_late: AtomicBool::new(false) };
         Some(InFlightBatch { batch, charge: Some(Arc::new(charge)) })
     }
 }

@@ -42,15 +42,17 @@ pub(super) struct BacklogQueue {
     events: u64,
     /// The memory of the waiting batches.
     waiting: usize,
-    /// The same, including the batch being written.
+    /// The same, including the batch being written and those that late calls keep.
     pinned: usize,
+    /// The part that late calls keep: nothing that the pipeline does frees it.
+    late: usize,
     limit: usize,
     policy: WhenFull,
 }
 
 impl BacklogQueue {
     pub(super) fn new(limit: usize, policy: WhenFull) -> Self {
-        BacklogQueue { batches: VecDeque::new(), events: 0, waiting: 0, pinned: 0, limit, policy }
+        BacklogQueue { batches: VecDeque::new(), events: 0, waiting: 0, pinned: 0, late: 0, limit, policy }
     }
 
     pub(super) fn events(&self) -> u64 {
@@ -64,8 +66,8 @@ impl BacklogQueue {
     /// Whether a batch fits in addition to this much.
     fn fits(&self, pinned: usize, charge: usize) -> bool {
         // Alone, any batch fits: a single event with a large context may exceed the whole limit, and would otherwise
-        // never pass.
-        pinned == 0 || pinned + charge <= self.limit
+        // never pass. Nor would any, if late calls alone had the memory.
+        pinned <= self.late || pinned + charge <= self.limit
     }
 
     /// Whether a batch may be pushed now; if not, the flush task waits.
@@ -117,9 +119,17 @@ impl BacklogQueue {
         Some(entry)
     }
 
-    /// Releases the memory of the batch taken last.
-    pub(super) fn release(&mut self, charge: usize) {
+    /// A late call keeps a batch that was taken.
+    pub(super) fn add_late(&mut self, charge: usize) {
+        self.late += charge;
+    }
+
+    /// Releases the memory of a batch that was taken; `is_late`: a late call kept it.
+    pub(super) fn release(&mut self, charge: usize, is_late: bool) {
         self.pinned -= charge;
+        if is_late {
+            self.late -= charge;
+        }
         // Returns the memory of a burst once it has passed.
         if self.batches.is_empty() && self.batches.capacity() > 64 {
             self.batches.shrink_to(16);
@@ -185,7 +195,7 @@ mod tests {
             5,
             "the new batch alone is dropped: the one that waits could not help"
         );
-        backlog.release(writing.charge);
+        backlog.release(writing.charge, false);
         assert_eq!(push(&mut backlog, entry(5, 40)), 0);
         assert_eq!((backlog.events(), backlog.pinned()), (7, 60));
         assert_eq!((backlog.clear().len(), backlog.events(), backlog.pinned()), (2, 0, 0));
@@ -197,7 +207,7 @@ mod tests {
         assert_eq!(push(&mut backlog, entry(1, 1000)), 0);
         let writing = backlog.pop().expect("one waits");
         assert_eq!(push(&mut backlog, entry(2, 10)), 2);
-        backlog.release(writing.charge);
+        backlog.release(writing.charge, false);
         assert_eq!(push(&mut backlog, entry(2, 10)) + push(&mut backlog, entry(1, 1000)), 2, "nothing but it is left");
         assert_eq!((backlog.events(), backlog.pinned()), (1, 1000));
     }
@@ -235,7 +245,23 @@ mod tests {
         assert_eq!(backlog.pinned(), 30 + first_bytes + second_bytes);
         let charges: Vec<usize> = std::iter::from_fn(|| backlog.pop()).map(|taken| taken.charge).collect();
         assert_eq!(charges, [10, 10 + first_bytes, 10 + second_bytes]);
-        charges.into_iter().for_each(|charge| backlog.release(charge));
+        charges.into_iter().for_each(|charge| backlog.release(charge, false));
         assert_eq!(backlog.pinned(), 0);
+    }
+
+    #[test]
+    fn what_late_calls_keep_stays_charged_and_stops_no_batch_that_is_alone_beside_it() {
+        for policy in [WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Block] {
+            let mut backlog = BacklogQueue::new(100, policy);
+            assert_eq!(push(&mut backlog, entry(1, 80)), 0);
+            let late = backlog.pop().expect("one waits");
+            assert_eq!(backlog.accepts(50), policy != WhenFull::Block, "{policy:?}: it is being written");
+            backlog.add_late(late.charge);
+            assert!(backlog.accepts(50), "{policy:?}");
+            assert_eq!(push(&mut backlog, entry(2, 50)), 0, "{policy:?}");
+            assert_eq!((backlog.accepts(50), backlog.pinned()), (policy != WhenFull::Block, 130), "{policy:?}");
+            backlog.release(late.charge, true);
+            assert_eq!((backlog.accepts(50), backlog.pinned()), (true, 50), "{policy:?}");
+        }
     }
 }

@@ -180,8 +180,8 @@ impl Pipeline {
     ///
     /// Only the fallback's sink, timeout and own fallback (the next link of the chain) are used; all other settings
     /// come from this pipeline. Each link gets a batch once. A link that [outlives timeouts](Sink::outlives_timeout) is
-    /// skipped while a timed-out write of it is still running (that batch stays charged to the backlog); the
-    /// late result settles the events that were unconfirmed meanwhile. If all links are busy, batches wait as if there
+    /// skipped while a timed-out write of it is still running (that batch stays charged to the backlog, where one other
+    /// may pass beside it whatever the limit); the late result settles the events that were unconfirmed meanwhile. If all links are busy, batches wait as if there
     /// were none. Links are named `sink/1`, `sink/2` in reports.
     pub fn fallback(mut self, fallback: impl Into<Pipeline>) -> Self {
         self.fallback = Some(Box::new(fallback.into()));

@@ -272,6 +272,7 @@ impl SinkTask {
         };
         let attempt = destination.call(SinkCall::Write, run.in_flight(), cut_short).await;
         if let Attempt::TimedOut { is_late, .. } = attempt {
+            run.charge.iter().filter(|_| is_late).for_each(|charge| charge.set_late());
             // What a late result tells of the sink's own write, it tells before the next one.
             run.may_be_delivered |= index > 0 || !is_late;
         }

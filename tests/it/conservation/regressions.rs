@@ -87,3 +87,14 @@ fn what_comes_after_a_rejection_that_delivered_all_it_was_about_is_not_taken_for
     let sink = sink(vec![link(vec![rejected(0), rejected(1)])]);
     holds(&program(2, vec![sink], vec![emit(2)], End::Complete));
 }
+
+#[test]
+fn a_late_write_of_a_fallback_that_never_returns_holds_up_no_batch_of_a_sink_that_blocks() {
+    let never = Answer { delay: Delay::Never, outcome: Outcome::Ok };
+    let late = Answer { delay: Delay::Late, outcome: Outcome::Ok };
+    let fallback = LinkPlan { timeout: 50, outlives: true, ..link(vec![never]) };
+    let mut sink = sink(vec![LinkPlan { timeout: 50, ..link(vec![late]) }, fallback]);
+    (sink.waits, sink.backlog, sink.retry.max_age) = (true, Some(512), 100);
+    sink.breaker = BreakerPlan { failures: Some(1), probe_after: 50, cap: 400 };
+    holds(&program(1, vec![sink], vec![emit(4)], End::Complete));
+}
