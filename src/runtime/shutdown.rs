@@ -156,8 +156,9 @@ impl ShutdownState {
             if let Some(deadline) = self.requested().and_then(|request| request.deadline) {
                 // The runtime's clock may be paused, so the remaining time is carried over, not the instant.
                 let left = deadline.saturating_duration_since(Instant::now()) / of * part;
-                let here = tokio::time::Instant::now() + left;
-                earliest = Some(earliest.map_or(here, |earliest| earliest.min(here)));
+                // Beyond the clock's range: never.
+                let here = tokio::time::Instant::now().checked_add(left);
+                earliest = earliest.into_iter().chain(here).min();
             }
             let passed = async {
                 match earliest {

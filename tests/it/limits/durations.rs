@@ -5,13 +5,22 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
+use logweir::sink::{FileSink, Rolling};
 use logweir::{Breaker, Builder, DropReason, Logger, Overflow, PanicHook, Pipeline, Retry};
 use tokio_util::sync::CancellationToken;
 
-use crate::children::{ROLE, Running, child_of};
+use crate::children::{ROLE, Running, child_of, folder};
 use crate::support::{Answer, PATIENCE, ScriptedSink, balance, builder, emit_numbers, number, settle, start};
 
-const VALUES: [Duration; 4] = [Duration::ZERO, Duration::from_nanos(1), Duration::from_secs(1), Duration::MAX];
+const VALUES: [Duration; 6] = [
+    Duration::ZERO,
+    Duration::from_nanos(1),
+    Duration::from_secs(1),
+    // About where the clocks of operating systems end.
+    Duration::from_secs(i64::MAX as u64 - (1 << 40)),
+    Duration::from_secs(i64::MAX as u64),
+    Duration::MAX,
+];
 
 /// A sink that fails twice, so that the waits of its pipeline are used.
 fn failing() -> ScriptedSink {
@@ -97,9 +106,35 @@ async fn every_duration_of_a_call_works() {
         let flushed = logger.flush(value).await;
         settle().await;
         assert!(flushed.complete || value < Duration::from_secs(1), "{value:?}: {flushed:?}");
+        logger.set_temporary_filter("trace", value).unwrap();
+        settle().await;
         logger.reopen(Duration::MAX).await.unwrap();
         let report = logger.shutdown(Duration::MAX).await;
         balance(&report, &[("sink", 3)]);
+    }
+}
+
+#[test]
+fn every_duration_of_a_rolled_file_is_refused_by_its_name_or_works() {
+    let options: [(&str, fn(Rolling, Duration) -> Rolling); 2] =
+        [("keep_age", Rolling::keep_age), ("close_timeout", Rolling::close_timeout)];
+    for (name, with) in options {
+        for value in VALUES {
+            let path = folder(&format!("durations-{name}-{}", value.as_nanos())).join("app.log");
+            let file = FileSink::new(path).rolling(with(Rolling::by_size(1), value));
+            let logger = match Logger::builder().sink("file", file).start() {
+                Ok(logger) => logger,
+                Err(error) => {
+                    assert!(format!("{error:?}").contains(name), "{name} of {value:?}: {error:?}");
+                    continue;
+                }
+            };
+            for n in 0..3 {
+                logger.emit(number(n));
+                assert!(logger.flush_blocking(PATIENCE).unwrap().complete, "{name} of {value:?}");
+            }
+            balance(&logger.shutdown_blocking(PATIENCE).unwrap(), &[("file", 3)]);
+        }
     }
 }
 
