@@ -116,12 +116,14 @@ async fn every_duration_of_a_call_works() {
 
 #[test]
 fn every_duration_of_a_rolled_file_is_refused_by_its_name_or_works() {
-    let options: [(&str, fn(Rolling, Duration) -> Rolling); 2] =
-        [("keep_age", Rolling::keep_age), ("close_timeout", Rolling::close_timeout)];
-    for (name, with) in options {
+    let policy = |name, value| match name {
+        "keep_age" => Rolling::by_size(1).keep_age(value),
+        _ => Rolling::by_size(1).close_timeout(value),
+    };
+    for name in ["keep_age", "close_timeout"] {
         for value in VALUES {
             let path = folder(&format!("durations-{name}-{}", value.as_nanos())).join("app.log");
-            let file = FileSink::new(path).rolling(with(Rolling::by_size(1), value));
+            let file = FileSink::new(path).rolling(policy(name, value));
             let logger = match Logger::builder().sink("file", file).start() {
                 Ok(logger) => logger,
                 Err(error) => {
