@@ -1,9 +1,12 @@
 //! Any thread: runs foreign code so that neither its panic nor what it logs gets further.
 
 use std::any::Any;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 
 use futures::FutureExt;
 
@@ -40,6 +43,28 @@ pub(crate) fn contain<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
 /// That of the future; if its destructor may panic, the code that drops it has to [`contain`] that.
 pub(crate) async fn contain_future<F: Future>(future: F) -> Result<F::Output, Panicked> {
     suppress(AssertUnwindSafe(future).catch_unwind()).await.map_err(Panicked::new)
+}
+
+/// A waker whose panic goes no further: among those that are woken together, it would take the turn of the others.
+struct ContainedWaker(Waker);
+
+impl Wake for ContainedWaker {
+    fn wake(self: Arc<Self>) {
+        contain(|| self.0.wake_by_ref()).unwrap_or_default();
+    }
+}
+
+/// Polls a future of ours, for a caller whose waker is foreign.
+///
+/// # Cancel safety
+/// That of the future.
+pub(crate) async fn contain_waker<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        let waker = Waker::from(Arc::new(ContainedWaker(cx.waker().clone())));
+        future.as_mut().poll(&mut Context::from_waker(&waker))
+    })
+    .await
 }
 
 #[cfg(test)]

@@ -6,11 +6,12 @@ use futures::future::select;
 use tokio::runtime::Handle;
 
 use super::InsideRuntimeError;
+use crate::context::contain::contain_waker;
 use crate::time::timer;
 
-/// Returns when either future does; polls `a` before `b`.
+/// Returns when either future does; polls `a` before `b`. The caller's waker is foreign.
 pub(super) async fn race(a: impl Future<Output = ()>, b: impl Future<Output = ()>) {
-    select(pin!(a), pin!(b)).await;
+    contain_waker(select(pin!(a), pin!(b))).await;
 }
 
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {

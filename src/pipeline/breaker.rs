@@ -57,6 +57,7 @@ impl Breaker {
 pub(crate) type BreakerCallback = Box<dyn Fn(BreakerState) + Send + Sync>;
 
 /// The state machine of a breaker.
+#[derive(Clone)]
 pub(super) struct CircuitBreaker {
     policy: Breaker,
     state: BreakerState,

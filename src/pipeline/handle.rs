@@ -10,8 +10,9 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -27,8 +28,8 @@ use crate::event::{Batch, Event, SharedFields};
 use crate::filter::Filter;
 use crate::observe::diagnostics::Diagnostics;
 use crate::observe::metrics::SinkHistograms;
-use crate::stats::labels::BreakerState;
-use crate::stats::{DropCounts, DropReason, SinkFlushReport, SinkStats};
+use crate::stats::labels::{BreakerState, SinkErrorKind};
+use crate::stats::{DropCounts, DropReason, LastError, SinkFlushReport, SinkStats};
 
 /// If a sink wants less than this fraction of a batch, it gets copies: a view would pin all the rest.
 const MIN_VIEW_FRACTION: usize = 4;
@@ -209,22 +210,24 @@ impl SinkHandle {
         state.ledger.drop_waiting(reason, wanted);
     }
 
-    /// Adds a barrier after all enqueued batches.
-    pub(crate) fn push_barrier(&self) -> Arc<Barrier> {
+    /// Adds a barrier after all enqueued batches; `is_awaited`: a caller waits for it.
+    pub(crate) fn push_barrier(&self, is_awaited: bool) -> Arc<Barrier> {
         let mut state = self.state();
         let (offset, reported) = (state.ledger.routed(), state.reported);
         if let Some(last) = state.barriers.back()
             && last.offset == offset
         {
+            last.is_awaited.fetch_or(is_awaited, Ordering::Relaxed);
             return last.clone();
         }
-        let barrier = Arc::new(Barrier { offset, reported, done: OnceLock::new() });
+        let is_awaited = AtomicBool::new(is_awaited);
+        let barrier = Arc::new(Barrier { offset, reported, is_awaited, done: OnceLock::new() });
         if let Some(closed) = state.closed.clone() {
             barrier.done.get_or_init(|| Flushed { losses: state.ledger.losses(), error: closed.err() });
             return barrier;
         }
-        // Flushes that no caller waits for any more: this one covers them.
-        while state.barriers.back().is_some_and(|last| Arc::strong_count(last) == 1) {
+        // Flushes that no caller waits for any more: this one covers them. Not the first: a slow sink would never reach one.
+        while state.barriers.len() > 1 && state.barriers.back().is_some_and(|last| Arc::strong_count(last) == 1) {
             state.barriers.pop_back();
         }
         state.barriers.push_back(barrier.clone());
@@ -236,7 +239,12 @@ impl SinkHandle {
     /// Requests a reopen. It joins one that has not begun; one that has may have opened the destination before the caller
     /// changed it.
     pub(crate) fn request_reopen(&self) -> Arc<Reopen> {
-        let request = self.state().reopen.get_or_insert_default().clone();
+        let mut state = self.state();
+        if let (Some(_), Some(closed)) = (state.failed, state.closed.clone()) {
+            return Arc::new(Reopen { done: OnceLock::from(closed) });
+        }
+        let request = state.reopen.get_or_insert_default().clone();
+        drop(state);
         self.wake.notify_one();
         self.interrupt.notify_waiters();
         request
@@ -262,13 +270,20 @@ impl SinkHandle {
     /// Records that the sink task has ended before the sink was closed: nothing waits for it any more.
     pub(crate) fn fail(&self, reason: DropReason) {
         let mut leftovers = Leftovers::default();
+        let message = "the task of the sink has stopped".to_owned();
+        let error = LastError { kind: SinkErrorKind::Panic, message, at: SystemTime::now() };
         let mut state = self.state();
         if state.closed.is_none() && !state.is_sealed {
             state.failed = Some(reason);
             state.end_events(reason, &mut leftovers);
+            state.close(Err(error.clone()));
+            if let Some(request) = state.reopen.take() {
+                request.done.get_or_init(|| Err(error));
+            }
         }
         drop(state);
         self.config.env.notifiers.sink_ready.notify_one();
+        self.config.env.notifiers.notify_progress();
     }
 }
 

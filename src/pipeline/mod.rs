@@ -75,8 +75,8 @@ use crate::sink::Sink;
 ///   to the fallback.
 /// * While the breaker is open and there is no fallback, batches wait in the backlog.
 /// * When a shutdown is requested, a pipeline that waits for its breaker or a retry attempts at once. From then on it
-///   waits at most half of the time that is left, so that it also attempts after 1/2, 3/4, 7/8 and 15/16 of the time; none
-///   begins in the last tenth. [`Logger::reopen`](crate::Logger::reopen) ends such a wait too, and if it succeeds the next
+///   waits at most half of the time that is left, so that it also attempts after 1/2, 3/4, 7/8 and 15/16 of the time.
+///   [`Logger::reopen`](crate::Logger::reopen) ends such a wait too, and if it succeeds the next
 ///   write is the probe.
 #[must_use = "a pipeline does nothing until a builder has it"]
 pub struct Pipeline {

@@ -17,8 +17,8 @@ use crate::observe::diagnostics::Diagnostic;
 use crate::stats::labels::BreakerState;
 use crate::time::clock;
 
-/// The last attempts of a drain come after a half of its time, after three quarters, and so on; none begins in this last
-/// fraction of it.
+/// The last attempts of a drain come after a half of its time, after three quarters, and so on; once less than this fraction
+/// of it is left, no other is planned.
 const LAST_FRACTION: u32 = 10;
 
 impl SinkHandle {
@@ -109,7 +109,9 @@ impl SinkHandle {
 
     pub(super) fn record_flush(&self, barrier: &Arc<Barrier>, result: Result<(), Failure>) {
         self.record_error_of(&result);
-        self.update(|state| state.complete(barrier, result.err().map(|failure| failure.text)));
+        // The rest of the failure is foreign: it is dropped with nothing locked.
+        let error = result.err().map(|failure| failure.text.clone());
+        self.update(|state| state.complete(barrier, error));
         self.config.env.notifiers.notify_progress();
     }
 
@@ -123,12 +125,7 @@ impl SinkHandle {
     pub(super) fn record_close(&self, result: Result<(), Failure>) {
         self.record_error_of(&result);
         let result = result.map_err(|failure| failure.text);
-        self.update(|state| {
-            while let Some(barrier) = state.barriers.pop_front() {
-                state.complete(&barrier, result.clone().err());
-            }
-            state.closed = Some(result);
-        });
+        self.update(|state| state.close(result));
         self.config.env.notifiers.notify_progress();
     }
 
@@ -212,6 +209,10 @@ impl SinkHandle {
     pub(super) fn with_breaker<T>(&self, ask: impl FnOnce(&mut CircuitBreaker, Instant) -> T) -> T {
         let mut state = self.state();
         let at = Instant::now();
+        if state.is_sealed {
+            // The report has its state.
+            return ask(&mut state.breaker.clone(), at);
+        }
         let answer = ask(&mut state.breaker, at);
         let now = state.breaker.state();
         let before = std::mem::replace(&mut state.last_reported_state, now);
@@ -229,10 +230,10 @@ impl SinkHandle {
 
     /// Closes the breaker, from any thread; the sink task reports it. Whether the sink has recovered is unknown.
     pub(crate) fn reset_breaker(&self) {
-        let mut state = self.state();
-        state.breaker.succeed();
-        state.failing_since = None;
-        drop(state);
+        self.update(|state| {
+            state.breaker.succeed();
+            state.failing_since = None;
+        });
         self.interrupt.notify_waiters();
         // A notice may wait for a closed breaker.
         self.wake.notify_one();

@@ -1,6 +1,7 @@
 //! Any thread: what is behind the lock of one sink's handle, and the requests that wait for its task.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
@@ -53,6 +54,8 @@ pub(crate) struct Barrier {
     pub(super) offset: u64,
     /// The losses that earlier flushes have reported.
     pub(super) reported: Losses,
+    /// A caller waits for it, or did.
+    pub(super) is_awaited: AtomicBool,
     pub(super) done: OnceLock<Flushed>,
 }
 
@@ -108,10 +111,18 @@ impl SinkState {
     /// Completes a flush. Its losses are reported if a caller is still there.
     pub(super) fn complete(&mut self, barrier: &Arc<Barrier>, error: Option<LastError>) {
         let losses = self.ledger.losses();
-        if Arc::strong_count(barrier) > 1 {
+        if barrier.is_awaited.load(Ordering::Relaxed) && Arc::strong_count(barrier) > 1 {
             self.reported = losses;
         }
         barrier.done.get_or_init(|| Flushed { losses, error });
+    }
+
+    /// Closes the sink with this result, which is that of all flushes to come.
+    pub(super) fn close(&mut self, result: Result<(), LastError>) {
+        while let Some(barrier) = self.barriers.pop_front() {
+            self.complete(&barrier, result.clone().err());
+        }
+        self.closed = Some(result);
     }
 
     pub(super) fn end_events(&mut self, why: DropReason, leftovers: &mut Leftovers) {

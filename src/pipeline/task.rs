@@ -121,12 +121,13 @@ impl SinkTask {
             let Err(probe_at) = self.handle.with_breaker(|breaker, now| breaker.try_acquire(now)) else {
                 return RunRoute::Sink;
             };
-            let expiry = self.backoff.expiry().unwrap_or(probe_at);
-            if self.is_unusable || self.has_available_fallback() || expiry <= Instant::now() {
+            let expiry = self.backoff.expiry();
+            let is_expired = expiry.is_some_and(|expiry| expiry <= Instant::now());
+            if self.is_unusable || self.has_available_fallback() || is_expired {
                 return RunRoute::Fallback(DropReason::BreakerOpen);
             }
             tokio::select! {
-                () = handle.pause_until(probe_at.min(expiry), interrupted) => {}
+                () = handle.pause_until(expiry.map_or(probe_at, |expiry| expiry.min(probe_at)), interrupted) => {}
                 // A fallback is available again and may take the waiting batch.
                 () = self.late_fallback_result() => {}
             }
@@ -247,7 +248,7 @@ impl SinkTask {
                     tokio::select! {
                         biased;
                         () = &mut pause => return,
-                        () = self.late_fallback_result() => {}
+                        () = self.late_fallback_result() => if self.is_fallbacks_turn() { return },
                     }
                 }
             }

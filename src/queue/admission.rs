@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::lane::{Chunk, Lane, LaneState};
 use super::sync::{AtomicUsize, MutexGuard, Ordering};
 use super::{Overflow, Queue};
+use crate::context::contain::contain_waker;
 use crate::context::process_end;
 use crate::context::thread_flags::is_logger_thread;
 use crate::event::{Event, Level};
@@ -126,7 +127,7 @@ impl Queue {
     pub(crate) async fn push_wait(&self, mut event: Event) -> Result<(), DropReason> {
         self.limit(&mut event);
         let lane = self.lane();
-        let lack = self.wait(lane, event, None, &mut Lack::Place).await;
+        let lack = contain_waker(self.wait(lane, event, None, &mut Lack::Place)).await;
         lack.map_err(|lack| self.refuse(lane, lack))
     }
 

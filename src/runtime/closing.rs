@@ -45,9 +45,14 @@ pub(super) async fn start_fallback_phase(core: &LoggerCore) -> StopReason {
 /// Tells the sinks how much time they have, from the first request for a shutdown on, and whenever a later one changes that;
 /// never ends.
 pub(super) async fn share_deadline(core: &LoggerCore) -> StopReason {
+    let mut known = None;
     loop {
         let changed = core.shutdown.changed();
-        if let Some(request) = core.shutdown.requested() {
+        let request = core.shutdown.requested();
+        let now = request.map(|request| request.deadline);
+        // Not for a request that changes nothing: sinks that wait would attempt again.
+        if let Some(request) = request.filter(|_| known != now) {
+            known = now;
             let deadline = request.deadline.and_then(|deadline| {
                 // The runtime's clock may be paused, so the remaining time is carried over, not the instant.
                 Instant::now().checked_add(deadline.saturating_duration_since(time::Instant::now()))

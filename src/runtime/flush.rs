@@ -1,6 +1,7 @@
 //! Any thread: requests a flush, which the flush task performs.
 
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,8 @@ use crate::stats::FlushReport;
 pub(crate) struct Flush {
     /// One for each sink, set once everything before the flush is dispatched.
     barriers: OnceLock<Box<[Arc<Barrier>]>>,
+    /// A caller waits for it, or did.
+    is_awaited: AtomicBool,
 }
 
 /// One caller's part in a flush.
@@ -72,12 +75,13 @@ impl LoggerCore {
     /// Requests a flush of everything accepted so far.
     pub(crate) fn request_flush(&self, timeout: Duration) -> FlushRequest {
         let (end_offsets, expiry) = (self.queue.accepted_positions(), Arc::<Expiry>::default());
-        let mut flush = Arc::default();
+        let mut flush = Arc::<Flush>::default();
         if !self.shutdown.is_done() {
             let mut flushes = self.flushes();
             flush = flushes.next.get_or_insert_default().clone();
             flushes.timeouts.push((Arc::downgrade(&expiry), timeout));
             drop(flushes);
+            flush.is_awaited.store(true, Ordering::Relaxed);
             self.queue.signal().nudge();
         }
         FlushRequest { flush, end_offsets, expiry }
@@ -108,7 +112,8 @@ impl LoggerCore {
 
     /// Pushes the barriers of the flush that has begun into the sinks. Everything before it is dispatched.
     pub(super) fn push_barriers(&self, flush: &Flush) {
-        flush.barriers.get_or_init(|| self.sinks.iter().map(|sink| sink.push_barrier()).collect());
+        let is_awaited = flush.is_awaited.load(Ordering::Relaxed);
+        flush.barriers.get_or_init(|| self.sinks.iter().map(|sink| sink.push_barrier(is_awaited)).collect());
         self.flushes().begun = None;
         // The sinks may be closed, and have flushed.
         self.notifiers.notify_progress();

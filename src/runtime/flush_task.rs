@@ -325,6 +325,10 @@ impl FlushTask<'_> {
                 return;
             }
             self.core.push_barriers(&flush);
+            drop(flush);
+            // Callers may ask as fast as this goes round.
+            yield_now().await;
+            self.core.heartbeat.fetch_add(1, Ordering::Relaxed);
         }
     }
 

@@ -257,8 +257,15 @@ impl Diagnostics {
 
     /// Writes to standard error the reports that wait for a handler that does not run, since its runtime is not polled.
     pub(crate) fn drain_to_stderr(&self) {
-        while let Some(diagnostic) = self.pending().take() {
-            self.write_stderr(&diagnostic, true);
+        loop {
+            // A statement of its own: the lock is free while the report, which has foreign parts, is written and dropped.
+            let next = self.pending().take();
+            let Some(diagnostic) = next else { return };
+            contain(|| {
+                self.write_stderr(&diagnostic, true);
+                drop(diagnostic);
+            })
+            .unwrap_or_default();
         }
     }
 

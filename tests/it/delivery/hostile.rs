@@ -362,3 +362,58 @@ async fn a_sink_that_panics_before_its_logger_runs_is_a_build_error_or_gets_the_
     emit_numbers(&logger, 0..3);
     end(&logger, &[("waits", &sink)]).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_reads_the_statistics_when_it_is_dropped_gets_them() {
+    struct Reads(Arc<Mutex<Option<Logger>>>);
+
+    impl Drop for Reads {
+        fn drop(&mut self) {
+            let logger = self.0.lock().unwrap().clone();
+            logger.iter().for_each(|logger| assert_eq!(logger.stats().accepted, 3));
+        }
+    }
+
+    impl fmt::Display for Reads {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("plain")
+        }
+    }
+
+    impl fmt::Debug for Reads {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Reads")
+        }
+    }
+
+    impl Error for Reads {}
+
+    struct Fails(Arc<Mutex<Option<Logger>>>);
+
+    #[async_trait]
+    impl Sink for Fails {
+        async fn write(&mut self, _: &Batch) -> Result<(), SinkError> {
+            Err(SinkError::rejected(Reads(self.0.clone())))
+        }
+
+        async fn flush(&mut self) -> Result<(), SinkError> {
+            Err(SinkError::temporary(Reads(self.0.clone())))
+        }
+
+        async fn reopen(&mut self) -> Result<(), SinkError> {
+            Err(SinkError::permanent(Reads(self.0.clone())))
+        }
+    }
+
+    let slot = Arc::default();
+    let logger = start(one_by_one().sink("reads", once(Fails(Arc::clone(&slot))))).await;
+    *slot.lock().unwrap() = Some(logger.clone());
+    emit_numbers(&logger, 0..3);
+    // Twice: an error that is no news is dropped at once.
+    for _ in 0..2 {
+        assert!(logger.flush(PATIENCE).await.sinks[0].error.is_some());
+        assert!(logger.reopen(PATIENCE).await.is_err());
+    }
+    slot.lock().unwrap().take();
+    balance(&logger.shutdown(PATIENCE).await, &[("reads", 0)]);
+}

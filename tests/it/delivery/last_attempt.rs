@@ -154,3 +154,23 @@ fn a_folder_that_was_away_and_can_be_there_again_before_the_shutdown_has_every_l
     balance(&report, &[("file", logged)]);
     assert_eq!(lines(&folder) as u64, logged, "{report}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_for_the_end_that_changes_nothing_ends_no_wait() {
+    let sink = ScriptedSink::always(Answer::Temporary);
+    let wait =
+        Retry::default().initial_delay(3600 * SECOND).max_delay(3600 * SECOND).max_elapsed(7200 * SECOND).seed(3);
+    let pipeline = Pipeline::new(sink.clone()).retry(wait).breaker(Breaker::never());
+    let logger = start(builder().flush_at(Level::Trace).shutdown_timeout(60 * SECOND).sink("sink", pipeline)).await;
+    emit_numbers(&logger, 0..3);
+    let weak = logger.downgrade();
+    drop(logger);
+    settle().await;
+    let attempts = sink.batch_sizes().len();
+    for _ in 0..20 {
+        // Each is the last handle that is dropped.
+        drop(weak.upgrade());
+        settle().await;
+    }
+    assert_eq!(sink.batch_sizes().len(), attempts);
+}

@@ -9,7 +9,7 @@ use logweir::{Logger, Pipeline, State};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Probe, Slow};
+use crate::support::{Answer, Probe, ScriptedSink, Slow};
 
 use super::{LONG, SECOND, balanced, emit, quiet};
 
@@ -114,4 +114,20 @@ async fn timer(after: Duration) {
         over.send(()).unwrap_or_default();
     });
     is_over.await.unwrap_or_default();
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_the_grace_period_a_slow_sink_flushes_too_while_events_keep_coming() {
+    let sink = ScriptedSink::always(Answer::Slow(SECOND / 4));
+    let token = tokio_util::sync::CancellationToken::new();
+    let builder = logweir::Logger::builder().lanes(1).flush_interval(SECOND / 10).cancel_on(token.clone());
+    let logger = builder.grace_period(LONG).sink("sink", sink.clone()).start_on(&Handle::current()).unwrap();
+    token.cancel();
+    for _ in 0..500 {
+        emit(&logger, 1);
+        tokio::time::sleep(SECOND / 100).await;
+    }
+    // Five seconds, in which the sink writes less than comes: it flushes where a flush waited longest, then at the newest.
+    assert!(sink.flushed() >= 3, "{} flushes", sink.flushed());
+    logger.shutdown(LONG).await.check().unwrap();
 }
