@@ -25,6 +25,7 @@ RENAMED = [
     ("WhenFull::Block", "Backlog::Wait"),
     ("WhenFull", "Backlog"),
     (".memory_limit(", ".memory("),
+    (".close_timeout(", ".close_waits("),
 ]
 
 
