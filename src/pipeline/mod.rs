@@ -2,6 +2,22 @@
 //!
 //! Each sink has a pipeline and a task of its own: an error, a panic or a hang of the sink affects no other sink.
 //!
+//! The futures of one pipeline:
+//!
+//! ```text
+//!  sink task: one tokio task, on the thread `logweir-net` if one of its sinks encodes for the network
+//!  select ─┬─ next_action ── backlog: batches, linger │ notice │ flush │ reopen │ close
+//!          └─ late answers of the fallbacks
+//!  deliver(batch), in one slot: one request at a time
+//!   ┌─▶ route (breaker, waits) ─▶ encode (no await) ─▶ attempt ─▶ ruling ─┬─▶ settled, each event once
+//!   │                                                   │                 ├─▶ fallbacks: encode, attempt, ruling
+//!   └───────────── back-off, pause, bisected or halved ◀┼─────────────────┘
+//!  call: a boxed future that owns its `Arc<dyn RequestSink>`, request and charge; inside it the adapter locks a `Sink`
+//!   ├─ answers in time
+//!   ├─ timed out, dropped: the request may have arrived
+//!   └─ timed out, kept because the sink outlives timeouts: the late answer settles its events
+//! ```
+//!
 //! In: batches that `dispatch` enqueues ([`SinkHandle::enqueue`]); flush barriers, the deadline and close requests of
 //! `runtime`; requests of `logger` (reopen, filter, breaker reset).
 //! Out: calls of `Sink` and of its fallbacks; counters, which `runtime` reads as

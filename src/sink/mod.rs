@@ -15,12 +15,15 @@
 //
 // Add a sink in a file or folder of its own, export it here, and give it a `type` in `config/sink.rs`.
 
+mod adapter;
+mod answer;
 mod console;
 mod error;
 mod file;
 mod lines;
 mod memory;
 mod null;
+mod request;
 mod sharing;
 #[cfg(unix)]
 mod std_lock;
@@ -33,12 +36,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub(crate) use adapter::SinkAdapter;
+pub(crate) use answer::RestVerdict;
+pub use answer::{Answer, Verdict};
 pub use console::{Colors, ConsoleSink};
 pub use error::SinkError;
 pub(crate) use file::of_one_logger;
 pub use file::{Durability, FileSink, MaintenanceError, MaintenanceTask, OpenError, Rolling, RollingError, SyncError};
 pub use memory::{CapturedEvent, MemorySink, Selection, WaitError};
 pub use null::NullSink;
+pub use request::{Acknowledges, Batching, Duplicates, Encoded, Request, RequestSink};
 pub(crate) use sharing::{PIPE_BUF, write_stderr};
 #[cfg(feature = "testing")]
 pub use test_console::TestConsole;
@@ -48,6 +55,8 @@ use crate::event::Batch;
 pub use crate::stats::labels::SinkErrorKind;
 
 /// A destination of events: a file, a socket, a service.
+///
+/// [`RequestSink`] is for a service that takes requests and answers for each event.
 ///
 /// A sink is owned by one task, which never makes two calls at the same time. Use `#[async_trait]`:
 ///
@@ -116,6 +125,22 @@ pub trait Sink: Send + 'static {
     /// ([`Pipeline::timeout`](crate::Pipeline::timeout)). Default: 5 s.
     fn default_timeout(&self) -> Duration {
         Duration::from_secs(5)
+    }
+
+    /// Returns the size of a write if the pipeline does not set one
+    /// ([`Pipeline::batching`](crate::Pipeline::batching)). Default: [`Batching::DISPATCHED`].
+    fn default_batching(&self) -> Batching {
+        Batching::DISPATCHED
+    }
+
+    /// Returns what a delivered event means at this destination. Default: [`Acknowledges::Written`].
+    fn acknowledges(&self) -> Acknowledges {
+        Acknowledges::Written
+    }
+
+    /// Returns what the destination does with an event that arrives twice. Default: [`Duplicates::Possible`].
+    fn duplicates(&self) -> Duplicates {
+        Duplicates::Possible
     }
 
     /// Returns whether a call keeps running after its timeout, as on a dedicated thread. The pipeline then keeps the

@@ -114,7 +114,7 @@ pub struct Blocking<S> {
     name: String,
     /// The sink, until it is opened.
     idle: Option<S>,
-    requests: Option<Sender<Request>>,
+    requests: Option<Sender<ThreadCall>>,
     /// The answer the last call waits for; still present at the next call if the future was dropped.
     pending: Option<oneshot::Receiver<Result<(), SinkError>>>,
     status: Arc<SharedStatus>,
@@ -187,7 +187,7 @@ impl<S: BlockingSink> Blocking<S> {
         drop(self.answer().await);
         let Some(requests) = &self.requests else { return Err(SinkError::permanent(ThreadError::NotOpen)) };
         let (answer, pending) = oneshot::channel();
-        if requests.send(Request { command, answer }).is_err() {
+        if requests.send(ThreadCall { command, answer }).is_err() {
             return Err(SinkError::permanent(ThreadError::Gone));
         }
         self.pending = Some(pending);
@@ -298,7 +298,7 @@ macro_rules! sink_on_its_thread {
 }
 pub(super) use sink_on_its_thread;
 
-struct Request {
+struct ThreadCall {
     command: Command,
     answer: oneshot::Sender<Result<(), SinkError>>,
 }
@@ -311,9 +311,9 @@ pub(super) enum Command {
 }
 
 /// The thread's main loop.
-fn run_thread<S: BlockingSink>(mut sink: S, requests: &Receiver<Request>, status: &SharedStatus) {
+fn run_thread<S: BlockingSink>(mut sink: S, requests: &Receiver<ThreadCall>, status: &SharedStatus) {
     crate::context::suppress::mark_thread();
-    while let Ok(Request { command, answer }) = requests.recv() {
+    while let Ok(ThreadCall { command, answer }) = requests.recv() {
         let result = contain(|| match &command {
             Command::Write(batch) => sink.write(batch),
             Command::Flush => sink.flush(),
