@@ -97,6 +97,7 @@ fn bare() -> Pipeline {
 
 /// On a runtime that runs only while it is waited for: the same steps in every run.
 fn logger(pipeline: impl Into<Pipeline>) -> (runtime::Runtime, Logger) {
+    let pipeline: Pipeline = pipeline.into();
     let runtime = runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let builder =
         Logger::builder().lanes(1).queue_capacity(CAPACITY).memory_limit(64 << 20).overflow(Overflow::DropNewest);

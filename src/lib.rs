@@ -219,7 +219,7 @@ pub use format::Format;
 pub use lifecycle::Signal;
 pub use lifecycle::{PanicHook, ShutdownGuard, exit};
 pub use logger::{Logger, WeakLogger, global};
-pub use pipeline::{Breaker, BreakerState, Pipeline, Retry, WhenFull};
+pub use pipeline::{Breaker, BreakerState, IntoPipeline, Pipeline, Retry, WhenFull};
 pub use queue::Overflow;
 pub use runtime::{Pressure, State};
 pub use sink::{Blocking, Sink, SinkError};

@@ -49,6 +49,8 @@ pub(super) enum BuildErrorKind {
     },
     Runtime(&'static str),
     Thread(io::Error),
+    /// The system has no random bits.
+    Random(io::Error),
 }
 
 impl BuildError {
@@ -62,7 +64,7 @@ impl BuildError {
             #[cfg(feature = "prometheus")]
             BuildErrorKind::Listen { .. } => Some("prometheus"),
             BuildErrorKind::Runtime(_) => Some("start_on"),
-            BuildErrorKind::Thread(_) => None,
+            BuildErrorKind::Thread(_) | BuildErrorKind::Random(_) => None,
         }
     }
 }
@@ -100,6 +102,7 @@ impl fmt::Display for BuildError {
             BuildErrorKind::Listen { addr, .. } => write!(f, "`prometheus` cannot listen on {addr}"),
             BuildErrorKind::Runtime(what) => write!(f, "the runtime of `start_on` has no {what}"),
             BuildErrorKind::Thread(_) => f.write_str("the system provides no thread"),
+            BuildErrorKind::Random(_) => f.write_str("the system provides no random bits"),
         }
     }
 }
@@ -118,7 +121,7 @@ impl Error for BuildError {
             BuildErrorKind::Sink { source, .. } => Some(&**source),
             #[cfg(feature = "prometheus")]
             BuildErrorKind::Listen { source, .. } => Some(source),
-            BuildErrorKind::Thread(source) => Some(source),
+            BuildErrorKind::Thread(source) | BuildErrorKind::Random(source) => Some(source),
             BuildErrorKind::Knob { .. } | BuildErrorKind::NameTaken { .. } | BuildErrorKind::Runtime(_) => None,
         }
     }

@@ -34,7 +34,7 @@ use crate::dispatch::Enricher;
 use crate::event::{Level, LevelFilter, Pattern, SharedFields, ToValue};
 use crate::filter::{EnvFilterError, Filter, FilterFromEnv, ParseFilterError};
 use crate::observe::diagnostics::{Diagnostic, Handler};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{IntoPipeline, Pipeline};
 use crate::queue::Overflow;
 use crate::runtime::{Pressure, PressureMonitor};
 #[cfg(doc)]
@@ -348,9 +348,9 @@ impl<'r> Builder<'r> {
         plan::Plan::check(self).map(drop)
     }
 
-    /// Adds a sink, or a [`Pipeline`] to one. Names are the label `sink` of the metrics and must be unique.
-    pub fn sink(mut self, name: &str, sink: impl Into<Pipeline>) -> Self {
-        self.sinks.push((name.to_owned(), sink.into()));
+    /// Adds a [`Sink`], a [`RequestSink`](crate::sink::RequestSink) or a [`Pipeline`] to one. Names are the label `sink` of the metrics and must be unique.
+    pub fn sink<Kind>(mut self, name: &str, sink: impl IntoPipeline<Kind>) -> Self {
+        self.sinks.push((name.to_owned(), sink.into_pipeline()));
         self
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Builder;
 use super::error::{BuildError, BuildErrorKind, option};
 use crate::filter::Filter;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, RequestBatching};
 use crate::queue::EVENT_BYTES;
 use crate::runtime::PressureMonitor;
 
@@ -16,6 +16,7 @@ const MAX_CAPACITY: usize = 1 << 24;
 const MAX_RESERVE: usize = 90;
 const MAX_BATCH: usize = 1 << 16;
 const MIN_EVENT_BYTES: usize = 256;
+const MIN_BODY: usize = 1 << 10;
 /// Two of the smallest limit of an event: one can wait while another is written.
 const MIN_ACCOUNT: usize = 2 * MIN_EVENT_BYTES;
 const MAX_INTERVAL: Duration = Duration::from_secs(3600);
@@ -33,7 +34,10 @@ pub(super) struct Plan {
 
 pub(super) struct SinkPlan {
     pub(super) filter: Filter,
+    /// For events.
     pub(super) account: usize,
+    /// The largest body of a request, which is not in the account.
+    pub(super) most_body_bytes: usize,
 }
 
 impl Plan {
@@ -113,9 +117,30 @@ fn sinks(sinks: &[(String, Pipeline)], half: usize) -> Result<Vec<SinkPlan>, Bui
             let allowed = format!("at least {MIN_ACCOUNT} for each sink, of half of `memory_limit`, which is {half}");
             return Err(option("backlog_bytes", format!("{account} (sink `{name}`)"), allowed));
         }
-        Ok(SinkPlan { filter: filter(name, pipeline)?, account })
+        let most_body_bytes = check_bodies(name, pipeline, account)?;
+        let size = |link: &Pipeline| link.batching.within(most_body_bytes).map_or(0, |batching| batching.bytes);
+        let bodies: usize = pipeline.links().filter(|link| link.has_bodies).map(size).sum();
+        Ok(SinkPlan { filter: filter(name, pipeline)?, account: account - bodies, most_body_bytes })
     };
     sinks.iter().map(plan).collect()
+}
+
+/// Checks the sizes of requests; returns how many bytes one may have. All bodies of a pipeline take half of its account at most.
+fn check_bodies(name: &str, pipeline: &Pipeline, account: usize) -> Result<usize, BuildError> {
+    let bodies = pipeline.links().filter(|link| link.has_bodies).count().max(1);
+    let most = account / 2 / bodies;
+    for link in pipeline.links() {
+        let RequestBatching::Given(batching) = link.batching else { continue };
+        let wrong = |value: String, allowed| Err(option("batching", format!("{value} (sink `{name}`)"), allowed));
+        if !(1..=MAX_BATCH).contains(&batching.events) {
+            return wrong(format!("{} events", batching.events), format!("1 to {MAX_BATCH} events"));
+        }
+        if !(MIN_BODY..=most).contains(&batching.bytes) {
+            let allowed = format!("{MIN_BODY} to {most} bytes: the bodies may take half of the sink's {account} bytes");
+            return wrong(format!("{} bytes", batching.bytes), allowed);
+        }
+    }
+    Ok(most)
 }
 
 /// Checks the numbers of a pipeline and of the links of its chain.

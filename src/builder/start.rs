@@ -1,6 +1,5 @@
 //! The caller's thread, once: from a checked plan to a running logger.
 
-#[cfg(feature = "prometheus")]
 use std::io;
 use std::panic::{Location, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
@@ -23,7 +22,7 @@ use crate::context::scope::ScopeId;
 use crate::context::suppress;
 use crate::context::thread_flags::mark_logger_thread;
 use crate::dispatch::{Dispatcher, Enrichers};
-use crate::event::{LevelFilter, Redactor};
+use crate::event::{EventId, LevelFilter, Redactor};
 use crate::filter::FilterCell;
 use crate::logger::Logger;
 use crate::observe::diagnostics::{Diagnostic, Diagnostics};
@@ -31,12 +30,11 @@ use crate::observe::diagnostics::{Diagnostic, Diagnostics};
 use crate::observe::exporter::Exporter;
 use crate::observe::metrics::{Limits, LoggerMetrics, SinkHistograms};
 use crate::observe::names;
-use crate::pipeline::{Notifiers, Pipeline, PipelineEnv, SinkHandle, SinkHandleConfig, SinkTaskParts};
+use crate::pipeline::{NoticeIds, Notifiers, Pipeline, PipelineEnv, SinkHandle, SinkHandleConfig, SinkTaskParts};
 use crate::queue::{Queue, QueueConfig};
-#[cfg(feature = "prometheus")]
-use crate::runtime::ServiceThread;
 use crate::runtime::{
-    self, Cancellation, DetachedRuntime, FlushTaskParts, Host, LoggerCore, ShutdownHooks, ShutdownState, start_timers,
+    self, Cancellation, DetachedRuntime, FlushTaskParts, Host, LoggerCore, ServiceThread, ShutdownHooks, ShutdownState,
+    start_timers,
 };
 use crate::sink::{SinkError, of_one_logger};
 
@@ -136,6 +134,8 @@ impl Builder<'_> {
             diagnostics: diagnostics.clone(),
             notice_interval: self.notice_interval,
             enrichment: enrichment.clone(),
+            notice_ids: Arc::new(NoticeIds::new(random_id()?)),
+            flush_at: self.flush_at,
         };
         let (sinks, sink_tasks) = build_sinks(self.sinks, &plan, sink_histograms, &env);
         let (reserve_level, percent) = self.reserve;
@@ -151,7 +151,7 @@ impl Builder<'_> {
             is_on_users_runtime: home != Host::OwnThread,
         });
         let enrichers = Enrichers::new(self.enrichers, enrichment.clone());
-        let dispatcher = Dispatcher::new(self.lanes, self.batch_size, plan.batch_bytes, enrichment);
+        let dispatcher = Dispatcher::new(self.lanes, self.batch_size, plan.batch_bytes, enrichment, random_id()?);
         let core = Arc::new(LoggerCore {
             name,
             queue,
@@ -186,13 +186,20 @@ impl Builder<'_> {
         });
         start_timers(&core).map_err(|source| BuildError(BuildErrorKind::Thread(source)))?;
         #[cfg(feature = "prometheus")]
-        let services =
+        let mut services =
             serve_metrics(&core, endpoint, unbound).map_err(|source| BuildError(BuildErrorKind::Thread(source)))?;
         #[cfg(not(feature = "prometheus"))]
-        let services = Vec::new();
+        let mut services = Vec::new();
+        let network = match sink_tasks.iter().any(|task| task.encodes_for_network) {
+            true => {
+                Some(start_network(&core, &mut services).map_err(|source| BuildError(BuildErrorKind::Thread(source)))?)
+            }
+            false => None,
+        };
         let cancel = self.cancel.map(|token| Cancellation { token, grace: self.grace_period });
         let parts = FlushTaskParts {
             sink_tasks,
+            network,
             flush_interval: self.flush_interval,
             cancel,
             pressure_monitors: self.pressure_monitors,
@@ -295,6 +302,20 @@ fn run_thread(runtime: DetachedRuntime, core: Arc<LoggerCore>, parts: FlushTaskP
     runtime.get().block_on(runtime::run(core, parts));
 }
 
+/// Starts the thread of the sinks that encode for the network.
+fn start_network(core: &Arc<LoggerCore>, services: &mut Vec<ServiceThread>) -> io::Result<Handle> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().on_thread_start(mark_own_thread).build()?;
+    let (runtime, stop) = (DetachedRuntime::new(runtime), core.stop_services.clone());
+    let handle = runtime.get().handle().clone();
+    let stopped = stop.clone();
+    services.push(ServiceThread::spawn("logweir-net", stop, move || {
+        mark_own_thread();
+        runtime.get().block_on(stopped.cancelled());
+    })?);
+    Ok(handle)
+}
+
 /// The shared half of each pipeline, and the half that its task owns.
 type SinkParts = (Box<[Arc<SinkHandle>]>, Vec<SinkTaskParts>);
 
@@ -308,7 +329,9 @@ fn build_sinks(
         let mut pipeline = pipeline;
         let on_breaker = pipeline.on_breaker.take();
         let (when_full, retry, breaker) = (pipeline.when_full, pipeline.retry.clone(), pipeline.breaker.clone());
-        let destinations = pipeline.take_destinations();
+        let batching = pipeline.batching.within(plan.most_body_bytes);
+        let encodes_for_network = pipeline.encodes_for_network();
+        let destinations = pipeline.take_destinations(plan.most_body_bytes);
         let config = SinkHandleConfig {
             name,
             filter: plan.filter.clone(),
@@ -317,13 +340,21 @@ fn build_sinks(
             destinations: destinations.len(),
             when_full,
             limit: plan.account,
+            batching,
             histograms,
             env: env.clone(),
         };
-        (Arc::new(SinkHandle::new(config)), SinkTaskParts { retry, destinations })
+        (Arc::new(SinkHandle::new(config)), SinkTaskParts { retry, destinations, encodes_for_network })
     });
     let (sinks, tasks): (Vec<_>, Vec<_>) = equipped.unzip();
     (sinks.into(), tasks)
+}
+
+/// Draws the identity of what a logger dispatches.
+fn random_id() -> Result<EventId, BuildError> {
+    let mut origin = [0; 10];
+    getrandom::fill(&mut origin).map_err(|source| BuildError(BuildErrorKind::Random(source.into())))?;
+    Ok(EventId::first_of(origin))
 }
 
 fn check_timers(runtime: &Handle) -> Result<(), BuildError> {

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::tests::whole_example;
 use crate::config::{Config, SinkRegistry};
 use crate::pipeline::{Breaker, Retry};
-use crate::sink::{ConsoleSink, FileSink, NullSink};
+use crate::sink::{Batching, ConsoleSink, FileSink, NullSink};
 
 fn example<'r>() -> Builder<'r> {
     let config = Config::from_toml(&whole_example()).expect("the example");
@@ -57,8 +57,7 @@ fn the_example_of_a_configuration_shows_the_builders_defaults() {
 fn the_example_of_a_configuration_shows_the_pipelines_defaults() {
     let sinks = example().sinks;
     let (_, file) = sinks.iter().find(|(name, _)| name == "file").unwrap();
-    let Pipeline { sink: _, filter, timeout, when_full, backlog_bytes: _, retry, breaker, on_breaker: _, fallback } =
-        file;
+    let Pipeline { filter, timeout, when_full, retry, breaker, fallback, .. } = file;
     let default = Pipeline::new(FileSink::new("x"));
     assert_eq!(filter.as_ref().ok(), default.filter.as_ref().ok());
     assert_eq!((*timeout, *when_full), (default.timeout, default.when_full));
@@ -93,11 +92,12 @@ const EVERY_KEY: &str = "
     type = 'null'
     filter = 'shop=warn'
     timeout = '53s'
+    batching = { events = 103, bytes = '3KiB', linger = '107ms' }
     backlog_bytes = '4MiB'
     when_full = 'block'
     retry = { initial_delay = '59ms', max_delay = '61s', max_elapsed = '67s', max_attempts = 71, seed = 73 }
     breaker = { failure_threshold = 79, probe_delay = '83ms', max_probe_delay = '89s' }
-    fallback = { type = 'null', timeout = '97s', fallback = { type = 'null', timeout = '101s' } }
+    fallback = { type = 'null', timeout = '97s', batching = { events = 109, bytes = '5KiB', linger = '0s' }, fallback = { type = 'null', timeout = '101s' } }
 ";
 
 #[test]
@@ -118,6 +118,9 @@ fn every_key_of_a_configuration_reaches_its_own_knob() {
     let (name, pipeline) = &builder.sinks[0];
     assert_eq!((name.as_str(), pipeline.filter.clone()), ("mine", "shop=warn".parse()));
     assert_eq!((pipeline.timeout, pipeline.backlog_bytes), (seconds(53), Some(4 << 20)));
+    let size = |pipeline: &Pipeline| pipeline.batching.within(usize::MAX);
+    assert_eq!(size(pipeline), Some(Batching::new(103, 3 << 10, millis(107))));
+    assert_eq!(size(pipeline.fallback.as_ref().unwrap()), Some(Batching::new(109, 5 << 10, millis(0))));
     assert_eq!(pipeline.when_full, crate::pipeline::WhenFull::Block);
     let retry = Retry::default()
         .initial_delay(millis(59))

@@ -17,6 +17,7 @@ pub(super) struct Delivery {
     pub(super) level: Option<LevelName>,
     pub(super) filter: Option<String>,
     timeout: Option<HumanDuration>,
+    batching: Option<BatchingKeys>,
     backlog_bytes: Option<HumanSize>,
     when_full: Option<WhenFullWord>,
     retry: Option<OrNever<RetryKeys>>,
@@ -33,6 +34,7 @@ pub(super) struct LinkDelivery {
     #[serde(rename = "type")]
     pub(super) kind: String,
     timeout: Option<HumanDuration>,
+    batching: Option<BatchingKeys>,
     #[serde(rename = "fallback")]
     _fallback: Option<IgnoredAny>,
 }
@@ -63,11 +65,26 @@ struct BreakerKeys {
     max_probe_delay: Option<HumanDuration>,
 }
 
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BatchingKeys {
+    events: usize,
+    bytes: HumanSize,
+    linger: HumanDuration,
+}
+
+impl BatchingKeys {
+    fn apply(self, pipeline: Pipeline) -> Pipeline {
+        pipeline.batching(self.events, self.bytes.in_memory(), self.linger.0)
+    }
+}
+
 impl Delivery {
     pub(super) fn apply(&self, pipeline: Pipeline) -> Pipeline {
         let pipeline = set(pipeline, self.level, |pipeline, LevelName(level)| pipeline.level(level));
         let pipeline = set(pipeline, self.filter.as_deref(), |pipeline, filter| pipeline.filter(filter));
         let pipeline = set(pipeline, self.timeout, |pipeline, HumanDuration(timeout)| pipeline.timeout(timeout));
+        let pipeline = set(pipeline, self.batching, |pipeline, batching| batching.apply(pipeline));
         let pipeline = set(pipeline, self.backlog_bytes, |pipeline, bytes| pipeline.backlog_bytes(bytes.in_memory()));
         let pipeline = set(pipeline, self.when_full, |pipeline, policy| pipeline.when_full(policy.into()));
         let pipeline = set(pipeline, self.retry.as_ref(), |pipeline, policy| pipeline.retry(policy.into()));
@@ -77,7 +94,8 @@ impl Delivery {
 
 impl LinkDelivery {
     pub(super) fn apply(&self, pipeline: Pipeline) -> Pipeline {
-        set(pipeline, self.timeout, |pipeline, HumanDuration(timeout)| pipeline.timeout(timeout))
+        let pipeline = set(pipeline, self.timeout, |pipeline, HumanDuration(timeout)| pipeline.timeout(timeout));
+        set(pipeline, self.batching, |pipeline, batching| batching.apply(pipeline))
     }
 }
 

@@ -29,7 +29,7 @@ use batcher::{Assembly, Batcher};
 pub(crate) use batcher::{NO_WATERMARK, watermark_now};
 pub(crate) use enrich::{Enricher, Enrichers};
 
-use crate::event::{self, Batch, Event};
+use crate::event::{self, Batch, Event, EventId};
 use crate::pipeline::{Leftovers, SinkHandle, Wanted, pinned_bytes};
 use crate::queue::{Chunk, Queue};
 use crate::stats::{DropReason, ShutdownReport};
@@ -41,6 +41,8 @@ pub(crate) struct Dispatcher {
     /// What each sink wants of the batch that is dispatched; empty between two.
     wanted: Vec<Wanted>,
     dispatched: u64,
+    /// Of the first event that is dispatched.
+    first_id: EventId,
     enrichment: Option<Arc<event::SharedFields>>,
     /// Set when the counters are closed: the report.
     pub(crate) end: Option<Arc<ShutdownReport>>,
@@ -76,9 +78,10 @@ impl Dispatcher {
         batch_events: usize,
         batch_bytes: usize,
         enrichment: Option<Arc<event::SharedFields>>,
+        first_id: EventId,
     ) -> Self {
         let batcher = Batcher::new(lanes, batch_events, batch_bytes);
-        Dispatcher { batcher, blocked: None, wanted: Vec::new(), dispatched: 0, enrichment, end: None }
+        Dispatcher { batcher, blocked: None, wanted: Vec::new(), dispatched: 0, first_id, enrichment, end: None }
     }
 
     /// Sets the fields that events dispatched from here on carry besides their own.
@@ -128,7 +131,8 @@ impl Dispatcher {
             let spilled = *spilled;
             left.extend(events.iter_mut().filter_map(Event::leave_queue));
             let charge = pinned_bytes(events);
-            let batch = Batch::new(events.drain(..).collect(), self.enrichment.clone());
+            let batch =
+                Batch::new(events.drain(..).collect(), self.enrichment.clone(), self.first_id.plus(self.dispatched));
             self.blocked = Some(BlockedBatch { batch, charge, spilled });
         }
         let Some(BlockedBatch { batch, charge, spilled }) = self.blocked.take() else { return Dispatched::Nothing };

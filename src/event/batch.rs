@@ -1,33 +1,103 @@
 //! Anywhere (pure): a run of events on its way into a sink.
+//!
+//! Invariants:
+//! * The range is within the parts, and so is every index that a part picked.
+//! * An event has the same id in every view and every copy.
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::id::EventId;
 use super::shared_fields::SharedFields;
 use super::{Event, Record};
 
-/// Events for one [`Sink::write`](crate::Sink::write), oldest first.
+/// Events for one [`Sink::write`](crate::Sink::write) or one [`Request`](crate::sink::Request), oldest first.
 ///
 /// A batch is a view: the events are shared with the other sinks, cloning copies no event.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    events: Arc<[Event]>,
-    /// The events that this sink wants, by index; all of them if absent.
-    picked: Option<Arc<[u32]>>,
+    parts: Parts,
+    /// Of the parts' events, in their order.
     range: Range<usize>,
+}
+
+/// The dispatched batches that a batch is a view of.
+#[derive(Clone, Debug)]
+enum Parts {
+    One(Part),
+    Many(Arc<[Section]>),
+}
+
+/// A part of a batch of several.
+#[derive(Debug)]
+struct Section {
+    part: Part,
+    /// Of the part's events.
+    range: Range<usize>,
+    /// Where it ends among the events of all sections.
+    ends_at: usize,
+}
+
+/// Events of one dispatched batch.
+#[derive(Clone, Debug, Default)]
+struct Part {
+    events: Arc<[Event]>,
+    /// The events of the view, by index; all of them if absent.
+    picked: Option<Arc<[u32]>>,
+    /// Which events of the dispatched batch these are; all of them if absent.
+    copied: Option<Arc<[u32]>>,
     enrichment: Option<Arc<SharedFields>>,
+    /// Of the first event of the dispatched batch.
+    first_id: EventId,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Parts::One(Part::default())
+    }
+}
+
+impl Part {
+    #[inline]
+    fn get(&self, position: usize) -> Option<Record<'_>> {
+        let index = match &self.picked {
+            None => position,
+            Some(picked) => *picked.get(position)? as usize,
+        };
+        let event = self.events.get(index)?;
+        let number = match &self.copied {
+            None => index,
+            Some(copied) => *copied.get(index)? as usize,
+        };
+        Some(Record { event, enrichment: self.enrichment.as_ref(), id: self.first_id.plus(number as u64) })
+    }
+
+    fn pick(&self, positions: impl Iterator<Item = usize>) -> Self {
+        let index = |position: usize| self.picked.as_ref().map_or(position as u32, |picked| picked[position]);
+        Part { picked: Some(positions.map(index).collect()), ..self.clone() }
+    }
 }
 
 impl Batch {
-    pub(crate) fn new(events: Arc<[Event]>, enrichment: Option<Arc<SharedFields>>) -> Self {
+    pub(crate) fn new(events: Arc<[Event]>, enrichment: Option<Arc<SharedFields>>, first_id: EventId) -> Self {
         let range = 0..events.len();
-        Batch { events, picked: None, range, enrichment }
+        Batch { parts: Parts::One(Part { events, enrichment, first_id, ..Part::default() }), range }
     }
 
-    /// Returns the batch with only the events at these indices, which ascend.
-    pub(crate) fn pick(&self, picked: Arc<[u32]>) -> Self {
-        let range = 0..picked.len();
-        Batch { picked: Some(picked), range, ..self.clone() }
+    /// Returns the events of these batches as one, in this order.
+    pub(crate) fn concat(batches: Vec<Batch>) -> Self {
+        let mut end = 0;
+        let mut sections = Vec::with_capacity(batches.len());
+        for batch in &batches {
+            batch.for_each_part(|part, range| {
+                end += range.len();
+                sections.push(Section { part: part.clone(), range, ends_at: end });
+            });
+        }
+        match <[Batch; 1]>::try_from(batches) {
+            Ok([batch]) => batch,
+            Err(_) => Batch { parts: Parts::Many(sections.into()), range: 0..end },
+        }
     }
 
     /// Returns the number of events.
@@ -41,13 +111,16 @@ impl Batch {
     }
 
     /// Returns the record at `index`, the oldest at 0.
+    #[inline]
     pub fn get(&self, index: usize) -> Option<Record<'_>> {
-        let index = (index < self.len()).then(|| self.range.start + index)?;
-        let index = match &self.picked {
-            None => index,
-            Some(picked) => *picked.get(index)? as usize,
-        };
-        Some(Record { event: self.events.get(index)?, enrichment: self.enrichment.as_deref() })
+        let position = (index < self.len()).then(|| self.range.start + index)?;
+        match &self.parts {
+            Parts::One(part) => part.get(position),
+            Parts::Many(sections) => {
+                let section = sections.get(sections.partition_point(|section| section.ends_at <= position))?;
+                section.part.get(section.range.end - (section.ends_at - position))
+            }
+        }
     }
 
     /// Returns the records, oldest first.
@@ -58,24 +131,131 @@ impl Batch {
 
     /// Returns the same batch without its first `count` events (at most all of them).
     pub fn skip(&self, count: usize) -> Self {
-        let start = self.range.start + count.min(self.len());
-        Batch { range: start..self.range.end, ..self.clone() }
+        self.split_at(count).1
     }
 
-    /// Returns the first `count` events, and the rest.
+    /// Returns the first `count` events (at most all of them), and the rest.
     pub(crate) fn split_at(&self, count: usize) -> (Self, Self) {
-        let middle = self.range.start + count.min(self.len());
-        (Batch { range: self.range.start..middle, ..self.clone() }, self.skip(count))
+        let Range { start, end } = self.range;
+        let middle = start + count.min(self.len());
+        let of = |range| Batch { parts: self.parts.clone(), range };
+        (of(start..middle), of(middle..end))
     }
 
+    /// Returns the events at these indices, which ascend.
+    pub(crate) fn pick(&self, indices: &[u32]) -> Self {
+        let (mut parts, mut rest, mut start) = (Vec::new(), indices, 0);
+        self.for_each_part(|part, range| {
+            let end = start + range.len();
+            let (own, later) = rest.split_at(rest.partition_point(|index| (*index as usize) < end));
+            if !own.is_empty() {
+                let picked = part.pick(own.iter().map(|index| range.start + *index as usize - start));
+                parts.push(Batch { parts: Parts::One(picked), range: 0..own.len() });
+            }
+            (rest, start) = (later, end);
+        });
+        Batch::concat(parts)
+    }
+
+    /// Returns copies of the events, so that the batch keeps no others in memory.
+    pub(crate) fn copied(&self) -> Self {
+        let mut parts = Vec::new();
+        self.for_each_part(|part, range| {
+            let index = |position: usize| part.picked.as_ref().map_or(position as u32, |picked| picked[position]);
+            let indices: Arc<[u32]> = range.clone().map(index).collect();
+            let number = |index: &u32| part.copied.as_ref().map_or(*index, |copied| copied[*index as usize]);
+            let copy = Part {
+                events: indices.iter().map(|index| part.events[*index as usize].clone()).collect(),
+                picked: None,
+                copied: Some(indices.iter().map(number).collect()),
+                ..part.clone()
+            };
+            parts.push(Batch { parts: Parts::One(copy), range: 0..range.len() });
+        });
+        Batch::concat(parts)
+    }
+
+    /// Calls `each` with every part that has events of this batch, and which ones.
+    fn for_each_part<'a>(&'a self, mut each: impl FnMut(&'a Part, Range<usize>)) {
+        match &self.parts {
+            Parts::One(part) => each(part, self.range.clone()),
+            Parts::Many(sections) => {
+                let mut start = 0;
+                for Section { part, range, ends_at } in sections.iter() {
+                    let (from, to) = (self.range.start.max(start), self.range.end.min(*ends_at));
+                    if from < to {
+                        each(part, range.start + from - start..range.start + to - start);
+                    }
+                    start = *ends_at;
+                }
+            }
+        }
+    }
+
+    /// Returns the events of a batch that was dispatched whole.
+    pub(crate) fn events(&self) -> &[Event] {
+        match &self.parts {
+            Parts::One(part) => &part.events,
+            Parts::Many(_) => &[],
+        }
+    }
+
+    /// Returns what its events carry from the logger; of several dispatched batches, the first one's.
     pub(crate) fn enrichment(&self) -> Option<&Arc<SharedFields>> {
-        self.enrichment.as_ref()
+        match &self.parts {
+            Parts::One(part) => part.enrichment.as_ref(),
+            Parts::Many(sections) => sections.first()?.part.enrichment.as_ref(),
+        }
     }
 }
 
-/// Makes a batch of your own, to try a [`Sink`](crate::Sink) or a [`Format`](crate::Format) with.
+/// Makes a batch of your own, to try a [`Sink`](crate::Sink) or a [`Format`](crate::Format) with. Its ids have no random
+/// part, and count from 0.
 impl FromIterator<Event> for Batch {
     fn from_iter<I: IntoIterator<Item = Event>>(events: I) -> Self {
-        Batch::new(events.into_iter().collect(), None)
+        Batch::new(events.into_iter().collect(), None, EventId::ZERO)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Level;
+
+    fn batch(numbers: Range<u64>) -> Batch {
+        let events = numbers.clone().map(|n| Event::new(Level::Info, "t", &n.to_string())).collect();
+        Batch::new(events, None, EventId::ZERO.plus(numbers.start))
+    }
+
+    /// Its events by their message; each must have its number as its id.
+    fn content(batch: &Batch) -> Vec<u64> {
+        let number = |record: Record<'_>| {
+            let number: u64 = record.message().to_string().parse().unwrap();
+            assert_eq!(record.id().to_u128(), u128::from(number));
+            number
+        };
+        batch.iter().map(number).collect()
+    }
+
+    #[test]
+    fn a_batch_of_several_is_like_one() {
+        let several = Batch::concat(vec![batch(0..3).skip(1), batch(3..4), batch(9..9), batch(10..13)]);
+        assert_eq!(content(&several), [1, 2, 3, 10, 11, 12]);
+        assert_eq!(content(&several.skip(2)), [3, 10, 11, 12]);
+        let (first, rest) = several.split_at(4);
+        assert_eq!((content(&first), content(&rest)), (vec![1, 2, 3, 10], vec![11, 12]));
+        assert_eq!(content(&Batch::concat(vec![first.skip(1), rest])), [2, 3, 10, 11, 12]);
+        assert!(several.get(6).is_none() && several.skip(7).is_empty());
+    }
+
+    #[test]
+    fn an_event_keeps_its_id_in_views_of_views_and_in_copies() {
+        let several = Batch::concat(vec![batch(0..3).skip(1), batch(3..4), batch(10..13)]).skip(1);
+        let picked = several.pick(&[0, 2, 3]);
+        assert_eq!(content(&picked), [2, 10, 11]);
+        assert_eq!(content(&picked.pick(&[1, 2]).pick(&[1])), [11]);
+        assert_eq!(content(&picked.copied().pick(&[0, 2])), [2, 11]);
+        assert_eq!(content(&picked.copied().pick(&[1, 2]).copied().skip(1)), [11]);
+        assert_eq!(content(&batch(5..9).pick(&[])), [0_u64; 0]);
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 #[cfg(feature = "tracing")]
 use super::FieldPairs;
-use super::encoding::Encoded;
+use super::encoding::EncodedFields;
 #[cfg(feature = "tracing")]
 use super::{Callsite, MESSAGE};
 use super::{DYNAMIC, DYNAMIC_SITE, Event, Level, Value};
@@ -32,13 +32,18 @@ impl Event {
     #[cfg(feature = "tracing")]
     #[inline]
     pub(crate) const fn with_message(callsite: &'static Callsite, level: Level) -> Self {
-        Event { callsite, timestamp: 0, context: None, fields: Encoded::new(level as u8 | MESSAGE) }
+        Event { callsite, timestamp: 0, context: None, fields: EncodedFields::new(level as u8 | MESSAGE) }
     }
 
     /// Creates an event whose first five values will be target, message, module, file and line.
     #[cfg(feature = "tracing")]
     pub(crate) const fn with_header(level: Level) -> Self {
-        Event { callsite: &DYNAMIC_SITE, timestamp: 0, context: None, fields: Encoded::new(level as u8 | DYNAMIC) }
+        Event {
+            callsite: &DYNAMIC_SITE,
+            timestamp: 0,
+            context: None,
+            fields: EncodedFields::new(level as u8 | DYNAMIC),
+        }
     }
 
     /// Adds the fields whose names the event does not have.
@@ -74,7 +79,7 @@ impl Event {
         if let Some(message) = message.as_str() {
             return Event::new(level, target, message).with_source(module, file, line);
         }
-        let mut fields = Encoded::new(level as u8 | DYNAMIC);
+        let mut fields = EncodedFields::new(level as u8 | DYNAMIC);
         fields.push(target.to_value());
         fields.push_format(TextKind::Str, DYNAMIC_SITE.max_text(), |out| out.write_fmt(message));
         for value in [module.to_value(), file.to_value(), line.to_value()] {

@@ -24,6 +24,7 @@ mod encoding;
 mod field_set;
 #[cfg(any(feature = "log", feature = "tracing"))]
 mod foreign;
+mod id;
 mod level;
 mod message;
 #[cfg(feature = "tracing")]
@@ -44,8 +45,9 @@ pub use batch::Batch;
 pub use callsite::Callsite;
 pub use encoding::Fields;
 pub(crate) use encoding::TextKind;
-use encoding::{Encoded, FieldLayer, Reader};
+use encoding::{EncodedFields, FieldLayer, Reader};
 pub use field_set::FieldSet;
+pub use id::EventId;
 pub use level::{Level, LevelFilter, ParseLevelError};
 pub use message::Message;
 #[cfg(feature = "tracing")]
@@ -95,7 +97,7 @@ pub struct Event {
     /// Nanoseconds since the Unix epoch, 0 until emitted.
     timestamp: u64,
     context: Option<Arc<SharedFields>>,
-    fields: Encoded,
+    fields: EncodedFields,
 }
 
 const _: () = assert!(size_of::<Event>() == 128);
@@ -104,7 +106,7 @@ impl Event {
     #[doc(hidden)]
     #[inline]
     pub const fn __new(callsite: &'static Callsite, level: Level) -> Self {
-        Event { callsite, timestamp: 0, context: None, fields: Encoded::new(level as u8) }
+        Event { callsite, timestamp: 0, context: None, fields: EncodedFields::new(level as u8) }
     }
 
     #[doc(hidden)]
@@ -117,7 +119,7 @@ impl Event {
     /// Creates an event whose target and message are not known when the program compiles. The message is text, not a
     /// template.
     pub fn new(level: Level, target: &str, message: &str) -> Self {
-        let mut fields = Encoded::new(level as u8 | DYNAMIC);
+        let mut fields = EncodedFields::new(level as u8 | DYNAMIC);
         fields.push(target.to_value());
         fields.push(message.to_value());
         // Module, file and line.
@@ -210,7 +212,7 @@ impl Event {
 
     /// Returns the event's fields and, for names it does not have itself, its context's.
     pub fn fields(&self) -> Fields<'_> {
-        Record { event: self, enrichment: None }.fields()
+        Record::from(self).fields()
     }
 
     /// Returns whether a value was truncated because the event was longer than the logger allows.

@@ -5,7 +5,7 @@
 //! * Every name in the context is there once. Names that depend on an event's own fields are found when they are read
 //!   (`encoding/reader.rs`): the caller's thread pays nothing for them.
 
-use super::encoding::{Encoded, FieldLayer, Reader, values};
+use super::encoding::{EncodedFields, FieldLayer, Reader, values};
 use super::shared_fields::{FieldPairs, SharedFields};
 
 /// Collects the fields of spans, from the root to the leaf.
@@ -14,12 +14,12 @@ pub(crate) struct NestedFields<'a> {
     base: Option<&'a SharedFields>,
     /// Fields about the spans, which the spans' own override.
     about: &'a FieldPairs,
-    nested: Encoded,
+    nested: EncodedFields,
 }
 
 impl<'a> NestedFields<'a> {
     pub(crate) fn new(base: Option<&'a SharedFields>, about: &'a FieldPairs) -> Self {
-        NestedFields { base, about, nested: Encoded::new(0) }
+        NestedFields { base, about, nested: EncodedFields::new(0) }
     }
 
     /// Adds the fields of a span inside the ones so far.
@@ -37,7 +37,7 @@ impl<'a> NestedFields<'a> {
         if !self.layer().any(|(name, _)| nearer.layer().has(name)) {
             return;
         }
-        let (bytes, mut renamed) = (self.nested.bytes(), Encoded::new(0));
+        let (bytes, mut renamed) = (self.nested.bytes(), EncodedFields::new(0));
         let mut start = 0;
         for value in values(bytes, 0) {
             let pair = Reader::new(&bytes[start..value.start]).pair_name();
@@ -65,7 +65,7 @@ impl<'a> NestedFields<'a> {
 
     /// Returns the context of events in the innermost span, `leaf`, not charged yet.
     pub(crate) fn finish(self, leaf: &str) -> SharedFields {
-        let mut fields = Encoded::new(0);
+        let mut fields = EncodedFields::new(0);
         let is_overridden = |name: &str| self.about.layer().has(name) || self.layer().has(name);
         for (name, value) in
             self.base.into_iter().flat_map(SharedFields::layer).filter(|(name, _)| !is_overridden(name))

@@ -1,20 +1,28 @@
 //! Anywhere (pure): an event as a sink or a format sees it.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::{Callsite, Event, Fields, Level, Message, SharedFields, Value, template};
+use super::{Callsite, Event, EventId, Fields, Level, Message, SharedFields, Value, template};
 
 /// An event as a sink or a format sees it: with the logger's enrichment.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     pub(super) event: &'a Event,
-    pub(super) enrichment: Option<&'a SharedFields>,
+    pub(super) enrichment: Option<&'a Arc<SharedFields>>,
+    pub(super) id: EventId,
 }
 
 impl<'a> Record<'a> {
     /// Returns the event itself.
     pub fn event(&self) -> &'a Event {
         self.event
+    }
+
+    /// Returns the id of the event, the same in every sink and every attempt. Of an event that no logger dispatched, it is
+    /// zero.
+    pub fn id(&self) -> EventId {
+        self.id
     }
 
     /// Returns the level.
@@ -49,7 +57,7 @@ impl<'a> Record<'a> {
         Fields::new([
             self.event.layer(),
             self.event.context.as_deref().map(SharedFields::layer).unwrap_or_default(),
-            self.enrichment.map(SharedFields::layer).unwrap_or_default(),
+            self.enrichment.map(|enrichment| enrichment.layer()).unwrap_or_default(),
         ])
     }
 
@@ -80,12 +88,16 @@ impl<'a> Record<'a> {
 
 impl<'a> From<&'a Event> for Record<'a> {
     fn from(event: &'a Event) -> Self {
-        Record { event, enrichment: None }
+        Record { event, enrichment: None, id: EventId::ZERO }
     }
 }
 
 impl<'a> Record<'a> {
-    pub(crate) fn enriched(event: &'a Event, enrichment: Option<&'a SharedFields>) -> Self {
-        Record { event, enrichment }
+    pub(crate) fn enriched(event: &'a Event, enrichment: Option<&'a Arc<SharedFields>>, id: EventId) -> Self {
+        Record { event, enrichment, id }
+    }
+
+    pub(crate) fn enrichment(&self) -> Option<&'a Arc<SharedFields>> {
+        self.enrichment
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::callsite::Callsite;
-use super::encoding::{Encoded, Reader, values};
+use super::encoding::{EncodedFields, Reader, values};
 use super::value::Value;
 
 /// Replaces a hidden value.
@@ -79,7 +79,12 @@ impl Redactor {
 
 /// Returns an event's fields with masks, if there is a value to mask: after `header` values come those of the call
 /// site's names, then pairs.
-pub(super) fn event(fields: &Encoded, header: usize, callsite: &Callsite, redactor: &Redactor) -> Option<Encoded> {
+pub(super) fn event(
+    fields: &EncodedFields,
+    header: usize,
+    callsite: &Callsite,
+    redactor: &Redactor,
+) -> Option<EncodedFields> {
     let hidden = redactor.hidden(callsite);
     let is_hidden = |index: usize| match index.checked_sub(header) {
         None => false,
@@ -90,13 +95,18 @@ pub(super) fn event(fields: &Encoded, header: usize, callsite: &Callsite, redact
 }
 
 /// Like [`event`], for pairs alone.
-pub(super) fn pairs(fields: &Encoded, redactor: &Redactor) -> Option<Encoded> {
+pub(super) fn pairs(fields: &EncodedFields, redactor: &Redactor) -> Option<EncodedFields> {
     masked(fields, 0, |_| false, redactor)
 }
 
-fn masked(fields: &Encoded, unnamed: usize, is_hidden: impl Fn(usize) -> bool, redactor: &Redactor) -> Option<Encoded> {
+fn masked(
+    fields: &EncodedFields,
+    unnamed: usize,
+    is_hidden: impl Fn(usize) -> bool,
+    redactor: &Redactor,
+) -> Option<EncodedFields> {
     let bytes = fields.bytes();
-    let mut masked: Option<Encoded> = None;
+    let mut masked: Option<EncodedFields> = None;
     let (mut copied, mut before) = (0, 0);
     for (index, value) in values(bytes, unnamed).enumerate() {
         let hide = if index < unnamed {
@@ -108,7 +118,7 @@ fn masked(fields: &Encoded, unnamed: usize, is_hidden: impl Fn(usize) -> bool, r
         };
         before = value.end;
         if hide {
-            let masked = masked.get_or_insert_with(|| Encoded::new(fields.flags));
+            let masked = masked.get_or_insert_with(|| EncodedFields::new(fields.flags));
             masked.append(&bytes[copied..value.start]);
             masked.push(Value::Str(MASK));
             copied = value.end;

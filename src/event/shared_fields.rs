@@ -6,14 +6,14 @@ use std::sync::{Arc, OnceLock};
 
 #[cfg(feature = "tracing")]
 use super::encoding::TextKind;
-use super::encoding::{Encoded, FieldLayer, Reader};
+use super::encoding::{EncodedFields, FieldLayer, Reader};
 use super::field_set::FieldSet;
 use super::redact::{self, Redactor};
 use super::value::Value;
 
 /// Named fields, encoded once and shared by every event that carries them.
 pub(crate) struct SharedFields {
-    fields: Arc<Encoded>,
+    fields: Arc<EncodedFields>,
     account: Charged,
 }
 
@@ -36,7 +36,7 @@ enum Charged {
 impl SharedFields {
     /// Returns the fields of `parent`, with `name` set to `value`.
     pub(crate) fn extend(parent: Option<&SharedFields>, name: &str, value: Value<'_>) -> Self {
-        let mut fields = Encoded::new(0);
+        let mut fields = EncodedFields::new(0);
         for (key, inherited) in parent.into_iter().flat_map(SharedFields::layer) {
             if key != name {
                 fields.push_named(key, inherited);
@@ -48,7 +48,7 @@ impl SharedFields {
 
     /// Returns the set's fields and, for names it does not have, the outer ones.
     pub(crate) fn with_fields_over(set: &FieldSet, outer: Option<&SharedFields>) -> Self {
-        let mut fields = Encoded::new(0);
+        let mut fields = EncodedFields::new(0);
         set.layer().for_each(|(name, value)| fields.push_named(name, value));
         SharedFields::nested(fields, set.layer(), outer)
     }
@@ -60,7 +60,7 @@ impl SharedFields {
     }
 
     /// Returns the encoded fields, which are those of `own`, and the outer ones of other names.
-    fn nested(mut fields: Encoded, own: FieldLayer<'_>, outer: Option<&SharedFields>) -> Self {
+    fn nested(mut fields: EncodedFields, own: FieldLayer<'_>, outer: Option<&SharedFields>) -> Self {
         let inherited = outer.into_iter().flat_map(SharedFields::layer).filter(|(name, _)| !own.has(name));
         inherited.for_each(|(name, value)| fields.push_named(name, value));
         SharedFields::of(fields)
@@ -79,7 +79,7 @@ impl SharedFields {
         }
     }
 
-    pub(super) fn of(mut fields: Encoded) -> Self {
+    pub(super) fn of(mut fields: EncodedFields) -> Self {
         fields.shrink(0);
         SharedFields { fields: Arc::new(fields), account: Charged::Uncharged }
     }
@@ -90,7 +90,7 @@ impl SharedFields {
 
     /// Returns the memory this context holds, as the accounts charge it.
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<SharedFields>() + size_of::<Encoded>() + self.fields.heap_bytes()
+        size_of::<SharedFields>() + size_of::<EncodedFields>() + self.fields.heap_bytes()
     }
 
     /// Charges the queue; dropping `charge` releases the bytes.
@@ -121,12 +121,12 @@ impl SharedFields {
 /// Named values that are not yet a context.
 #[cfg(feature = "tracing")]
 #[derive(Clone)]
-pub(crate) struct FieldPairs(Encoded);
+pub(crate) struct FieldPairs(EncodedFields);
 
 #[cfg(feature = "tracing")]
 impl FieldPairs {
     pub(crate) const fn new() -> Self {
-        FieldPairs(Encoded::new(0))
+        FieldPairs(EncodedFields::new(0))
     }
 
     /// Sets a field: an existing field of that name gets the new value.
@@ -160,7 +160,7 @@ impl FieldPairs {
     #[inline]
     fn remove(&mut self, name: &str) {
         if !self.0.bytes().is_empty() && self.layer().has(name) {
-            let mut rest = Encoded::new(0);
+            let mut rest = EncodedFields::new(0);
             self.layer().filter(|(other, _)| *other != name).for_each(|(other, value)| rest.push_named(other, value));
             self.0 = rest;
         }

@@ -130,7 +130,7 @@ enum ErrorChainSource<'a> {
     /// On the caller's side: not yet turned into text.
     Live(&'a (dyn Error + 'a)),
     /// In an event: messages, each after its length in four bytes.
-    Encoded(&'a [u8]),
+    EncodedFields(&'a [u8]),
 }
 
 impl<'a> ErrorChain<'a> {
@@ -139,13 +139,13 @@ impl<'a> ErrorChain<'a> {
     }
 
     pub(crate) fn encoded(bytes: &'a [u8]) -> Self {
-        ErrorChain(ErrorChainSource::Encoded(bytes))
+        ErrorChain(ErrorChainSource::EncodedFields(bytes))
     }
 
     pub(crate) fn as_live(&self) -> Option<&'a (dyn Error + 'a)> {
         match self.0 {
             ErrorChainSource::Live(error) => Some(error),
-            ErrorChainSource::Encoded(_) => None,
+            ErrorChainSource::EncodedFields(_) => None,
         }
     }
 
@@ -167,10 +167,10 @@ impl<'a> ErrorChain<'a> {
                 }
                 Some(Cow::Owned(message))
             }
-            ErrorChainSource::Encoded(bytes) => {
+            ErrorChainSource::EncodedFields(bytes) => {
                 let (len, rest) = bytes.split_first_chunk::<4>()?;
                 let (message, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
-                chain = ErrorChainSource::Encoded(rest);
+                chain = ErrorChainSource::EncodedFields(rest);
                 Some(String::from_utf8_lossy(message))
             }
         })

@@ -93,7 +93,7 @@ impl Format for Box<dyn Format> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Batch, Callsite, Event, Level, Piece, SharedFields, Template, Value, parse};
+    use crate::event::{Batch, Callsite, Event, EventId, Level, Piece, SharedFields, Template, Value, parse};
     use std::sync::Arc;
 
     fn format(format: &mut dyn Format, record: &Record<'_>) -> String {
@@ -114,7 +114,7 @@ mod tests {
         let mut event = Event::new(Level::Info, "t", "m").with("a", "event").with("level", "event");
         event.set_context(Some(context(&[("a", "context"), ("b", "context"), ("level", "context")])));
         let enrichment = context(&[("a", "logger"), ("b", "logger"), ("c", "logger"), ("level_", "logger")]);
-        let batch = Batch::new(Arc::new([event]), Some(enrichment));
+        let batch = Batch::new(Arc::new([event]), Some(enrichment), EventId::ZERO);
         let record = batch.get(0).unwrap();
 
         let json = format(&mut Json::new(), &record);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::{Instant, sleep_until};
 
-use super::backlog::WaitingBatch;
+use super::backlog::TakenBatch;
 use super::handle::SinkHandle;
 use super::notice::{Audience, Notice};
 use super::state::{Barrier, Reopen, SinkState};
@@ -35,13 +35,6 @@ pub(super) struct InFlightBatch {
     pub(super) batch: Batch,
     /// None for what no account has.
     pub(super) charge: Option<Arc<Charge>>,
-}
-
-impl InFlightBatch {
-    /// What no account has: a notice, or nothing.
-    pub(super) fn uncharged(batch: Batch) -> Self {
-        InFlightBatch { batch, charge: None }
-    }
 }
 
 /// The memory of a batch that was taken from the backlog. Everything that keeps the batch keeps this too, a late call
@@ -93,10 +86,10 @@ impl SinkHandle {
 
     /// Waits for a wake-up, or until a notice to one of these audiences is due.
     async fn wait_for_work(&self, audiences: &[Audience]) {
-        let notice_due = self.notice_due(audiences);
+        let due = [self.notice_due(audiences), self.request_due()].into_iter().flatten().min();
         tokio::select! {
             () = self.wake.notified() => {}
-            () = until(notice_due) => {}
+            () = until(due) => {}
         }
     }
 
@@ -141,6 +134,12 @@ impl SinkHandle {
         Some(last.map_or(Action::Close, Action::Notify))
     }
 
+    /// When the next request is due, if it waits for more events.
+    fn request_due(&self) -> Option<Instant> {
+        let state = self.state();
+        if state.is_sealed { None } else { state.backlog.due(Instant::now()) }
+    }
+
     /// Whether a reopen is requested and has not begun.
     pub(super) fn has_reopen(&self) -> bool {
         self.state().reopen.is_some()
@@ -159,7 +158,12 @@ impl SinkHandle {
     }
 
     fn take_batch(self: &Arc<Self>, state: &mut SinkState) -> Option<InFlightBatch> {
-        let WaitingBatch { batch, charge, .. } = state.backlog.pop()?;
+        let now = Instant::now();
+        if !state.must_not_linger() && state.backlog.due(now)? > now {
+            return None;
+        }
+        let upto = state.barriers.front().map_or(u64::MAX, |barrier| barrier.offset());
+        let TakenBatch { batch, charge } = state.backlog.take(upto)?;
         state.ledger.start(batch.len() as u64);
         let charge = Charge { handle: self.clone(), bytes: charge, is_late: AtomicBool::new(false) };
         Some(InFlightBatch { batch, charge: Some(Arc::new(charge)) })

@@ -3,8 +3,15 @@
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::event::{Batch, SharedFields};
+use crate::sink::Batching;
+
+/// For a linger beyond the clock's range.
+const FAR_AWAY: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// What a pipeline does when its sink's backlog is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +35,8 @@ pub(super) struct WaitingBatch {
     pub(super) charge: usize,
     /// The sink's routed count after this batch; flush barriers compare with it.
     pub(super) upto: u64,
+    /// When it came, if its request waits for more events; `None`: it does not wait.
+    pub(super) arrived: Option<Instant>,
 }
 
 impl WaitingBatch {
@@ -40,6 +49,8 @@ impl WaitingBatch {
 pub(super) struct BacklogQueue {
     batches: VecDeque<WaitingBatch>,
     events: u64,
+    /// Waiting batches that do not wait for more events.
+    urgent: usize,
     /// The memory of the waiting batches.
     waiting: usize,
     /// The same, including the batch being written and those that late calls keep.
@@ -48,11 +59,20 @@ pub(super) struct BacklogQueue {
     late: usize,
     limit: usize,
     policy: WhenFull,
+    /// `None`: a request is a dispatched batch.
+    batching: Option<Batching>,
+}
+
+/// What a request is made of: the oldest waiting batches.
+pub(super) struct TakenBatch {
+    pub(super) batch: Batch,
+    pub(super) charge: usize,
 }
 
 impl BacklogQueue {
-    pub(super) fn new(limit: usize, policy: WhenFull) -> Self {
-        BacklogQueue { batches: VecDeque::new(), events: 0, waiting: 0, pinned: 0, late: 0, limit, policy }
+    pub(super) fn new(limit: usize, policy: WhenFull, batching: Option<Batching>) -> Self {
+        let batches = VecDeque::new();
+        BacklogQueue { batches, events: 0, urgent: 0, waiting: 0, pinned: 0, late: 0, limit, policy, batching }
     }
 
     pub(super) fn events(&self) -> u64 {
@@ -108,13 +128,46 @@ impl BacklogQueue {
         self.waiting += new.charge;
         self.pinned += new.charge;
         self.events += new.batch.len() as u64;
+        self.urgent += usize::from(new.arrived.is_none());
         self.batches.push_back(new);
     }
 
-    /// Takes the oldest batch to be written. It stays charged until [`BacklogQueue::release`].
-    pub(super) fn pop(&mut self) -> Option<WaitingBatch> {
+    /// When the next request is due: now, if it is full or must not wait; `None`: nothing waits.
+    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
+        let front = self.batches.front()?;
+        let Some(batching) = self.batching else { return Some(now) };
+        let is_full = self.events >= batching.events as u64 || self.waiting >= batching.bytes;
+        if is_full || self.urgent > 0 {
+            return Some(now);
+        }
+        let lingers_until = front.arrived.unwrap_or(now).checked_add(batching.linger);
+        Some(lingers_until.unwrap_or_else(|| now + FAR_AWAY))
+    }
+
+    /// Takes the oldest batches for one request, up to a routed count: one, or as many as a request may have. They stay charged
+    /// until [`BacklogQueue::release`].
+    pub(super) fn take(&mut self, upto: u64) -> Option<TakenBatch> {
+        let WaitingBatch { batch, mut charge, .. } = self.pop()?;
+        let Some(batching) = self.batching else { return Some(TakenBatch { batch, charge }) };
+        let (mut events, mut batches) = (batch.len(), vec![batch]);
+        let fits = |next: &WaitingBatch, events: usize, charge: usize| {
+            events + next.batch.len() <= batching.events && charge + next.charge <= batching.bytes && next.upto <= upto
+        };
+        while self.batches.front().is_some_and(|next| fits(next, events, charge))
+            && let Some(next) = self.pop()
+        {
+            events += next.batch.len();
+            charge += next.charge;
+            batches.push(next.batch);
+        }
+        Some(TakenBatch { batch: Batch::concat(batches), charge })
+    }
+
+    /// Takes the oldest batch. It stays charged until [`BacklogQueue::release`].
+    fn pop(&mut self) -> Option<WaitingBatch> {
         let entry = self.batches.pop_front()?;
         self.events -= entry.batch.len() as u64;
+        self.urgent -= usize::from(entry.arrived.is_none());
         self.waiting -= entry.charge;
         Some(entry)
     }
@@ -150,7 +203,7 @@ impl BacklogQueue {
     /// Removes all waiting batches, to be dropped where nothing is locked.
     pub(super) fn clear(&mut self) -> Vec<WaitingBatch> {
         self.pinned -= mem::take(&mut self.waiting);
-        self.events = 0;
+        (self.events, self.urgent) = (0, 0);
         mem::take(&mut self.batches).into()
     }
 }
@@ -162,11 +215,11 @@ fn is_same(a: Option<&Arc<SharedFields>>, b: Option<&Arc<SharedFields>>) -> bool
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Event, Level};
+    use crate::event::{Event, EventId, Level};
 
     fn entry(events: usize, charge: usize) -> WaitingBatch {
         let batch = (0..events).map(|_| Event::new(Level::Info, "t", "m")).collect();
-        WaitingBatch { batch, charge, upto: 0 }
+        WaitingBatch { batch, charge, upto: 0, arrived: None }
     }
 
     /// Pushes; returns how many events were dropped.
@@ -178,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_full_backlog_drops_its_oldest_batches_and_counts_their_events() {
-        let mut backlog = BacklogQueue::new(100, WhenFull::DropOldest);
+        let mut backlog = BacklogQueue::new(100, WhenFull::DropOldest, None);
         assert_eq!(push(&mut backlog, entry(1, 40)) + push(&mut backlog, entry(2, 40)), 0);
         assert_eq!(push(&mut backlog, entry(3, 70)), 3, "both older batches make room");
         assert_eq!((backlog.events(), backlog.pinned()), (3, 70));
@@ -186,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_batch_being_written_is_never_dropped_and_stays_charged() {
-        let mut backlog = BacklogQueue::new(100, WhenFull::DropOldest);
+        let mut backlog = BacklogQueue::new(100, WhenFull::DropOldest, None);
         assert_eq!(push(&mut backlog, entry(1, 80)), 0);
         let writing = backlog.pop().expect("one waits");
         assert_eq!(push(&mut backlog, entry(2, 20)), 0);
@@ -203,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_batch_larger_than_the_account_passes_alone() {
-        let mut backlog = BacklogQueue::new(100, WhenFull::DropOldest);
+        let mut backlog = BacklogQueue::new(100, WhenFull::DropOldest, None);
         assert_eq!(push(&mut backlog, entry(1, 1000)), 0);
         let writing = backlog.pop().expect("one waits");
         assert_eq!(push(&mut backlog, entry(2, 10)), 2);
@@ -222,7 +275,7 @@ mod tests {
             (WhenFull::Block, false, 0, (6, 130)),
         ];
         for (policy, accepts, dropped, left) in table {
-            let mut backlog = BacklogQueue::new(100, policy);
+            let mut backlog = BacklogQueue::new(100, policy, None);
             assert!(backlog.accepts(1000), "{policy:?}: alone, any batch fits");
             assert_eq!(push(&mut backlog, entry(1, 80)), 0);
             assert!(backlog.accepts(20));
@@ -237,10 +290,10 @@ mod tests {
         let enrichment = |text: &str| Some(Arc::new(SharedFields::extend(None, "text", text.into())));
         let (first, second) = (enrichment(&"x".repeat(1000)), enrichment("y"));
         let (first_bytes, second_bytes) = (first.as_ref().unwrap().bytes(), second.as_ref().unwrap().bytes());
-        let mut backlog = BacklogQueue::new(100_000, WhenFull::DropOldest);
+        let mut backlog = BacklogQueue::new(100_000, WhenFull::DropOldest, None);
         for enrichment in [&first, &first, &second] {
-            let batch = Batch::new([Event::new(Level::Info, "t", "m")].into(), enrichment.clone());
-            assert_eq!(push(&mut backlog, WaitingBatch { batch, charge: 10, upto: 0 }), 0);
+            let batch = Batch::new([Event::new(Level::Info, "t", "m")].into(), enrichment.clone(), EventId::ZERO);
+            assert_eq!(push(&mut backlog, WaitingBatch { batch, ..entry(1, 10) }), 0);
         }
         assert_eq!(backlog.pinned(), 30 + first_bytes + second_bytes);
         let charges: Vec<usize> = std::iter::from_fn(|| backlog.pop()).map(|taken| taken.charge).collect();
@@ -252,7 +305,7 @@ mod tests {
     #[test]
     fn what_late_calls_keep_stays_charged_and_stops_no_batch_that_is_alone_beside_it() {
         for policy in [WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Block] {
-            let mut backlog = BacklogQueue::new(100, policy);
+            let mut backlog = BacklogQueue::new(100, policy, None);
             assert_eq!(push(&mut backlog, entry(1, 80)), 0);
             let late = backlog.pop().expect("one waits");
             assert_eq!(backlog.accepts(50), policy != WhenFull::Block, "{policy:?}: it is being written");

@@ -66,12 +66,22 @@ pub(super) struct CircuitBreaker {
     delay: Duration,
     probe_at: Option<Instant>,
     opened: u64,
+    /// Counts the changes of its state.
+    generation: u64,
 }
 
 impl CircuitBreaker {
     pub(super) fn new(policy: Breaker) -> Self {
         let delay = policy.probe_delay;
-        CircuitBreaker { policy, state: BreakerState::Closed, failures: 0, delay, probe_at: None, opened: 0 }
+        CircuitBreaker {
+            policy,
+            state: BreakerState::Closed,
+            failures: 0,
+            delay,
+            probe_at: None,
+            opened: 0,
+            generation: 0,
+        }
     }
 
     pub(super) fn state(&self) -> BreakerState {
@@ -92,16 +102,21 @@ impl CircuitBreaker {
         self.opened
     }
 
-    /// Requests a write: `Ok` to write (as the probe, if it was open), or when to request again.
-    pub(super) fn try_acquire(&mut self, now: Instant) -> Result<(), Instant> {
+    /// The same for as long as its state is. A result of a write of another generation says nothing about this state.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Requests a write: the generation, to write (as the probe, if it was open), or when to request again.
+    pub(super) fn try_acquire(&mut self, now: Instant) -> Result<u64, Instant> {
         match self.probe_at {
             Some(probe_at) if self.state == BreakerState::Open && now < probe_at => Err(probe_at),
             _ => {
                 // If a probe was lost (its write was canceled, say), the next write is the probe.
                 if self.state == BreakerState::Open {
-                    self.state = BreakerState::HalfOpen;
+                    self.set_state(BreakerState::HalfOpen);
                 }
-                Ok(())
+                Ok(self.generation)
             }
         }
     }
@@ -113,7 +128,19 @@ impl CircuitBreaker {
 
     /// Records that the sink works: closes the breaker.
     pub(super) fn succeed(&mut self) {
-        *self = CircuitBreaker { opened: self.opened, ..CircuitBreaker::new(self.policy.clone()) };
+        self.set_state(BreakerState::Closed);
+        (self.failures, self.delay, self.probe_at) = (0, self.policy.probe_delay, None);
+    }
+
+    /// Closes it, whatever the results of earlier writes will be.
+    pub(super) fn reset(&mut self) {
+        self.succeed();
+        self.generation += 1;
+    }
+
+    fn set_state(&mut self, state: BreakerState) {
+        self.generation += u64::from(self.state != state);
+        self.state = state;
     }
 
     /// Records a failed write. Returns whether that opened it.
@@ -145,7 +172,7 @@ impl CircuitBreaker {
 
     fn open(&mut self, now: Instant, delay: Duration) -> bool {
         let was_closed = self.state == BreakerState::Closed;
-        self.state = BreakerState::Open;
+        self.set_state(BreakerState::Open);
         self.delay = delay;
         // A delay beyond the clock's range: only a reset ends it.
         self.probe_at = Some(now.checked_add(delay).unwrap_or_else(|| now + Duration::from_secs(u32::MAX.into())));
@@ -172,7 +199,7 @@ mod tests {
     fn it_opens_after_so_many_failures_in_a_row_and_not_before() {
         let now = Instant::now();
         let mut circuit = circuit(now, 4);
-        assert_eq!((circuit.state(), circuit.try_acquire(now)), (BreakerState::Closed, Ok(())));
+        assert_eq!((circuit.state(), circuit.try_acquire(now)), (BreakerState::Closed, Ok(0)));
         circuit.succeed();
         assert!((0..4).all(|_| !circuit.fail(now)), "a success begins the count anew");
         assert!(circuit.fail(now));
@@ -186,10 +213,10 @@ mod tests {
         for delay in [1, 2, 4, 8, 16, 30, 30] {
             assert_eq!(circuit.try_acquire(now + delay * S - S / 2), Err(now + delay * S));
             now += delay * S;
-            assert_eq!((circuit.try_acquire(now), circuit.state()), (Ok(()), BreakerState::HalfOpen));
+            assert!(circuit.try_acquire(now).is_ok() && circuit.state() == BreakerState::HalfOpen);
             assert!(!circuit.fail(now), "it was open before");
         }
-        assert_eq!(circuit.try_acquire(now + 30 * S), Ok(()));
+        assert!(circuit.try_acquire(now + 30 * S).is_ok());
         circuit.succeed();
         assert_eq!((circuit.state(), circuit.opened()), (BreakerState::Closed, 1));
         assert!((0..4).all(|_| !circuit.fail(now)) && circuit.fail(now));
@@ -200,9 +227,9 @@ mod tests {
     fn a_lost_probe_heals() {
         let now = Instant::now();
         let mut circuit = circuit(now, 5);
-        assert_eq!(circuit.try_acquire(now + S), Ok(()));
+        let probe = circuit.try_acquire(now + S);
         // The result of that probe was never recorded.
-        assert_eq!((circuit.try_acquire(now + S), circuit.state()), (Ok(()), BreakerState::HalfOpen));
+        assert_eq!((circuit.try_acquire(now + S), circuit.state()), (probe, BreakerState::HalfOpen));
     }
 
     #[test]
@@ -211,5 +238,25 @@ mod tests {
         let mut circuit = circuit(now, 0);
         assert!(circuit.trip(now));
         assert_eq!((circuit.state(), circuit.try_acquire(now)), (BreakerState::Open, Err(now + S)));
+    }
+
+    #[test]
+    fn its_generation_changes_with_its_state_and_with_a_reset() {
+        let now = Instant::now();
+        let mut circuit = circuit(now, 0);
+        let mut seen = vec![circuit.generation()];
+        let mut note = |circuit: &CircuitBreaker| seen.push(circuit.generation());
+        circuit.succeed();
+        circuit.fail(now);
+        note(&circuit);
+        circuit.trip(now);
+        note(&circuit);
+        assert!(circuit.try_acquire(now + S).is_ok());
+        note(&circuit);
+        circuit.succeed();
+        note(&circuit);
+        circuit.reset();
+        note(&circuit);
+        assert_eq!(seen, [0, 0, 1, 2, 3, 4]);
     }
 }

@@ -1,28 +1,40 @@
-//! A sink task: what the sink does not take goes to the fallbacks, in their order; late results settle it.
+//! A sink task: what the sink does not take goes to the fallbacks, in their order; late answers settle it.
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 use futures::FutureExt;
 
 use super::action::FallbackAction;
-use super::destination::{Attempt, Failure, delivered_of};
+use super::destination::{Attempt, Parcel, Reply};
 use super::ledger::Outcome;
 use super::remainder::{Remainder, Run};
+use super::ruling::Ruling;
 use super::task::SinkTask;
-use crate::event::Batch;
+use crate::event::{Batch, EventId};
 use crate::stats::DropReason;
 
-/// Events counted as unconfirmed that late results of these fallbacks may still settle.
+/// Events counted as unconfirmed that late answers of these fallbacks may still settle.
 pub(super) struct PendingConfirmation {
     fallbacks: Vec<usize>,
-    /// How many: the last ones of each fallback's write.
-    events: usize,
-    /// Writes of them that have not returned, or never will.
+    events: Vec<EventId>,
+    /// Requests with them that have not returned, or never will.
     open_attempts: usize,
     /// The reason for the drop if no fallback delivered them.
     reason: DropReason,
+}
+
+/// A run on its way through the fallbacks.
+struct Offer {
+    run: Run,
+    /// The fallback that is next.
+    next: usize,
+    /// Requests with it that have not returned, or never will.
+    open_attempts: usize,
+    /// The fallbacks whose late answer may still come.
+    late: Vec<usize>,
 }
 
 impl SinkTask {
@@ -31,8 +43,8 @@ impl SinkTask {
         self.destinations[1..].iter().any(|fallback| !fallback.is_late())
     }
 
-    fn available_fallbacks(&self) -> Vec<usize> {
-        (1..self.destinations.len()).filter(|index| !self.destinations[*index].is_late()).collect()
+    fn available_fallback(&self, from: usize) -> Option<usize> {
+        (from..self.destinations.len()).find(|index| !self.destinations[*index].is_late())
     }
 
     /// Sends all that is left of a batch to the fallbacks.
@@ -43,58 +55,97 @@ impl SinkTask {
     }
 
     /// Has the first available fallback deliver a run. If none can, the loss is counted once: for this reason, or as
-    /// unconfirmed if a write of the run timed out. `behind` are the unconfirmed events in flight besides the run.
-    pub(super) async fn deliver_by_fallback(&mut self, mut run: Run, behind: u64, reason: DropReason) {
-        self.collect_late_results();
-        // Writes of it that timed out, and the fallbacks whose late result may still come.
-        let (mut open_attempts, mut late) = (usize::from(run.may_be_delivered), Vec::new());
-        for index in self.available_fallbacks() {
-            let delivered = match self.attempt(index, &mut run, behind).await {
-                Attempt::Returned(result) => delivered_of(&result, run.batch.len()),
-                Attempt::TimedOut { is_late, .. } => {
-                    open_attempts += 1;
-                    late.extend(is_late.then_some(index));
-                    0
-                }
-            };
-            run.batch = run.batch.skip(delivered);
-            self.handle.settle(delivered, Outcome::Delivered(index), behind + run.unconfirmed());
-            if run.batch.is_empty() {
-                return;
+    /// unconfirmed if a request with it timed out. `behind` are the unconfirmed events in flight besides the run.
+    pub(super) async fn deliver_by_fallback(&mut self, run: Run, behind: u64, reason: DropReason) {
+        self.collect_late_answers();
+        let open_attempts = usize::from(run.uncertain_since.is_some());
+        let mut offers = vec![Offer { run, next: 1, open_attempts, late: Vec::new() }];
+        while let Some(offer) = offers.pop() {
+            let behind = behind + offers.iter().map(|offer| offer.run.unconfirmed()).sum::<u64>();
+            match self.available_fallback(offer.next) {
+                Some(index) => self.offer(index, offer, &mut offers, behind).await,
+                None => self.give_up(offer, behind, reason),
             }
         }
+    }
+
+    /// Has a fallback take the first events of an offer, as many as one request may have; what it does not take, and what
+    /// comes behind, is offered next.
+    async fn offer(&mut self, index: usize, mut offer: Offer, offers: &mut Vec<Offer>, behind: u64) {
+        let mut next = |run: Run, next, open_attempts, late| {
+            if !run.batch.is_empty() {
+                offers.push(Offer { run, next, open_attempts, late });
+            }
+        };
+        let Some(cut) = self.encode(index, &mut offer.run) else {
+            return next(offer.run, index + 1, offer.open_attempts, offer.late);
+        };
+        let behind = behind + cut.behind.unconfirmed() + cut.refused.unconfirmed();
+        next(cut.behind, index, offer.open_attempts, offer.late.clone());
+        next(cut.refused, index + 1, offer.open_attempts, offer.late.clone());
+        if offer.run.batch.is_empty() {
+            return;
+        }
+        let attempt = self.attempt(index, &mut offer.run, behind).await;
+        let Offer { mut run, open_attempts, mut late, .. } = offer;
+        self.recycle(index, &mut run);
+        match attempt {
+            Attempt::Returned(reply) => {
+                let ruling = Ruling::of(&reply.answer, &run.batch);
+                self.record_answer(index, &run, &reply, &ruling);
+                let (rejected, mut left) =
+                    (run.with_batch(ruling.rejected.clone()), run.with_batch(ruling.open.clone()));
+                if reply.answer.maybe_arrived {
+                    left.set_uncertain();
+                }
+                self.handle.settle_by(index, &ruling, behind + rejected.unconfirmed() + left.unconfirmed());
+                next(left, index + 1, open_attempts + usize::from(reply.answer.maybe_arrived), late.clone());
+                next(rejected, index + 1, open_attempts, late);
+            }
+            Attempt::TimedOut { is_late, .. } => {
+                late.extend(is_late.then_some(index));
+                next(run, index + 1, open_attempts + 1, late);
+            }
+        }
+    }
+
+    /// Counts the loss of what no fallback took.
+    fn give_up(&mut self, offer: Offer, behind: u64, reason: DropReason) {
+        let Offer { run, open_attempts, late, .. } = offer;
         let outcome = if open_attempts > 0 { Outcome::Unconfirmed } else { Outcome::Dropped(reason) };
         self.handle.settle(run.batch.len(), outcome, behind);
         if !late.is_empty() {
-            let events = run.batch.len();
+            let events = run.batch.iter().map(|record| record.id()).collect();
             self.confirmations.push(PendingConfirmation { fallbacks: late, events, open_attempts, reason });
         }
     }
 
     /// Has the first available fallback write a notice; returns which did.
     pub(super) async fn write_notice_to_fallback(&mut self, lines: &Batch) -> Option<usize> {
-        self.collect_late_results();
-        for index in self.available_fallbacks() {
-            if let Attempt::Returned(Ok(())) = self.attempt(index, &mut Run::notice(lines.clone()), 0).await {
+        self.collect_late_answers();
+        let mut next = 1;
+        while let Some(index) = self.available_fallback(next) {
+            if self.write_notice_to(index, lines.clone()).await {
                 return Some(index);
             }
+            next = index + 1;
         }
         None
     }
 
-    /// Waits for the late result of a call of the sink itself. Meanwhile, new batches go to the fallbacks. The events of
+    /// Waits for the late answer of a call of the sink itself. Meanwhile, new batches go to the fallbacks. The events of
     /// that call do not: it may still deliver them.
-    pub(super) async fn divert_until_late_result(&mut self) -> Result<(), Failure> {
+    pub(super) async fn divert_until_late_answer(&mut self) -> (Option<Arc<Parcel>>, Reply) {
         let handle = self.handle.clone();
         loop {
             // If every fallback is busy, new batches wait, as they would if there were none.
             let can_divert = self.has_available_fallback();
             let action = tokio::select! {
                 biased;
-                (index, len, result) = self.next_late_result(0) => match index {
-                    0 => return result,
+                (index, parcel, reply) = self.next_late_answer(0) => match index {
+                    0 => return (parcel, reply),
                     _ => {
-                        self.record_late_result(index, len, &result);
+                        self.record_late_answer(index, parcel, reply);
                         continue;
                     }
                 },
@@ -105,7 +156,8 @@ impl SinkTask {
                     self.fall_back(&mut Remainder::new(taken), DropReason::BreakerOpen).await;
                 }
                 FallbackAction::Notify(notice) => {
-                    let by = self.write_notice_to_fallback(&notice.batch).await;
+                    // Boxed, as a notice to the sink itself may come here too.
+                    let by = Box::pin(self.write_notice_to_fallback(&notice.batch)).await;
                     handle.record_notice(&notice, by);
                 }
             }
@@ -113,20 +165,20 @@ impl SinkTask {
     }
 }
 
-/// Results after a timeout.
+/// Answers after a timeout.
 impl SinkTask {
-    /// Records the next late result of a fallback; never returns if none is late. Cancel-safe.
-    pub(super) async fn late_fallback_result(&mut self) {
-        let (index, len, result) = self.next_late_result(1).await;
-        self.record_late_result(index, len, &result);
+    /// Records the next late answer of a fallback; never returns if none is late. Cancel-safe.
+    pub(super) async fn late_fallback_answer(&mut self) {
+        let (index, parcel, reply) = self.next_late_answer(1).await;
+        self.record_late_answer(index, parcel, reply);
     }
 
-    /// Waits for the next late result of a destination from this one on. Cancel-safe.
-    async fn next_late_result(&mut self, first: usize) -> (usize, usize, Result<(), Failure>) {
+    /// Waits for the next late answer of a destination from this one on. Cancel-safe.
+    async fn next_late_answer(&mut self, first: usize) -> (usize, Option<Arc<Parcel>>, Reply) {
         poll_fn(|cx| {
             for (index, destination) in self.destinations.iter_mut().enumerate().skip(first) {
-                if let Poll::Ready((len, result)) = pin!(destination.late_result()).poll_unpin(cx) {
-                    return Poll::Ready((index, len, result));
+                if let Poll::Ready((parcel, reply)) = pin!(destination.late_answer()).poll_unpin(cx) {
+                    return Poll::Ready((index, parcel, reply));
                 }
             }
             Poll::Pending
@@ -134,33 +186,38 @@ impl SinkTask {
         .await
     }
 
-    /// Records the late results that are available.
-    fn collect_late_results(&mut self) {
-        while self.late_fallback_result().now_or_never().is_some() {}
+    /// Records the late answers that are available.
+    fn collect_late_answers(&mut self) {
+        while self.late_fallback_answer().now_or_never().is_some() {}
     }
 
     /// Waits until this fallback's late call returns, if it has one.
-    pub(super) async fn late_result_of(&mut self, index: usize) {
+    pub(super) async fn late_answer_of(&mut self, index: usize) {
         if self.destinations[index].is_late() {
-            let (len, result) = self.destinations[index].late_result().await;
-            self.record_late_result(index, len, &result);
+            let (parcel, reply) = self.destinations[index].late_answer().await;
+            self.record_late_answer(index, parcel, reply);
         }
     }
 
-    fn record_late_result(&mut self, index: usize, len: usize, result: &Result<(), Failure>) {
-        self.handle.record_result(index, result);
+    fn record_late_answer(&mut self, index: usize, parcel: Option<Arc<Parcel>>, reply: Reply) {
+        let batch = parcel.map(|parcel| parcel.request.batch.clone()).unwrap_or_default();
+        let ruling = Ruling::of(&reply.answer, &batch);
+        self.handle.record_answer(index, batch.is_empty(), &reply, &ruling);
         self.collect_aside(index);
         // Without a pending confirmation, another fallback delivered them all.
         let Some(at) = self.confirmations.iter().position(|pending| pending.fallbacks.contains(&index)) else { return };
         let pending = &mut self.confirmations[at];
-        // Another fallback may have delivered the first of them.
-        let delivered = delivered_of(result, len).saturating_sub(len - pending.events);
-        self.handle.settle_late(delivered, Outcome::Delivered(index));
-        pending.events -= delivered;
-        pending.open_attempts -= 1;
+        // Another fallback may have delivered some of them.
+        let settled = ruling.settle(&mut pending.events);
+        let rejected = ruling.rejected_unnamed.min(settled);
+        self.handle.settle_late(settled - rejected, Outcome::Delivered(index));
+        self.handle.settle_late(rejected, Outcome::Dropped(DropReason::Rejected));
+        if !reply.answer.maybe_arrived {
+            pending.open_attempts -= 1;
+        }
         pending.fallbacks.retain(|fallback| *fallback != index);
         if pending.open_attempts == 0 {
-            self.handle.settle_late(pending.events, Outcome::Dropped(pending.reason));
+            self.handle.settle_late(pending.events.len(), Outcome::Dropped(pending.reason));
         }
         if pending.fallbacks.is_empty() {
             self.confirmations.swap_remove(at);

@@ -1,6 +1,6 @@
 //! The flush task: which events of a batch a sink wants.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::event::{Batch, Callsite, Event, LevelFilter};
 use crate::filter::Filter;
@@ -37,13 +37,13 @@ impl SinkFilter {
     }
 
     /// Returns the indices of the events that are wanted, or `None` if all are.
-    pub(super) fn pick(&self, batch: &Batch) -> Option<Arc<[u32]>> {
+    pub(super) fn pick(&self, batch: &Batch) -> Option<Vec<u32>> {
         let mut cached = self.cached();
         if cached.highest == LevelFilter::Trace {
             return None;
         }
         let wanted = batch.iter().enumerate().filter(|(_, record)| cached.wants(record.event()));
-        let picked: Arc<[u32]> = wanted.map(|(index, _)| index as u32).collect();
+        let picked: Vec<u32> = wanted.map(|(index, _)| index as u32).collect();
         (picked.len() < batch.len()).then_some(picked)
     }
 

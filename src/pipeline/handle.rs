@@ -21,13 +21,14 @@ use super::backlog::{BacklogQueue, WaitingBatch, WhenFull};
 use super::breaker::{Breaker, BreakerCallback, CircuitBreaker};
 use super::filter::SinkFilter;
 use super::ledger::{Ledger, Losses};
-use super::notice::NoticeScheduler;
+use super::notice::{NoticeIds, NoticeScheduler};
 use super::state::{Barrier, Drain, Flushed, Leftovers, Reopen, SinkState};
 use crate::context::contain::contain;
-use crate::event::{Batch, Event, SharedFields};
+use crate::event::{Batch, Event, LevelFilter, SharedFields};
 use crate::filter::Filter;
 use crate::observe::diagnostics::Diagnostics;
 use crate::observe::metrics::SinkHistograms;
+use crate::sink::Batching;
 use crate::stats::labels::{BreakerState, SinkErrorKind};
 use crate::stats::{DropCounts, DropReason, LastError, SinkFlushReport, SinkStats};
 
@@ -60,6 +61,8 @@ pub(crate) struct SinkHandleConfig {
     pub(crate) destinations: usize,
     pub(crate) when_full: WhenFull,
     pub(crate) limit: usize,
+    /// `None`: a request is a dispatched batch.
+    pub(crate) batching: Option<Batching>,
     pub(crate) histograms: SinkHistograms,
     pub(crate) env: PipelineEnv,
 }
@@ -72,6 +75,9 @@ pub(crate) struct PipelineEnv {
     pub(crate) notice_interval: Duration,
     /// Fields that notices carry, like every event.
     pub(crate) enrichment: Option<Arc<SharedFields>>,
+    pub(crate) notice_ids: Arc<NoticeIds>,
+    /// An event of this level and above does not wait for a request to fill.
+    pub(crate) flush_at: LevelFilter,
 }
 
 /// One sink's backlog, counters and requests.
@@ -99,7 +105,7 @@ pub(crate) struct Wanted {
 impl SinkHandle {
     pub(crate) fn new(config: SinkHandleConfig) -> Self {
         let state = SinkState {
-            backlog: BacklogQueue::new(config.limit, config.when_full),
+            backlog: BacklogQueue::new(config.limit, config.when_full, config.batching),
             ledger: Ledger::new(config.destinations),
             breaker: CircuitBreaker::new(config.breaker.clone()),
             last_reported_state: BreakerState::Closed,
@@ -114,6 +120,7 @@ impl SinkHandle {
             is_sealed: false,
             failed: None,
             has_news: false,
+            flush_ends_pause: None,
         };
         SinkHandle {
             filter: SinkFilter::new(config.filter.clone()),
@@ -143,13 +150,13 @@ impl SinkHandle {
         };
         let filtered = (batch.len() - picked.len()) as u64;
         let index_bytes = size_of_val(&*picked);
-        let view = batch.pick(picked);
+        let view = batch.pick(&picked);
         if view.len() * MIN_VIEW_FRACTION >= batch.len() {
             return Wanted { batch: view, charge: charge + index_bytes + BATCH_BYTES, filtered };
         }
-        let copies: Arc<[Event]> = view.iter().map(|record| record.event().clone()).collect();
-        let charge = pinned_bytes(&copies) + BATCH_BYTES;
-        Wanted { batch: Batch::new(copies, batch.enrichment().cloned()), charge, filtered }
+        let copies = view.copied();
+        let charge = pinned_bytes(copies.events()) + index_bytes + BATCH_BYTES;
+        Wanted { batch: copies, charge, filtered }
     }
 
     /// Whether the flush task may dispatch this now.
@@ -165,10 +172,12 @@ impl SinkHandle {
         let Wanted { batch, charge, filtered } = wanted;
         let events = batch.len() as u64;
         let mut dropped = Vec::new();
+        let is_urgent = |batch: &Batch| batch.iter().any(|record| self.config.env.flush_at.allows(record.level()));
+        let arrived = self.config.batching.filter(|_| !is_urgent(&batch)).map(|_| Instant::now());
         let mut state = self.state();
         state.ledger.route(events, filtered);
         if events > 0 {
-            let new = WaitingBatch { batch, charge, upto: state.ledger.routed() };
+            let new = WaitingBatch { batch, charge, upto: state.ledger.routed(), arrived };
             if let Some(reason) = state.failed {
                 dropped.push(new);
                 state.ledger.drop_waiting(reason, events);
@@ -231,7 +240,11 @@ impl SinkHandle {
             state.barriers.pop_back();
         }
         state.barriers.push_back(barrier.clone());
+        let ends_pause = state.flush_ends_pause.take_if(|from| *from <= Instant::now()).is_some();
         drop(state);
+        if ends_pause {
+            self.interrupt.notify_waiters();
+        }
         self.wake.notify_one();
         barrier
     }
@@ -259,6 +272,8 @@ impl SinkHandle {
         }
         drop(state);
         self.interrupt.notify_waiters();
+        // Waiting events linger no longer.
+        self.wake.notify_one();
     }
 
     /// Requests the close: no batch follows, so the sink task delivers the backlog and closes the sink.

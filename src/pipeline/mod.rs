@@ -20,7 +20,7 @@
 //!
 //! In: batches that `dispatch` enqueues ([`SinkHandle::enqueue`]); flush barriers, the deadline and close requests of
 //! `runtime`; requests of `logger` (reopen, filter, breaker reset).
-//! Out: calls of `Sink` and of its fallbacks; counters, which `runtime` reads as
+//! Out: calls of `RequestSink` and of its fallbacks; counters, which `runtime` reads as
 //! [`SinkStats`](crate::stats::SinkStats); notices of losses; errors, which `observe` reports.
 //!
 //! Invariants:
@@ -32,8 +32,8 @@
 //! * A delivered event is never written again.
 //! * After the counters are sealed for the final report, they do not change.
 //!
-//! Add a delivery rule in `task.rs`, the only file that decides what follows a failed write; an action of the task in
-//! `action.rs` (its result is recorded in `record.rs`); a method of `Sink` in `destination.rs`; a counter in `ledger.rs`,
+//! Add a delivery rule in `delivery.rs`, the only file that decides what follows an answer; a verdict in `ruling.rs`; an action
+//! of the task in `action.rs` (its result is recorded in `record.rs`); a method of `RequestSink` in `destination.rs`; a counter in `ledger.rs`,
 //! `record.rs`, `stats/sink.rs` and `observe/metrics.rs`; an option in `Pipeline`, `builder` and `config`.
 //!
 //! Next: `sink`, which turns a batch into bytes.
@@ -41,18 +41,23 @@
 mod action;
 mod backlog;
 mod breaker;
+mod delivery;
 mod destination;
 mod fallback;
 mod filter;
 mod handle;
+mod into;
 mod ledger;
 mod notice;
 mod record;
 mod remainder;
 mod retry;
+mod ruling;
+mod size;
 mod state;
 mod task;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use backlog::WhenFull;
@@ -60,6 +65,8 @@ pub use breaker::Breaker;
 pub(crate) use breaker::BreakerCallback;
 pub(crate) use destination::Destination;
 pub(crate) use handle::{Notifiers, PipelineEnv, SinkHandle, SinkHandleConfig, Wanted, pinned_bytes};
+pub use into::IntoPipeline;
+pub(crate) use notice::NoticeIds;
 pub use retry::Retry;
 pub(crate) use state::{Barrier, Leftovers, Reopen};
 pub(crate) use task::{SinkTaskParts, run_sink_task};
@@ -69,7 +76,9 @@ pub use crate::stats::labels::BreakerState;
 use crate::context::contain::contain;
 use crate::event::Level;
 use crate::filter::{Filter, ParseFilterError};
+#[cfg(doc)]
 use crate::sink::Sink;
+use crate::sink::{Batching, RequestSink};
 
 /// A sink and how events are delivered to it.
 ///
@@ -96,9 +105,12 @@ use crate::sink::Sink;
 ///   write is the probe.
 #[must_use = "a pipeline does nothing until a builder has it"]
 pub struct Pipeline {
-    pub(crate) sink: Box<dyn Sink>,
+    pub(crate) sink: Arc<dyn RequestSink>,
     pub(crate) filter: Result<Filter, ParseFilterError>,
     pub(crate) timeout: Duration,
+    pub(crate) batching: RequestBatching,
+    /// Its requests have bodies.
+    pub(crate) has_bodies: bool,
     pub(crate) when_full: WhenFull,
     pub(crate) backlog_bytes: Option<usize>,
     pub(crate) retry: Retry,
@@ -108,12 +120,18 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Creates the default pipeline to this sink.
-    pub fn new(sink: impl Sink) -> Self {
+    /// Creates the default pipeline to this [`Sink`] or [`RequestSink`].
+    pub fn new<Kind>(sink: impl IntoPipeline<Kind>) -> Self {
+        sink.into_pipeline()
+    }
+
+    fn to(sink: Arc<dyn RequestSink>, has_bodies: bool) -> Self {
         Pipeline {
             // The same as without a word of the sink's own, if it panics.
             timeout: contain(|| sink.default_timeout()).unwrap_or(Duration::from_secs(5)),
-            sink: Box::new(sink),
+            batching: RequestBatching::Default(contain(|| sink.default_batching()).unwrap_or(Batching::DISPATCHED)),
+            has_bodies,
+            sink,
             filter: Ok(Filter::from(Level::Trace)),
             when_full: WhenFull::default(),
             backlog_bytes: None,
@@ -150,7 +168,26 @@ impl Pipeline {
         self
     }
 
-    /// Sets how long one call of the sink may take. Default: 5 s, 1 s for the console. Range: more than zero.
+    /// Sets the size of a request, or of a [`Sink`]'s write: at most `events` events, and at most `bytes` bytes both of its
+    /// body and of its events' memory; one event may be larger. A request that is not full waits for more events until
+    /// `linger` after the arrival of its first one: zero does not wait, but takes all that is there.
+    ///
+    /// Default: what the sink asks for ([`RequestSink::default_batching`]); a [`Sink`]'s write has one batch, as the flush task
+    /// dispatches them ([`Builder::batch_size`](crate::Builder::batch_size)). A dispatched batch is divided only if it is
+    /// larger than a request: a size that is a multiple of `batch_size` fills best.
+    ///
+    /// An event of [`Builder::flush_at`](crate::Builder::flush_at), a flush and the shutdown end the wait at once. While the
+    /// breaker is open or a retry waits, the time of the linger passes.
+    ///
+    /// Range: `events` from 1 to 65,536; `bytes` from 1 KiB to half of the sink's memory, of which the body of a request takes
+    /// its size from the start.
+    pub fn batching(mut self, events: usize, bytes: usize, linger: Duration) -> Self {
+        self.batching = RequestBatching::Given(Batching::new(events, bytes, linger));
+        self
+    }
+
+    /// Sets how long one call of the sink may take. Default: 5 s, 1 s for the console, 10 s for a [`RequestSink`]. Range:
+    /// more than zero.
     ///
     /// After a timeout it is unknown whether the events of the write arrived.
     pub fn timeout(mut self, timeout: Duration) -> Self {
@@ -164,7 +201,7 @@ impl Pipeline {
         self
     }
 
-    /// Sets the memory limit of the sink's backlog, in bytes: an event counts 128 bytes and its heap memory, a batch 208
+    /// Sets the memory limit of the sink's backlog, in bytes: an event counts 128 bytes and its heap memory, a batch 304
     /// bytes, and a changing enrichment its size once for the batches that have it. Default: an equal share of the rest of
     /// the sinks' half of [`Builder::memory_limit`](crate::Builder::memory_limit).
     pub fn backlog_bytes(mut self, bytes: usize) -> Self {
@@ -194,30 +231,52 @@ impl Pipeline {
     /// Sets the sink that takes the events this one does not: while the breaker is open, when retries are exhausted,
     /// and in the last fifth of a shutdown's time. Default: none.
     ///
-    /// Only the fallback's sink, timeout and own fallback (the next link of the chain) are used; all other settings
+    /// Only the fallback's sink, timeout, batching and own fallback (the next link of the chain) are used; all other settings
     /// come from this pipeline. Each link gets a batch once. A link that [outlives timeouts](Sink::outlives_timeout) is
     /// skipped while a timed-out write of it is still running (that batch stays charged to the backlog, where one other
     /// may pass beside it whatever the limit); the late result settles the events that were unconfirmed meanwhile. If all links are busy, batches wait as if there
     /// were none. Links are named `sink/1`, `sink/2` in reports.
-    pub fn fallback(mut self, fallback: impl Into<Pipeline>) -> Self {
-        self.fallback = Some(Box::new(fallback.into()));
+    pub fn fallback<Kind>(mut self, fallback: impl IntoPipeline<Kind>) -> Self {
+        self.fallback = Some(Box::new(fallback.into_pipeline()));
         self
     }
 
-    /// Takes the sinks out: its own, then those of the fallback chain.
-    pub(crate) fn take_destinations(self) -> Vec<Destination> {
+    /// Its own sink and those of the fallback chain.
+    pub(crate) fn links(&self) -> impl Iterator<Item = &Pipeline> {
+        std::iter::successors(Some(self), |pipeline| pipeline.fallback.as_deref())
+    }
+
+    /// Whether one of its sinks encodes for the network.
+    pub(crate) fn encodes_for_network(&self) -> bool {
+        self.links().any(|link| contain(|| link.sink.encodes_for_network()).unwrap_or(true))
+    }
+
+    /// Takes the sinks out: its own, then those of the fallback chain. Their requests have at most `most_bytes`.
+    pub(crate) fn take_destinations(self, most_bytes: usize) -> Vec<Destination> {
         let mut destinations = Vec::new();
         let mut next = Some(self);
         while let Some(pipeline) = next {
-            destinations.push(Destination::new(pipeline.sink, pipeline.timeout));
+            let batching = pipeline.batching.within(most_bytes);
+            destinations.push(Destination::new(pipeline.sink, pipeline.timeout, batching));
             next = pipeline.fallback.map(|fallback| *fallback);
         }
         destinations
     }
 }
 
-impl<S: Sink> From<S> for Pipeline {
-    fn from(sink: S) -> Self {
-        Pipeline::new(sink)
+/// Who chose the size of a pipeline's requests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RequestBatching {
+    /// The sink.
+    Default(Batching),
+    Given(Batching),
+}
+
+impl RequestBatching {
+    /// Returns the size, with at most so many bytes; `None`: a request is a dispatched batch.
+    pub(crate) fn within(self, most_bytes: usize) -> Option<Batching> {
+        let (RequestBatching::Default(batching) | RequestBatching::Given(batching)) = self;
+        let bytes = batching.bytes.clamp(1, most_bytes);
+        (batching != Batching::DISPATCHED).then_some(Batching { events: batching.events.max(1), bytes, ..batching })
     }
 }

@@ -4,11 +4,12 @@
 //! notice that could not be written need no undoing: the next notice reports the difference.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::event::{Batch, Event, Level, SharedFields, Value};
+use crate::event::{Batch, Event, EventId, Level, SharedFields, Value};
 use crate::stats::DropCounts;
 use crate::time::clock;
 
@@ -139,7 +140,8 @@ impl NoticeScheduler {
         events.extend(recovery.map(|recovery| writer.recovery(&recovery, has_fallback)));
         events.extend(writer.losses(&losses.queue.since(&reader.told.queue), None));
         events.extend(writer.losses(&losses.sink.since(&reader.told.sink), Some(writer.sink)));
-        let batch = Batch::new(events.into(), writer.enrichment.cloned());
+        let first_id = writer.ids.take(events.len());
+        let batch = Batch::new(events.into(), writer.enrichment.cloned(), first_id);
         Some(Notice { audience, batch, losses, recovery })
     }
 
@@ -180,6 +182,24 @@ impl Recipient {
 pub(super) struct NoticeText<'a> {
     pub(super) sink: &'a str,
     pub(super) enrichment: Option<&'a Arc<SharedFields>>,
+    pub(super) ids: &'a NoticeIds,
+}
+
+/// The ids of a logger's notices, which are no events.
+pub(crate) struct NoticeIds {
+    first: EventId,
+    taken: AtomicU64,
+}
+
+impl NoticeIds {
+    pub(crate) fn new(first: EventId) -> Self {
+        NoticeIds { first, taken: AtomicU64::new(0) }
+    }
+
+    /// Takes so many; returns the first.
+    fn take(&self, lines: usize) -> EventId {
+        self.first.plus(self.taken.fetch_add(lines as u64, Ordering::Relaxed))
+    }
 }
 
 impl NoticeText<'_> {
@@ -240,7 +260,8 @@ mod tests {
     use crate::stats::DropReason;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const TEXT: NoticeText<'static> = NoticeText { sink: "http", enrichment: None };
+    static IDS: NoticeIds = NoticeIds { first: EventId::ZERO, taken: AtomicU64::new(0) };
+    const TEXT: NoticeText<'static> = NoticeText { sink: "http", enrichment: None, ids: &IDS };
 
     fn drops(reason: DropReason, count: u64) -> DropCounts {
         let mut drops = DropCounts::default();

@@ -6,14 +6,17 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::breaker::CircuitBreaker;
-use super::destination::{Aside, Attempt, Failure};
+use super::destination::{Aside, Attempt, Failure, Reply};
 use super::handle::SinkHandle;
 use super::ledger::Outcome;
 use super::notice::{Audience, Notice, NoticeText};
 use super::remainder::Run;
+use super::ruling::Ruling;
 use super::state::{Barrier, Drain, Reopen, SinkState};
 use crate::context::contain::contain;
 use crate::observe::diagnostics::Diagnostic;
+use crate::sink::SinkError;
+use crate::stats::DropReason;
 use crate::stats::labels::BreakerState;
 use crate::time::clock;
 
@@ -45,29 +48,40 @@ impl SinkHandle {
             self.config.histograms.write_seconds.record(took.as_secs_f64());
             self.update(|state| state.ledger.add_latency(took));
         }
-        match attempt {
-            Attempt::Returned(result) => self.record_write(destination, run, result),
-            Attempt::TimedOut { failure, .. } => self.record_error(destination, failure),
+        if let Attempt::TimedOut { failure, .. } = attempt {
+            self.record_error(destination, failure);
         }
     }
 
-    /// Records the result of a write, in time or late.
-    pub(super) fn record_write(&self, destination: usize, run: &Run, result: &Result<(), Failure>) {
-        // The success of a notice says little about the events.
-        if destination == 0 && result.is_ok() {
-            let Some(oldest) = run.batch.get(0).filter(|_| !run.is_notice) else { return };
+    /// Records the answer to a request, in time or late, apart from what it settles.
+    pub(super) fn record_answer(&self, destination: usize, is_notice: bool, reply: &Reply, ruling: &Ruling) {
+        if let Some(fault) = &ruling.fault {
+            self.record_fault(destination, fault);
+        }
+        if let Some(failure) = &reply.failure {
+            return self.record_error(destination, failure);
+        }
+        match ruling.failure() {
+            Some(failure) => self.record_error(destination, &failure),
+            // The success of a notice says little about the events.
+            None if is_notice && destination == 0 => {}
+            None => self.update(|state| state.ledger.record_success(destination)),
+        }
+    }
+
+    /// Records how long the oldest event of a request took from its call to its delivery.
+    pub(super) fn record_lag(&self, run: &Run) {
+        if let Some(oldest) = run.batch.get(0).filter(|_| !run.is_notice) {
             let lag = clock::now_nanos().saturating_sub(oldest.timestamp_nanos());
             self.config.histograms.delivery_lag.record(Duration::from_nanos(lag).as_secs_f64());
         }
-        self.record_result(destination, result);
     }
 
-    /// Records the result of a call apart from what it wrote.
-    pub(super) fn record_result(&self, destination: usize, result: &Result<(), Failure>) {
-        match result {
-            Ok(()) => self.update(|state| state.ledger.record_success(destination)),
-            Err(failure) => self.record_error(destination, failure),
-        }
+    /// Records what a sink cannot have meant. It costs no event.
+    pub(super) fn record_fault(&self, destination: usize, fault: &str) {
+        let failure = Failure::new(SinkError::background(format!("the sink's answer is invalid: {fault}")));
+        self.update(|state| state.ledger.record_background_error(destination, &failure));
+        self.diagnose(destination, &failure);
     }
 
     /// Records what a destination tells beside its results.
@@ -87,6 +101,16 @@ impl SinkHandle {
     pub(super) fn settle(&self, events: usize, outcome: Outcome, uncertain: u64) {
         self.update(|state| {
             state.ledger.settle(events as u64, outcome);
+            state.ledger.set_uncertain(uncertain);
+        });
+    }
+
+    /// Settles what a destination's answer settles at once; `uncertain` of the events that stay in flight may have been
+    /// delivered.
+    pub(super) fn settle_by(&self, destination: usize, ruling: &Ruling, uncertain: u64) {
+        self.update(|state| {
+            state.ledger.settle(ruling.delivered as u64, Outcome::Delivered(destination));
+            state.ledger.settle(ruling.rejected_unnamed as u64, Outcome::Dropped(DropReason::Rejected));
             state.ledger.set_uncertain(uncertain);
         });
     }
@@ -177,7 +201,11 @@ impl SinkHandle {
     ) -> Option<Box<Notice>> {
         let SinkState { notices, ledger, breaker, .. } = state;
         let (now, lost) = (Instant::now(), ledger.dropped());
-        let text = NoticeText { sink: &self.config.name, enrichment: self.config.env.enrichment.as_ref() };
+        let text = NoticeText {
+            sink: &self.config.name,
+            enrichment: self.config.env.enrichment.as_ref(),
+            ids: &self.config.env.notice_ids,
+        };
         let mut hearing = audiences.iter().filter(|audience| self.can_receive_notice(**audience, breaker));
         hearing.find_map(|audience| notices.take(*audience, lost, now, is_closing, &text)).map(Box::new)
     }
@@ -231,7 +259,7 @@ impl SinkHandle {
     /// Closes the breaker, from any thread; the sink task reports it. Whether the sink has recovered is unknown.
     pub(crate) fn reset_breaker(&self) {
         self.update(|state| {
-            state.breaker.succeed();
+            state.breaker.reset();
             state.failing_since = None;
         });
         self.interrupt.notify_waiters();
@@ -278,6 +306,11 @@ impl SinkHandle {
         if last.is_some_and(|last| last <= Instant::now()) {
             self.state().breaker.probe_now();
         }
+    }
+
+    /// Sets from when on a flush ends the pause that is about to begin; returns what was set before, unless a flush did.
+    pub(super) fn set_flush_ends_pause(&self, from: Option<Instant>) -> Option<Instant> {
+        std::mem::replace(&mut self.state().flush_ends_pause, from)
     }
 
     /// Waits until the breaker is reset, a reopen is requested or the logger begins to end, after this call.

@@ -3,49 +3,114 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::action::{Charge, InFlightBatch};
+use super::destination::{Encoding, Parcel};
 use crate::event::Batch;
+use crate::sink::Request;
 
 /// Single rejections, with nothing delivered before, after which the rest of a batch is rejected as a whole: the sink
 /// accepts none of it, and writing each event alone would take as many calls as the batch has events.
 const REJECTIONS: u32 = 3;
 
-/// A run of a batch that is written at once.
+/// A run of a batch that is sent at once.
 pub(super) struct Run {
     pub(super) batch: Batch,
     /// The memory of the whole batch; none for a notice.
     pub(super) charge: Option<Arc<Charge>>,
     /// Part of a notice, which no counter of events includes.
     pub(super) is_notice: bool,
-    /// A write of it timed out without a result.
-    pub(super) may_be_delivered: bool,
-    /// A write of it failed before.
+    /// Since when it may have been delivered: the start of its first request that nobody answered for certain.
+    pub(super) uncertain_since: Option<Instant>,
+    /// When its last request began.
+    pub(super) sent_at: Option<Instant>,
+    /// A request with it failed before.
     pub(super) is_retry: bool,
+    /// Its request, once encoded.
+    pub(super) body: Option<Vec<u8>>,
+    /// How often that was sent.
+    attempts: u32,
 }
 
 impl Run {
+    pub(super) fn new(batch: Batch, charge: Option<Arc<Charge>>) -> Self {
+        Run {
+            batch,
+            charge,
+            is_notice: false,
+            uncertain_since: None,
+            sent_at: None,
+            is_retry: false,
+            body: None,
+            attempts: 0,
+        }
+    }
+
     pub(super) fn notice(batch: Batch) -> Self {
         Run { is_notice: true, ..Run::new(batch, None) }
     }
 
-    fn new(batch: Batch, charge: Option<Arc<Charge>>) -> Self {
-        Run { batch, charge, is_notice: false, may_be_delivered: false, is_retry: false }
+    /// Events of the same run as another one, not encoded.
+    pub(super) fn with_batch(&self, batch: Batch) -> Self {
+        let Run { is_notice, uncertain_since, sent_at, is_retry, .. } = *self;
+        Run { is_notice, uncertain_since, sent_at, is_retry, ..Run::new(batch, self.charge.clone()) }
     }
 
-    /// The run, for a call that owns it.
-    pub(super) fn in_flight(&self) -> InFlightBatch {
-        InFlightBatch { batch: self.batch.clone(), charge: self.charge.clone() }
+    /// Records that its last request may have arrived.
+    pub(super) fn set_uncertain(&mut self) {
+        self.uncertain_since = self.uncertain_since.or(self.sent_at);
     }
 
     /// Its events that may have been delivered without confirmation.
     pub(super) fn unconfirmed(&self) -> u64 {
-        if self.may_be_delivered { self.events() as u64 } else { 0 }
+        if self.uncertain_since.is_some() { self.events() as u64 } else { 0 }
     }
 
     /// The number of its events that the counters include.
     pub(super) fn events(&self) -> usize {
         if self.is_notice { 0 } else { self.batch.len() }
     }
+
+    /// Makes this encoding the run's, and cuts the run to its events; returns what is left of it.
+    pub(super) fn cut(&mut self, encoding: Encoding) -> CutOff {
+        let Encoding { events, refused, body, .. } = encoding;
+        let (front, behind) = match events < self.batch.len() {
+            true => self.batch.split_at(events),
+            false => (self.batch.clone(), Batch::default()),
+        };
+        let cut = CutOff { behind: self.with_batch(behind), refused: self.with_batch(front.pick(&refused)) };
+        self.batch = match refused.is_empty() {
+            true => front,
+            false => {
+                let is_kept = |index: &u32| refused.binary_search(index).is_err();
+                front.pick(&(0..front.len() as u32).filter(is_kept).collect::<Vec<_>>())
+            }
+        };
+        self.body = Some(body);
+        cut
+    }
+
+    /// Makes its request, for one more attempt; [`Run::reclaim`] is to follow.
+    pub(super) fn next_attempt(&mut self) -> Arc<Parcel> {
+        self.attempts += 1;
+        let body = self.body.take().unwrap_or_default();
+        let request = Request { batch: self.batch.clone(), body, attempt: self.attempts };
+        Arc::new(Parcel { request, _charge: self.charge.clone() })
+    }
+
+    /// Takes the body back after an attempt, unless a late call has it.
+    pub(super) fn reclaim(&mut self, parcel: Arc<Parcel>) {
+        self.body = Arc::into_inner(parcel).map(|parcel| parcel.request.body);
+    }
+}
+
+/// What an encoded request leaves of its run.
+pub(super) struct CutOff {
+    /// The events behind it.
+    pub(super) behind: Run,
+    /// The events that no request can have.
+    pub(super) refused: Run,
 }
 
 /// The runs of one batch that are not settled.
@@ -82,42 +147,45 @@ impl Remainder {
         self.runs.pop_front()
     }
 
+    /// Puts a run before the others, unless it has no event.
+    pub(super) fn put_front(&mut self, run: Run) {
+        if !run.batch.is_empty() {
+            self.runs.push_front(run);
+        }
+    }
+
     /// Events that may have been delivered without confirmation.
     pub(super) fn unconfirmed(&self) -> u64 {
         self.runs.iter().map(Run::unconfirmed).sum()
     }
 
-    /// The same, without those of the first run.
-    pub(super) fn unconfirmed_behind_front(&self) -> u64 {
-        self.runs.iter().skip(1).map(Run::unconfirmed).sum()
-    }
-
-    /// Removes the first `events` of the first run, which are delivered.
-    pub(super) fn delivered(&mut self, events: usize) {
+    /// Records that some of its events were delivered.
+    pub(super) fn record_delivered(&mut self, events: usize) {
         self.any_delivered |= events > 0;
-        if let Some(first) = self.runs.front_mut() {
-            first.batch = first.batch.skip(events);
-            if first.batch.is_empty() {
-                self.runs.pop_front();
-            }
-        }
     }
 
     /// Bisects the first run, which was rejected.
     pub(super) fn bisect_front(&mut self) -> BisectStep {
-        let Some(first) = self.runs.pop_front() else { return BisectStep::All };
-        let len = first.batch.len();
-        if len > 1 {
-            let (older, newer) = first.batch.split_at(len / 2);
-            let Run { charge, may_be_delivered, .. } = first;
-            let run = |batch, charge| Run { may_be_delivered, ..Run::new(batch, charge) };
-            self.runs.push_front(run(newer, charge.clone()));
-            self.runs.push_front(run(older, charge));
+        if self.halve_front() {
             return BisectStep::Halved;
         }
-        self.runs.push_front(first);
         self.rejections += 1;
         if self.rejections >= REJECTIONS && !self.any_delivered { BisectStep::All } else { BisectStep::Poison }
+    }
+
+    /// Halves the first run, unless it is one event.
+    pub(super) fn halve_front(&mut self) -> bool {
+        let Some(mut first) = self.runs.pop_front() else { return false };
+        let len = first.batch.len();
+        if len < 2 {
+            self.runs.push_front(first);
+            return false;
+        }
+        first.is_retry = false;
+        let (older, newer) = first.batch.split_at(len / 2);
+        self.runs.push_front(first.with_batch(newer));
+        self.runs.push_front(first.with_batch(older));
+        true
     }
 }
 
@@ -144,7 +212,9 @@ mod tests {
         assert_eq!(rest.bisect_front(), BisectStep::Halved);
         assert_eq!((first(&mut rest), rest.bisect_front()), (vec!["0".into()], BisectStep::Poison));
         drop(rest.take_front());
-        rest.delivered(1);
+        // The second is delivered.
+        drop(rest.take_front());
+        rest.record_delivered(1);
         assert_eq!(first(&mut rest), ["2", "3", "4"]);
     }
 
@@ -167,8 +237,8 @@ mod tests {
 
     #[test]
     fn a_batch_of_which_something_was_delivered_is_searched_to_its_end() {
-        let mut rest = rest(9);
-        rest.delivered(1);
+        let mut rest = rest(8);
+        rest.record_delivered(1);
         let mut singles = 0;
         while rest.front().is_some() {
             match rest.bisect_front() {

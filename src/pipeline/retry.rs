@@ -4,12 +4,20 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// The longest pause that a destination may ask for.
+const MAX_PAUSE: Duration = Duration::from_secs(5 * 60);
+
 /// When a write that failed with a temporary error is retried.
 ///
 /// The wait after the `n`th failure is random between zero and `initial_delay · 2ⁿ⁻¹`, at most `max_delay`. This "full
 /// jitter" spreads the clients of a service that recovers
-/// (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>). If a sink requests a longer wait
-/// ([`SinkError::with_retry_after`](crate::SinkError::with_retry_after)), it gets at least that.
+/// (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>).
+///
+/// If the destination asks for a pause ([`SinkError::with_retry_after`](crate::SinkError::with_retry_after),
+/// [`Answer::retry_after`](crate::sink::Answer::retry_after)), the next attempt comes after that: at least `initial_delay`, at
+/// most 5 min. Such an answer is no failed attempt. A pause may last beyond `max_elapsed`; an answer after that ends the
+/// retries. A pause ends early for a reopen, a shutdown, and the first
+/// flush that is requested after `initial_delay`.
 ///
 /// Only temporary errors are retried, and timed-out writes of a sink that does not outlive timeouts. Such a retry may
 /// deliver twice, and is counted as `maybe_duplicated`.
@@ -94,8 +102,13 @@ impl Backoff {
         self.first_failure = None;
     }
 
+    /// Records that the current batch is kept, without an attempt that counts: its age begins.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.first_failure.get_or_insert(now);
+    }
+
     /// Records a failed attempt. Returns the time of the next, or `None` to stop.
-    pub(super) fn after_failure(&mut self, now: Instant, hint: Option<Duration>) -> Option<Instant> {
+    pub(super) fn after_failure(&mut self, now: Instant) -> Option<Instant> {
         self.failures += 1;
         let since = *self.first_failure.get_or_insert(now);
         if self.policy.max_attempts.is_some_and(|most| self.failures >= most) {
@@ -103,10 +116,23 @@ impl Backoff {
         }
         let bound =
             self.policy.initial_delay.saturating_mul(1 << (self.failures - 1).min(31)).min(self.policy.max_delay);
-        let wait = bound.mul_f64(self.random.f64()).max(hint.unwrap_or_default());
-        let next = now.checked_add(wait)?;
+        let next = now.checked_add(bound.mul_f64(self.random.f64()))?;
         // There is no wait for an attempt that would come too late.
         (next.duration_since(since) <= self.policy.max_elapsed).then_some(next)
+    }
+
+    /// Records that the destination asks for a pause, which is no attempt. Returns the time of the next attempt, however late
+    /// that is; `None` to stop, if the batch is too old already.
+    pub(super) fn pause(&mut self, now: Instant, wait: Duration) -> Option<Instant> {
+        let since = *self.first_failure.get_or_insert(now);
+        // A destination that asks for nothing is not asked at once, again and again.
+        let wait = wait.min(MAX_PAUSE).max(self.policy.initial_delay.min(MAX_PAUSE));
+        (now.duration_since(since) <= self.policy.max_elapsed).then(|| now + wait)
+    }
+
+    /// When an attempt is not too soon after one that has just failed.
+    pub(super) fn earliest(&self, now: Instant) -> Option<Instant> {
+        now.checked_add(self.policy.initial_delay)
     }
 
     /// When the current batch is too old, if it has failed.
@@ -122,7 +148,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn waits(backoff: &mut Backoff, now: Instant, failures: usize) -> Vec<Option<Duration>> {
-        (0..failures).map(|_| backoff.after_failure(now, None).map(|next| next - now)).collect()
+        (0..failures).map(|_| backoff.after_failure(now).map(|next| next - now)).collect()
     }
 
     #[test]
@@ -150,32 +176,39 @@ mod tests {
     }
 
     #[test]
-    fn a_sink_that_asks_for_patience_gets_at_least_that() {
+    fn a_pause_that_the_destination_asks_for_is_kept_and_is_no_attempt() {
         let now = Instant::now();
-        let next = Backoff::new(Retry::default()).after_failure(now, Some(3000 * MS));
-        assert_eq!(next, Some(now + 3000 * MS));
+        let mut backoff = Backoff::new(Retry::default().max_attempts(2));
+        for (wait, paused) in [(3000, 3000), (600_000, 300_000), (0, 100)] {
+            assert_eq!(backoff.pause(now, wait * MS), Some(now + paused * MS));
+        }
+        assert!(backoff.after_failure(now).is_some(), "it is the first attempt that counts");
+        assert_eq!(backoff.after_failure(now), None);
     }
 
     #[test]
     fn a_batch_is_given_up_after_its_attempts() {
         let waits = waits(&mut Backoff::new(Retry::default().max_attempts(3)), Instant::now(), 3);
         assert_eq!(waits.iter().map(Option::is_some).collect::<Vec<_>>(), [true, true, false]);
-        assert_eq!(Backoff::new(Retry::never()).after_failure(Instant::now(), None), None);
+        assert_eq!(Backoff::new(Retry::never()).after_failure(Instant::now()), None);
     }
 
     #[test]
     fn a_batch_is_given_up_when_its_next_attempt_would_be_too_old() {
         let now = Instant::now();
         let mut backoff = Backoff::new(Retry::default().max_elapsed(1000 * MS));
-        assert!(backoff.after_failure(now, None).is_some());
-        assert_eq!(backoff.after_failure(now + 500 * MS, Some(501 * MS)), None);
-        assert_eq!(backoff.after_failure(now + 1001 * MS, None), None);
+        assert!(backoff.after_failure(now).is_some());
+        assert_eq!(backoff.after_failure(now + 1001 * MS), None);
+        assert_eq!(backoff.pause(now + 1001 * MS, 1 * MS), None, "neither does a pause keep it");
         backoff.reset();
-        assert!(backoff.after_failure(now + 2000 * MS, None).is_some(), "the next batch begins anew");
+        assert!(backoff.after_failure(now + 2000 * MS).is_some(), "the next batch begins anew");
     }
 
     #[test]
-    fn a_patience_beyond_all_time_gives_up() {
-        assert_eq!(Backoff::new(Retry::default()).after_failure(Instant::now(), Some(Duration::MAX)), None);
+    fn a_pause_never_exhausts_a_retry_that_is_not_too_old() {
+        let now = Instant::now();
+        let mut backoff = Backoff::new(Retry::default().max_elapsed(1000 * MS));
+        assert_eq!(backoff.pause(now, Duration::MAX), Some(now + MAX_PAUSE));
+        assert_eq!(backoff.pause(now + 1000 * MS, 5000 * MS), Some(now + 6000 * MS));
     }
 }

@@ -39,6 +39,8 @@ pub(super) struct SinkState {
     pub(super) failed: Option<DropReason>,
     /// Batches were enqueued, and the sink task is not woken yet.
     pub(super) has_news: bool,
+    /// The sink task pauses because the destination asks for it, and a flush from this time on ends the pause.
+    pub(super) flush_ends_pause: Option<Instant>,
 }
 
 /// The end of a logger, as far as a sink is concerned.
@@ -108,6 +110,11 @@ impl Leftovers {
 }
 
 impl SinkState {
+    /// Whether waiting events go out at once: for a flush, or because the logger ends.
+    pub(super) fn must_not_linger(&self) -> bool {
+        !self.barriers.is_empty() || self.drain.is_some() || self.is_closing
+    }
+
     /// Completes a flush. Its losses are reported if a caller is still there.
     pub(super) fn complete(&mut self, barrier: &Arc<Barrier>, error: Option<LastError>) {
         let losses = self.ledger.losses();

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::FutureExt;
+use tokio::runtime::Handle;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
@@ -23,7 +24,7 @@ use super::pressure::PressureMonitor;
 use super::rest::Rest;
 use super::service_thread::ServiceThread;
 use super::shutdown::StopReason;
-use super::tasks::spawn;
+use super::tasks::{spawn, spawn_on};
 use crate::context::suppress::suppress;
 use crate::dispatch::{Dispatched, Enrichers, NO_WATERMARK, announce, watermark_now};
 use crate::event::SharedFields;
@@ -37,6 +38,8 @@ const METRICS_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct FlushTaskParts {
     /// One for each sink, in their order.
     pub(crate) sink_tasks: Vec<SinkTaskParts>,
+    /// Where those run that encode for the network.
+    pub(crate) network: Option<Handle>,
     pub(crate) flush_interval: Duration,
     pub(crate) cancel: Option<Cancellation>,
     pub(crate) pressure_monitors: Vec<PressureMonitor>,
@@ -90,8 +93,9 @@ async fn run_guarded(mut finalizer: FinalizeOnDrop, parts: FlushTaskParts) {
         spawn(&mut background, async move { core.diagnostics.run().await });
     }
     let mut pipelines = JoinSet::new();
-    for (sink, parts) in core.sinks.iter().zip(parts.sink_tasks) {
-        spawn(&mut pipelines, run_sink_task(sink.clone(), parts));
+    for (sink, task) in core.sinks.iter().zip(parts.sink_tasks) {
+        let network = parts.network.as_ref().filter(|_| task.encodes_for_network);
+        spawn_on(&mut pipelines, network, run_sink_task(sink.clone(), task));
     }
     let task = FlushTask {
         core: &core,

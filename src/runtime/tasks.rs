@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::LoggerCore;
@@ -24,6 +25,18 @@ const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
 /// are spawned elsewhere, because their events are accepted.
 pub(super) fn spawn<T: Send + 'static>(set: &mut JoinSet<T>, task: impl Future<Output = T> + Send + 'static) {
     set.spawn(suppress(task));
+}
+
+/// The same on another runtime, if one is given.
+pub(super) fn spawn_on<T: Send + 'static>(
+    set: &mut JoinSet<T>,
+    runtime: Option<&Handle>,
+    task: impl Future<Output = T> + Send + 'static,
+) {
+    match runtime {
+        Some(runtime) => drop(set.spawn_on(suppress(task), runtime)),
+        None => spawn(set, task),
+    }
 }
 
 /// Makes the timer thread watch the flush task, and take care of the logger's own recorder, until the logger ends; not

@@ -65,7 +65,7 @@ pub(crate) enum TextKind {
 
 /// Field values in their byte form, and the flag byte that fills the space beside them.
 #[derive(Clone)]
-pub(crate) struct Encoded {
+pub(crate) struct EncodedFields {
     // A box of a vector, not a vector: the indirection is paid by the rare long event, the 16 bytes by every event.
     #[expect(clippy::box_collection)]
     heap: Option<Box<Vec<u8>>>,
@@ -74,10 +74,10 @@ pub(crate) struct Encoded {
     inline: [u8; INLINE],
 }
 
-impl Encoded {
+impl EncodedFields {
     #[inline]
     pub(super) const fn new(flags: u8) -> Self {
-        Encoded { heap: None, len: 0, flags, inline: [0; INLINE] }
+        EncodedFields { heap: None, len: 0, flags, inline: [0; INLINE] }
     }
 
     #[inline]
@@ -297,7 +297,7 @@ impl Encoded {
 }
 
 struct TextWriter<'a> {
-    to: &'a mut Encoded,
+    to: &'a mut EncodedFields,
     room: usize,
     /// A write was refused for lack of room.
     truncated: bool,

@@ -5,27 +5,27 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::{Event, Level};
 
-fn encoded(values: &[Value<'_>]) -> Encoded {
-    let mut encoded = Encoded::new(0);
+fn encoded(values: &[Value<'_>]) -> EncodedFields {
+    let mut encoded = EncodedFields::new(0);
     for value in values {
         encoded.push(*value);
     }
     encoded
 }
 
-fn raw(bytes: &[u8]) -> Encoded {
-    let mut encoded = Encoded::new(0);
+fn raw(bytes: &[u8]) -> EncodedFields {
+    let mut encoded = EncodedFields::new(0);
     encoded.append(bytes);
     encoded
 }
 
-fn cut(mut encoded: Encoded, max: usize, names: usize) -> Encoded {
+fn cut(mut encoded: EncodedFields, max: usize, names: usize) -> EncodedFields {
     encoded.truncate_to(max, names);
     assert!(encoded.bytes().len() <= max, "{} bytes of at most {max}", encoded.bytes().len());
     encoded
 }
 
-fn values_of(encoded: &Encoded) -> Vec<Value<'_>> {
+fn values_of(encoded: &EncodedFields) -> Vec<Value<'_>> {
     Reader::new(encoded.bytes()).collect()
 }
 

@@ -1,9 +1,9 @@
 //! Anywhere (pure): truncates the longest texts of an event that is longer than allowed.
 
 use super::super::value::Value;
-use super::{Encoded, Reader, tag};
+use super::{EncodedFields, Reader, tag};
 
-impl Encoded {
+impl EncodedFields {
     /// Releases the spare room of a spilled buffer if that is worth a reallocation, or if the buffer takes more than
     /// `max`.
     pub(in super::super) fn shrink(&mut self, max: usize) {
@@ -25,7 +25,7 @@ impl Encoded {
             let excess = self.bytes().len() - max;
             let bytes = self.bytes();
             let longest = values(bytes, names).filter(|span| span.text_len > 0).max_by_key(|span| span.text_len);
-            let mut shorter = Encoded::new(self.flags);
+            let mut shorter = EncodedFields::new(self.flags);
             match longest {
                 Some(span) => {
                     shorter.append(&bytes[..span.start]);
@@ -52,7 +52,7 @@ impl Encoded {
         new: [Value<'_>; N],
         names: usize,
     ) -> Self {
-        let (bytes, mut fields) = (self.bytes(), Encoded::new(self.flags));
+        let (bytes, mut fields) = (self.bytes(), EncodedFields::new(self.flags));
         let start = values(bytes, names).nth(first).map_or(bytes.len(), |span| span.start);
         let end = values(bytes, names).nth(first + N - 1).map_or(bytes.len(), |span| span.end);
         fields.append(&bytes[..start]);
@@ -64,7 +64,7 @@ impl Encoded {
     /// Returns a copy without pairs whose name is longer: a truncated name would be another name, and to make room for
     /// a long one every text would be truncated.
     fn without_names_over(&self, longest: usize, names: usize) -> Self {
-        let (bytes, mut kept) = (self.bytes(), Encoded::new(self.flags));
+        let (bytes, mut kept) = (self.bytes(), EncodedFields::new(self.flags));
         let mut from = 0;
         for value in values(bytes, names) {
             if value.name_len <= longest {

@@ -4,16 +4,26 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::event::{Event, Fields, Level, Record, SharedFields, Value};
+use crate::event::{Event, EventId, Fields, Level, Record, SharedFields, Value};
 
 /// An event that a [`MemorySink`](super::MemorySink) keeps, with its context and the logger's enrichment.
 #[derive(Clone)]
 pub struct CapturedEvent {
     pub(super) event: Event,
     pub(super) enrichment: Option<Arc<SharedFields>>,
+    pub(super) id: EventId,
 }
 
 impl CapturedEvent {
+    pub(super) fn of(record: Record<'_>) -> Self {
+        CapturedEvent { event: record.event().clone(), enrichment: record.enrichment().cloned(), id: record.id() }
+    }
+
+    /// Returns the event's id, the same in every sink.
+    pub fn id(&self) -> EventId {
+        self.id
+    }
+
     /// Returns the event's importance.
     pub fn level(&self) -> Level {
         self.event.level()
@@ -76,7 +86,7 @@ impl CapturedEvent {
 
     /// Returns the event as a [`Format`](crate::Format) gets it.
     pub fn record(&self) -> Record<'_> {
-        Record::enriched(&self.event, self.enrichment.as_deref())
+        Record::enriched(&self.event, self.enrichment.as_ref(), self.id)
     }
 }
 

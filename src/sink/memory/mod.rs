@@ -189,14 +189,10 @@ impl fmt::Debug for MemorySink {
 #[async_trait]
 impl Sink for MemorySink {
     async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
-        let enrichment = batch.enrichment();
         let mut store = self.store();
         // Only events that stay are copied.
         let newest = batch.len().saturating_sub(store.capacity);
-        let captured = batch.iter().skip(newest);
-        store.events.extend(
-            captured.map(|record| CapturedEvent { event: record.event().clone(), enrichment: enrichment.cloned() }),
-        );
+        store.events.extend(batch.iter().skip(newest).map(CapturedEvent::of));
         store.total += batch.len() as u64;
         store.trim();
         drop(store);
@@ -247,14 +243,14 @@ impl Error for WaitError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Event, Level, SharedFields, Value};
+    use crate::event::{Event, EventId, Level, SharedFields, Value};
 
     #[tokio::test]
     async fn a_captured_event_keeps_the_loggers_enrichment() {
         let enrichment = Arc::new(SharedFields::extend(None, "service", Value::Str("checkout")));
         let event = Event::new(Level::Info, "t", "m").with("user", "ann");
         let mut memory = MemorySink::new();
-        memory.write(&Batch::new(Arc::new([event]), Some(enrichment))).await.unwrap();
+        memory.write(&Batch::new(Arc::new([event]), Some(enrichment), EventId::ZERO)).await.unwrap();
         let captured = &memory.events()[0];
         assert_eq!(captured.field("service"), Some(Value::Str("checkout")));
         assert_eq!(captured.fields().map(|(name, _)| name).collect::<Vec<_>>(), ["user", "service"]);

@@ -145,7 +145,7 @@ fn a_fallback_takes_no_key_that_would_do_nothing() {
     for key in ["level = 'info'", "retry = 'never'", "backlog_bytes = 1024", "when_full = 'block'"] {
         let error = refused(&fallback(key));
         assert!(error.starts_with("text:5: unknown key `sinks.a.fallback."), "{error}");
-        assert!(error.ends_with("; allowed there: `type`, `timeout` and `fallback`"), "{error}");
+        assert!(error.ends_with("; allowed there: `type`, `timeout`, `batching` and `fallback`"), "{error}");
     }
 }
 

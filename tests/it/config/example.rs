@@ -148,7 +148,7 @@ fn every_type_of_sink_and_format_is_in_the_example() {
 /// Where the example may have the keys of this table: a key that several sinks have is explained once.
 fn same_tables(whole: &Value, pointer: &str) -> Vec<String> {
     let Some(below) = pointer.strip_prefix("/sinks/") else { return vec![pointer.to_owned()] };
-    let below = below.split_once('/').map_or("", |(_, below)| below).replace("fallback", "");
+    let below = below.split_once('/').map_or("", |(_, below)| below).replace("fallback/", "").replace("fallback", "");
     let sinks = whole["sinks"].as_object().unwrap().keys();
     sinks.map(|sink| format!("/sinks/{sink}/{below}").trim_end_matches('/').to_owned()).collect()
 }

@@ -1,0 +1,395 @@
+//! A sink task: delivers one batch. What follows an answer is decided here, and only here.
+//!
+//! The order is fixed: the breaker is queried, the request is encoded and sent within its timeout, what the destination does
+//! not accept for now is retried, rejected requests are bisected to find the bad event. What the sink does not take goes to
+//! the fallbacks, the other destinations in their order (`fallback`), or is dropped for the reason it was not taken.
+
+use std::mem;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::task::coop::consume_budget;
+use tokio::task::yield_now;
+use tokio::time::Instant;
+
+use super::action::InFlightBatch;
+use super::breaker::CircuitBreaker;
+use super::destination::{Attempt, Failure, Reply};
+use super::ledger::Outcome;
+use super::remainder::{BisectStep, CutOff, Remainder, Run};
+use super::retry::{Backoff, Retry};
+use super::ruling::Ruling;
+use super::task::SinkTask;
+use crate::sink::{RestVerdict, SinkError};
+use crate::stats::DropReason;
+
+/// The state of a request on its way to the sink, beside its events. A pipeline has one: it sends one request at a time.
+pub(super) struct Slot {
+    backoff: Backoff,
+    /// That of the breaker when the request was allowed. The answer of an older generation does not move the breaker.
+    generation: u64,
+    /// A flush may end the next pause that the destination asks for: once, until a request gets another answer.
+    may_try_early: bool,
+}
+
+impl Slot {
+    pub(super) fn new(retry: Retry) -> Self {
+        Slot { backoff: Backoff::new(retry), generation: 0, may_try_early: true }
+    }
+}
+
+/// Where the next request goes.
+enum RunRoute {
+    Sink,
+    /// To the fallbacks; dropped for this reason if none takes it.
+    Fallback(DropReason),
+}
+
+impl SinkTask {
+    /// Delivers a batch, or counts its loss.
+    pub(super) async fn deliver(&mut self, taken: InFlightBatch) {
+        // Also where nothing is written: a backlog that is dropped takes its time.
+        consume_budget().await;
+        self.slot.backoff.reset();
+        let mut rest = Remainder::new(taken);
+        while rest.front().is_some() {
+            match self.route().await {
+                RunRoute::Sink => self.write(&mut rest).await,
+                RunRoute::Fallback(reason) => self.fall_back(&mut rest, reason).await,
+            }
+        }
+    }
+
+    fn is_fallbacks_turn(&self) -> bool {
+        self.handle.in_fallback_phase() && self.has_available_fallback()
+    }
+
+    /// Serves a requested reopen and queries the breaker; waits while it is open and no fallback is available.
+    async fn route(&mut self) -> RunRoute {
+        let handle = self.handle.clone();
+        loop {
+            let interrupted = handle.interrupted();
+            while let Some(request) = self.handle.take_reopen() {
+                self.reopen(&request).await;
+            }
+            if self.is_fallbacks_turn() {
+                return RunRoute::Fallback(DropReason::Deadline);
+            }
+            let probe_at = match handle.with_breaker(|breaker, now| breaker.try_acquire(now)) {
+                Ok(generation) => {
+                    self.slot.generation = generation;
+                    return RunRoute::Sink;
+                }
+                Err(probe_at) => probe_at,
+            };
+            let expiry = self.slot.backoff.expiry();
+            let is_expired = expiry.is_some_and(|expiry| expiry <= Instant::now());
+            if self.is_unusable || self.has_available_fallback() || is_expired {
+                return RunRoute::Fallback(DropReason::BreakerOpen);
+            }
+            tokio::select! {
+                () = handle.pause_until(expiry.map_or(probe_at, |expiry| expiry.min(probe_at)), interrupted) => {}
+                // A fallback is available again and may take the waiting batch.
+                () = self.late_fallback_answer() => {}
+            }
+        }
+    }
+
+    /// Has the sink write the first request, and handles the answer.
+    async fn write(&mut self, rest: &mut Remainder) {
+        let Some(mut run) = rest.take_front() else { return };
+        if run.body.is_none() {
+            let Some(cut) = self.encode(0, &mut run) else {
+                rest.put_front(run);
+                self.on_panic(rest);
+                return self.bisect(rest, DropReason::Panicked).await;
+            };
+            rest.put_front(cut.behind);
+            if !cut.refused.batch.is_empty() {
+                let behind = rest.unconfirmed() + run.unconfirmed();
+                self.deliver_by_fallback(cut.refused, behind, DropReason::Rejected).await;
+            }
+        }
+        if run.batch.is_empty() {
+            return;
+        }
+        match self.attempt_write(&mut run, rest.unconfirmed()).await {
+            Some(reply) => self.settle(run, rest, &reply).await,
+            None => {
+                self.is_unusable = false;
+                self.tell_breaker(|breaker, now| breaker.fail(now));
+                rest.put_front(run);
+                self.retry_or_fall_back(rest, None).await;
+            }
+        }
+    }
+
+    /// Settles the events that an answer settles, and handles the others.
+    async fn settle(&mut self, mut run: Run, rest: &mut Remainder, reply: &Reply) {
+        let answer = &reply.answer;
+        let ruling = Ruling::of(answer, &run.batch);
+        self.record_answer(0, &run, reply, &ruling);
+        let body_bytes = run.body.as_ref().map_or(0, Vec::len);
+        let mut again = run.with_batch(ruling.again.clone());
+        let rejected = run.with_batch(ruling.rejected.clone());
+        // The body is kept while it has what is to be sent.
+        if ruling.others.len() < run.batch.len() {
+            self.recycle(0, &mut run);
+            run.batch = ruling.others.clone();
+        }
+        again.is_retry = true;
+        if answer.maybe_arrived {
+            run.set_uncertain();
+            again.set_uncertain();
+        }
+        let first = if run.batch.is_empty() { RestVerdict::Again } else { answer.rest };
+        rest.record_delivered(ruling.delivered);
+        rest.put_front(again);
+        rest.put_front(run);
+        self.handle.settle_by(0, &ruling, rest.unconfirmed() + rejected.unconfirmed());
+        if ruling.delivered > 0 {
+            self.slot.backoff.reset();
+            self.destinations[0].size.accepted(body_bytes);
+        }
+        self.update_breaker(reply, &ruling, rest);
+        if !rejected.batch.is_empty() {
+            self.deliver_by_fallback(rejected, rest.unconfirmed(), DropReason::Rejected).await;
+        }
+        // If no event of the request is left, nothing follows: the next one has not been sent.
+        if !ruling.open.is_empty() {
+            self.follow_up(rest, first, reply, body_bytes).await;
+        }
+    }
+
+    /// What an answer says of the sink.
+    fn update_breaker(&mut self, reply: &Reply, ruling: &Ruling, rest: &mut Remainder) {
+        let is_success = ruling.delivered > 0 || ruling.open.is_empty();
+        match reply.answer.rest {
+            RestVerdict::Failed => {
+                self.is_unusable = true;
+                return self.tell_breaker(|breaker, now| breaker.trip(now));
+            }
+            RestVerdict::Panicked => return self.on_panic(rest),
+            // The sink works: others may be accepted.
+            RestVerdict::Rejected | RestVerdict::TooLarge => return self.on_success(),
+            RestVerdict::Delivered | RestVerdict::Again if is_success => return self.on_success(),
+            RestVerdict::Unusable => self.tell_breaker(|breaker, now| breaker.trip(now)),
+            // A pause that the destination asks for is no failure.
+            RestVerdict::Delivered | RestVerdict::Again if reply.answer.retry_after.is_some() => {}
+            RestVerdict::Delivered | RestVerdict::Again => self.tell_breaker(|breaker, now| breaker.fail(now)),
+        }
+        // Later batches wait for it again.
+        self.is_unusable = false;
+    }
+
+    /// The sink works.
+    pub(super) fn on_success(&mut self) {
+        self.is_unusable = false;
+        self.tell_breaker(|breaker, _| {
+            breaker.succeed();
+            false
+        });
+    }
+
+    fn on_panic(&mut self, rest: &mut Remainder) {
+        self.is_unusable = false;
+        if !mem::replace(&mut rest.has_panicked, true) {
+            self.tell_breaker(|breaker, now| breaker.fail(now));
+        }
+    }
+
+    /// Reports what became of a request to the breaker, unless that was changed by another since the request was allowed.
+    fn tell_breaker(&mut self, change: impl FnOnce(&mut CircuitBreaker, Instant) -> bool) {
+        let generation = self.slot.generation;
+        self.slot.generation = self.handle.with_breaker(|breaker, now| {
+            if breaker.generation() != generation {
+                return generation;
+            }
+            change(breaker, now);
+            breaker.generation()
+        });
+    }
+
+    /// The follow-up for the first run, whose events have this verdict.
+    async fn follow_up(&mut self, rest: &mut Remainder, verdict: RestVerdict, reply: &Reply, body_bytes: usize) {
+        match verdict {
+            RestVerdict::Delivered | RestVerdict::Again => {
+                self.retry_or_fall_back(rest, reply.answer.retry_after).await;
+            }
+            RestVerdict::Rejected if reply.answer.is_whole => self.reject_front(rest).await,
+            RestVerdict::Rejected => self.bisect(rest, DropReason::Rejected).await,
+            RestVerdict::Panicked => self.bisect(rest, DropReason::Panicked).await,
+            RestVerdict::Failed => self.fall_back(rest, DropReason::SinkFailed).await,
+            RestVerdict::Unusable => {
+                self.slot.backoff.begin(Instant::now());
+                // It waits for the probe, unless the breaker never opens.
+                if !self.handle.with_breaker(|breaker, _| breaker.is_open()) {
+                    self.retry_or_fall_back(rest, None).await;
+                }
+            }
+            RestVerdict::TooLarge => self.send_smaller(rest, body_bytes).await,
+        }
+    }
+
+    /// Has the first run sent in smaller requests; one event is rejected.
+    async fn send_smaller(&mut self, rest: &mut Remainder, body_bytes: usize) {
+        let Some(first) = rest.front() else { return };
+        if first.batch.len() > 1 && body_bytes > 0 {
+            self.destinations[0].size.refused(body_bytes);
+            first.body = None;
+        } else if !rest.halve_front() {
+            self.reject_front(rest).await;
+        }
+    }
+
+    async fn reject_front(&mut self, rest: &mut Remainder) {
+        if let Some(run) = rest.take_front() {
+            self.deliver_by_fallback(run, rest.unconfirmed(), DropReason::Rejected).await;
+        }
+    }
+
+    /// Halves a run that the sink does not accept, down to the bad event.
+    async fn bisect(&mut self, rest: &mut Remainder, reason: DropReason) {
+        match rest.bisect_front() {
+            BisectStep::Halved => {}
+            BisectStep::Poison => {
+                if let Some(poison) = rest.take_front() {
+                    self.deliver_by_fallback(poison, rest.unconfirmed(), reason).await;
+                }
+            }
+            BisectStep::All => self.fall_back(rest, reason).await,
+        }
+    }
+
+    /// Waits for the next attempt, if there is one; `retry_after` is the pause that the destination asks for.
+    async fn retry_or_fall_back(&mut self, rest: &mut Remainder, retry_after: Option<Duration>) {
+        let handle = self.handle.clone();
+        let interrupted = handle.interrupted();
+        let Some(first) = rest.front() else { return };
+        first.is_retry = true;
+        let next = match retry_after {
+            None => self.slot.backoff.after_failure(Instant::now()),
+            Some(wait) => self.slot.backoff.pause(Instant::now(), wait),
+        };
+        self.slot.may_try_early |= retry_after.is_none();
+        match next {
+            None => self.fall_back(rest, DropReason::RetriesExhausted).await,
+            // The rest of the shutdown's time is the fallback's.
+            Some(_) if self.is_fallbacks_turn() => {}
+            // An open breaker has its own time for the next attempt: the probe, which the retry must not delay.
+            Some(_) if retry_after.is_none() && handle.with_breaker(|breaker, _| breaker.is_open()) => {}
+            // It is served between two attempts.
+            Some(_) if handle.has_reopen() => {}
+            Some(next) => {
+                let from = self.slot.backoff.earliest(Instant::now());
+                handle.set_flush_ends_pause(from.filter(|_| retry_after.is_some() && self.slot.may_try_early));
+                let mut pause = pin!(handle.pause_until(next, interrupted));
+                loop {
+                    tokio::select! {
+                        biased;
+                        () = &mut pause => break,
+                        () = self.late_fallback_answer() => if self.is_fallbacks_turn() { break },
+                    }
+                }
+                let is_unused = handle.set_flush_ends_pause(None).is_some();
+                self.slot.may_try_early = is_unused || retry_after.is_none();
+            }
+        }
+    }
+}
+
+/// Requests to any destination.
+impl SinkTask {
+    /// Encodes a run's first request for a destination, and cuts the run to it. `None`: the sink panicked.
+    pub(super) fn encode(&mut self, index: usize, run: &mut Run) -> Option<CutOff> {
+        match self.destinations[index].encode(&run.batch) {
+            Ok(encoding) => {
+                if let Some(reason) = &encoding.reason {
+                    let refused = format!("{} events refused, the first: {reason}", encoding.refused.len());
+                    self.handle.record_error(index, &Failure::new(SinkError::rejected(refused)));
+                }
+                encoding.fault.iter().for_each(|fault| self.handle.record_fault(index, fault));
+                Some(run.cut(encoding))
+            }
+            Err(panicked) => {
+                self.handle.record_error(index, &panicked);
+                None
+            }
+        }
+    }
+
+    /// Has one destination write a run's request, of which no late call is running. `behind` are the unconfirmed events in
+    /// flight besides the run.
+    pub(super) async fn attempt(&mut self, index: usize, run: &mut Run, behind: u64) -> Attempt {
+        // A sink that never awaits would keep the others from their turn; one that does has left it to them.
+        if !self.destinations[index].has_awaited() {
+            yield_now().await;
+        }
+        let len = run.events() as u64;
+        let destination = &self.destinations[index];
+        let is_repeat = run.uncertain_since.is_some_and(|since| index > 0 || destination.may_duplicate(since));
+        let repeated = if is_repeat { len } else { 0 };
+        self.handle.begin_write(behind + len, run.is_retry && index == 0, repeated).await;
+        let started = Instant::now();
+        run.sent_at = Some(started);
+        let handle = self.handle.clone();
+        let is_own = index == 0 && self.has_available_fallback();
+        let cut_short = async {
+            match is_own {
+                true => handle.fallback_phase().await,
+                false => std::future::pending().await,
+            }
+        };
+        let parcel = run.next_attempt();
+        let attempt = self.destinations[index].send(&parcel, cut_short).await;
+        run.reclaim(parcel);
+        self.handle.record_attempt(index, run, &attempt, started.elapsed());
+        if let Attempt::TimedOut { is_late, .. } = attempt {
+            run.charge.iter().filter(|_| is_late).for_each(|charge| charge.set_late());
+            // What a late answer says of the sink's own request, it says before the next one.
+            if index > 0 || !is_late {
+                run.set_uncertain();
+            }
+            self.collect_aside(index);
+        }
+        attempt
+    }
+
+    /// Has the sink itself write a run's request. `None`: it timed out and its future was dropped, so no answer will come.
+    pub(super) async fn attempt_write(&mut self, run: &mut Run, behind: u64) -> Option<Reply> {
+        match self.attempt(0, run, behind).await {
+            Attempt::Returned(reply) => Some(reply),
+            Attempt::TimedOut { is_late: false, .. } => None,
+            Attempt::TimedOut { is_late: true, .. } => {
+                // The call continues on its own thread: its late answer settles the events after all, and is the probe. A
+                // second request before it would mix the two.
+                let len = run.events();
+                self.handle.settle(len, Outcome::Unconfirmed, behind);
+                self.slot.generation = self.handle.with_breaker(|breaker, now| {
+                    breaker.trip(now);
+                    breaker.generation()
+                });
+                let (parcel, reply) = self.divert_until_late_answer().await;
+                parcel.into_iter().for_each(|parcel| run.reclaim(parcel));
+                self.handle.unsettle(len, behind + len as u64);
+                Some(reply)
+            }
+        }
+    }
+
+    /// Records an answer, apart from what it settles, and what the sink tells beside it.
+    pub(super) fn record_answer(&mut self, index: usize, run: &Run, reply: &Reply, ruling: &Ruling) {
+        self.handle.record_answer(index, run.is_notice, reply, ruling);
+        if index == 0 && ruling.delivered > 0 && reply.failure.is_none() {
+            self.handle.record_lag(run);
+        }
+        self.collect_aside(index);
+    }
+
+    /// Takes the memory of a request's body back.
+    pub(super) fn recycle(&mut self, index: usize, run: &mut Run) {
+        if let Some(body) = run.body.take() {
+            self.destinations[index].recycle(body);
+        }
+    }
+}
