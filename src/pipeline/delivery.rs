@@ -147,6 +147,7 @@ impl SinkTask {
         rest.put_front(again);
         rest.put_front(run);
         self.handle.settle_by(0, &ruling, rest.unconfirmed() + rejected.unconfirmed());
+        self.slot.may_try_early |= answer.retry_after.is_none();
         if ruling.delivered > 0 {
             self.slot.backoff.reset();
             self.destinations[0].size.accepted(body_bytes);
@@ -271,7 +272,6 @@ impl SinkTask {
             None => self.slot.backoff.after_failure(Instant::now()),
             Some(wait) => self.slot.backoff.pause(Instant::now(), wait),
         };
-        self.slot.may_try_early |= retry_after.is_none();
         match next {
             None => self.fall_back(rest, DropReason::RetriesExhausted).await,
             // The rest of the shutdown's time is the fallback's.
@@ -292,7 +292,7 @@ impl SinkTask {
                     }
                 }
                 let is_unused = handle.set_flush_ends_pause(None).is_some();
-                self.slot.may_try_early = is_unused || retry_after.is_none();
+                self.slot.may_try_early &= is_unused || retry_after.is_none();
             }
         }
     }

@@ -221,6 +221,10 @@ impl SinkHandle {
 
     /// Adds a barrier after all enqueued batches; `is_awaited`: a caller waits for it.
     pub(crate) fn push_barrier(&self, is_awaited: bool) -> Arc<Barrier> {
+        let ends_pause = self.state().flush_ends_pause.take_if(|from| *from <= Instant::now()).is_some();
+        if ends_pause {
+            self.interrupt.notify_waiters();
+        }
         let mut state = self.state();
         let (offset, reported) = (state.ledger.routed(), state.reported);
         if let Some(last) = state.barriers.back()
@@ -240,11 +244,7 @@ impl SinkHandle {
             state.barriers.pop_back();
         }
         state.barriers.push_back(barrier.clone());
-        let ends_pause = state.flush_ends_pause.take_if(|from| *from <= Instant::now()).is_some();
         drop(state);
-        if ends_pause {
-            self.interrupt.notify_waiters();
-        }
         self.wake.notify_one();
         barrier
     }

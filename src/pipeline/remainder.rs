@@ -29,7 +29,7 @@ pub(super) struct Run {
     pub(super) is_retry: bool,
     /// Its request, once encoded.
     pub(super) body: Option<Vec<u8>>,
-    /// How often that was sent.
+    /// In how many requests its events were.
     attempts: u32,
 }
 
@@ -53,8 +53,8 @@ impl Run {
 
     /// Events of the same run as another one, not encoded.
     pub(super) fn with_batch(&self, batch: Batch) -> Self {
-        let Run { is_notice, uncertain_since, sent_at, is_retry, .. } = *self;
-        Run { is_notice, uncertain_since, sent_at, is_retry, ..Run::new(batch, self.charge.clone()) }
+        let Run { is_notice, uncertain_since, sent_at, is_retry, attempts, .. } = *self;
+        Run { is_notice, uncertain_since, sent_at, is_retry, attempts, ..Run::new(batch, self.charge.clone()) }
     }
 
     /// Records that its last request may have arrived.

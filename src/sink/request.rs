@@ -140,7 +140,7 @@ pub struct Request {
     pub batch: Batch,
     /// What [`RequestSink::encode`] wrote for them.
     pub body: Vec<u8>,
-    /// The number of the attempt to send this body, from 1.
+    /// In how many requests its events were, with this one: 1 for the first attempt.
     pub attempt: u32,
 }
 

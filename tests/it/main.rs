@@ -39,6 +39,7 @@ mod process_end;
 mod queue;
 mod readme;
 mod redaction;
+mod requests;
 mod reserve;
 mod retry;
 mod rolling;

@@ -6,12 +6,14 @@ mod answer;
 mod counters;
 pub(crate) mod counts;
 mod probe;
+mod scripted_requests;
 mod scripted_sink;
 
 pub(crate) use answer::Answer;
 pub(crate) use counters::{OrderSink, Told};
 pub(crate) use counts::{cases, count};
 pub(crate) use probe::{Probe, Slow};
+pub(crate) use scripted_requests::{Reply, ScriptedRequests};
 pub(crate) use scripted_sink::{ScriptedSink, Seen};
 
 use std::sync::Arc;

@@ -1,0 +1,336 @@
+//! What becomes of each event of a request.
+
+use logweir::sink::{Answer, Duplicates, SinkErrorKind, Verdict};
+use logweir::{Breaker, BreakerState, DropReason, Logger, Pipeline, Retry, ShutdownReport};
+
+use super::{MS, SECOND, ends, quick, stubborn};
+use crate::support::{PATIENCE, Reply, ScriptedRequests, ScriptedSink, builder, emit_numbers, settle, start};
+
+fn rejected(why: &'static str) -> Verdict {
+    Verdict::Rejected(why.into())
+}
+
+async fn end(logger: &Logger) -> ShutdownReport {
+    let report = logger.shutdown(PATIENCE).await;
+    report.check().unwrap();
+    assert!(!report.timed_out, "{report}");
+    report
+}
+
+/// Delivers the numbers from 0 in one batch.
+async fn deliver(pipeline: Pipeline, events: u64) -> ShutdownReport {
+    let logger = start(builder().sink("sink", pipeline)).await;
+    emit_numbers(&logger, 0..events);
+    end(&logger).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_event_has_its_own_result_and_what_is_left_is_sent_again() {
+    let answer =
+        Answer::delivered().except(5, Verdict::Again).except(1, rejected("field too long")).except(2, Verdict::Again);
+    let (sink, fallback) = (ScriptedRequests::new().says([answer]), ScriptedSink::new());
+    let report = deliver(stubborn(sink.clone()).fallback(fallback.clone()), 6).await;
+    assert_eq!(sink.attempted(), [vec![0, 1, 2, 3, 4, 5], vec![2, 5]]);
+    assert_eq!(fallback.numbers(), [1]);
+    assert_eq!((ends(&report.sinks[0]), report.sinks[0].retries), ([5, 1, 0, 0], 1));
+    assert_eq!(report.sinks[0].errors_of(SinkErrorKind::Rejected), 1);
+    let said = &report.sinks[0].last_error.as_ref().unwrap().message;
+    assert!(said.contains("1 events rejected, the first: field too long"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_event_without_a_fallback_is_dropped_by_name_and_the_breaker_stays_closed() {
+    let answer = Answer::delivered().except(0, rejected("bad")).except(3, rejected("worse"));
+    let sink = ScriptedRequests::new().says([answer]);
+    let report = deliver(Pipeline::new(sink.clone()).breaker(Breaker::default().failure_threshold(1)), 4).await;
+    assert_eq!((ends(&report.sinks[0]), report.sinks[0].dropped.get(DropReason::Rejected)), ([2, 0, 2, 0], 2));
+    assert_eq!((sink.sizes(), report.sinks[0].breaker_opened), (vec![4], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partial_answer_is_a_success_and_one_without_a_delivery_is_a_failure() {
+    for (delivered, opened) in [(1, 0), (0, 1)] {
+        let mut answer = Answer::again("busy");
+        if delivered > 0 {
+            answer = answer.except(2, Verdict::Delivered);
+        }
+        let sink = ScriptedRequests::new().says([answer]);
+        let breaker = Breaker::default().failure_threshold(1).probe_delay(MS);
+        let report = deliver(Pipeline::new(sink.clone()).breaker(breaker).retry(quick()), 3).await;
+        assert_eq!((ends(&report.sinks[0]), report.sinks[0].breaker_opened), ([3, 0, 0, 0], opened));
+        assert_eq!(sink.sizes(), [3, 3 - delivered]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejections_without_names_are_counted_and_never_sent_again() {
+    let sink = ScriptedRequests::new().says([Answer::delivered().rejected_unnamed(3)]);
+    let fallback = ScriptedSink::new();
+    let report = deliver(Pipeline::new(sink.clone()).fallback(fallback.clone()), 10).await;
+    assert_eq!((ends(&report.sinks[0]), report.sinks[0].dropped.get(DropReason::Rejected)), ([7, 0, 3, 0], 3));
+    assert_eq!((sink.sizes(), fallback.seen()), (vec![10], 0));
+    assert_eq!(report.sinks[0].errors_of(SinkErrorKind::Rejected), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_is_encoded_once_for_all_attempts_and_the_rest_of_a_partial_answer_anew() {
+    let answers = [Answer::again("busy"), Answer::again("busy"), Answer::again("some").except(0, Verdict::Delivered)];
+    let sink = ScriptedRequests::new().says(answers);
+    let report = deliver(stubborn(sink.clone()), 3).await;
+    assert_eq!(sink.encoded(), [(3, 3), (2, 2)]);
+    let requests = sink.requests();
+    let bodies: Vec<_> = requests.iter().map(|request| String::from_utf8(request.body.clone()).unwrap()).collect();
+    assert_eq!(bodies, ["0\n1\n2\n", "0\n1\n2\n", "0\n1\n2\n", "1\n2\n"]);
+    assert_eq!(requests.iter().map(|request| request.attempt).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!((ends(&report.sinks[0]), report.sinks[0].maybe_duplicated), ([3, 0, 0, 0], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_is_kept_over_a_timeout() {
+    let sink = ScriptedRequests::new().replies([Reply::Hang]);
+    let report = deliver(stubborn(sink.clone()).timeout(SECOND), 3).await;
+    assert_eq!((sink.encoded().len(), sink.sizes()), (1, vec![3, 3]));
+    assert_eq!((ends(&report.sinks[0]), report.sinks[0].maybe_duplicated), ([3, 0, 0, 0], 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_no_request_can_have_is_rejected_and_never_sent() {
+    for fallback in [None, Some(ScriptedSink::new())] {
+        let sink = ScriptedRequests::new().refuses(2);
+        let mut pipeline = Pipeline::new(sink.clone());
+        if let Some(fallback) = &fallback {
+            pipeline = pipeline.fallback(fallback.clone());
+        }
+        let report = deliver(pipeline, 4).await;
+        assert_eq!(sink.attempted(), [[0, 1, 3]]);
+        let lost = u64::from(fallback.is_none());
+        assert_eq!(ends(&report.sinks[0]), [3, 1 - lost, lost, 0]);
+        assert_eq!(report.sinks[0].dropped.get(DropReason::Rejected), lost);
+        assert_eq!(report.sinks[0].errors_of(SinkErrorKind::Rejected), 1);
+    }
+    // The only one: no request is spent.
+    let sink = ScriptedRequests::new().refuses(0);
+    let report = deliver(Pipeline::new(sink.clone()), 1).await;
+    assert_eq!((sink.sizes().len(), ends(&report.sinks[0])), (0, [0, 0, 1, 0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_without_a_cause_is_bisected_unless_it_is_whole() {
+    // The event 2 is the bad one.
+    let bisected = [Answer::rejected("400"), Answer::delivered(), Answer::rejected("400"), Answer::rejected("400")];
+    let sink = ScriptedRequests::new().says(bisected);
+    let report = deliver(Pipeline::new(sink.clone()), 4).await;
+    assert_eq!(sink.attempted(), [vec![0, 1, 2, 3], vec![0, 1], vec![2, 3], vec![2], vec![3]]);
+    assert_eq!(ends(&report.sinks[0]), [3, 0, 1, 0]);
+
+    let (sink, fallback) = (ScriptedRequests::new().says([Answer::rejected("400").whole()]), ScriptedSink::new());
+    let report = deliver(Pipeline::new(sink.clone()).fallback(fallback.clone()), 4).await;
+    assert_eq!((sink.sizes(), fallback.numbers()), (vec![4], vec![0, 1, 2, 3]));
+    assert_eq!((ends(&report.sinks[0]), report.sinks[0].breaker_opened), ([0, 4, 0, 0], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_may_have_arrived_is_repeated_as_maybe_duplicated_and_given_up_as_unconfirmed() {
+    let lost = || Answer::again("the connection ended").maybe_arrived();
+    let sink = ScriptedRequests::new().says([lost(), Answer::again("busy")]);
+    let report = deliver(stubborn(sink.clone()), 3).await;
+    assert_eq!((ends(&report.sinks[0]), report.sinks[0].maybe_duplicated), ([3, 0, 0, 0], 6));
+
+    let sink = ScriptedRequests::new().says([lost(), Answer::again("busy")]);
+    let report = deliver(Pipeline::new(sink).retry(quick().max_attempts(2)), 3).await;
+    assert_eq!(ends(&report.sinks[0]), [0, 0, 0, 3]);
+    // Not sent at all: certain.
+    let sink = ScriptedRequests::new().says([Answer::again("refused"), Answer::again("refused")]);
+    let report = deliver(Pipeline::new(sink).retry(quick().max_attempts(2)), 3).await;
+    assert_eq!((ends(&report.sinks[0]), report.sinks[0].dropped.get(DropReason::RetriesExhausted)), ([0, 0, 3, 0], 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_events_that_may_have_arrived_are_in_doubt() {
+    let answer = Answer::again("502").maybe_arrived().except(0, Verdict::Delivered).except(1, rejected("bad"));
+    let sink = ScriptedRequests::new().says([answer]);
+    let report = deliver(Pipeline::new(sink).retry(Retry::never()), 4).await;
+    assert_eq!((ends(&report.sinks[0]), report.sinks[0].dropped.get(DropReason::Rejected)), ([1, 0, 1, 2], 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_removes_duplicates_has_none_within_its_window() {
+    let cases = [
+        (Duplicates::Possible, 3),
+        (Duplicates::Removed, 0),
+        (Duplicates::RemovedWithin(60 * SECOND), 0),
+        (Duplicates::RemovedWithin(SECOND), 3),
+    ];
+    for (duplicates, maybe) in cases {
+        let sink = ScriptedRequests::new().replies([Reply::Hang]).with_duplicates(duplicates);
+        let report = deliver(stubborn(sink).timeout(2 * SECOND), 3).await;
+        let sink = &report.sinks[0];
+        assert_eq!((ends(sink), sink.maybe_duplicated), ([3, 0, 0, 0], maybe), "{duplicates:?}");
+    }
+    // It is not the fallback that removes them.
+    let sink = ScriptedRequests::new().replies([Reply::Hang]).with_duplicates(Duplicates::Removed);
+    let pipeline = Pipeline::new(sink).timeout(SECOND).retry(Retry::never()).fallback(ScriptedSink::new());
+    let report = deliver(pipeline, 3).await;
+    assert_eq!((ends(&report.sinks[0]), report.sinks[0].maybe_duplicated), ([0, 3, 0, 0], 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_large_is_halved_and_the_size_is_remembered() {
+    let sink = ScriptedRequests::new();
+    sink.accept_at_most(20);
+    let logger = start(builder().sink("sink", stubborn(sink.clone()))).await;
+    // Of 2 bytes each.
+    emit_numbers(&logger, (0..32).map(|n| n % 10));
+    assert!(logger.flush(PATIENCE).await.complete);
+    assert_eq!(sink.sizes(), [32, 16, 8, 8, 9, 7], "64 bytes, 32, twice 16, and a little more");
+    emit_numbers(&logger, (0..20).map(|n| n % 10));
+    let report = end(&logger).await;
+    let again = sink.sizes().split_off(6);
+    assert!(again.iter().all(|size| *size <= 10) && again.iter().sum::<usize>() == 20, "{again:?}");
+    assert_eq!((ends(&report.sinks[0]), report.sinks[0].retries), ([52, 0, 0, 0], 0));
+    assert_eq!(report.sinks[0].breaker_opened, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_event_that_is_too_large_is_rejected() {
+    let (sink, fallback) = (ScriptedRequests::new(), ScriptedSink::new());
+    sink.accept_at_most(3);
+    let logger = start(builder().sink("sink", stubborn(sink.clone()).fallback(fallback.clone()))).await;
+    emit_numbers(&logger, [1, 12345, 2]);
+    let report = end(&logger).await;
+    assert_eq!((fallback.numbers(), ends(&report.sinks[0])), (vec![12345], [2, 1, 0, 0]));
+    assert_eq!(sink.attempted().last(), Some(&vec![2]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unusable_sink_keeps_its_events_until_it_is_usable_or_they_are_too_old() {
+    let breaker = Breaker::default().failure_threshold(5).probe_delay(SECOND);
+    let sink = ScriptedRequests::new().says([Answer::unusable("401"), Answer::unusable("401")]);
+    let logger = start(builder().sink("sink", Pipeline::new(sink.clone()).breaker(breaker.clone()))).await;
+    emit_numbers(&logger, 0..3);
+    assert!(logger.flush(PATIENCE).await.complete);
+    assert_eq!(sink.pauses(), [SECOND, 2 * SECOND]);
+    let stats = &logger.stats().sinks[0];
+    assert_eq!((ends(stats), stats.breaker_opened, stats.breaker), ([3, 0, 0, 0], 1, BreakerState::Closed));
+    assert_eq!(stats.errors_of(SinkErrorKind::Permanent), 2);
+    end(&logger).await;
+
+    let sink = ScriptedRequests::new().says((0..9).map(|_| Answer::unusable("401")));
+    let pipeline = Pipeline::new(sink.clone()).breaker(breaker.clone()).retry(quick().max_elapsed(4 * SECOND));
+    let logger = start(builder().sink("sink", pipeline)).await;
+    emit_numbers(&logger, 0..3);
+    assert!(logger.flush(PATIENCE).await.complete);
+    assert_eq!((ends(&logger.stats().sinks[0]), sink.sizes().len()), ([0, 0, 3, 0], 3));
+    end(&logger).await;
+
+    // With a fallback they do not wait.
+    let (sink, fallback) = (ScriptedRequests::new().says([Answer::unusable("401")]), ScriptedSink::new());
+    let report = deliver(Pipeline::new(sink).breaker(breaker).fallback(fallback.clone()), 3).await;
+    assert_eq!(ends(&report.sinks[0]), [0, 3, 0, 0]);
+    // Without a breaker they are paced by the retry.
+    let sink = ScriptedRequests::new().says((0..3).map(|_| Answer::unusable("401")));
+    let report = deliver(stubborn(sink.clone()), 3).await;
+    assert_eq!((ends(&report.sinks[0]), sink.sizes().len()), ([3, 0, 0, 0], 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_answer_cannot_mean_is_clamped_and_reported_and_costs_no_event() {
+    let faults = [
+        (
+            Answer::delivered().except(0, Verdict::Delivered).except(0, rejected("late")),
+            [2, 0],
+            "two verdicts for event 0",
+        ),
+        (Answer::delivered().except(7, rejected("nobody")), [2, 0], "a verdict for event 7 of 2"),
+        (Answer::delivered().rejected_unnamed(9), [0, 2], "rejected 9 events of 2"),
+    ];
+    for (answer, settled, fault) in faults {
+        let sink = ScriptedRequests::new().says([answer]);
+        let report = deliver(Pipeline::new(sink.clone()), 2).await;
+        let stats = &report.sinks[0];
+        assert_eq!(([stats.delivered, stats.dropped.get(DropReason::Rejected)], sink.sizes().len()), (settled, 1));
+        let errors = 1 + u64::from(settled[1] > 0);
+        assert_eq!((stats.errors, stats.breaker_opened), (errors, 0), "{fault}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_to_a_request_of_before_a_reset_does_not_move_the_breaker() {
+    for is_reset in [false, true] {
+        let sink = ScriptedRequests::new().replies([Reply::Gate(Answer::again("busy"))]);
+        let breaker = Breaker::default().failure_threshold(1).probe_delay(SECOND);
+        let logger = start(builder().sink("sink", Pipeline::new(sink.clone()).breaker(breaker).retry(quick()))).await;
+        emit_numbers(&logger, 0..2);
+        let (flushed, ()) = tokio::join!(logger.flush(PATIENCE), async {
+            sink.begun(1).await;
+            if is_reset {
+                logger.reset_breaker("sink");
+            }
+            sink.release(1);
+            settle().await;
+            assert_eq!(logger.stats().sinks[0].breaker_opened, u64::from(!is_reset));
+        });
+        assert!(flushed.complete);
+        let report = end(&logger).await;
+        assert_eq!(ends(&report.sinks[0]), [2, 0, 0, 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_encoding_or_sending_is_bisected_like_a_sinks() {
+    let sink = ScriptedRequests::new().replies([Reply::Panic, Reply::Panic]);
+    let report = deliver(stubborn(sink.clone()), 2).await;
+    assert_eq!(sink.attempted(), [vec![0, 1], vec![0], vec![1]]);
+    assert_eq!((ends(&report.sinks[0]), report.sinks[0].dropped.get(DropReason::Panicked)), ([1, 0, 1, 0], 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_that_answers_for_each_event_passes_the_others_on() {
+    let first =
+        ScriptedRequests::new().says([Answer::again("busy").except(1, Verdict::Delivered).except(2, rejected("bad"))]);
+    let second = ScriptedSink::new();
+    let down = ScriptedRequests::new().says([Answer::again("down")]);
+    let chain = Pipeline::new(first.clone()).fallback(second.clone());
+    let report = deliver(Pipeline::new(down).retry(Retry::never()).fallback(chain), 4).await;
+    let stats = &report.sinks[0];
+    assert_eq!((first.attempted(), second.numbers().len()), (vec![vec![0, 1, 2, 3]], 3));
+    assert_eq!((ends(stats), stats.fallbacks[0].delivered, stats.fallbacks[1].delivered), ([0, 4, 0, 0], 1, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_gets_as_many_requests_as_its_bodies_need() {
+    let fallback = ScriptedRequests::new().body_limit(6);
+    let down = ScriptedRequests::new().says([Answer::again("down")]);
+    let report = deliver(Pipeline::new(down).retry(Retry::never()).fallback(fallback.clone()), 8).await;
+    assert_eq!((fallback.sizes(), ends(&report.sinks[0])), (vec![3, 3, 2], [0, 8, 0, 0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_settles_each_event_by_its_id() {
+    // The first fallback answers late, and for some; the second took one of them meanwhile.
+    let late = Answer::delivered().except(2, rejected("bad"));
+    let first = ScriptedRequests::new().replies([Reply::Gate(late)]).outliving();
+    let second = ScriptedRequests::new().says([Answer::again("busy").except(1, Verdict::Delivered)]);
+    let down = ScriptedRequests::new().says([Answer::again("down")]);
+    let chain = Pipeline::new(first.clone()).timeout(SECOND).fallback(second.clone());
+    let logger = start(builder().sink("sink", Pipeline::new(down).retry(Retry::never()).fallback(chain))).await;
+    emit_numbers(&logger, 0..4);
+    logger.flush(SECOND + 100 * MS).await;
+    let stats = &logger.stats().sinks[0];
+    assert_eq!((ends(stats), stats.maybe_duplicated), ([0, 1, 0, 3], 4), "{stats}");
+    first.release(1);
+    let report = end(&logger).await;
+    let stats = &report.sinks[0];
+    assert_eq!((ends(stats), stats.fallbacks[0].delivered, stats.fallbacks[1].delivered), ([0, 3, 1, 0], 2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_notice_has_no_counted_event_however_many_requests_it_takes() {
+    let sink = ScriptedRequests::new().body_limit(10);
+    let logger = start(builder().batch_size(1).sink("sink", Pipeline::new(sink.clone()).retry(Retry::never()))).await;
+    let sink = sink.says([Answer::rejected("bad").whole()]);
+    emit_numbers(&logger, 0..3);
+    let report = end(&logger).await;
+    assert_eq!((ends(&report.sinks[0]), report.sinks[0].notices), ([2, 0, 1, 0], 1));
+    assert_eq!(sink.notices(), ["1 events lost on the way to sink sink"]);
+}
