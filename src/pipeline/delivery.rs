@@ -15,7 +15,6 @@ use tokio::time::Instant;
 use super::action::InFlightBatch;
 use super::breaker::CircuitBreaker;
 use super::destination::{Attempt, Failure, Reply};
-use super::ledger::Outcome;
 use super::remainder::{BisectStep, CutOff, Remainder, Run};
 use super::retry::{Backoff, Retry};
 use super::ruling::Ruling;
@@ -50,7 +49,6 @@ impl SinkTask {
     pub(super) async fn deliver(&mut self, taken: InFlightBatch) {
         // Also where nothing is written: a backlog that is dropped takes its time.
         consume_budget().await;
-        self.slot.backoff.reset();
         let mut rest = Remainder::new(taken);
         while rest.front().is_some() {
             match self.route().await {
@@ -99,6 +97,10 @@ impl SinkTask {
     async fn write(&mut self, rest: &mut Remainder) {
         let Some(mut run) = rest.take_front() else { return };
         if run.body.is_none() {
+            if !run.was_sent() {
+                self.slot.backoff.reset();
+                rest.begin_request();
+            }
             let Some(cut) = self.encode(0, &mut run) else {
                 rest.put_front(run);
                 self.on_panic(rest);
@@ -138,8 +140,10 @@ impl SinkTask {
             run.batch = ruling.others.clone();
         }
         again.is_retry = true;
-        if answer.maybe_arrived {
+        if ruling.doubts_others {
             run.set_uncertain();
+        }
+        if ruling.doubts_again {
             again.set_uncertain();
         }
         let first = if run.batch.is_empty() { RestVerdict::Again } else { answer.rest };
@@ -220,9 +224,11 @@ impl SinkTask {
             RestVerdict::Rejected if reply.answer.is_whole => self.reject_front(rest).await,
             RestVerdict::Rejected => self.bisect(rest, DropReason::Rejected).await,
             RestVerdict::Panicked => self.bisect(rest, DropReason::Panicked).await,
-            RestVerdict::Failed => self.fall_back(rest, DropReason::SinkFailed).await,
+            RestVerdict::Failed => self.fall_back_sent(rest, DropReason::SinkFailed).await,
+            RestVerdict::Unusable if !self.slot.backoff.keep(Instant::now()) => {
+                self.fall_back_sent(rest, DropReason::RetriesExhausted).await;
+            }
             RestVerdict::Unusable => {
-                self.slot.backoff.begin(Instant::now());
                 // It waits for the probe, unless the breaker never opens.
                 if !self.handle.with_breaker(|breaker, _| breaker.is_open()) {
                     self.retry_or_fall_back(rest, None).await;
@@ -258,7 +264,7 @@ impl SinkTask {
                     self.deliver_by_fallback(poison, rest.unconfirmed(), reason).await;
                 }
             }
-            BisectStep::All => self.fall_back(rest, reason).await,
+            BisectStep::All => self.fall_back_sent(rest, reason).await,
         }
     }
 
@@ -273,7 +279,7 @@ impl SinkTask {
             Some(wait) => self.slot.backoff.pause(Instant::now(), wait),
         };
         match next {
-            None => self.fall_back(rest, DropReason::RetriesExhausted).await,
+            None => self.fall_back_sent(rest, DropReason::RetriesExhausted).await,
             // The rest of the shutdown's time is the fallback's.
             Some(_) if self.is_fallbacks_turn() => {}
             // An open breaker has its own time for the next attempt: the probe, which the retry must not delay.
@@ -302,7 +308,7 @@ impl SinkTask {
 impl SinkTask {
     /// Encodes a run's first request for a destination, and cuts the run to it. `None`: the sink panicked.
     pub(super) fn encode(&mut self, index: usize, run: &mut Run) -> Option<CutOff> {
-        match self.destinations[index].encode(&run.batch) {
+        match self.destinations[index].encode(&run.batch, run.is_notice) {
             Ok(encoding) => {
                 if let Some(reason) = &encoding.reason {
                     let refused = format!("{} events refused, the first: {reason}", encoding.refused.len());
@@ -313,6 +319,7 @@ impl SinkTask {
             }
             Err(panicked) => {
                 self.handle.record_error(index, &panicked);
+                run.set_sent();
                 None
             }
         }
@@ -364,14 +371,14 @@ impl SinkTask {
                 // The call continues on its own thread: its late answer settles the events after all, and is the probe. A
                 // second request before it would mix the two.
                 let len = run.events();
-                self.handle.settle(len, Outcome::Unconfirmed, behind);
+                self.handle.begin_late(len, behind);
                 self.slot.generation = self.handle.with_breaker(|breaker, now| {
                     breaker.trip(now);
                     breaker.generation()
                 });
                 let (parcel, reply) = self.divert_until_late_answer().await;
                 parcel.into_iter().for_each(|parcel| run.reclaim(parcel));
-                self.handle.unsettle(len, behind + len as u64);
+                self.handle.end_late(len, behind);
                 Some(reply)
             }
         }

@@ -208,16 +208,17 @@ impl Destination {
         }
     }
 
-    /// Encodes the first request of a batch.
-    pub(super) fn encode(&mut self, batch: &Batch) -> Result<Encoding, Failure> {
+    /// Encodes the first request of a batch; a notice is one request, unless the sink divides it.
+    pub(super) fn encode(&mut self, batch: &Batch, is_notice: bool) -> Result<Encoding, Failure> {
         let mut body = std::mem::take(&mut self.spare);
-        let mut events = self.size.first_try(batch);
+        let mut events = if is_notice { batch.len() } else { self.size.first_try(batch) };
         loop {
             body.clear();
             let front = if events < batch.len() { &batch.split_at(events).0 } else { batch };
             let encoded = contain(|| self.sink.encode(front, &mut body))?;
             let settled = encoded.events.clamp(1, front.len());
-            match self.size.record(settled, body.len()) {
+            let fewer = if is_notice { None } else { self.size.record(settled, body.len()) };
+            match fewer {
                 Some(fewer) => events = fewer,
                 None => return Ok(Encoding::of(encoded, front.len(), body)),
             }

@@ -1,6 +1,7 @@
 //! A sink task: what the sink does not take goes to the fallbacks, in their order; late answers settle it.
 
 use std::future::poll_fn;
+use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -17,6 +18,7 @@ use crate::event::{Batch, EventId};
 use crate::stats::DropReason;
 
 /// Events counted as unconfirmed that late answers of these fallbacks may still settle.
+#[derive(Clone)]
 pub(super) struct PendingConfirmation {
     fallbacks: Vec<usize>,
     events: Vec<EventId>,
@@ -50,6 +52,13 @@ impl SinkTask {
     /// Sends all that is left of a batch to the fallbacks.
     pub(super) async fn fall_back(&mut self, rest: &mut Remainder, reason: DropReason) {
         while let Some(run) = rest.take_front() {
+            self.deliver_by_fallback(run, rest.unconfirmed(), reason).await;
+        }
+    }
+
+    /// Sends what is left of the events that were in a request to the fallbacks. Others of the batch have not been tried.
+    pub(super) async fn fall_back_sent(&mut self, rest: &mut Remainder, reason: DropReason) {
+        while let Some(run) = rest.take_sent() {
             self.deliver_by_fallback(run, rest.unconfirmed(), reason).await;
         }
     }
@@ -93,14 +102,21 @@ impl SinkTask {
             Attempt::Returned(reply) => {
                 let ruling = Ruling::of(&reply.answer, &run.batch);
                 self.record_answer(index, &run, &reply, &ruling);
-                let (rejected, mut left) =
-                    (run.with_batch(ruling.rejected.clone()), run.with_batch(ruling.open.clone()));
-                if reply.answer.maybe_arrived {
-                    left.set_uncertain();
+                let parts = [
+                    (&ruling.again, ruling.doubts_again),
+                    (&ruling.others, ruling.doubts_others),
+                    (&ruling.rejected, false),
+                ];
+                let mut uncertain = behind;
+                for (part, is_doubtful) in parts {
+                    let mut left = run.with_batch(part.clone());
+                    if is_doubtful {
+                        left.set_uncertain();
+                    }
+                    uncertain += left.unconfirmed();
+                    next(left, index + 1, open_attempts + usize::from(is_doubtful), late.clone());
                 }
-                self.handle.settle_by(index, &ruling, behind + rejected.unconfirmed() + left.unconfirmed());
-                next(left, index + 1, open_attempts + usize::from(reply.answer.maybe_arrived), late.clone());
-                next(rejected, index + 1, open_attempts, late);
+                self.handle.settle_by(index, &ruling, uncertain);
             }
             Attempt::TimedOut { is_late, .. } => {
                 late.extend(is_late.then_some(index));
@@ -204,23 +220,35 @@ impl SinkTask {
         let ruling = Ruling::of(&reply.answer, &batch);
         self.handle.record_answer(index, batch.is_empty(), &reply, &ruling);
         self.collect_aside(index);
+        let mut unnamed = ruling.rejected_unnamed;
         // Without a pending confirmation, another fallback delivered them all.
-        let Some(at) = self.confirmations.iter().position(|pending| pending.fallbacks.contains(&index)) else { return };
-        let pending = &mut self.confirmations[at];
+        for mut pending in mem::take(&mut self.confirmations) {
+            if pending.fallbacks.contains(&index) {
+                unnamed -= self.confirm(&mut pending, index, &ruling, unnamed);
+            }
+            if !pending.fallbacks.is_empty() {
+                self.confirmations.push(pending);
+            }
+        }
+    }
+
+    /// Settles what a late answer of this fallback settles of these events; returns how many of them were rejected without a
+    /// name, of so many.
+    fn confirm(&mut self, pending: &mut PendingConfirmation, index: usize, ruling: &Ruling, unnamed: usize) -> usize {
         // Another fallback may have delivered some of them.
         let settled = ruling.settle(&mut pending.events);
-        let rejected = ruling.rejected_unnamed.min(settled);
+        let rejected = unnamed.min(settled);
         self.handle.settle_late(settled - rejected, Outcome::Delivered(index));
         self.handle.settle_late(rejected, Outcome::Dropped(DropReason::Rejected));
-        if !reply.answer.maybe_arrived {
-            pending.open_attempts -= 1;
-        }
         pending.fallbacks.retain(|fallback| *fallback != index);
+        let doubtful = ruling.take_doubtful(&mut pending.events);
+        if !doubtful.is_empty() && !pending.fallbacks.is_empty() {
+            self.confirmations.push(PendingConfirmation { events: doubtful, ..pending.clone() });
+        }
+        pending.open_attempts -= 1;
         if pending.open_attempts == 0 {
             self.handle.settle_late(pending.events.len(), Outcome::Dropped(pending.reason));
         }
-        if pending.fallbacks.is_empty() {
-            self.confirmations.swap_remove(at);
-        }
+        rejected
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Ledger {
     in_flight: u64,
     /// Of the events in flight: those in a write that has not returned, or in one that timed out before.
     uncertain: u64,
+    /// The same of a batch that waits for a late answer, while others go to the fallbacks.
+    waiting_uncertain: u64,
     unconfirmed: u64,
     maybe_duplicated: u64,
     retries: u64,
@@ -75,6 +77,7 @@ impl Ledger {
             dropped: DropCounts::default(),
             in_flight: 0,
             uncertain: 0,
+            waiting_uncertain: 0,
             unconfirmed: 0,
             maybe_duplicated: 0,
             retries: 0,
@@ -128,12 +131,17 @@ impl Ledger {
         self.uncertain = events;
     }
 
+    /// Sets how many events of a batch that waits for a late answer, and are not in that request, may have been delivered.
+    pub(super) fn set_waiting_uncertain(&mut self, events: u64) {
+        self.waiting_uncertain = events;
+    }
+
     /// Ends all events in flight: those certainly not delivered are dropped, the others are unconfirmed.
     pub(super) fn end_in_flight(&mut self, why: DropReason) {
-        let uncertain = self.uncertain.min(self.in_flight);
+        let uncertain = (self.uncertain + self.waiting_uncertain).min(self.in_flight);
         self.settle(uncertain, Outcome::Unconfirmed);
         self.settle(self.in_flight, Outcome::Dropped(why));
-        self.uncertain = 0;
+        (self.uncertain, self.waiting_uncertain) = (0, 0);
     }
 
     pub(super) fn add_retry(&mut self) {

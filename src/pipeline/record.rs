@@ -115,11 +115,21 @@ impl SinkHandle {
         });
     }
 
-    /// Moves unconfirmed events back in flight; `uncertain` of all events in flight are now unconfirmed.
-    pub(super) fn unsettle(&self, events: usize, uncertain: u64) {
+    /// Counts the events of a late call as unconfirmed; `behind` others of its batch may have been delivered too.
+    pub(super) fn begin_late(&self, events: usize, behind: u64) {
+        self.update(|state| {
+            state.ledger.settle(events as u64, Outcome::Unconfirmed);
+            state.ledger.set_uncertain(0);
+            state.ledger.set_waiting_uncertain(behind);
+        });
+    }
+
+    /// Moves them back in flight: their late answer came.
+    pub(super) fn end_late(&self, events: usize, behind: u64) {
         self.update(|state| {
             state.ledger.unsettle(events as u64);
-            state.ledger.set_uncertain(uncertain);
+            state.ledger.set_uncertain(behind + events as u64);
+            state.ledger.set_waiting_uncertain(0);
         });
     }
 

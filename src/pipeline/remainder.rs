@@ -57,6 +57,16 @@ impl Run {
         Run { is_notice, uncertain_since, sent_at, is_retry, attempts, ..Run::new(batch, self.charge.clone()) }
     }
 
+    /// Whether its events were in a request.
+    pub(super) fn was_sent(&self) -> bool {
+        self.attempts > 0
+    }
+
+    /// Counts an attempt that ended before the request was sent.
+    pub(super) fn set_sent(&mut self) {
+        self.attempts += 1;
+    }
+
     /// Records that its last request may have arrived.
     pub(super) fn set_uncertain(&mut self) {
         self.uncertain_since = self.uncertain_since.or(self.sent_at);
@@ -145,6 +155,16 @@ impl Remainder {
 
     pub(super) fn take_front(&mut self) -> Option<Run> {
         self.runs.pop_front()
+    }
+
+    /// Takes the first run, if its events were in a request.
+    pub(super) fn take_sent(&mut self) -> Option<Run> {
+        self.runs.front().is_some_and(Run::was_sent).then(|| self.runs.pop_front())?
+    }
+
+    /// Begins with events that were in no request.
+    pub(super) fn begin_request(&mut self) {
+        (self.rejections, self.any_delivered, self.has_panicked) = (0, false, false);
     }
 
     /// Puts a run before the others, unless it has no event.

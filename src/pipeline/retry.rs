@@ -102,9 +102,9 @@ impl Backoff {
         self.first_failure = None;
     }
 
-    /// Records that the current batch is kept, without an attempt that counts: its age begins.
-    pub(super) fn begin(&mut self, now: Instant) {
-        self.first_failure.get_or_insert(now);
+    /// Keeps the current batch for a sink that is unusable, without an attempt that counts. Returns `false` if it is too old.
+    pub(super) fn keep(&mut self, now: Instant) -> bool {
+        now.duration_since(*self.first_failure.get_or_insert(now)) <= self.policy.max_elapsed
     }
 
     /// Records a failed attempt. Returns the time of the next, or `None` to stop.
@@ -124,10 +124,10 @@ impl Backoff {
     /// Records that the destination asks for a pause, which is no attempt. Returns the time of the next attempt, however late
     /// that is; `None` to stop, if the batch is too old already.
     pub(super) fn pause(&mut self, now: Instant, wait: Duration) -> Option<Instant> {
-        let since = *self.first_failure.get_or_insert(now);
+        let is_kept = self.keep(now);
         // A destination that asks for nothing is not asked at once, again and again.
         let wait = wait.min(MAX_PAUSE).max(self.policy.initial_delay.min(MAX_PAUSE));
-        (now.duration_since(since) <= self.policy.max_elapsed).then(|| now + wait)
+        is_kept.then(|| now + wait)
     }
 
     /// When an attempt is not too soon after one that has just failed.

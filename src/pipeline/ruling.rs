@@ -25,6 +25,10 @@ pub(super) struct Ruling {
     pub(super) others: Batch,
     /// Both of these, oldest first.
     pub(super) open: Batch,
+    /// The `again` ones may have arrived.
+    pub(super) doubts_again: bool,
+    /// The `others` may have arrived.
+    pub(super) doubts_others: bool,
     /// Why the first of the rejected ones was rejected.
     pub(super) reason: Option<Cow<'static, str>>,
     /// What the answer cannot mean.
@@ -35,7 +39,10 @@ impl Ruling {
     pub(super) fn of(answer: &Answer, batch: &Batch) -> Self {
         let len = batch.len();
         let first = if answer.rest == RestVerdict::Delivered { len } else { answer.delivered_first.min(len) };
-        let mut ruling = Ruling { delivered: first, ..Ruling::default() };
+        // What a destination refuses, it does not have.
+        let is_sent_again = matches!(answer.rest, RestVerdict::Again | RestVerdict::Unusable);
+        let (doubts_again, doubts_others) = (answer.maybe_arrived, answer.maybe_arrived && is_sent_again);
+        let mut ruling = Ruling { delivered: first, doubts_again, doubts_others, ..Ruling::default() };
         if answer.exceptions.is_empty() {
             if first < len {
                 ruling.others = batch.skip(first);
@@ -95,6 +102,14 @@ impl Ruling {
         }
         let again = self.again.len();
         (again > 0).then(|| Failure::new(SinkError::temporary(format!("{again} events not accepted for now"))))
+    }
+
+    /// Removes the events from `pending` that may have arrived; returns them.
+    pub(super) fn take_doubtful(&self, pending: &mut Vec<EventId>) -> Vec<EventId> {
+        let parts = [(&self.again, self.doubts_again), (&self.others, self.doubts_others)];
+        let doubtful = parts.into_iter().filter(|(_, is_doubtful)| *is_doubtful).flat_map(|(part, _)| part.iter());
+        let doubtful: HashSet<EventId> = doubtful.map(|record| record.id()).collect();
+        pending.extract_if(.., |id| doubtful.contains(id)).collect()
     }
 
     /// Removes the events from `pending` that this answer settles as delivered, or rejected without a name; returns how many

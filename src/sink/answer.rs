@@ -127,7 +127,8 @@ impl Answer {
         self
     }
 
-    /// Marks the events that are to be sent again as possibly delivered: the connection ended before the response, a 502. A
+    /// Marks the events that are to be sent again ([`again`](Answer::again), [`unusable`](Answer::unusable),
+    /// [`Verdict::Again`]) as possibly delivered: the connection ended before the response, a 502. A
     /// repeat counts as `maybe_duplicated`; if they are given up, they are unconfirmed.
     pub fn maybe_arrived(mut self) -> Self {
         self.maybe_arrived = true;

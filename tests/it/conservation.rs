@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, reason = "the output of a test says which programs it has tried")]
 
 mod link;
+mod named;
 mod program;
 mod regressions;
 mod verdict;

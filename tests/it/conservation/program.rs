@@ -1,5 +1,6 @@
 //! Programs as plain data, and how they are drawn.
 
+use logweir::sink::Duplicates;
 use logweir::{Breaker, Level, LevelFilter, Overflow, Retry};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -37,10 +38,18 @@ pub(super) struct SinkPlan {
     /// `WhenFull::Block`.
     pub(super) waits: bool,
     pub(super) backlog: Option<usize>,
+    pub(super) batching: Option<BatchPlan>,
     pub(super) retry: RetryPlan,
     pub(super) breaker: BreakerPlan,
     /// The sink itself, then its fallbacks.
     pub(super) links: Vec<LinkPlan>,
+}
+
+/// Events and time of a request; it may have as many bytes as there can be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BatchPlan {
+    pub(super) events: usize,
+    pub(super) linger: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -81,6 +90,8 @@ impl BreakerPlan {
 pub(super) struct LinkPlan {
     pub(super) timeout: u64,
     pub(super) outlives: bool,
+    /// It is a `RequestSink`.
+    pub(super) requests: Option<RequestPlan>,
     pub(super) poison: Option<Poison>,
     /// The answers to the first writes.
     pub(super) script: Vec<Answer>,
@@ -89,6 +100,24 @@ pub(super) struct LinkPlan {
     /// How long the first calls that carry no events take; later ones take no time.
     pub(super) calls: Vec<Delay>,
     pub(super) errors: Errors,
+}
+
+/// What a destination of requests does beside its answers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RequestPlan {
+    pub(super) duplicates: Duplicates,
+    /// The events of a body, at most.
+    pub(super) body: usize,
+    /// The events of a body that is not too large.
+    pub(super) accepts: Option<usize>,
+    /// No request can have every so many-th event.
+    pub(super) refuses: Option<u64>,
+}
+
+impl RequestPlan {
+    pub(super) fn refuses(&self, id: u64) -> bool {
+        self.refuses.is_some_and(|every| id % every == 1)
+    }
 }
 
 /// What the errors of a sink do when they are printed.
@@ -130,10 +159,41 @@ pub(super) enum Delay {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Outcome {
     Ok,
-    Temporary { delivered: usize, retry_after: Option<u64> },
-    Rejected { delivered: usize },
-    Permanent { delivered: usize },
+    Temporary {
+        delivered: usize,
+        retry_after: Option<u64>,
+    },
+    Rejected {
+        delivered: usize,
+    },
+    Permanent {
+        delivered: usize,
+    },
     Panic,
+    /// Of a destination of requests: each event has its own result.
+    Named(Named),
+}
+
+/// The results are drawn by the seed and the event; those that are not have the result of the rest.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Named {
+    pub(super) seed: u64,
+    pub(super) rest: Rest,
+    /// So many of the delivered ones are rejected after all.
+    pub(super) unnamed: usize,
+    pub(super) maybe_arrived: bool,
+    pub(super) retry_after: Option<u64>,
+    /// It names an event that is not there.
+    pub(super) is_faulty: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Rest {
+    Delivered,
+    Again,
+    Unusable,
+    /// Rejected, as a whole.
+    Whole,
 }
 
 impl Outcome {
@@ -142,6 +202,7 @@ impl Outcome {
             Outcome::Temporary { retry_after, .. } => Outcome::Temporary { delivered: 0, retry_after },
             Outcome::Rejected { .. } => Outcome::Rejected { delivered: 0 },
             Outcome::Permanent { .. } => Outcome::Permanent { delivered: 0 },
+            Outcome::Named(_) => Outcome::Ok,
             Outcome::Ok | Outcome::Panic => self,
         }
     }
@@ -269,8 +330,18 @@ fn sink() -> impl Strategy<Value = SinkPlan> {
         1 => vec(link(), 3),
     ];
     let backlog = proptest::option::weighted(0.4, select(vec![512, 1024, 2048]));
-    (level, proptest::bool::weighted(0.25), backlog, retry(), breaker(), links).prop_map(
-        |(level, waits, backlog, retry, breaker, links)| SinkPlan { level, waits, backlog, retry, breaker, links },
+    let batching = (1..40_usize, select(vec![0, 100, 3000])).prop_map(|(events, linger)| BatchPlan { events, linger });
+    let batching = proptest::option::weighted(0.3, batching);
+    (level, proptest::bool::weighted(0.25), backlog, batching, retry(), breaker(), links).prop_map(
+        |(level, waits, backlog, batching, retry, breaker, links)| SinkPlan {
+            level,
+            waits,
+            backlog,
+            batching,
+            retry,
+            breaker,
+            links,
+        },
     )
 }
 
@@ -297,10 +368,13 @@ fn link() -> impl Strategy<Value = LinkPlan> {
     let calls = prop_oneof![4 => Just(Vec::new()), 1 => vec(delay(), 1..3)];
     let timeout = select(vec![50, 200, 1000]);
     let errors = select(vec![Errors::Plain, Errors::Plain, Errors::Panic, Errors::NeverEnd]);
-    (timeout, proptest::bool::weighted(0.3), poison, vec(answer(), 0..8), always, calls, errors).prop_map(
-        |(timeout, outlives, poison, script, always, calls, errors)| LinkPlan {
+    let answers = (vec(answer(), 0..8), always);
+    let requests = proptest::option::weighted(0.4, requests());
+    (timeout, proptest::bool::weighted(0.3), requests, poison, answers, calls, errors).prop_map(
+        |(timeout, outlives, requests, poison, (script, always), calls, errors)| LinkPlan {
             timeout,
             outlives,
+            requests,
             poison,
             script,
             always,
@@ -310,24 +384,52 @@ fn link() -> impl Strategy<Value = LinkPlan> {
     )
 }
 
+fn requests() -> impl Strategy<Value = RequestPlan> {
+    let duplicates = select(vec![
+        Duplicates::Possible,
+        Duplicates::Possible,
+        Duplicates::Removed,
+        Duplicates::RemovedWithin(ms(120)),
+        Duplicates::RemovedWithin(ms(5000)),
+    ]);
+    let body = select(vec![usize::MAX, usize::MAX, 1, 3, 10]);
+    let accepts = proptest::option::weighted(0.25, select(vec![0, 1, 2, 7, 20]));
+    let refuses = proptest::option::weighted(0.2, 2..30_u64);
+    (duplicates, body, accepts, refuses).prop_map(|(duplicates, body, accepts, refuses)| RequestPlan {
+        duplicates,
+        body,
+        accepts,
+        refuses,
+    })
+}
+
 // From here on numbers are drawn and mapped: there are hundreds in a program, and in a debug build a strategy that chooses
 // between strategies would take more time than the program.
 
 fn answer() -> impl Strategy<Value = Answer> {
-    (delay(), 0..12_usize, 0..60_usize, 0..9_usize).prop_map(|(delay, outcome, delivered, patience)| {
-        let delivered = delivered.saturating_sub(20);
-        let outcome = match outcome {
-            0..4 => Outcome::Ok,
-            4..8 => Outcome::Temporary {
-                delivered,
-                retry_after: [None, Some(10), Some(300), Some(5000)].get(patience).copied().flatten(),
-            },
-            8..10 => Outcome::Rejected { delivered },
-            10 => Outcome::Permanent { delivered },
-            _ => Outcome::Panic,
-        };
-        Answer { delay, outcome }
-    })
+    (delay(), 0..18_usize, 0..60_usize, 0..9_usize, any::<u64>()).prop_map(
+        |(delay, outcome, delivered, patience, seed)| {
+            let delivered = delivered.saturating_sub(20);
+            let retry_after = [None, Some(10), Some(300), Some(5000)].get(patience).copied().flatten();
+            let outcome = match outcome {
+                0..4 => Outcome::Ok,
+                4..8 => Outcome::Temporary { delivered, retry_after },
+                8..10 => Outcome::Rejected { delivered },
+                10 => Outcome::Permanent { delivered },
+                11 => Outcome::Panic,
+                _ => Outcome::Named(Named {
+                    seed,
+                    rest: [Rest::Delivered, Rest::Delivered, Rest::Delivered, Rest::Again, Rest::Unusable, Rest::Whole]
+                        [outcome - 12],
+                    unnamed: if seed % 5 == 0 { delivered } else { 0 },
+                    maybe_arrived: seed % 3 == 0,
+                    retry_after,
+                    is_faulty: seed % 7 == 0,
+                }),
+            };
+            Answer { delay, outcome }
+        },
+    )
 }
 
 fn delay() -> impl Strategy<Value = Delay> {

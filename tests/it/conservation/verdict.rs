@@ -4,12 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use logweir::sink::SinkErrorKind;
+use logweir::sink::{Duplicates, SinkErrorKind};
 use logweir::stats::SinkStats;
 use logweir::{BreakerState, DropReason, Overflow, ShutdownReport, Stats};
+use tokio::time::Instant;
 
 use super::link::{Log, Write, locked};
-use super::program::{Delay, End, Outcome, SinkPlan, Step};
+use super::program::{Delay, End, LinkPlan, Outcome, SinkPlan, Step};
 use super::world::{Logged, World, Wrong, ensure};
 
 /// An event, its share of a context and what surrounds them, over `max_event_bytes`.
@@ -52,8 +53,8 @@ pub(super) fn on_the_end(world: &mut World<'_>, report: &ShutdownReport) -> Resu
         let told = |wrong: Wrong| format!("{wrong}\n{report}");
         deliveries(&log, sink).map_err(told)?;
         routes(&logged, plan, sink, report).map_err(told)?;
-        facts.compare(sink).map_err(told)?;
-        facts.reasons(world, plan, sink, report).map_err(told)?;
+        facts.compare(plan, sink).map_err(told)?;
+        facts.reasons((world, plan), &logged, sink, report).map_err(told)?;
         order(&logged, plan, &log).map_err(told)?;
         notices(world, plan, &log, sink, report).map_err(told)?;
         let is_idle = !report.timed_out && world.program.end != End::RuntimeGone;
@@ -96,14 +97,8 @@ fn intake(world: &World<'_>, stats: &Stats) -> Result<(), Wrong> {
 
 /// What is booked as delivered is what each link said it has.
 fn deliveries(log: &Log, sink: &SinkStats) -> Result<(), Wrong> {
-    // What a link took late, and another had taken before it answered, is the other's.
-    let mut takers = HashMap::new();
-    for write in log.answers.iter().map(|index| &log.writes[*index]) {
-        for id in write.taken() {
-            takers.entry(*id).or_insert(write.link);
-        }
-    }
-    let taken = |link| takers.values().filter(|taker| **taker == link).count() as u64;
+    let taken = log.taken();
+    let taken = |link: usize| taken[link];
     ensure!(sink.delivered == taken(0), "the sink has {}: {sink}", taken(0));
     for (index, link) in sink.fallbacks.iter().enumerate() {
         let has = taken(index + 1);
@@ -131,8 +126,8 @@ fn routes(logged: &[Logged], plan: &SinkPlan, sink: &SinkStats, report: &Shutdow
 #[derive(Default)]
 struct Facts {
     attempted: HashSet<u64>,
-    /// In a write that nobody answered.
-    doubtful: HashSet<u64>,
+    /// In a write that nobody answered, or whose answer leaves it open, since its first one.
+    doubtful: HashMap<u64, Instant>,
     /// And by whom.
     taken: HashMap<u64, usize>,
     taken_twice: Option<u64>,
@@ -145,18 +140,34 @@ struct Facts {
     not_accepted: HashSet<u64>,
     /// Of these, those that were alone in it, or left alone by what it took.
     poison: HashSet<u64>,
+    /// Rejected by name, or as a whole.
+    rejected: HashSet<u64>,
+    /// So many were rejected without a name.
+    unnamed: u64,
     /// How the sink itself answered.
-    answers: HashMap<&'static str, u64>,
+    answers: HashMap<SinkErrorKind, u64>,
+    /// Its answers that took nothing and left something.
+    failures: u64,
+    /// Its answers that cannot be.
+    faults: u64,
     unanswered: u64,
 }
 
 impl Facts {
     fn of(log: &Log, plan: &SinkPlan) -> Self {
-        let mut facts = Facts::default();
+        let mut facts = Facts { unnamed: log.rejected_unnamed(), ..Facts::default() };
+        let duplicates = plan.links[0].requests.map_or(Duplicates::Possible, |plan| plan.duplicates);
         for write in &log.writes {
             facts.attempted.extend(&write.events);
-            facts.maybe_duplicated +=
-                write.events.iter().filter(|id| facts.doubtful.contains(id) || facts.late.contains(id)).count() as u64;
+            let is_repeat = |id: &&u64| match facts.doubtful.get(id) {
+                Some(since) if write.link == 0 => match duplicates {
+                    Duplicates::Removed => false,
+                    Duplicates::RemovedWithin(window) => write.at - *since >= window,
+                    _ => true,
+                },
+                doubt => doubt.is_some() || facts.late.contains(id),
+            };
+            facts.maybe_duplicated += write.events.iter().filter(is_repeat).count() as u64;
             if write.is_late && write.link > 0 {
                 facts.late.extend(&write.events);
             }
@@ -167,59 +178,58 @@ impl Facts {
                     facts.taken_twice = Some(*id);
                 }
             }
-            let rest = &write.events[write.taken().len()..];
-            let kind = match write.answer.map(|said| said.outcome) {
-                None => {
-                    facts.doubtful.extend(rest);
-                    facts.unanswered += u64::from(write.link == 0);
-                    continue;
-                }
-                Some(Outcome::Ok) => "ok",
-                Some(Outcome::Temporary { .. }) => "temporary",
-                Some(Outcome::Rejected { .. }) => {
-                    facts.do_not_accept(write);
-                    "rejected"
-                }
-                Some(Outcome::Permanent { .. }) => "permanent",
-                Some(Outcome::Panic) => {
-                    facts.do_not_accept(write);
-                    "panic"
-                }
+            let Some(said) = &write.answer else {
+                facts.doubt(write);
+                facts.unanswered += u64::from(write.link == 0);
+                continue;
             };
+            if said.maybe_arrived {
+                facts.doubt(write);
+            }
+            facts.rejected.extend(&said.rejected);
+            if matches!(said.outcome, Outcome::Rejected { .. } | Outcome::Panic) {
+                facts.do_not_accept(write);
+            }
             if write.link == 0 {
-                *facts.answers.entry(kind).or_default() += 1;
+                facts.faults += u64::from(said.is_faulty);
+                facts.failures += u64::from(said.taken.is_empty() && write.open().next().is_some());
+                said.error.iter().for_each(|kind| *facts.answers.entry(*kind).or_default() += 1);
             }
         }
         facts
     }
 
-    fn do_not_accept(&mut self, write: &Write) {
-        if write.link == 0 {
-            let rest = &write.events[write.taken().len()..];
-            self.not_accepted.extend(rest);
-            self.poison.extend(rest.iter().filter(|_| rest.len() == 1));
+    fn doubt(&mut self, write: &Write) {
+        for id in write.open() {
+            self.doubtful.entry(id).or_insert(write.at);
         }
     }
 
-    fn answers(&self, kind: &str) -> u64 {
-        self.answers.get(kind).copied().unwrap_or(0)
+    fn do_not_accept(&mut self, write: &Write) {
+        if write.link == 0 {
+            let rest: Vec<u64> = write.open().collect();
+            self.poison.extend(rest.iter().filter(|_| rest.len() == 1));
+            self.not_accepted.extend(rest);
+        }
     }
 
-    fn compare(&self, sink: &SinkStats) -> Result<(), Wrong> {
+    fn answers(&self, kind: SinkErrorKind) -> u64 {
+        self.answers.get(&kind).copied().unwrap_or(0)
+    }
+
+    fn compare(&self, plan: &SinkPlan, sink: &SinkStats) -> Result<(), Wrong> {
         ensure!(self.taken_twice.is_none(), "taken twice: {:?}", self.taken_twice);
-        let unconfirmed = self.doubtful.iter().filter(|id| !self.taken.contains_key(id)).count() as u64;
+        let unconfirmed = self.doubtful.keys().filter(|id| !self.taken.contains_key(id)).count() as u64;
         ensure!(sink.unconfirmed == unconfirmed, "{unconfirmed} were never answered, {} are booked", sink.unconfirmed);
         let (seen, booked) = (self.maybe_duplicated, sink.maybe_duplicated);
         ensure!(seen == booked, "{seen} were written again that may be there, {booked} are booked");
-        let kinds = [
-            (SinkErrorKind::Temporary, "temporary"),
-            (SinkErrorKind::Rejected, "rejected"),
-            (SinkErrorKind::Permanent, "permanent"),
-            (SinkErrorKind::Panic, "panic"),
-        ];
-        for (kind, name) in kinds {
-            let (said, booked) = (self.answers(name), sink.errors_of(kind));
-            ensure!(said == booked, "{said} answers are {name}, {booked} are booked");
+        use SinkErrorKind::{Panic, Permanent, Rejected, Temporary};
+        for kind in [Temporary, Rejected, Permanent, Panic] {
+            let (said, booked) = (self.answers(kind), sink.errors_of(kind));
+            let said = if kind == Temporary { said + self.faults } else { said };
+            // What no request can have is an error too.
+            let may_refuse = kind == Rejected && plan.links[0].requests.is_some_and(|plan| plan.refuses.is_some());
+            ensure!(said == booked || may_refuse && said < booked, "{said} answers are {kind:?}, {booked} are booked");
         }
         Ok(())
     }
@@ -227,33 +237,49 @@ impl Facts {
     /// Only reasons that the script gives, and of no more events than it gives them for.
     fn reasons(
         &self,
-        world: &World<'_>,
-        plan: &SinkPlan,
+        (world, plan): (&World<'_>, &SinkPlan),
+        logged: &[Logged],
         sink: &SinkStats,
         report: &ShutdownReport,
     ) -> Result<(), Wrong> {
+        use SinkErrorKind::{Panic, Permanent, Rejected, Temporary};
         let lost = |of: &HashSet<u64>| of.iter().filter(|id| !self.taken.contains_key(id)).count() as u64;
         let timeouts = sink.errors_of(SinkErrorKind::Timeout);
-        let troubles = timeouts + self.answers("temporary") + self.answers("permanent") + self.answers("panic");
+        let troubles =
+            timeouts + self.answers(Temporary) + self.answers(Permanent) + self.answers(Panic) + self.failures;
         let has_links = plan.links.len() > 1;
         // Behind a flush or a close that outlives its timeout the fallback has the backlog, and may fail.
         let is_long = |delay: &Delay| !matches!(delay, Delay::None | Delay::InTime);
         let may_be_stuck = has_links && plan.links[0].outlives && plan.links[0].calls.iter().any(is_long);
         let poisoned = sink.dropped.get(DropReason::Rejected) + sink.dropped.get(DropReason::Panicked);
-        let alone = self.poison.len() as u64;
+        // What no request can have is in none.
+        let refused_by = |link: &LinkPlan, id: &u64| link.requests.is_some_and(|requests| requests.refuses(*id));
+        let all = 0..logged.len() as u64;
+        let refused: HashSet<u64> = all.clone().filter(|id| refused_by(&plan.links[0], id)).collect();
+        let refused_anywhere = all.filter(|id| plan.links.iter().any(|link| refused_by(link, id)));
+        let tried: HashSet<u64> = refused_anywhere.chain(self.attempted.iter().copied()).collect();
+        let alone = self.poison.len() as u64 + lost(&self.rejected) + lost(&refused) + self.unnamed;
         ensure!(poisoned <= alone || alone >= 3, "{poisoned} were not accepted, of which {alone} were found alone");
         let is_gone = world.program.end == End::RuntimeGone && !report.timed_out;
         for (reason, count) in sink.dropped.iter() {
             let most = match reason {
                 DropReason::BacklogFull if !plan.waits => sink.routed,
-                DropReason::Rejected if self.answers("rejected") > 0 => lost(&self.not_accepted),
-                DropReason::Panicked if self.answers("panic") > 0 => lost(&self.not_accepted),
-                DropReason::SinkFailed if self.answers("permanent") > 0 => lost(&self.attempted),
-                DropReason::RetriesExhausted if self.answers("temporary") + timeouts > 0 => lost(&self.attempted),
+                DropReason::Rejected => {
+                    let all = self.not_accepted.union(&self.rejected).chain(&refused);
+                    lost(&all.copied().collect()) + self.unnamed
+                }
+                DropReason::Panicked if self.answers(Panic) > 0 => lost(&self.not_accepted),
+                DropReason::SinkFailed if self.answers(Permanent) > 0 => lost(&tried),
+                // Beside rejected events others may be sent again.
+                DropReason::RetriesExhausted
+                    if self.answers(Temporary) + self.answers(Permanent) + self.answers(Rejected) + timeouts > 0 =>
+                {
+                    lost(&tried)
+                }
                 DropReason::BreakerOpen if troubles > 0 || may_be_stuck => sink.routed,
                 DropReason::Deadline if report.timed_out => sink.routed,
                 // The last fifth of the time, which is the fallback's: it had them and failed.
-                DropReason::Deadline if has_links && world.is_closing => lost(&self.attempted),
+                DropReason::Deadline if has_links && world.is_closing => lost(&tried),
                 DropReason::RuntimeDropped if is_gone => sink.routed,
                 _ => 0,
             };
@@ -294,7 +320,7 @@ fn notices(
         .writes
         .iter()
         .rfind(|write| write.link == 0)
-        .is_none_or(|last| last.answer.is_some_and(|said| said.outcome == Outcome::Ok));
+        .is_none_or(|last| last.answer.as_ref().is_some_and(|said| said.outcome == Outcome::Ok));
     let is_orderly = !report.timed_out && world.program.end != End::RuntimeGone && plan.links.len() == 1;
     if has_last_word && is_orderly && sink.breaker == BreakerState::Closed {
         let after = report.refused.get(DropReason::Closed);
@@ -304,25 +330,32 @@ fn notices(
     Ok(())
 }
 
-/// The main task's events are first written, and delivered, in the order they were logged.
+/// Events are first written in the order of their ids, which is the order they were logged in, and delivered in that, unless
+/// an answer of the destination changes it.
 fn order(logged: &[Logged], plan: &SinkPlan, log: &Log) -> Result<(), Wrong> {
     let mains = |events: &[u64]| -> Vec<u64> {
         events.iter().copied().filter(|id| logged.get(*id as usize).is_some_and(|e| e.producer == 0)).collect()
     };
-    let first = log.writes.iter().filter(|write| write.link == 0);
-    let mut last = None;
+    ensure!(log.wrong.is_none(), "{:?}", log.wrong);
+    let (mut last, mut last_main) = (None, None);
     let mut seen = HashSet::new();
-    for write in first {
-        for id in mains(&write.events) {
-            if seen.insert(id) {
-                ensure!(last < Some(id), "{id} is first written after {last:?}");
-                last = Some(id);
-            }
+    for id in log.writes.iter().filter(|write| write.link == 0).flat_map(|write| &write.events) {
+        if !seen.insert(*id) {
+            continue;
+        }
+        let (event, time) = log.events[id];
+        ensure!(last < Some(event), "{id} is first written as {event}, after {last:?}");
+        last = Some(event);
+        if logged[*id as usize].producer == 0 {
+            // The lanes are merged by time: if the clock was set back in between, so is the order.
+            let is_after = last_main.is_none_or(|(before, at)| before < *id || at < time && before > *id);
+            ensure!(is_after, "{id} is first written after {last_main:?}");
+            last_main = Some((*id, time));
         }
     }
     for link in 0..plan.links.len() {
-        // While a late answer is waited for, the fallback gets what came after.
-        if link > 0 && plan.links[0].outlives {
+        // While a late answer is waited for, the fallback gets what came after; what an answer names is sent again alone.
+        if link > 0 && plan.links[0].outlives || plan.links[..=link].iter().any(|link| link.requests.is_some()) {
             continue;
         }
         let taken = log.writes.iter().filter(|write| write.link == link).flat_map(|write| mains(write.taken()));

@@ -10,7 +10,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::link::{Log, ScriptedLink, SharedLog, event, locked};
+use super::link::{Log, RequestLink, ScriptedLink, SharedLog, event, locked};
 use super::program::{End, Program, SinkPlan, Step, What, ms};
 use super::verdict;
 
@@ -91,10 +91,15 @@ pub(super) fn run(program: &Program) -> Result<(), Wrong> {
     checked
 }
 
-fn pipeline(plan: &SinkPlan, log: &SharedLog) -> Pipeline {
+fn pipeline(plan: &SinkPlan, account: usize, log: &SharedLog) -> Pipeline {
     let link = |number: usize| {
         let link = &plan.links[number];
-        Pipeline::new(ScriptedLink::new(link, number, log.clone())).timeout(ms(link.timeout))
+        let scripted = ScriptedLink::new(link, number, log.clone());
+        let pipeline = match link.requests {
+            None => Pipeline::new(scripted),
+            Some(_) => Pipeline::new(RequestLink(scripted)),
+        };
+        pipeline.timeout(ms(link.timeout))
     };
     let mut chain = None;
     for number in (1..plan.links.len()).rev() {
@@ -107,6 +112,10 @@ fn pipeline(plan: &SinkPlan, log: &SharedLog) -> Pipeline {
     let policy = if plan.waits { WhenFull::Block } else { WhenFull::DropOldest };
     let first = link(0).level(plan.level).when_full(policy);
     let first = first.retry(plan.retry.policy()).breaker(plan.breaker.policy());
+    let first = match plan.batching.zip(plan.most_bytes(account)) {
+        Some((batching, bytes)) => first.batching(batching.events, bytes, ms(batching.linger)),
+        None => first,
+    };
     let first = match plan.backlog {
         Some(bytes) => first.backlog_bytes(bytes),
         None => first,
@@ -114,6 +123,20 @@ fn pipeline(plan: &SinkPlan, log: &SharedLog) -> Pipeline {
     match chain {
         Some(chain) => first.fallback(chain),
         None => first,
+    }
+}
+
+impl SinkPlan {
+    /// The most bytes that a request may have, if that is enough for one.
+    fn most_bytes(&self, account: usize) -> Option<usize> {
+        let bodies = self.links.iter().filter(|link| link.requests.is_some()).count().max(1);
+        Some(account / 2 / bodies).filter(|bytes| *bytes >= 1024)
+    }
+
+    /// What the body of a request takes of the account.
+    fn body_bytes(&self, account: usize) -> usize {
+        let has_body = self.batching.is_some() && self.links[0].requests.is_some();
+        self.most_bytes(account).filter(|_| has_body).unwrap_or(0)
     }
 }
 
@@ -132,8 +155,13 @@ impl Program {
         self.half() - self.lanes_bytes()
     }
 
-    /// The account of each sink.
+    /// The account of each sink for its events.
     pub(super) fn accounts(&self) -> Vec<usize> {
+        let of = |(sink, account): (&SinkPlan, usize)| account - sink.body_bytes(account);
+        self.sinks.iter().zip(self.whole_accounts()).map(of).collect()
+    }
+
+    fn whole_accounts(&self) -> Vec<usize> {
         let asked: usize = self.sinks.iter().filter_map(|sink| sink.backlog).sum();
         let unasked = self.sinks.iter().filter(|sink| sink.backlog.is_none()).count();
         let share = (self.half() - asked).checked_div(unasked).unwrap_or(0);
@@ -169,8 +197,8 @@ impl Program {
         if let Some((level, percent)) = config.reserve {
             builder = builder.reserve(level, percent);
         }
-        for ((name, plan), log) in SINKS.iter().zip(&self.sinks).zip(logs) {
-            builder = builder.sink(name, pipeline(plan, log));
+        for (((name, plan), log), account) in SINKS.iter().zip(&self.sinks).zip(logs).zip(self.whole_accounts()) {
+            builder = builder.sink(name, pipeline(plan, account, log));
         }
         builder
     }

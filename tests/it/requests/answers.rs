@@ -213,7 +213,7 @@ async fn an_unusable_sink_keeps_its_events_until_it_is_usable_or_they_are_too_ol
     let stats = &logger.stats().sinks[0];
     assert_eq!((ends(stats), stats.breaker_opened, stats.breaker), ([3, 0, 0, 0], 1, BreakerState::Closed));
     assert_eq!(stats.errors_of(SinkErrorKind::Permanent), 2);
-    end(&logger).await;
+    drop(end(&logger).await);
 
     let sink = ScriptedRequests::new().says((0..9).map(|_| Answer::unusable("401")));
     let pipeline = Pipeline::new(sink.clone()).breaker(breaker.clone()).retry(quick().max_elapsed(4 * SECOND));
@@ -221,7 +221,7 @@ async fn an_unusable_sink_keeps_its_events_until_it_is_usable_or_they_are_too_ol
     emit_numbers(&logger, 0..3);
     assert!(logger.flush(PATIENCE).await.complete);
     assert_eq!((ends(&logger.stats().sinks[0]), sink.sizes().len()), ([0, 0, 3, 0], 3));
-    end(&logger).await;
+    drop(end(&logger).await);
 
     // With a fallback they do not wait.
     let (sink, fallback) = (ScriptedRequests::new().says([Answer::unusable("401")]), ScriptedSink::new());
@@ -315,7 +315,7 @@ async fn a_late_answer_settles_each_event_by_its_id() {
     let chain = Pipeline::new(first.clone()).timeout(SECOND).fallback(second.clone());
     let logger = start(builder().sink("sink", Pipeline::new(down).retry(Retry::never()).fallback(chain))).await;
     emit_numbers(&logger, 0..4);
-    logger.flush(SECOND + 100 * MS).await;
+    drop(logger.flush(SECOND + 100 * MS).await);
     let stats = &logger.stats().sinks[0];
     assert_eq!((ends(stats), stats.maybe_duplicated), ([0, 1, 0, 3], 4), "{stats}");
     first.release(1);

@@ -78,10 +78,10 @@ async fn two_notices_never_have_one_id() {
     let logger = start(builder().batch_size(1).notice_interval(MS).sink("sink", Pipeline::new(sink.clone()))).await;
     let sink = sink.says([Answer::rejected("bad").whole(), Answer::delivered(), Answer::rejected("bad").whole()]);
     emit_numbers(&logger, [1]);
-    logger.flush(PATIENCE).await;
+    drop(logger.flush(PATIENCE).await);
     tokio::time::sleep(10 * MS).await;
     emit_numbers(&logger, [2]);
-    logger.flush(PATIENCE).await;
+    drop(logger.flush(PATIENCE).await);
     logger.shutdown(PATIENCE).await.check().unwrap();
     let ids = sink.notice_ids();
     assert!(ids.len() >= 2, "{:?}", sink.notices());

@@ -47,12 +47,12 @@ async fn a_flush_during_a_pause_has_one_attempt_and_then_the_pause_is_kept() {
     let sink = ScriptedRequests::new().says((0..2).map(|_| busy(60 * SECOND)));
     let logger = start(builder().sink("sink", Pipeline::new(sink.clone()).retry(quick()))).await;
     emit_numbers(&logger, 0..2);
-    logger.flush(SECOND).await;
+    drop(logger.flush(SECOND).await);
     assert_eq!(sink.sizes().len(), 1, "the flush that came with the events ends no pause");
-    logger.flush(SECOND).await;
+    drop(logger.flush(SECOND).await);
     assert_eq!(sink.sizes().len(), 2);
     for _ in 0..5 {
-        logger.flush(SECOND).await;
+        drop(logger.flush(SECOND).await);
     }
     assert_eq!(sink.sizes().len(), 2, "once");
     let before = Instant::now();
@@ -61,7 +61,7 @@ async fn a_flush_during_a_pause_has_one_attempt_and_then_the_pause_is_kept() {
     // After another answer, once more.
     let sink = sink.says([busy(60 * SECOND)]);
     emit_numbers(&logger, 2..4);
-    logger.flush(SECOND).await;
+    drop(logger.flush(SECOND).await);
     assert!(logger.flush(SECOND).await.complete);
     assert_eq!(sink.sizes().len(), 5);
     logger.shutdown(PATIENCE).await.check().unwrap();
@@ -73,7 +73,7 @@ async fn a_shutdown_and_a_reopen_end_a_pause() {
         let sink = ScriptedRequests::new().says([busy(300 * SECOND)]);
         let logger = start(builder().sink("sink", Pipeline::new(sink.clone()).retry(quick()))).await;
         emit_numbers(&logger, 0..2);
-        logger.flush(10 * MS).await;
+        drop(logger.flush(10 * MS).await);
         let before = Instant::now();
         if !is_shutdown {
             logger.reopen(PATIENCE).await.unwrap();
@@ -92,7 +92,7 @@ async fn a_fallback_does_not_take_what_waits_for_a_pause_until_the_end() {
     let (sink, fallback) = (ScriptedRequests::new().says([busy(30 * SECOND)]), ScriptedSink::new());
     let logger = start(builder().sink("sink", Pipeline::new(sink).retry(quick()).fallback(fallback.clone()))).await;
     emit_numbers(&logger, 0..2);
-    logger.flush(20 * SECOND).await;
+    drop(logger.flush(20 * SECOND).await);
     assert_eq!(fallback.seen(), 0);
     assert!(logger.flush(DAY).await.complete);
     let report = logger.shutdown(PATIENCE).await;
