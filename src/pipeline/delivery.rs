@@ -311,7 +311,11 @@ impl SinkTask {
         match self.destinations[index].encode(&run.batch, run.is_notice) {
             Ok(encoding) => {
                 if let Some(reason) = &encoding.reason {
-                    let refused = format!("{} events refused, the first: {reason}", encoding.refused.len());
+                    let refused = format!(
+                        "{} of {} events refused, the first: {reason}",
+                        encoding.refused.len(),
+                        encoding.events
+                    );
                     self.handle.record_error(index, &Failure::new(SinkError::rejected(refused)));
                 }
                 encoding.fault.iter().for_each(|fault| self.handle.record_fault(index, fault));

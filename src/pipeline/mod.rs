@@ -68,6 +68,8 @@ pub(crate) use handle::{Notifiers, PipelineEnv, SinkHandle, SinkHandleConfig, Wa
 pub use into::IntoPipeline;
 pub(crate) use notice::NoticeIds;
 pub use retry::Retry;
+#[cfg(feature = "testing")]
+pub(crate) use ruling::Ruling;
 pub(crate) use state::{Barrier, Leftovers, Reopen};
 pub(crate) use task::{SinkTaskParts, run_sink_task};
 

@@ -13,30 +13,30 @@ use crate::sink::{Answer, RestVerdict, SinkError, Verdict};
 
 /// The events of a request, by what became of them.
 #[derive(Debug, Default)]
-pub(super) struct Ruling {
-    pub(super) delivered: usize,
+pub(crate) struct Ruling {
+    pub(crate) delivered: usize,
     /// Rejected, and it is unknown which of those that are counted as delivered otherwise.
-    pub(super) rejected_unnamed: usize,
+    pub(crate) rejected_unnamed: usize,
     /// Rejected by name.
-    pub(super) rejected: Batch,
+    pub(crate) rejected: Batch,
     /// To be sent again, with all the rest delivered or under another verdict.
-    pub(super) again: Batch,
+    pub(crate) again: Batch,
     /// Those with the answer's own verdict, which is not that they are delivered.
-    pub(super) others: Batch,
+    pub(crate) others: Batch,
     /// Both of these, oldest first.
-    pub(super) open: Batch,
+    pub(crate) open: Batch,
     /// The `again` ones may have arrived.
-    pub(super) doubts_again: bool,
+    pub(crate) doubts_again: bool,
     /// The `others` may have arrived.
-    pub(super) doubts_others: bool,
+    pub(crate) doubts_others: bool,
     /// Why the first of the rejected ones was rejected.
-    pub(super) reason: Option<Cow<'static, str>>,
+    pub(crate) reason: Option<Cow<'static, str>>,
     /// What the answer cannot mean.
-    pub(super) fault: Option<String>,
+    pub(crate) fault: Option<String>,
 }
 
 impl Ruling {
-    pub(super) fn of(answer: &Answer, batch: &Batch) -> Self {
+    pub(crate) fn of(answer: &Answer, batch: &Batch) -> Self {
         let len = batch.len();
         let first = if answer.rest == RestVerdict::Delivered { len } else { answer.delivered_first.min(len) };
         // What a destination refuses, it does not have.
@@ -96,12 +96,13 @@ impl Ruling {
     /// What to report of an answer that has no error of its own.
     pub(super) fn failure(&self) -> Option<Failure> {
         let (rejected, reason) = (self.rejected.len() + self.rejected_unnamed, self.reason.as_deref());
+        let all = rejected + self.delivered + self.open.len();
         if rejected > 0 {
             let cause = reason.map(|reason| format!(", the first: {reason}")).unwrap_or_default();
-            return Some(Failure::new(SinkError::rejected(format!("{rejected} events rejected{cause}"))));
+            return Some(Failure::new(SinkError::rejected(format!("{rejected} of {all} events rejected{cause}"))));
         }
         let again = self.again.len();
-        (again > 0).then(|| Failure::new(SinkError::temporary(format!("{again} events not accepted for now"))))
+        (again > 0).then(|| Failure::new(SinkError::temporary(format!("{again} of {all} events not accepted for now"))))
     }
 
     /// Removes the events from `pending` that may have arrived; returns them.

@@ -8,9 +8,11 @@
 //
 // Next: `builder` and `sink`, which this room uses like any program.
 //
-// Add a helper for tests of log calls in `capture.rs`; add a rule of `Sink` in `conformance`.
+// Add a helper for tests of log calls in `capture.rs`; a rule of `Sink` in `conformance`, of `RequestSink` in `requests.rs`.
 
+mod blocking;
 mod capture;
+mod requests;
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -19,7 +21,9 @@ use std::time::Duration;
 use futures::FutureExt;
 use tokio::time::timeout;
 
+use blocking::BlockedPolls;
 pub use capture::{Capture, capture, capture_with};
+pub use requests::{TestReply, TestServer, request_conformance};
 
 use crate::event::{Batch, Event, Level};
 use crate::sink::Sink;
@@ -100,19 +104,27 @@ struct SinkScenario<S> {
     name: &'static str,
     outlives: bool,
     bytes: u64,
+    blocked: BlockedPolls,
 }
 
 impl<S: Sink> SinkScenario<S> {
     fn open(mut sink: S, name: &'static str) -> Self {
         let answer = sink.open();
-        let course = SinkScenario { outlives: sink.outlives_timeout(), bytes: sink.written_bytes(), sink, name };
+        let course = SinkScenario {
+            outlives: sink.outlives_timeout(),
+            bytes: sink.written_bytes(),
+            sink,
+            name,
+            blocked: BlockedPolls::default(),
+        };
         course.expect("`open` succeeds", answer);
         course
     }
 
     async fn write(&mut self, events: usize) {
         let batch = batch(events);
-        let answer = in_time(self.name, "write", self.sink.write(&batch)).await;
+        let write = in_time(self.name, "write", self.sink.write(&batch));
+        let answer = self.blocked.watch(self.name, "write", write).await;
         self.expect("`write` succeeds, also after a call that was cancelled", answer);
         let bytes = self.sink.written_bytes();
         assert!(bytes >= self.bytes, "{}: `written_bytes` is a running total: {bytes} after {}", self.name, self.bytes);

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod requests;
+
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -114,4 +116,18 @@ async fn a_broken_rule_is_named() {
     }
     let torn = complaint(Torn::default).await;
     assert!(torn.starts_with("a write that is cancelled: `write` succeeds, also after a call"), "{torn}");
+}
+
+#[tokio::test]
+async fn a_write_that_blocks_its_thread_breaks_a_rule() {
+    struct Blocks;
+    #[async_trait]
+    impl Sink for Blocks {
+        async fn write(&mut self, _: &Batch) -> Result<(), SinkError> {
+            std::thread::sleep(Duration::from_millis(150));
+            Ok(())
+        }
+    }
+    let blocks = complaint(|| Blocks).await;
+    assert!(blocks.contains("`write` leaves its thread to others while it waits"), "{blocks}");
 }

@@ -35,7 +35,7 @@ async fn each_event_has_its_own_result_and_what_is_left_is_sent_again() {
     assert_eq!((ends(&report.sinks[0]), report.sinks[0].retries), ([5, 1, 0, 0], 1));
     assert_eq!(report.sinks[0].errors_of(SinkErrorKind::Rejected), 1);
     let said = &report.sinks[0].last_error.as_ref().unwrap().message;
-    assert!(said.contains("1 events rejected, the first: field too long"), "{said}");
+    assert!(said.contains("1 of 6 events rejected, the first: field too long"), "{said}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,7 @@
 //! How many events a request has, and how long it waits for them.
 
+#![allow(clippy::single_range_in_vec_init, reason = "one dispatched batch among others")]
+
 use std::time::Duration;
 
 use logweir::sink::{Answer, Batching};
