@@ -104,7 +104,13 @@
 //! # What may be duplicated?
 //! What was in a write that was given up without an answer and is written again, here or by a fallback: at-least-once,
 //! counted as `maybe_duplicated`. What a sink said it delivered is never sent again, and a sink that
-//! [outlives timeouts](Sink::outlives_timeout), as the console and files do, is waited for instead.
+//! [outlives timeouts](Sink::outlives_timeout), as the console and files do, is waited for instead. Each event has an id
+//! ([`Record::id`](event::Record::id)), the same in every attempt, by which a destination can remove the second; a sink that
+//! reports this ([`RequestSink::duplicates`](sink::RequestSink::duplicates)) has nothing to count.
+//!
+//! # How do events leave the machine?
+//! Through a [`sink::RequestSink`]: it encodes events into a request, sends it, and reports the result of each event. Its
+//! pipeline decides on size, time, retries and fallbacks.
 //!
 //! # Why are some of my logs missing?
 //! In this order: the filter ([`Logger::enabled`]); macros before [`Logger::set_global`], which do nothing; a call after

@@ -17,8 +17,9 @@ use super::{Event, Record};
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     parts: Parts,
-    /// Of the parts' events, in their order.
-    range: Range<usize>,
+    /// Of the parts' events, in their order. Small, because every waiting batch has them.
+    start: u32,
+    len: u32,
 }
 
 /// The dispatched batches that a batch is a view of.
@@ -58,7 +59,6 @@ impl Default for Parts {
 }
 
 impl Part {
-    #[inline]
     fn get(&self, position: usize) -> Option<Record<'_>> {
         let index = match &self.picked {
             None => position,
@@ -80,8 +80,17 @@ impl Part {
 
 impl Batch {
     pub(crate) fn new(events: Arc<[Event]>, enrichment: Option<Arc<SharedFields>>, first_id: EventId) -> Self {
-        let range = 0..events.len();
-        Batch { parts: Parts::One(Part { events, enrichment, first_id, ..Part::default() }), range }
+        let len = events.len();
+        Batch::all(Parts::One(Part { events, enrichment, first_id, ..Part::default() }), len)
+    }
+
+    /// Returns the first `len` events of these parts, which are all.
+    fn all(parts: Parts, len: usize) -> Self {
+        Batch { parts, start: 0, len: u32::try_from(len).expect("a batch has at most 2^16 events") }
+    }
+
+    fn range(&self) -> Range<usize> {
+        self.start as usize..(self.start + self.len) as usize
     }
 
     /// Returns the events of these batches as one, in this order.
@@ -96,24 +105,34 @@ impl Batch {
         }
         match <[Batch; 1]>::try_from(batches) {
             Ok([batch]) => batch,
-            Err(_) => Batch { parts: Parts::Many(sections.into()), range: 0..end },
+            Err(_) => Batch::all(Parts::Many(sections.into()), end),
         }
     }
 
     /// Returns the number of events.
     pub fn len(&self) -> usize {
-        self.range.len()
+        self.len as usize
     }
 
     /// Returns whether there is no event; no sink gets such a batch.
     pub fn is_empty(&self) -> bool {
-        self.range.is_empty()
+        self.len == 0
     }
 
     /// Returns the record at `index`, the oldest at 0.
     #[inline]
     pub fn get(&self, index: usize) -> Option<Record<'_>> {
-        let position = (index < self.len()).then(|| self.range.start + index)?;
+        let position = (index < self.len()).then(|| self.start as usize + index)?;
+        // What almost every batch is, for the loops over it.
+        if let Parts::One(Part { events, picked: None, copied: None, enrichment, first_id }) = &self.parts {
+            let (event, id) = (events.get(position)?, first_id.plus(position as u64));
+            return Some(Record { event, enrichment: enrichment.as_ref(), id });
+        }
+        self.get_picked(position)
+    }
+
+    #[inline(never)]
+    fn get_picked(&self, position: usize) -> Option<Record<'_>> {
         match &self.parts {
             Parts::One(part) => part.get(position),
             Parts::Many(sections) => {
@@ -136,10 +155,9 @@ impl Batch {
 
     /// Returns the first `count` events (at most all of them), and the rest.
     pub(crate) fn split_at(&self, count: usize) -> (Self, Self) {
-        let Range { start, end } = self.range;
-        let middle = start + count.min(self.len());
-        let of = |range| Batch { parts: self.parts.clone(), range };
-        (of(start..middle), of(middle..end))
+        let first = count.min(self.len()) as u32;
+        let of = |start, len| Batch { parts: self.parts.clone(), start, len };
+        (of(self.start, first), of(self.start + first, self.len - first))
     }
 
     /// Returns the events at these indices, which ascend.
@@ -150,7 +168,7 @@ impl Batch {
             let (own, later) = rest.split_at(rest.partition_point(|index| (*index as usize) < end));
             if !own.is_empty() {
                 let picked = part.pick(own.iter().map(|index| range.start + *index as usize - start));
-                parts.push(Batch { parts: Parts::One(picked), range: 0..own.len() });
+                parts.push(Batch::all(Parts::One(picked), own.len()));
             }
             (rest, start) = (later, end);
         });
@@ -170,7 +188,7 @@ impl Batch {
                 copied: Some(indices.iter().map(number).collect()),
                 ..part.clone()
             };
-            parts.push(Batch { parts: Parts::One(copy), range: 0..range.len() });
+            parts.push(Batch::all(Parts::One(copy), range.len()));
         });
         Batch::concat(parts)
     }
@@ -178,11 +196,11 @@ impl Batch {
     /// Calls `each` with every part that has events of this batch, and which ones.
     fn for_each_part<'a>(&'a self, mut each: impl FnMut(&'a Part, Range<usize>)) {
         match &self.parts {
-            Parts::One(part) => each(part, self.range.clone()),
+            Parts::One(part) => each(part, self.range()),
             Parts::Many(sections) => {
                 let mut start = 0;
                 for Section { part, range, ends_at } in sections.iter() {
-                    let (from, to) = (self.range.start.max(start), self.range.end.min(*ends_at));
+                    let (from, to) = (self.range().start.max(start), self.range().end.min(*ends_at));
                     if from < to {
                         each(part, range.start + from - start..range.start + to - start);
                     }

@@ -1,4 +1,4 @@
-//! A sink task: one sink, and what guards every call of it: the time limit, its panic, what it logs, and its late answer.
+//! A sink task: one sink, and what guards every call of it: the time limit, its panic, what it logs, and its late result.
 
 use std::borrow::Cow;
 use std::future::{Future, poll_fn};
@@ -107,7 +107,7 @@ pub(super) struct Aside {
 }
 
 impl Encoding {
-    /// Clamps what a sink said of a batch of `len` events.
+    /// Clamps what a sink reported for a batch of `len` events.
     fn of(encoded: Encoded, len: usize, body: Vec<u8>) -> Self {
         let Encoded { events: said, refused: named } = encoded;
         let events = said.clamp(1, len);
@@ -311,7 +311,7 @@ impl Destination {
     }
 
     /// Waits for the answer of the late call, and what it sent. Never returns if there is none. Cancel-safe.
-    pub(super) async fn late_answer(&mut self) -> (Option<Arc<Parcel>>, Reply) {
+    pub(super) async fn late_result(&mut self) -> (Option<Arc<Parcel>>, Reply) {
         poll_fn(|cx| {
             let Some(late) = &mut self.late else { return Poll::Pending };
             let answer = std::task::ready!(late.running.poll_unpin(cx));

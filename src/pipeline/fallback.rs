@@ -1,4 +1,4 @@
-//! A sink task: what the sink does not take goes to the fallbacks, in their order; late answers settle it.
+//! A sink task: what the sink does not take goes to the fallbacks, in their order; late results settle it.
 
 use std::future::poll_fn;
 use std::mem;
@@ -17,7 +17,7 @@ use super::task::SinkTask;
 use crate::event::{Batch, EventId};
 use crate::stats::DropReason;
 
-/// Events counted as unconfirmed that late answers of these fallbacks may still settle.
+/// Events counted as unconfirmed that late results of these fallbacks may still settle.
 #[derive(Clone)]
 pub(super) struct PendingConfirmation {
     fallbacks: Vec<usize>,
@@ -35,7 +35,7 @@ struct Offer {
     next: usize,
     /// Requests with it that have not returned, or never will.
     open_attempts: usize,
-    /// The fallbacks whose late answer may still come.
+    /// The fallbacks whose late result may still come.
     late: Vec<usize>,
 }
 
@@ -56,7 +56,7 @@ impl SinkTask {
         }
     }
 
-    /// Sends what is left of the events that were in a request to the fallbacks. Others of the batch have not been tried.
+    /// Sends the remaining events that were in a request to the fallbacks. Others of the batch have not been tried.
     pub(super) async fn fall_back_sent(&mut self, rest: &mut Remainder, reason: DropReason) {
         while let Some(run) = rest.take_sent() {
             self.deliver_by_fallback(run, rest.unconfirmed(), reason).await;
@@ -66,7 +66,7 @@ impl SinkTask {
     /// Has the first available fallback deliver a run. If none can, the loss is counted once: for this reason, or as
     /// unconfirmed if a request with it timed out. `behind` are the unconfirmed events in flight besides the run.
     pub(super) async fn deliver_by_fallback(&mut self, run: Run, behind: u64, reason: DropReason) {
-        self.collect_late_answers();
+        self.collect_late_results();
         let open_attempts = usize::from(run.uncertain_since.is_some());
         let mut offers = vec![Offer { run, next: 1, open_attempts, late: Vec::new() }];
         while let Some(offer) = offers.pop() {
@@ -138,7 +138,7 @@ impl SinkTask {
 
     /// Has the first available fallback write a notice; returns which did.
     pub(super) async fn write_notice_to_fallback(&mut self, lines: &Batch) -> Option<usize> {
-        self.collect_late_answers();
+        self.collect_late_results();
         let mut next = 1;
         while let Some(index) = self.available_fallback(next) {
             if self.write_notice_to(index, lines.clone()).await {
@@ -149,19 +149,19 @@ impl SinkTask {
         None
     }
 
-    /// Waits for the late answer of a call of the sink itself. Meanwhile, new batches go to the fallbacks. The events of
+    /// Waits for the late result of a call of the sink itself. Meanwhile, new batches go to the fallbacks. The events of
     /// that call do not: it may still deliver them.
-    pub(super) async fn divert_until_late_answer(&mut self) -> (Option<Arc<Parcel>>, Reply) {
+    pub(super) async fn divert_until_late_result(&mut self) -> (Option<Arc<Parcel>>, Reply) {
         let handle = self.handle.clone();
         loop {
             // If every fallback is busy, new batches wait, as they would if there were none.
             let can_divert = self.has_available_fallback();
             let action = tokio::select! {
                 biased;
-                (index, parcel, reply) = self.next_late_answer(0) => match index {
+                (index, parcel, reply) = self.next_late_result(0) => match index {
                     0 => return (parcel, reply),
                     _ => {
-                        self.record_late_answer(index, parcel, reply);
+                        self.record_late_result(index, parcel, reply);
                         continue;
                     }
                 },
@@ -183,17 +183,17 @@ impl SinkTask {
 
 /// Answers after a timeout.
 impl SinkTask {
-    /// Records the next late answer of a fallback; never returns if none is late. Cancel-safe.
-    pub(super) async fn late_fallback_answer(&mut self) {
-        let (index, parcel, reply) = self.next_late_answer(1).await;
-        self.record_late_answer(index, parcel, reply);
+    /// Records the next late result of a fallback; never returns if none is late. Cancel-safe.
+    pub(super) async fn late_fallback_result(&mut self) {
+        let (index, parcel, reply) = self.next_late_result(1).await;
+        self.record_late_result(index, parcel, reply);
     }
 
-    /// Waits for the next late answer of a destination from this one on. Cancel-safe.
-    async fn next_late_answer(&mut self, first: usize) -> (usize, Option<Arc<Parcel>>, Reply) {
+    /// Waits for the next late result of a destination from this one on. Cancel-safe.
+    async fn next_late_result(&mut self, first: usize) -> (usize, Option<Arc<Parcel>>, Reply) {
         poll_fn(|cx| {
             for (index, destination) in self.destinations.iter_mut().enumerate().skip(first) {
-                if let Poll::Ready((parcel, reply)) = pin!(destination.late_answer()).poll_unpin(cx) {
+                if let Poll::Ready((parcel, reply)) = pin!(destination.late_result()).poll_unpin(cx) {
                     return Poll::Ready((index, parcel, reply));
                 }
             }
@@ -202,20 +202,20 @@ impl SinkTask {
         .await
     }
 
-    /// Records the late answers that are available.
-    fn collect_late_answers(&mut self) {
-        while self.late_fallback_answer().now_or_never().is_some() {}
+    /// Records the late results that are available.
+    fn collect_late_results(&mut self) {
+        while self.late_fallback_result().now_or_never().is_some() {}
     }
 
     /// Waits until this fallback's late call returns, if it has one.
-    pub(super) async fn late_answer_of(&mut self, index: usize) {
+    pub(super) async fn late_result_of(&mut self, index: usize) {
         if self.destinations[index].is_late() {
-            let (parcel, reply) = self.destinations[index].late_answer().await;
-            self.record_late_answer(index, parcel, reply);
+            let (parcel, reply) = self.destinations[index].late_result().await;
+            self.record_late_result(index, parcel, reply);
         }
     }
 
-    fn record_late_answer(&mut self, index: usize, parcel: Option<Arc<Parcel>>, reply: Reply) {
+    fn record_late_result(&mut self, index: usize, parcel: Option<Arc<Parcel>>, reply: Reply) {
         let batch = parcel.map(|parcel| parcel.request.batch.clone()).unwrap_or_default();
         let ruling = Ruling::of(&reply.answer, &batch);
         self.handle.record_answer(index, batch.is_empty(), &reply, &ruling);
@@ -232,7 +232,7 @@ impl SinkTask {
         }
     }
 
-    /// Settles what a late answer of this fallback settles of these events; returns how many of them were rejected without a
+    /// Settles what a late result of this fallback settles of these events; returns how many of them were rejected without a
     /// name, of so many.
     fn confirm(&mut self, pending: &mut PendingConfirmation, index: usize, ruling: &Ruling, unnamed: usize) -> usize {
         // Another fallback may have delivered some of them.

@@ -22,7 +22,7 @@ pub(super) struct Ledger {
     in_flight: u64,
     /// Of the events in flight: those in a write that has not returned, or in one that timed out before.
     uncertain: u64,
-    /// The same of a batch that waits for a late answer, while others go to the fallbacks.
+    /// The same of a batch that waits for a late result, while others go to the fallbacks.
     waiting_uncertain: u64,
     unconfirmed: u64,
     maybe_duplicated: u64,
@@ -131,7 +131,7 @@ impl Ledger {
         self.uncertain = events;
     }
 
-    /// Sets how many events of a batch that waits for a late answer, and are not in that request, may have been delivered.
+    /// Sets how many events of a batch that waits for a late result, and are not in that request, may have been delivered.
     pub(super) fn set_waiting_uncertain(&mut self, events: u64) {
         self.waiting_uncertain = events;
     }

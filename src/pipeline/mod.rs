@@ -7,7 +7,7 @@
 //! ```text
 //!  sink task: one tokio task, on the thread `logweir-net` if one of its sinks encodes for the network
 //!  select ─┬─ next_action ── backlog: batches, linger │ notice │ flush │ reopen │ close
-//!          └─ late answers of the fallbacks
+//!          └─ late results of the fallbacks
 //!  deliver(batch), in one slot: one request at a time
 //!   ┌─▶ route (breaker, waits) ─▶ encode (no await) ─▶ attempt ─▶ ruling ─┬─▶ settled, each event once
 //!   │                                                   │                 ├─▶ fallbacks: encode, attempt, ruling
@@ -15,7 +15,7 @@
 //!  call: a boxed future that owns its `Arc<dyn RequestSink>`, request and charge; inside it the adapter locks a `Sink`
 //!   ├─ answers in time
 //!   ├─ timed out, dropped: the request may have arrived
-//!   └─ timed out, kept because the sink outlives timeouts: the late answer settles its events
+//!   └─ timed out, kept because the sink outlives timeouts: the late result settles its events
 //! ```
 //!
 //! In: batches that `dispatch` enqueues ([`SinkHandle::enqueue`]); flush barriers, the deadline and close requests of
@@ -39,6 +39,7 @@
 //! Next: `sink`, which turns a batch into bytes.
 
 mod action;
+mod attempt;
 mod backlog;
 mod breaker;
 mod delivery;
@@ -203,7 +204,7 @@ impl Pipeline {
         self
     }
 
-    /// Sets the memory limit of the sink's backlog, in bytes: an event counts 128 bytes and its heap memory, a batch 304
+    /// Sets the memory limit of the sink's backlog, in bytes: an event counts 128 bytes and its heap memory, a batch 288
     /// bytes, and a changing enrichment its size once for the batches that have it. Default: an equal share of the rest of
     /// the sinks' half of [`Builder::memory_limit`](crate::Builder::memory_limit).
     pub fn backlog_bytes(mut self, bytes: usize) -> Self {

@@ -124,7 +124,7 @@ impl SinkHandle {
         });
     }
 
-    /// Moves them back in flight: their late answer came.
+    /// Moves them back in flight: their late result came.
     pub(super) fn end_late(&self, events: usize, behind: u64) {
         self.update(|state| {
             state.ledger.unsettle(events as u64);

@@ -21,7 +21,7 @@ pub(super) struct Run {
     pub(super) charge: Option<Arc<Charge>>,
     /// Part of a notice, which no counter of events includes.
     pub(super) is_notice: bool,
-    /// Since when it may have been delivered: the start of its first request that nobody answered for certain.
+    /// Since when it may have been delivered: the start of its first request without a certain answer.
     pub(super) uncertain_since: Option<Instant>,
     /// When its last request began.
     pub(super) sent_at: Option<Instant>,
@@ -82,23 +82,21 @@ impl Run {
         if self.is_notice { 0 } else { self.batch.len() }
     }
 
-    /// Makes this encoding the run's, and cuts the run to its events; returns what is left of it.
+    /// Makes this encoding the run's, and cuts the run to its events; returns the others.
     pub(super) fn cut(&mut self, encoding: Encoding) -> CutOff {
         let Encoding { events, refused, body, .. } = encoding;
         let (front, behind) = match events < self.batch.len() {
             true => self.batch.split_at(events),
             false => (self.batch.clone(), Batch::default()),
         };
-        let cut = CutOff { behind: self.with_batch(behind), refused: self.with_batch(front.pick(&refused)) };
-        self.batch = match refused.is_empty() {
-            true => front,
-            false => {
-                let is_kept = |index: &u32| refused.binary_search(index).is_err();
-                front.pick(&(0..front.len() as u32).filter(is_kept).collect::<Vec<_>>())
-            }
-        };
         self.body = Some(body);
-        cut
+        if refused.is_empty() {
+            self.batch = front;
+            return CutOff { behind: self.with_batch(behind), refused: self.with_batch(Batch::default()) };
+        }
+        let is_kept = |index: &u32| refused.binary_search(index).is_err();
+        self.batch = front.pick(&(0..front.len() as u32).filter(is_kept).collect::<Vec<_>>());
+        CutOff { behind: self.with_batch(behind), refused: self.with_batch(front.pick(&refused)) }
     }
 
     /// Makes its request, for one more attempt; [`Run::reclaim`] is to follow.

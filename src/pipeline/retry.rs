@@ -125,7 +125,7 @@ impl Backoff {
     /// that is; `None` to stop, if the batch is too old already.
     pub(super) fn pause(&mut self, now: Instant, wait: Duration) -> Option<Instant> {
         let is_kept = self.keep(now);
-        // A destination that asks for nothing is not asked at once, again and again.
+        // A wait of zero does not become a busy loop.
         let wait = wait.min(MAX_PAUSE).max(self.policy.initial_delay.min(MAX_PAUSE));
         is_kept.then(|| now + wait)
     }

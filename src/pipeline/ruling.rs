@@ -11,7 +11,7 @@ use super::destination::Failure;
 use crate::event::{Batch, EventId};
 use crate::sink::{Answer, RestVerdict, SinkError, Verdict};
 
-/// The events of a request, by what became of them.
+/// The events of a request, by their results.
 #[derive(Debug, Default)]
 pub(crate) struct Ruling {
     pub(crate) delivered: usize,

@@ -48,7 +48,7 @@ pub(crate) async fn run_sink_task(handle: Arc<SinkHandle>, parts: SinkTaskParts)
 pub(super) struct SinkTask {
     pub(super) handle: Arc<SinkHandle>,
     pub(super) destinations: Vec<Destination>,
-    /// Events that late answers of the fallbacks may still settle.
+    /// Events that late results of the fallbacks may still settle.
     pub(super) confirmations: Vec<PendingConfirmation>,
     pub(super) slot: Slot,
     /// The sink reported that it is unusable, so no batch waits for it.
@@ -61,7 +61,7 @@ impl SinkTask {
         loop {
             let action = tokio::select! {
                 biased;
-                () = self.late_fallback_answer() => continue,
+                () = self.late_fallback_result() => continue,
                 action = handle.next_action() => action,
             };
             match action {
@@ -112,7 +112,7 @@ impl SinkTask {
     async fn write_notice_to_sink(&mut self, lines: Batch) -> bool {
         let is_written = self.write_notice_to(0, lines).await;
         // The result of a notice says little about the next batch. But if the notice's own timeout opened the breaker,
-        // its late answer is the probe.
+        // its late result is the probe.
         if is_written && self.handle.with_breaker(|breaker, _| breaker.is_open()) {
             self.on_success();
         }
@@ -161,7 +161,7 @@ impl SinkTask {
         let mut result = Ok(());
         for index in 1..self.destinations.len() {
             let limit = self.destinations[index].timeout();
-            let is_free = timeout(limit, self.late_answer_of(index)).await.is_ok();
+            let is_free = timeout(limit, self.late_result_of(index)).await.is_ok();
             let called = if is_free { self.call(index, call).await } else { None };
             let called = called.unwrap_or_else(|| Err(self.destinations[index].timed_out_in(call)));
             self.collect_aside(index);
@@ -178,7 +178,7 @@ impl SinkTask {
                 // Like a write: the next call would have to wait for this one's result anyway.
                 self.handle.record_error(0, &self.destinations[0].timed_out_in(call));
                 self.handle.with_breaker(|breaker, now| breaker.trip(now));
-                let (_, late) = self.divert_until_late_answer().await;
+                let (_, late) = self.divert_until_late_result().await;
                 let late = late.into_result();
                 if late.is_ok() {
                     self.handle.with_breaker(|breaker, _| breaker.succeed());

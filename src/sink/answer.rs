@@ -35,7 +35,7 @@ pub struct Answer {
     pub(crate) retry_after: Option<Duration>,
 }
 
-/// What became of one event of a request.
+/// The result of one event of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The destination has it: it is never sent again.
@@ -129,7 +129,7 @@ impl Answer {
 
     /// Marks the events that are to be sent again ([`again`](Answer::again), [`unusable`](Answer::unusable),
     /// [`Verdict::Again`]) as possibly delivered: the connection ended before the response, a 502. A
-    /// repeat counts as `maybe_duplicated`; if they are given up, they are unconfirmed.
+    /// repeat counts as `maybe_duplicated`; after the last attempt, they are unconfirmed.
     pub fn maybe_arrived(mut self) -> Self {
         self.maybe_arrived = true;
         self

@@ -11,7 +11,7 @@ use crate::event::Batch;
 /// A destination that takes requests over the network: a bulk API, a collector, a stream.
 ///
 /// The pipeline decides how many events a request has, when it is sent and what follows; the sink turns events into a body,
-/// sends it, and reports what became of each event. [`Sink`](super::Sink) is the simpler trait, for everything else.
+/// sends it, and reports the result of each event. [`Sink`](super::Sink) is the simpler trait, for everything else.
 ///
 /// ```
 /// use logweir::sink::{Answer, Encoded, Request, RequestSink};
@@ -56,7 +56,7 @@ pub trait RequestSink: Send + Sync + 'static {
     /// all attempts.
     fn encode(&self, batch: &Batch, body: &mut Vec<u8>) -> Encoded;
 
-    /// Sends a request, and returns what became of its events.
+    /// Sends a request, and returns the results of its events.
     ///
     /// # Cancel safety
     /// If it exceeds the pipeline's timeout, its future is dropped at its current `.await`, unless
@@ -125,7 +125,7 @@ pub trait RequestSink: Send + Sync + 'static {
     }
 
     /// Returns whether a call keeps running after its timeout, as on a thread of its own. The pipeline then keeps the
-    /// timed-out future, sends no other request meanwhile, and counts the late answer.
+    /// timed-out future, sends no other request meanwhile, and counts the late result.
     fn outlives_timeout(&self) -> bool {
         false
     }

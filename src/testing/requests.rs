@@ -26,7 +26,7 @@ pub trait TestServer: Send {
     /// Creates a sink to this server.
     fn sink(&mut self) -> Self::Sink;
 
-    /// Sets what the server does with the next request, once. Without that, it stores all events and says so.
+    /// Sets what the server does with the next request, once. Without that, it stores all events and reports this.
     fn reply(&mut self, reply: TestReply);
 
     /// Returns the messages of the events that it has acknowledged as stored, with repeats, since the last call.
@@ -162,14 +162,14 @@ async fn reports_no_success_without_one<T: TestServer>(server: &mut T) {
     scenario.close().await;
 }
 
-/// A request that was given up anywhere does not harm the next one.
+/// A request that is abandoned anywhere does not harm the next one.
 async fn survives_dropped_futures<T: TestServer>(server: &mut T) {
-    let mut scenario = RequestScenario::open(server, "a request that is given up");
+    let mut scenario = RequestScenario::open(server, "a request that is abandoned");
     if !scenario.sink.outlives_timeout() {
         for polls in 1..20 {
             let (request, _) = scenario.encode(&batch(0, 5, 100));
-            let given_up = poll_times(scenario.sink.send(&request.request), polls).await;
-            drop(given_up);
+            let abandoned = poll_times(scenario.sink.send(&request.request), polls).await;
+            drop(abandoned);
             drop(scenario.server.take_stored());
             let (request, _) = scenario.encode(&batch(5, 5, 100));
             let ruling = scenario.send_beside(&request.request, |message| number(message) < 5).await;
@@ -247,7 +247,7 @@ impl<'a, T: TestServer> RequestScenario<'a, T> {
         self.send_beside(request, |_| false).await
     }
 
-    /// Sends a request. The server may store others beside it, of requests that were given up.
+    /// Sends a request. The server may store others beside it, of requests that were abandoned.
     async fn send_beside(&mut self, request: &Request, is_other: impl Fn(&str) -> bool) -> Ruling {
         let name = self.name;
         let answer = self.blocked.watch(name, "send", timeout(PATIENCE, self.sink.send(request))).await;

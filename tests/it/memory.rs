@@ -16,7 +16,7 @@ use crate::support::{
 
 const KIB: usize = 1 << 10;
 /// What a batch takes beside its events.
-const BATCH: usize = 304;
+const BATCH: usize = 288;
 
 /// 64 KiB for the queue, of which the lane takes 4, and 64 KiB for the sinks.
 fn small() -> Builder<'static> {

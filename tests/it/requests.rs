@@ -1,4 +1,4 @@
-//! Destinations that answer for each event of a request: what becomes of every event, in what requests they come, and when.
+//! Destinations that answer for each event of a request: the result of every event, in what requests they come, and when.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 

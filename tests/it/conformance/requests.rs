@@ -15,7 +15,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex as AsyncMutex;
 
-/// What is wrong with a sink.
+/// The rule that a sink breaks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Flaw {
     None,
@@ -26,7 +26,7 @@ enum Flaw {
     DoesNotWait,
     /// Says that all is well whatever the server says.
     IgnoresResults,
-    /// Its connection is used again after a request that was given up.
+    /// Its connection is used again after a request that was abandoned.
     KeepsConnection,
     Blocks,
     /// Its bodies differ from one call to the next.
@@ -187,7 +187,7 @@ async fn serve(mut connection: BufStream<TcpStream>, served: Arc<Mutex<Served>>)
         }
         let response = answer(&events, &mut locked(&served));
         let Some(response) = response else {
-            // Until the client is gone.
+            // Until the client closes the connection.
             return drop(connection.read_line(&mut String::new()).await);
         };
         let sent = connection.write_all(response.as_bytes()).await;

@@ -1,4 +1,4 @@
-//! What becomes of each event of a request.
+//! The result of each event of a request.
 
 use logweir::sink::{Answer, Duplicates, SinkErrorKind, Verdict};
 use logweir::{Breaker, BreakerState, DropReason, Logger, Pipeline, Retry, ShutdownReport};
@@ -306,8 +306,8 @@ async fn a_fallback_gets_as_many_requests_as_its_bodies_need() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_answer_settles_each_event_by_its_id() {
-    // The first fallback answers late, and for some; the second took one of them meanwhile.
+async fn a_late_result_settles_each_event_by_its_id() {
+    // The first fallback returns late, and took some; the second took one of them meanwhile.
     let late = Answer::delivered().except(2, rejected("bad"));
     let first = ScriptedRequests::new().replies([Reply::Gate(late)]).outliving();
     let second = ScriptedRequests::new().says([Answer::again("busy").except(1, Verdict::Delivered)]);
