@@ -35,7 +35,6 @@ mod flush_task;
 mod hooks;
 mod pressure;
 mod rest;
-#[cfg_attr(not(feature = "prometheus"), expect(dead_code, reason = "nothing that needs a thread is built in"))]
 mod service_thread;
 mod shutdown;
 mod tasks;
@@ -55,7 +54,6 @@ pub(crate) use flush_task::{FlushTaskParts, run};
 pub(crate) use hooks::ShutdownHooks;
 pub use pressure::Pressure;
 pub(crate) use pressure::PressureMonitor;
-#[cfg(feature = "prometheus")]
 pub(crate) use service_thread::ServiceThread;
 pub use shutdown::State;
 pub(crate) use shutdown::{BoxError, ShutdownState, StopReason};
