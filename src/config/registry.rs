@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::error::{ConfigError, ConfigErrorKind};
 use super::reader::{TYPE, read};
 use super::sink::{BUILT_IN, Registered};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{IntoPipeline, Pipeline};
 
 type MakeSink = Box<dyn Fn(&Registered) -> Result<Pipeline, ConfigError> + Send + Sync>;
 
@@ -66,17 +66,21 @@ impl SinkRegistry {
     ///
     /// An error that the function returns is the source of the [`ConfigError`] of
     /// [`Config::builder`](super::Config::builder). A name that is registered twice or built in is also an error there.
-    pub fn register<O, P, E>(mut self, name: &str, make: impl Fn(O) -> Result<P, E> + Send + Sync + 'static) -> Self
+    pub fn register<O, P, Kind, E>(
+        mut self,
+        name: &str,
+        make: impl Fn(O) -> Result<P, E> + Send + Sync + 'static,
+    ) -> Self
     where
         O: DeserializeOwned,
-        P: Into<Pipeline>,
+        P: IntoPipeline<Kind>,
         E: Into<Box<dyn Error + Send + Sync>>,
     {
         let make = move |sink: &Registered| {
             let options = read(&sink.options, &sink.path, sink.beside).map_err(ConfigError::without_value)?;
             let failed =
                 |error: E| ConfigError::new(ConfigErrorKind::Sink(error.into())).at(&sink.table).inside(&sink.path);
-            make(options).map(Into::into).map_err(failed)
+            make(options).map(P::into_pipeline).map_err(failed)
         };
         self.makers.push((name.to_owned(), Box::new(make)));
         self

@@ -38,6 +38,7 @@ impl Slot {
 
 /// Where the next request goes.
 enum RunRoute {
+    /// To the sink, if an event is left.
     Sink,
     /// To the fallbacks; dropped for this reason if none takes it.
     Fallback(DropReason),
@@ -50,7 +51,7 @@ impl SinkTask {
         consume_budget().await;
         let mut rest = Remainder::new(taken);
         while rest.front().is_some() {
-            match self.route().await {
+            match self.route(&mut rest).await {
                 RunRoute::Sink => self.write(&mut rest).await,
                 RunRoute::Fallback(reason) => self.fall_back(&mut rest, reason).await,
             }
@@ -62,12 +63,15 @@ impl SinkTask {
     }
 
     /// Serves a requested reopen and queries the breaker; waits while it is open and no fallback is available.
-    async fn route(&mut self) -> RunRoute {
+    async fn route(&mut self, rest: &mut Remainder) -> RunRoute {
         let handle = self.handle.clone();
         loop {
             let interrupted = handle.interrupted();
             while let Some(request) = self.handle.take_reopen() {
-                self.reopen(&request).await;
+                self.reopen(&request, Some(&mut *rest)).await;
+            }
+            if rest.front().is_none() {
+                return RunRoute::Sink;
             }
             if self.is_fallbacks_turn() {
                 return RunRoute::Fallback(DropReason::Deadline);

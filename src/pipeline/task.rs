@@ -10,7 +10,7 @@ use super::destination::{Attempt, Destination, Failure, SinkCall};
 use super::fallback::PendingConfirmation;
 use super::handle::SinkHandle;
 use super::notice::{Audience, Notice};
-use super::remainder::Run;
+use super::remainder::{Remainder, Run};
 use super::retry::Retry;
 use super::ruling::Ruling;
 use super::state::Reopen;
@@ -68,18 +68,21 @@ impl SinkTask {
                 Action::Write(taken) => self.deliver(taken).await,
                 Action::Notify(notice) => self.write_notice(&notice).await,
                 Action::Flush(barrier) => {
-                    let (own, others) = self.call_all(SinkCall::Flush).await;
+                    let own = self.call_sink(SinkCall::Flush, None).await;
+                    let others = self.call_fallbacks(SinkCall::Flush).await;
                     handle.record_flush(&barrier, own.and(others));
                 }
-                Action::Reopen(request) => self.reopen(&request).await,
+                Action::Reopen(request) => self.reopen(&request, None).await,
                 Action::Close => return self.close().await,
             }
         }
     }
 
-    /// Reopens every destination. If the sink itself could, the next write is the probe, at once.
-    pub(super) async fn reopen(&mut self, request: &Reopen) {
-        let (own, others) = self.call_all(SinkCall::Reopen).await;
+    /// Reopens every destination. If the sink itself could, the next write is the probe, at once. If that hangs, the fallbacks
+    /// get the batch in delivery.
+    pub(super) async fn reopen(&mut self, request: &Reopen, in_delivery: Option<&mut Remainder>) {
+        let own = self.call_sink(SinkCall::Reopen, in_delivery).await;
+        let others = self.call_fallbacks(SinkCall::Reopen).await;
         if own.is_ok() {
             self.is_unusable = false;
             self.handle.with_breaker(|breaker, _| breaker.probe_now());
@@ -89,7 +92,7 @@ impl SinkTask {
 
     /// Closes the sink, then the fallbacks; the last notice to the fallbacks' readers is written in between.
     async fn close(&mut self) {
-        let own = self.call_sink(SinkCall::Close).await;
+        let own = self.call_sink(SinkCall::Close, None).await;
         if let Some(notice) = self.handle.last_notice() {
             self.write_notice(&notice).await;
         }
@@ -151,12 +154,7 @@ impl SinkTask {
 
 /// Calls that are no requests.
 impl SinkTask {
-    /// Calls every destination. Returns the result of the sink's own, and the first error of the fallbacks.
-    async fn call_all(&mut self, call: SinkCall) -> (Result<(), Failure>, Result<(), Failure>) {
-        let own = self.call_sink(call).await;
-        (own, self.call_fallbacks(call).await)
-    }
-
+    /// Calls the fallbacks; returns the first error.
     async fn call_fallbacks(&mut self, call: SinkCall) -> Result<(), Failure> {
         let mut result = Ok(());
         for index in 1..self.destinations.len() {
@@ -170,15 +168,24 @@ impl SinkTask {
         result
     }
 
-    /// Calls the sink itself.
-    async fn call_sink(&mut self, call: SinkCall) -> Result<(), Failure> {
+    /// Calls the sink itself, between two attempts to deliver a batch if there is one.
+    async fn call_sink(&mut self, call: SinkCall, in_delivery: Option<&mut Remainder>) -> Result<(), Failure> {
         let result = match self.call(0, call).await {
             Some(result) => result,
             None if self.destinations[0].is_late() => {
                 // Like a write: the next call would have to wait for this one's result anyway.
                 self.handle.record_error(0, &self.destinations[0].timed_out_in(call));
                 self.handle.with_breaker(|breaker, now| breaker.trip(now));
+                let mut waiting = 0;
+                if let Some(rest) = in_delivery {
+                    if self.has_available_fallback() {
+                        self.fall_back(rest, DropReason::BreakerOpen).await;
+                    }
+                    waiting = rest.unconfirmed();
+                }
+                self.handle.begin_late(0, waiting);
                 let (_, late) = self.divert_until_late_result().await;
+                self.handle.end_late(0, waiting);
                 let late = late.into_result();
                 if late.is_ok() {
                     self.handle.with_breaker(|breaker, _| breaker.succeed());

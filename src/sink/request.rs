@@ -133,7 +133,6 @@ pub trait RequestSink: Send + Sync + 'static {
 
 /// A request: events, and their encoded form.
 #[derive(Debug)]
-#[non_exhaustive]
 pub struct Request {
     /// The events in the body, oldest first. Each has its id ([`Record::id`](crate::event::Record::id)), the same in every
     /// attempt.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use logweir::sink::SinkErrorKind;
-use logweir::{BreakerState, DropReason, Level};
+use logweir::{Breaker, BreakerState, DropReason, Level, Retry};
 use tokio::time::timeout;
 
 use crate::support::{Answer, PATIENCE, ScriptedSink, builder, emit_numbers, end, settle, start};
@@ -126,4 +126,24 @@ async fn each_reopen_has_a_result_of_its_own() {
     assert_eq!(sink.reopened(), 2);
     logger.reopen(PATIENCE).await.unwrap();
     end(&logger, &[("sink", &sink)]).await;
+}
+
+/// It holds up a sink whose calls outlive their timeouts, as a file on a dead network share does.
+#[tokio::test(start_paused = true)]
+async fn a_reopen_that_hangs_keeps_no_batch_from_the_fallback() {
+    let sink = ScriptedSink::always(Answer::Temporary).reopens([Answer::Gate]).outliving();
+    let fallback = ScriptedSink::new();
+    let retry = Retry::default().initial_delay(60 * SECOND).max_delay(60 * SECOND).seed(1);
+    let pipeline = brief(&sink).retry(retry).breaker(Breaker::never()).fallback(fallback.clone());
+    let logger = start(builder().batch_size(2).sink("sink", pipeline)).await;
+    emit_numbers(&logger, 0..2);
+    assert!(!logger.flush(SECOND / 10).await.complete);
+    assert_eq!((sink.batch_sizes(), fallback.seen()), (vec![2], 0), "the batch waits for its next attempt");
+    assert!(logger.reopen(5 * SECOND).await.is_err());
+    assert_eq!(fallback.numbers(), [0, 1]);
+    sink.turn(Answer::Ok);
+    sink.release(1);
+    emit_numbers(&logger, 2..4);
+    let report = end(&logger, &[("sink", &sink)]).await;
+    assert_eq!((sink.numbers(), report.sinks[0].delivered_by_fallback), (vec![2, 3], 2));
 }

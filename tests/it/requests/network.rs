@@ -108,3 +108,27 @@ fn while_a_body_is_encoded_events_are_accepted_and_an_error_reaches_the_other_si
         assert_eq!((report.sinks[0].delivered, http.sent.load(Ordering::SeqCst)), (2002, 2002));
     }
 }
+
+#[test]
+fn a_sink_that_hangs_while_it_encodes_holds_up_no_shutdown_and_sends_nothing_after_it() {
+    let gate = Arc::new(RwLock::new(()));
+    let held = gate.write().unwrap();
+    let http = SlowEncoder { gate: gate.clone(), encoding: Arc::default(), sent: Arc::default() };
+    let memory = MemorySink::new();
+    let logger = Logger::builder().sink("http", http.clone()).sink("memory", memory.clone()).start().unwrap();
+    emit_numbers(&logger, 0..10);
+    let report = logger.shutdown_blocking(Duration::from_millis(300)).unwrap();
+    report.check().unwrap();
+    assert!(report.timed_out, "{report}");
+    // It was never sent: certain.
+    assert_eq!(report.sinks[0].dropped.get(logweir::DropReason::Deadline), 10);
+    assert_eq!((report.sinks[1].delivered, memory.events().len()), (10, 10));
+    drop(held);
+    // Until the thread is gone, which has the last copy.
+    let sent = http.sent.clone();
+    drop(http);
+    while Arc::strong_count(&sent) > 1 {
+        std::thread::yield_now();
+    }
+    assert_eq!(sent.load(Ordering::SeqCst), 0);
+}
