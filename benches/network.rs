@@ -58,7 +58,7 @@ fn run(path: &PathBuf, compresses: bool) {
         for n in 0..EVENTS_PER_MS {
             info!(logger: logger, "order {n} of customer {milliseconds} was paid", n, milliseconds);
         }
-        if milliseconds % ERRORS_EVERY_MS == 0 {
+        if milliseconds.is_multiple_of(ERRORS_EVERY_MS) {
             let at = begun.elapsed().as_micros() as u64;
             error!(logger: logger, "payment failed", at);
         }

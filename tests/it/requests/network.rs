@@ -124,7 +124,7 @@ fn a_sink_that_hangs_while_it_encodes_holds_up_no_shutdown_and_sends_nothing_aft
     assert_eq!(report.sinks[0].dropped.get(logweir::DropReason::Deadline), 10);
     assert_eq!((report.sinks[1].delivered, memory.events().len()), (10, 10));
     drop(held);
-    // Until the thread is gone, which has the last copy.
+    // Until the thread has dropped the last copy.
     let sent = http.sent.clone();
     drop(http);
     while Arc::strong_count(&sent) > 1 {
