@@ -121,7 +121,10 @@ impl RequestSink for BulkApi {
             Err(Unanswered::MaybeArrived(error)) => return Answer::again(error).maybe_arrived(),
         };
         match status {
-            // A line for each event: its status, and why.
+            // A line for each event: its status, and why. Without one the event may have arrived.
+            200 if response.lines().count() != request.batch.len() => {
+                Answer::again("a response without a result for each event").maybe_arrived()
+            }
             200 => response.lines().enumerate().fold(Answer::delivered(), |answer, (index, line)| {
                 match line.split_once(' ').unwrap_or((line, "")) {
                     // Created, or there already.

@@ -118,7 +118,7 @@ fn sinks(sinks: &[(String, Pipeline)], half: usize) -> Result<Vec<SinkPlan>, Bui
             return Err(option("backlog_bytes", format!("{account} (sink `{name}`)"), allowed));
         }
         let most_body_bytes = check_bodies(name, pipeline, account)?;
-        let size = |link: &Pipeline| link.batching.within(most_body_bytes).map_or(0, |batching| batching.bytes);
+        let size = |link: &Pipeline| link.request_size(most_body_bytes).map_or(0, |batching| batching.bytes);
         let bodies: usize = pipeline.links().filter(|link| link.has_bodies).map(size).sum();
         Ok(SinkPlan { filter: filter(name, pipeline)?, account: account - bodies, most_body_bytes })
     };

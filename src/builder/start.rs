@@ -191,9 +191,7 @@ impl Builder<'_> {
         #[cfg(not(feature = "prometheus"))]
         let mut services = Vec::new();
         let network = match sink_tasks.iter().any(|task| task.encodes_for_network) {
-            true => {
-                Some(start_network(&core, &mut services).map_err(|source| BuildError(BuildErrorKind::Thread(source)))?)
-            }
+            true => Some(start_network(&mut services).map_err(|source| BuildError(BuildErrorKind::Thread(source)))?),
             false => None,
         };
         let cancel = self.cancel.map(|token| Cancellation { token, grace: self.grace_period });
@@ -303,10 +301,11 @@ fn run_thread(runtime: DetachedRuntime, core: Arc<LoggerCore>, parts: FlushTaskP
 }
 
 /// Starts the thread of the sinks that encode for the network.
-fn start_network(core: &Arc<LoggerCore>, services: &mut Vec<ServiceThread>) -> io::Result<Handle> {
+fn start_network(services: &mut Vec<ServiceThread>) -> io::Result<Handle> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().on_thread_start(mark_own_thread).build()?;
-    let (runtime, stop) = (DetachedRuntime::new(runtime), core.stop_services.clone());
+    // Of its own: at the deadline its tasks are aborted by the flush task, and do not just end.
+    let (runtime, stop) = (DetachedRuntime::new(runtime), CancellationToken::new());
     let handle = runtime.get().handle().clone();
     let stopped = stop.clone();
     services.push(ServiceThread::spawn("logweir-net", stop, move || {

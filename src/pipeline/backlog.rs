@@ -10,6 +10,8 @@ use tokio::time::Instant;
 use crate::event::{Batch, SharedFields};
 use crate::sink::Batching;
 
+/// A request pins at most this part of the limit.
+const REQUESTS_PER_LIMIT: usize = 4;
 /// For a linger beyond the clock's range.
 const FAR_AWAY: Duration = Duration::from_secs(u32::MAX as u64);
 
@@ -132,11 +134,16 @@ impl BacklogQueue {
         self.batches.push_back(new);
     }
 
+    /// The memory that the events of a request may have: others must be able to wait beside it.
+    fn request_bytes(&self, batching: Batching) -> usize {
+        batching.bytes.min(self.limit / REQUESTS_PER_LIMIT)
+    }
+
     /// When the next request is due: now, if it is full or must not wait; `None`: nothing waits.
     pub(super) fn due(&self, now: Instant) -> Option<Instant> {
         let front = self.batches.front()?;
         let Some(batching) = self.batching else { return Some(now) };
-        let is_full = self.events >= batching.events as u64 || self.waiting >= batching.bytes;
+        let is_full = self.events >= batching.events as u64 || self.waiting >= self.request_bytes(batching);
         if is_full || self.urgent > 0 {
             return Some(now);
         }
@@ -149,9 +156,10 @@ impl BacklogQueue {
     pub(super) fn take(&mut self, upto: u64) -> Option<TakenBatch> {
         let WaitingBatch { batch, mut charge, .. } = self.pop()?;
         let Some(batching) = self.batching else { return Some(TakenBatch { batch, charge }) };
+        let most_bytes = self.request_bytes(batching);
         let (mut events, mut batches) = (batch.len(), vec![batch]);
         let fits = |next: &WaitingBatch, events: usize, charge: usize| {
-            events + next.batch.len() <= batching.events && charge + next.charge <= batching.bytes && next.upto <= upto
+            events + next.batch.len() <= batching.events && charge + next.charge <= most_bytes && next.upto <= upto
         };
         while self.batches.front().is_some_and(|next| fits(next, events, charge))
             && let Some(next) = self.pop()

@@ -42,6 +42,8 @@ enum RunRoute {
     Sink,
     /// To the fallbacks; dropped for this reason if none takes it.
     Fallback(DropReason),
+    /// The events that were in a request are too old.
+    Expired,
 }
 
 impl SinkTask {
@@ -49,11 +51,16 @@ impl SinkTask {
     pub(super) async fn deliver(&mut self, taken: InFlightBatch) {
         // Also where nothing is written: a backlog that is dropped takes its time.
         consume_budget().await;
-        let mut rest = Remainder::new(taken);
+        self.deliver_rest(Remainder::new(taken)).await;
+    }
+
+    /// Delivers the remaining events of a batch, or counts their loss.
+    pub(super) async fn deliver_rest(&mut self, mut rest: Remainder) {
         while rest.front().is_some() {
             match self.route(&mut rest).await {
                 RunRoute::Sink => self.write(&mut rest).await,
                 RunRoute::Fallback(reason) => self.fall_back(&mut rest, reason).await,
+                RunRoute::Expired => self.fall_back_sent(&mut rest, DropReason::BreakerOpen).await,
             }
         }
     }
@@ -83,10 +90,13 @@ impl SinkTask {
                 }
                 Err(probe_at) => probe_at,
             };
-            let expiry = self.slot.backoff.expiry();
-            let is_expired = expiry.is_some_and(|expiry| expiry <= Instant::now());
-            if self.is_unusable || self.has_available_fallback() || is_expired {
+            if self.is_unusable || self.has_available_fallback() {
                 return RunRoute::Fallback(DropReason::BreakerOpen);
+            }
+            // Events that were in no request have no age: they wait like those in the backlog.
+            let expiry = rest.front().filter(|first| first.was_sent()).and_then(|_| self.slot.backoff.expiry());
+            if expiry.is_some_and(|expiry| expiry <= Instant::now()) {
+                return RunRoute::Expired;
             }
             tokio::select! {
                 () = handle.pause_until(expiry.map_or(probe_at, |expiry| expiry.min(probe_at)), interrupted) => {}

@@ -20,7 +20,7 @@ use crate::sink::{SinkError, SinkErrorKind};
 use crate::stats::LastError;
 
 /// A body that stays allocated after a burst, as a multiple of the one before.
-const MAX_KEPT_GROWTH: usize = 4;
+const MAX_KEPT_GROWTH: usize = 2;
 /// Below this, any body stays allocated.
 const MIN_KEPT_BYTES: usize = 64 << 10;
 
@@ -30,6 +30,8 @@ pub(crate) struct Destination {
     timeout: Duration,
     outlives_timeout: bool,
     duplicates: Duplicates,
+    /// A request that ends in a panic may have arrived.
+    has_requests: bool,
     pub(super) size: RequestSize,
     /// The body of an earlier request, for its memory.
     spare: Vec<u8>,
@@ -109,18 +111,23 @@ pub(super) struct Aside {
 impl Encoding {
     /// Clamps what a sink reported for a batch of `len` events.
     fn of(encoded: Encoded, len: usize, body: Vec<u8>) -> Self {
-        let Encoded { events: said, refused: named } = encoded;
+        let Encoded { events: said, refused: mut named } = encoded;
+        if said == 0 {
+            // What no request can have would otherwise be the first of each.
+            named.insert(0, (0, "not encoded".into()));
+        }
         let events = said.clamp(1, len);
-        let reason = named.first().map(|(_, reason)| reason.clone());
-        let mut refused: Vec<u32> = named.iter().map(|(index, _)| *index as u32).collect();
-        refused.sort_unstable();
-        refused.dedup();
-        refused.retain(|index| (*index as usize) < events);
+        let mut refused: Vec<(usize, Cow<'static, str>)> = named.clone();
+        refused.retain(|(index, _)| *index < events);
+        refused.sort_by_key(|(index, _)| *index);
+        refused.dedup_by_key(|(index, _)| *index);
+        let reason = refused.first().map(|(_, reason)| reason.clone());
         let fault = match () {
             () if said != events => Some(format!("{said} of {len} events encoded")),
             () if refused.len() < named.len() => Some(format!("a refused event twice, or behind the {events} encoded")),
             () => None,
         };
+        let refused = refused.into_iter().map(|(index, _)| index as u32).collect();
         Encoding { events, refused, reason, fault, body }
     }
 }
@@ -176,13 +183,20 @@ impl SinkCall {
 }
 
 impl Destination {
-    pub(crate) fn new(sink: Arc<dyn RequestSink>, timeout: Duration, batching: Option<Batching>) -> Self {
+    /// Creates the destination; `has_requests`: it is not a [`Sink`](crate::sink::Sink) behind its adapter.
+    pub(crate) fn new(
+        sink: Arc<dyn RequestSink>,
+        timeout: Duration,
+        batching: Option<Batching>,
+        has_requests: bool,
+    ) -> Self {
         // A sink that panics here is like one without an answer of its own.
         let outlives_timeout = contain(|| sink.outlives_timeout()).unwrap_or(false);
         let duplicates = contain(|| sink.duplicates()).unwrap_or(Duplicates::Possible);
         let size = RequestSize::new(batching);
         let spare = Vec::new();
-        Destination { sink, timeout, outlives_timeout, duplicates, size, spare, has_awaited: true, late: None }
+        let (has_awaited, late) = (true, None);
+        Destination { sink, timeout, outlives_timeout, duplicates, has_requests, size, spare, has_awaited, late }
     }
 
     /// Whether a call is still running after its timeout.
@@ -220,7 +234,10 @@ impl Destination {
             let fewer = if is_notice { None } else { self.size.record(settled, body.len()) };
             match fewer {
                 Some(fewer) => events = fewer,
-                None => return Ok(Encoding::of(encoded, front.len(), body)),
+                None => {
+                    self.size.trim(&mut body);
+                    return Ok(Encoding::of(encoded, front.len(), body));
+                }
             }
         }
     }
@@ -241,6 +258,11 @@ impl Destination {
         let sent = parcel.clone();
         // The call itself is inside: a sink written without `async` may panic before there is a future.
         let running = async move { contain_future(async { sink.send(&sent.request).await }).await };
+        let has_requests = self.has_requests;
+        let answered = move |returned: Result<Answer, Panicked>| match returned {
+            Err(panicked) if has_requests => answered(Err(panicked)).maybe_arrived(),
+            returned => answered(returned),
+        };
         self.run("write", running.map(answered).boxed(), Some(parcel), cut_short).await
     }
 

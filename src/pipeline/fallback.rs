@@ -15,6 +15,7 @@ use super::remainder::{Remainder, Run};
 use super::ruling::Ruling;
 use super::task::SinkTask;
 use crate::event::{Batch, EventId};
+use crate::sink::RestVerdict;
 use crate::stats::DropReason;
 
 /// Events counted as unconfirmed that late results of these fallbacks may still settle.
@@ -37,6 +38,21 @@ struct Offer {
     open_attempts: usize,
     /// The fallbacks whose late result may still come.
     late: Vec<usize>,
+    /// A fallback had it.
+    is_tried: bool,
+}
+
+impl Offer {
+    fn new(run: Run) -> Self {
+        let open_attempts = usize::from(run.uncertain_since.is_some());
+        Offer { run, next: 1, open_attempts, late: Vec::new(), is_tried: false }
+    }
+
+    /// Returns the same for other events.
+    fn without_events(&self) -> Self {
+        let Offer { next, open_attempts, ref late, is_tried, .. } = *self;
+        Offer { run: Run::new(Batch::default(), None), next, open_attempts, late: late.clone(), is_tried }
+    }
 }
 
 impl SinkTask {
@@ -49,10 +65,14 @@ impl SinkTask {
         (from..self.destinations.len()).find(|index| !self.destinations[*index].is_late())
     }
 
-    /// Sends all that is left of a batch to the fallbacks.
+    /// Sends all that is left of a batch to the fallbacks. While the breaker is open, what none of them has tried stays: all
+    /// have become busy.
     pub(super) async fn fall_back(&mut self, rest: &mut Remainder, reason: DropReason) {
         while let Some(run) = rest.take_front() {
-            self.deliver_by_fallback(run, rest.unconfirmed(), reason).await;
+            let untried = self.offer_to_fallbacks(run, rest.unconfirmed(), reason).await;
+            if !untried.is_empty() {
+                return untried.into_iter().for_each(|run| rest.put_front(run));
+            }
         }
     }
 
@@ -66,63 +86,86 @@ impl SinkTask {
     /// Has the first available fallback deliver a run. If none can, the loss is counted once: for this reason, or as
     /// unconfirmed if a request with it timed out. `behind` are the unconfirmed events in flight besides the run.
     pub(super) async fn deliver_by_fallback(&mut self, run: Run, behind: u64, reason: DropReason) {
+        for untried in self.offer_to_fallbacks(run, behind, reason).await {
+            self.give_up(Offer::new(untried), behind, reason);
+        }
+    }
+
+    /// The same. Returns the events, last first, that can wait for a fallback that has become busy.
+    async fn offer_to_fallbacks(&mut self, run: Run, behind: u64, reason: DropReason) -> Vec<Run> {
         self.collect_late_results();
-        let open_attempts = usize::from(run.uncertain_since.is_some());
-        let mut offers = vec![Offer { run, next: 1, open_attempts, late: Vec::new() }];
+        let mut untried = Vec::new();
+        let can_wait = reason == DropReason::BreakerOpen && self.has_available_fallback();
+        let mut offers = vec![Offer::new(run)];
         while let Some(offer) = offers.pop() {
             let behind = behind + offers.iter().map(|offer| offer.run.unconfirmed()).sum::<u64>();
             match self.available_fallback(offer.next) {
                 Some(index) => self.offer(index, offer, &mut offers, behind).await,
+                None if can_wait && !offer.is_tried => untried.insert(0, offer.run),
                 None => self.give_up(offer, behind, reason),
             }
         }
+        untried
     }
 
     /// Has a fallback take the first events of an offer, as many as one request may have; what it does not take, and what
     /// comes behind, is offered next.
     async fn offer(&mut self, index: usize, mut offer: Offer, offers: &mut Vec<Offer>, behind: u64) {
-        let mut next = |run: Run, next, open_attempts, late| {
+        let mut next = |run: Run, next, like: &Offer| {
             if !run.batch.is_empty() {
-                offers.push(Offer { run, next, open_attempts, late });
+                offers.push(Offer { run, next, ..like.without_events() });
             }
         };
         let Some(cut) = self.encode(index, &mut offer.run) else {
-            return next(offer.run, index + 1, offer.open_attempts, offer.late);
+            let run = offer.run.with_batch(offer.run.batch.clone());
+            return next(run, index + 1, &offer);
         };
         let behind = behind + cut.behind.unconfirmed() + cut.refused.unconfirmed();
-        next(cut.behind, index, offer.open_attempts, offer.late.clone());
-        next(cut.refused, index + 1, offer.open_attempts, offer.late.clone());
+        let body_bytes = offer.run.body.as_ref().map_or(0, Vec::len);
+        next(cut.behind, index, &offer);
+        offer.is_tried = true;
+        next(cut.refused, index + 1, &offer);
         if offer.run.batch.is_empty() {
             return;
         }
         let attempt = self.attempt(index, &mut offer.run, behind).await;
-        let Offer { mut run, open_attempts, mut late, .. } = offer;
-        self.recycle(index, &mut run);
-        match attempt {
-            Attempt::Returned(reply) => {
-                let ruling = Ruling::of(&reply.answer, &run.batch);
-                self.record_answer(index, &run, &reply, &ruling);
-                let parts = [
-                    (&ruling.again, ruling.doubts_again),
-                    (&ruling.others, ruling.doubts_others),
-                    (&ruling.rejected, false),
-                ];
-                let mut uncertain = behind;
-                for (part, is_doubtful) in parts {
-                    let mut left = run.with_batch(part.clone());
-                    if is_doubtful {
-                        left.set_uncertain();
-                    }
-                    uncertain += left.unconfirmed();
-                    next(left, index + 1, open_attempts + usize::from(is_doubtful), late.clone());
-                }
-                self.handle.settle_by(index, &ruling, uncertain);
-            }
+        self.recycle(index, &mut offer.run);
+        let (run, like) = (offer.run.with_batch(offer.run.batch.clone()), &mut offer);
+        let reply = match attempt {
+            Attempt::Returned(reply) => reply,
             Attempt::TimedOut { is_late, .. } => {
-                late.extend(is_late.then_some(index));
-                next(run, index + 1, open_attempts + 1, late);
+                like.late.extend(is_late.then_some(index));
+                like.open_attempts += 1;
+                return next(run, index + 1, like);
+            }
+        };
+        let ruling = Ruling::of(&reply.answer, &run.batch);
+        self.record_answer(index, &run, &reply, &ruling);
+        next(run.with_batch(ruling.rejected.clone()), index + 1, like);
+        if ruling.delivered > 0 {
+            self.destinations[index].size.accepted(body_bytes);
+        }
+        let (mut others, mut again) = (run.with_batch(ruling.others.clone()), run.with_batch(ruling.again.clone()));
+        let open_attempts = like.open_attempts;
+        for (part, is_doubtful) in [(&mut again, ruling.doubts_again), (&mut others, ruling.doubts_others)] {
+            if is_doubtful {
+                part.set_uncertain();
             }
         }
+        let uncertain = behind + run.with_batch(ruling.rejected.clone()).unconfirmed();
+        self.handle.settle_by(index, &ruling, uncertain + others.unconfirmed() + again.unconfirmed());
+        like.open_attempts = open_attempts + usize::from(ruling.doubts_again);
+        next(again, index + 1, like);
+        like.open_attempts = open_attempts + usize::from(ruling.doubts_others);
+        if reply.answer.rest != RestVerdict::TooLarge || others.batch.len() < 2 {
+            return next(others, index + 1, like);
+        }
+        // The same fallback gets them in smaller requests.
+        let half = if body_bytes > 0 { others.batch.len() } else { others.batch.len() / 2 };
+        self.destinations[index].size.refused(body_bytes);
+        let (first, rest) = others.batch.split_at(half);
+        next(others.with_batch(rest), index, like);
+        next(others.with_batch(first), index, like);
     }
 
     /// Counts the loss of what no fallback took.
@@ -156,6 +199,11 @@ impl SinkTask {
         loop {
             // If every fallback is busy, new batches wait, as they would if there were none.
             let can_divert = self.has_available_fallback();
+            if can_divert && let Some(mut held) = self.held.take() {
+                self.fall_back(&mut held, DropReason::BreakerOpen).await;
+                self.held = held.front().is_some().then_some(held);
+                continue;
+            }
             let action = tokio::select! {
                 biased;
                 (index, parcel, reply) = self.next_late_result(0) => match index {
@@ -168,9 +216,7 @@ impl SinkTask {
                 action = handle.next_fallback_action(), if can_divert => action,
             };
             match action {
-                FallbackAction::Write(taken) => {
-                    self.fall_back(&mut Remainder::new(taken), DropReason::BreakerOpen).await;
-                }
+                FallbackAction::Write(taken) => self.held = Some(Remainder::new(taken)),
                 FallbackAction::Notify(notice) => {
                     // Boxed, as a notice to the sink itself may come here too.
                     let by = Box::pin(self.write_notice_to_fallback(&notice.batch)).await;

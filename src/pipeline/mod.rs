@@ -171,8 +171,9 @@ impl Pipeline {
         self
     }
 
-    /// Sets the size of a request, or of a [`Sink`]'s write: at most `events` events, and at most `bytes` bytes both of its
-    /// body and of its events' memory; one event may be larger. A request that is not full waits for more events until
+    /// Sets the size of a request, or of a [`Sink`]'s write: at most `events` events; at most `bytes` bytes of its body, if it
+    /// has more than one event; and no more dispatched batches than have `bytes` of memory, or a quarter of the sink's, if it
+    /// has more than one of those. A request that is not full waits for more events until
     /// `linger` after the arrival of its first one: zero does not wait, but takes all that is there.
     ///
     /// Default: what the sink asks for ([`RequestSink::default_batching`]); a [`Sink`]'s write has one batch, as the flush task
@@ -249,6 +250,13 @@ impl Pipeline {
         std::iter::successors(Some(self), |pipeline| pipeline.fallback.as_deref())
     }
 
+    /// The size of its requests, of which one has at most `most_bytes`. `None`: each is a dispatched batch, without a body.
+    pub(crate) fn request_size(&self, most_bytes: usize) -> Option<Batching> {
+        let size = self.batching.within(most_bytes);
+        let body_limit = Batching::new(usize::MAX, (most_bytes / 2).min(MAX_UNASKED_BODY), Duration::ZERO);
+        size.or(self.has_bodies.then_some(body_limit))
+    }
+
     /// Whether one of its sinks encodes for the network.
     pub(crate) fn encodes_for_network(&self) -> bool {
         self.links().any(|link| contain(|| link.sink.encodes_for_network()).unwrap_or(true))
@@ -259,13 +267,16 @@ impl Pipeline {
         let mut destinations = Vec::new();
         let mut next = Some(self);
         while let Some(pipeline) = next {
-            let batching = pipeline.batching.within(most_bytes);
-            destinations.push(Destination::new(pipeline.sink, pipeline.timeout, batching));
+            let batching = pipeline.request_size(most_bytes);
+            destinations.push(Destination::new(pipeline.sink, pipeline.timeout, batching, pipeline.has_bodies));
             next = pipeline.fallback.map(|fallback| *fallback);
         }
         destinations
     }
 }
+
+/// The largest body of a sink that asks for none in particular.
+const MAX_UNASKED_BODY: usize = 1 << 20;
 
 /// Who chose the size of a pipeline's requests.
 #[derive(Clone, Copy, Debug)]

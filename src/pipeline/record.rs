@@ -195,11 +195,12 @@ impl SinkHandle {
 
 /// Notices.
 impl SinkHandle {
-    /// Whether this audience can get a notice now: the sink only with a closed breaker, outside the fallback's time.
+    /// Whether this audience can get a notice now: the sink only while the breaker is not open, outside the fallback's time.
     fn can_receive_notice(&self, audience: Audience, breaker: &CircuitBreaker) -> bool {
         match audience {
             Audience::Fallback => true,
-            Audience::Sink => breaker.state() == BreakerState::Closed && !self.in_fallback_phase(),
+            // Half-open here, with no request under way, is a probe without a result.
+            Audience::Sink => !breaker.is_open() && !self.in_fallback_phase(),
         }
     }
 

@@ -40,7 +40,7 @@ impl Ruling {
         let len = batch.len();
         let first = if answer.rest == RestVerdict::Delivered { len } else { answer.delivered_first.min(len) };
         // What a destination refuses, it does not have.
-        let is_sent_again = matches!(answer.rest, RestVerdict::Again | RestVerdict::Unusable);
+        let is_sent_again = matches!(answer.rest, RestVerdict::Again | RestVerdict::Unusable | RestVerdict::Panicked);
         let (doubts_again, doubts_others) = (answer.maybe_arrived, answer.maybe_arrived && is_sent_again);
         let mut ruling = Ruling { delivered: first, doubts_again, doubts_others, ..Ruling::default() };
         if answer.exceptions.is_empty() {

@@ -25,6 +25,14 @@ impl RequestSize {
         self.learned.unwrap_or(usize::MAX).min(self.limit.map_or(usize::MAX, |limit| limit.bytes))
     }
 
+    /// Gives memory back that no body of this size needs.
+    pub(super) fn trim(&self, body: &mut Vec<u8>) {
+        let limit = self.body_limit();
+        if body.capacity() / 2 > limit {
+            body.shrink_to(limit);
+        }
+    }
+
     /// Returns how many events of the batch to encode first.
     pub(super) fn first_try(&self, batch: &Batch) -> usize {
         let events = self.limit.map_or(usize::MAX, |limit| limit.events);
@@ -36,12 +44,15 @@ impl RequestSize {
     pub(super) fn record(&mut self, events: usize, bytes: usize) -> Option<usize> {
         self.event_bytes = bytes.div_ceil(events.max(1));
         let limit = self.body_limit();
-        (bytes > limit && events > 1).then(|| (events * limit / bytes).clamp(1, events - 1))
+        let fitting = (events as u128 * limit as u128 / bytes.max(1) as u128) as usize;
+        (bytes > limit && events > 1).then(|| fitting.clamp(1, events - 1))
     }
 
     /// Records that the destination refused a body as too large.
     pub(super) fn refused(&mut self, bytes: usize) {
-        self.learned = Some((bytes / 2).max(1));
+        if bytes > 0 {
+            self.learned = Some((bytes / 2).max(1));
+        }
     }
 
     /// Records that the destination accepted a body: one of nearly the learned size makes that grow.

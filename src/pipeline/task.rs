@@ -35,6 +35,7 @@ pub(crate) async fn run_sink_task(handle: Arc<SinkHandle>, parts: SinkTaskParts)
         handle: handle.clone(),
         destinations,
         confirmations: Vec::new(),
+        held: None,
         slot: Slot::new(retry),
         is_unusable: false,
     };
@@ -50,6 +51,8 @@ pub(super) struct SinkTask {
     pub(super) destinations: Vec<Destination>,
     /// Events that late results of the fallbacks may still settle.
     pub(super) confirmations: Vec<PendingConfirmation>,
+    /// Events that no fallback has tried, as all became busy: they are next.
+    pub(super) held: Option<Remainder>,
     pub(super) slot: Slot,
     /// The sink reported that it is unusable, so no batch waits for it.
     pub(super) is_unusable: bool,
@@ -59,6 +62,10 @@ impl SinkTask {
     async fn run(&mut self) {
         let handle = self.handle.clone();
         loop {
+            if let Some(held) = self.held.take() {
+                self.deliver_rest(held).await;
+                continue;
+            }
             let action = tokio::select! {
                 biased;
                 () = self.late_fallback_result() => continue,

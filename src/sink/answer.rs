@@ -115,7 +115,7 @@ impl Answer {
     }
 
     /// Sets how many of the delivered events were rejected after all, if the destination did not say which (OTLP's partial
-    /// success). They are dropped (`rejected`). More than there are counts as an error of the sink.
+    /// success). They are dropped (`rejected`), even if an earlier request with them may have arrived. More than there are counts as an error of the sink.
     pub fn rejected_unnamed(mut self, events: usize) -> Self {
         self.rejected_unnamed = events;
         self
@@ -135,7 +135,8 @@ impl Answer {
         self
     }
 
-    /// Sets the wait before the next request that the destination asks for (`Retry-After`), at most 5 min. It is a pause: no
+    /// Sets the wait that the destination asks for (`Retry-After`) before events are sent again, at most 5 min: of an answer
+    /// without such events it has no effect, and an [`unusable`](Answer::unusable) sink has the breaker's wait. It is a pause: no
     /// failure for the circuit breaker, and no attempt that the [`Retry`](crate::Retry) counts.
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);

@@ -119,7 +119,8 @@ pub trait RequestSink: Send + Sync + 'static {
     }
 
     /// Returns whether the sink encodes for the network: its pipeline then runs on the thread `logweir-net`. Default: yes. A
-    /// sink that returns `false` runs beside the others, for example in a test with a paused clock.
+    /// sink that returns `false` runs beside the others. In a test with a paused clock it should: the thread has a clock of its
+    /// own, which is not paused.
     fn encodes_for_network(&self) -> bool {
         true
     }

@@ -159,7 +159,9 @@ impl ScriptedLink {
             Outcome::Named(named) => return named.say(events),
         };
         let taken = events[..delivered.min(events.len())].to_vec();
-        let (rejected, maybe_arrived, is_faulty) = (Vec::new(), false, false);
+        let (rejected, is_faulty) = (Vec::new(), false);
+        // Whether the request had arrived when it panicked is unknown.
+        let maybe_arrived = outcome == Outcome::Panic && self.plan.requests.is_some();
         Said { outcome, taken, unnamed: 0, rejected, error, maybe_arrived, is_faulty }
     }
 

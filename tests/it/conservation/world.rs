@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::link::{Log, RequestLink, ScriptedLink, SharedLog, event, locked};
-use super::program::{End, Program, SinkPlan, Step, What, ms};
+use super::program::{End, LinkPlan, Program, SinkPlan, Step, What, ms};
 use super::verdict;
 
 /// What is wrong.
@@ -116,7 +116,7 @@ fn pipeline(plan: &SinkPlan, account: usize, log: &SharedLog) -> Pipeline {
         Some((batching, bytes)) => first.batching(batching.events, bytes, ms(batching.linger)),
         None => first,
     };
-    let first = match plan.backlog {
+    let first = match plan.backlog() {
         Some(bytes) => first.backlog_bytes(bytes),
         None => first,
     };
@@ -127,16 +127,28 @@ fn pipeline(plan: &SinkPlan, account: usize, log: &SharedLog) -> Pipeline {
 }
 
 impl SinkPlan {
+    /// The bytes of the plan; bodies need some.
+    fn backlog(&self) -> Option<usize> {
+        let has_bodies = self.links.iter().any(|link| link.requests.is_some());
+        self.backlog.map(|bytes| if has_bodies { bytes.max(1024) } else { bytes })
+    }
+
     /// The most bytes that a request may have, if that is enough for one.
     fn most_bytes(&self, account: usize) -> Option<usize> {
         let bodies = self.links.iter().filter(|link| link.requests.is_some()).count().max(1);
         Some(account / 2 / bodies).filter(|bytes| *bytes >= 1024)
     }
 
-    /// What the body of a request takes of the account.
+    /// What the bodies of requests take of the account: what they may, or half of that without a size of the plan.
     fn body_bytes(&self, account: usize) -> usize {
-        let has_body = self.batching.is_some() && self.links[0].requests.is_some();
-        self.most_bytes(account).filter(|_| has_body).unwrap_or(0)
+        let bodies = self.links.iter().filter(|link| link.requests.is_some()).count().max(1);
+        let asked = self.most_bytes(account).filter(|_| self.batching.is_some());
+        let of = |(index, link): (usize, &LinkPlan)| match (&link.requests, index, asked) {
+            (None, ..) => 0,
+            (Some(_), 0, Some(bytes)) => bytes,
+            (Some(_), ..) => (account / 2 / bodies / 2).min(1 << 20),
+        };
+        self.links.iter().enumerate().map(of).sum()
     }
 }
 
@@ -162,10 +174,10 @@ impl Program {
     }
 
     fn whole_accounts(&self) -> Vec<usize> {
-        let asked: usize = self.sinks.iter().filter_map(|sink| sink.backlog).sum();
-        let unasked = self.sinks.iter().filter(|sink| sink.backlog.is_none()).count();
+        let asked: usize = self.sinks.iter().filter_map(SinkPlan::backlog).sum();
+        let unasked = self.sinks.iter().filter(|sink| sink.backlog().is_none()).count();
         let share = (self.half() - asked).checked_div(unasked).unwrap_or(0);
-        self.sinks.iter().map(|sink| sink.backlog.unwrap_or(share)).collect()
+        self.sinks.iter().map(|sink| sink.backlog().unwrap_or(share)).collect()
     }
 
     pub(super) fn max_event_bytes(&self) -> usize {

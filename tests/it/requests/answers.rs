@@ -277,11 +277,102 @@ async fn an_answer_to_a_request_of_before_a_reset_does_not_move_the_breaker() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_while_encoding_or_sending_is_bisected_like_a_sinks() {
+async fn a_panic_is_bisected_and_what_was_sent_may_have_arrived() {
     let sink = ScriptedRequests::new().replies([Reply::Panic, Reply::Panic]);
     let report = deliver(stubborn(sink.clone()), 2).await;
     assert_eq!(sink.attempted(), [vec![0, 1], vec![0], vec![1]]);
-    assert_eq!((ends(&report.sinks[0]), report.sinks[0].dropped.get(DropReason::Panicked)), ([1, 0, 1, 0], 1));
+    assert_eq!((ends(&report.sinks[0]), report.sinks[0].maybe_duplicated), ([1, 0, 0, 1], 2));
+    // What was not even encoded has not.
+    let sink = ScriptedRequests::new().panics_at(1);
+    let report = deliver(stubborn(sink.clone()), 4).await;
+    assert_eq!(sink.attempted(), [vec![0], vec![2, 3]]);
+    assert_eq!((ends(&report.sinks[0]), report.sinks[0].dropped.get(DropReason::Panicked)), ([3, 0, 1, 0], 1));
+    assert_eq!(report.sinks[0].maybe_duplicated, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_were_in_no_request_are_not_dropped_for_the_age_of_others() {
+    // One batch after another, and the requests of one batch.
+    for (batch_size, body) in [(1, usize::MAX), (10, 2)] {
+        let sink = ScriptedRequests::new().body_limit(body).says((0..3).map(|_| Answer::again("down")));
+        let breaker = Breaker::default().failure_threshold(1).probe_delay(60 * SECOND).max_probe_delay(60 * SECOND);
+        let pipeline = Pipeline::new(sink.clone()).breaker(breaker).retry(quick().max_elapsed(2 * SECOND));
+        let logger = start(builder().batch_size(batch_size).sink("sink", pipeline)).await;
+        emit_numbers(&logger, 0..10);
+        assert!(!logger.flush(30 * SECOND).await.complete);
+        assert_eq!(ends(&logger.stats().sinks[0]), [0, 0, 1, 0], "the others wait for the probe");
+        assert!(logger.flush(900 * SECOND).await.complete);
+        // Each probe that fails is the first request of an event, which is too old at the next one.
+        let report = end(&logger).await;
+        assert_eq!((ends(&report.sinks[0]), sink.sizes().len()), ([7, 0, 3, 0], 10));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_gets_what_is_too_large_in_smaller_requests() {
+    let fallback = ScriptedRequests::new();
+    fallback.accept_at_most(9);
+    let down = ScriptedRequests::new().says([Answer::again("down")]);
+    let report = deliver(Pipeline::new(down).retry(Retry::never()).fallback(fallback.clone()), 10).await;
+    assert_eq!((fallback.sizes(), ends(&report.sinks[0])), (vec![10, 5, 2, 3, 3, 2], [0, 10, 0, 0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_fallback_has_not_tried_waits_when_it_becomes_busy() {
+    let fallback = ScriptedRequests::new().body_limit(4).replies([Reply::Gate(Answer::delivered())]).outliving();
+    let sink = ScriptedRequests::new().says([Answer::unusable("401")]);
+    let breaker = Breaker::default().failure_threshold(1).probe_delay(60 * SECOND).max_probe_delay(60 * SECOND);
+    let chain = Pipeline::new(fallback.clone()).timeout(SECOND);
+    let logger = start(builder().sink("sink", Pipeline::new(sink.clone()).breaker(breaker).fallback(chain))).await;
+    emit_numbers(&logger, 0..10);
+    drop(logger.flush(5 * SECOND).await);
+    let stats = &logger.stats().sinks[0];
+    assert_eq!((ends(stats), stats.in_flight, fallback.sizes()), ([0, 0, 0, 2], 8, vec![2]), "{stats}");
+    fallback.release(1);
+    assert!(logger.flush(5 * SECOND).await.complete);
+    let report = end(&logger).await;
+    assert_eq!((ends(&report.sinks[0]), fallback.sizes()), ([0, 10, 0, 0], vec![2; 5]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_doubt_survives_a_reopen_that_hangs() {
+    let answer = Answer::again("cut off").maybe_arrived();
+    let sink = ScriptedRequests::new().says([answer]).outliving().with_hanging_reopen();
+    let busy = ScriptedRequests::new().replies([Reply::Hang]).outliving();
+    let retry = Retry::default().initial_delay(60 * SECOND).max_delay(60 * SECOND).seed(1);
+    let chain = Pipeline::new(busy).timeout(100 * MS);
+    let pipeline = Pipeline::new(sink).timeout(SECOND).retry(retry).breaker(Breaker::never()).fallback(chain);
+    let logger = start(builder().batch_size(2).sink("sink", pipeline)).await;
+    emit_numbers(&logger, 0..2);
+    drop(logger.flush(100 * MS).await);
+    // The fallback takes the batch, and hangs too; the next one waits.
+    drop(logger.reopen(5 * SECOND).await);
+    emit_numbers(&logger, 2..4);
+    let report = logger.shutdown(SECOND).await;
+    report.check().unwrap();
+    assert_eq!(ends(&report.sinks[0]), [0, 0, 2, 2], "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_has_nothing_delivers_nothing() {
+    let sink = ScriptedRequests::new().encodes_nothing();
+    let report = deliver(Pipeline::new(sink.clone()), 3).await;
+    let stats = &report.sinks[0];
+    assert_eq!((ends(stats), stats.dropped.get(DropReason::Rejected), sink.sizes().len()), ([0, 0, 3, 0], 3, 0));
+    assert!(stats.last_error.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_had_no_result_keeps_no_notice_back() {
+    // The probe's batch has nothing that can be sent.
+    let sink = ScriptedRequests::new().refuses(1).says([Answer::again("down")]);
+    let breaker = Breaker::default().failure_threshold(1).probe_delay(SECOND);
+    let pipeline = Pipeline::new(sink.clone()).breaker(breaker).retry(Retry::never());
+    let logger = start(builder().batch_size(1).sink("sink", pipeline)).await;
+    emit_numbers(&logger, 0..2);
+    let report = end(&logger).await;
+    assert_eq!(ends(&report.sinks[0]), [0, 0, 2, 0]);
+    assert_eq!(sink.notices(), ["2 events lost on the way to sink sink"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use logweir::sink::{Answer, Batching};
-use logweir::{Breaker, Event, Level, LevelFilter, Logger, Pipeline};
+use logweir::{Breaker, Event, Level, LevelFilter, Logger, Pipeline, WhenFull};
 use tokio::time::{Instant, sleep};
 
 use super::{MS, SECOND, ends, quick, stubborn};
@@ -160,17 +160,49 @@ async fn a_simple_sink_can_have_a_size_and_a_linger_too() {
     assert_eq!(sink.numbers(), (0..20).collect::<Vec<_>>());
 }
 
+/// Whatever the linger, and however much of the memory the body takes.
 #[tokio::test(start_paused = true)]
-async fn a_full_backlog_makes_the_request_that_waits_for_more() {
-    let sink = ScriptedSink::new();
-    let pipeline = Pipeline::new(sink.clone()).batching(1000, 4096, NEVER).backlog_bytes(8192);
-    let logger = start(often().max_event_bytes(2048).sink("sink", pipeline)).await;
-    for n in 0..40 {
-        logger.emit(heavy(n, 300));
-        sleep(10 * MS).await;
+async fn a_request_that_waits_for_more_never_costs_an_event_or_stops_the_others() {
+    for policy in [WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Block] {
+        let (sink, requests, other) = (ScriptedSink::new(), ScriptedRequests::new(), ScriptedSink::new());
+        let sized =
+            |pipeline: Pipeline| pipeline.batching(1000, 8 << 10, NEVER).backlog_bytes(16 << 10).when_full(policy);
+        let logger = start(
+            often()
+                .max_event_bytes(2048)
+                .sink("sink", sized(Pipeline::new(sink.clone())))
+                .sink("requests", sized(Pipeline::new(requests.clone())))
+                .sink("other", other.clone()),
+        )
+        .await;
+        for n in 0..60 {
+            logger.emit(heavy(n, if n % 7 == 0 { 1500 } else { 300 }));
+            sleep(10 * MS).await;
+            assert_eq!(other.seen(), n + 1, "{policy:?}");
+        }
+        let report = logger.shutdown(PATIENCE).await;
+        assert_eq!((ends(&report.sinks[0]), sink.seen()), ([60, 0, 0, 0], 60), "{policy:?}");
+        assert_eq!((ends(&report.sinks[1]), requests.attempted().concat().len()), ([60, 0, 0, 0], 60), "{policy:?}");
     }
-    let report = logger.shutdown(PATIENCE).await;
-    assert_eq!((ends(&report.sinks[0]), sink.seen()), ([40, 0, 0, 0], 40));
+}
+
+/// Also of a sink that asks for no size.
+#[tokio::test(start_paused = true)]
+async fn a_body_is_limited_and_paid_for_whoever_chose_the_size() {
+    let sink = ScriptedRequests::new();
+    let pipeline = Pipeline::new(sink.clone()).backlog_bytes(64 << 10);
+    let logger = start(builder().max_event_bytes(1024).batch_size(4000).sink("sink", pipeline)).await;
+    emit_numbers(&logger, 10_000_000_000_000..10_000_000_000_100);
+    drop(logger.flush(PATIENCE).await);
+    assert_eq!(sink.attempted().concat().len(), 100);
+    let limit = (64 << 10) / 4;
+    let sink = ScriptedRequests::new();
+    let most = |bytes| {
+        let pipeline = Pipeline::new(sink.clone()).backlog_bytes(64 << 10);
+        builder().max_event_bytes(bytes).sink("sink", pipeline).start_on(&tokio::runtime::Handle::current())
+    };
+    assert!(most((64 << 10) / 2 - limit / 2).is_ok() && most((64 << 10) / 2 - limit / 2 + 1).is_err());
+    logger.shutdown(PATIENCE).await.check().unwrap();
 }
 
 #[tokio::test(start_paused = true)]

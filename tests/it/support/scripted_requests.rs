@@ -40,6 +40,10 @@ pub(crate) struct ScriptedRequests {
     body_limit: usize,
     /// A number that no request can have.
     refuses: Option<u64>,
+    /// A number that `encode` panics at.
+    panics_at: Option<u64>,
+    encodes_nothing: bool,
+    hangs_in_reopen: bool,
     duplicates: Duplicates,
     outlives: bool,
     encodes_for_network: bool,
@@ -71,6 +75,9 @@ impl ScriptedRequests {
             shared: Arc::new(shared),
             body_limit: usize::MAX,
             refuses: None,
+            panics_at: None,
+            encodes_nothing: false,
+            hangs_in_reopen: false,
             duplicates: Duplicates::Possible,
             outlives: false,
             encodes_for_network: false,
@@ -94,6 +101,21 @@ impl ScriptedRequests {
 
     pub(crate) fn refuses(mut self, number: u64) -> Self {
         self.refuses = Some(number);
+        self
+    }
+
+    pub(crate) fn panics_at(mut self, number: u64) -> Self {
+        self.panics_at = Some(number);
+        self
+    }
+
+    pub(crate) fn encodes_nothing(mut self) -> Self {
+        self.encodes_nothing = true;
+        self
+    }
+
+    pub(crate) fn with_hanging_reopen(mut self) -> Self {
+        self.hangs_in_reopen = true;
         self
     }
 
@@ -203,8 +225,12 @@ impl RequestSink for ScriptedRequests {
     fn encode(&self, batch: &Batch, body: &mut Vec<u8>) -> Encoded {
         assert!(body.is_empty(), "a body begins empty");
         let mut encoded = Encoded::first(0);
+        if self.encodes_nothing {
+            return encoded;
+        }
         for record in batch.iter() {
             let line = format!("{}\n", record.message());
+            assert_ne!(self.panics_at.map(|number| number.to_string()).as_deref(), Some(line.trim_end()), "scripted");
             let is_refused = self.refuses.is_some_and(|number| line.trim_end() == number.to_string());
             if !is_refused {
                 if encoded.events > 0 && body.len() + line.len() > self.body_limit {
@@ -237,6 +263,9 @@ impl RequestSink for ScriptedRequests {
 
     async fn reopen(&self) -> Result<(), SinkError> {
         self.state().reopened += 1;
+        if self.hangs_in_reopen {
+            std::future::pending().await
+        }
         Ok(())
     }
 
