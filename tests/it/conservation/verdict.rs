@@ -192,7 +192,7 @@ impl Facts {
             }
             if write.link == 0 {
                 facts.faults += u64::from(said.is_faulty);
-                facts.failures += u64::from(said.taken.is_empty() && write.open().next().is_some());
+                facts.failures += u64::from(said.taken.len() as u64 == said.unnamed && write.open().next().is_some());
                 said.error.iter().for_each(|kind| *facts.answers.entry(*kind).or_default() += 1);
             }
         }
