@@ -97,6 +97,15 @@ impl<'a> Record<'a> {
         Record { event, enrichment, id }
     }
 
+    /// Returns about the least bytes of its encoded form that are not in the event itself: what it has on the heap, its context
+    /// and the enrichment.
+    pub(crate) fn shared_bytes(&self) -> usize {
+        let shared = |fields: &SharedFields| fields.bytes();
+        self.event.spilled_bytes()
+            + self.event.context().map_or(0, |context| shared(context))
+            + self.enrichment.map_or(0, |enrichment| shared(enrichment))
+    }
+
     pub(crate) fn enrichment(&self) -> Option<&'a Arc<SharedFields>> {
         self.enrichment
     }

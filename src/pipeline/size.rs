@@ -1,6 +1,6 @@
 //! Anywhere (pure): how many events a request may have: by its options, and by what the destination has accepted.
 
-use crate::event::Batch;
+use crate::event::{Batch, Record};
 use crate::sink::Batching;
 
 /// After a request that was accepted at the learned size, the size grows by this fraction.
@@ -37,7 +37,17 @@ impl RequestSize {
     pub(super) fn first_try(&self, batch: &Batch) -> usize {
         let events = self.limit.map_or(usize::MAX, |limit| limit.events);
         let estimated = self.body_limit().checked_div(self.event_bytes).unwrap_or(usize::MAX);
-        batch.len().min(events).min(estimated).max(1)
+        let most = batch.len().min(events).min(estimated).max(1);
+        if self.body_limit() == usize::MAX {
+            return most;
+        }
+        // Contexts and enrichments are in memory once, and in a body for each event.
+        let mut bytes = 0;
+        let fits = |record: &Record<'_>| {
+            bytes += record.shared_bytes();
+            bytes <= self.body_limit()
+        };
+        batch.iter().take(most).take_while(fits).count().max(1)
     }
 
     /// Records a body of so many events. If it is too large, returns how many events to encode instead.

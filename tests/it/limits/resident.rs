@@ -3,6 +3,8 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use logweir::format::{Format, Json};
+use logweir::sink::{Answer, Encoded, Request, RequestSink};
 use logweir::{Batch, DropReason, Level, Logger, Pipeline, Sink, SinkError, WhenFull, async_trait, info};
 
 use crate::children::{ROLE, Running, child_of};
@@ -17,7 +19,7 @@ const BESIDE: u64 = 32 * MIB;
 fn with_a_hung_sink_the_process_stays_within_the_budget_whatever_the_batches_and_the_enrichment() {
     for batch in [1, 8, 1024] {
         for enrichment in [0, 8, 8192] {
-            let role = format!("{batch} {enrichment}");
+            let role = format!("{batch} {enrichment} sink");
             let mut child = Running::start(child_of("limits::resident::the_child", &role).stdout(Stdio::null()));
             let (status, text) = child.ends();
             assert!(status.success(), "batches of {batch}, enrichment of {enrichment}: {status}: {text}");
@@ -27,18 +29,46 @@ fn with_a_hung_sink_the_process_stays_within_the_budget_whatever_the_batches_and
     }
 }
 
+/// A body has the enrichment once for each event.
+#[test]
+fn with_a_hung_sink_of_requests_the_process_stays_within_the_budget_at_its_peak_too() {
+    for (batch, enrichment) in [(1, 8), (1024, 0), (1024, 8192), (1024, 256 << 10)] {
+        let role = format!("{batch} {enrichment} requests");
+        let mut child = Running::start(child_of("limits::resident::the_child", &role).stdout(Stdio::null()));
+        let (status, text) = child.ends();
+        assert!(status.success(), "batches of {batch}, enrichment of {enrichment}: {status}: {text}");
+        let peak = text.lines().find_map(|line| line.strip_prefix("peak ")).unwrap().parse::<u64>().unwrap();
+        assert!(peak < BUDGET + BESIDE, "batches of {batch}, enrichment of {enrichment}: {} MiB", peak / MIB);
+    }
+}
+
 struct Hangs;
 
 #[async_trait]
-impl Sink for Hangs {
+impl RequestSink for Hangs {
+    fn encode(&self, batch: &Batch, body: &mut Vec<u8>) -> Encoded {
+        let mut json = Json::new();
+        batch.iter().for_each(|record| json.format(&record, body));
+        Encoded::all(batch)
+    }
+
+    async fn send(&self, _: &Request) -> Answer {
+        std::future::pending().await
+    }
+}
+
+struct HangingSink;
+
+#[async_trait]
+impl Sink for HangingSink {
     async fn write(&mut self, _: &Batch) -> Result<(), SinkError> {
         std::future::pending().await
     }
 }
 
-fn resident() -> u64 {
+fn resident(line: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status.lines().find_map(|status| status.strip_prefix(line)).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
@@ -46,19 +76,20 @@ fn resident() -> u64 {
 #[allow(clippy::print_stderr, reason = "a child tells its parent")]
 fn the_child() {
     let Ok(role) = std::env::var(ROLE) else { return };
-    let (batch, enrichment) = role.split_once(' ').unwrap();
+    let [batch, enrichment, kind] = role.split(' ').collect::<Vec<_>>().try_into().unwrap();
     let (batch, enrichment): (usize, usize) = (batch.parse().unwrap(), enrichment.parse().unwrap());
-    let before = resident();
+    let before = resident("VmRSS:");
+    let pipeline = if kind == "sink" { Pipeline::new(HangingSink) } else { Pipeline::new(Hangs) };
     let mut builder = Logger::builder()
         .memory_limit(BUDGET as usize)
         .batch_size(batch)
         .flush_at(Level::Trace)
-        .sink("hangs", Pipeline::new(Hangs).timeout(NEVER).when_full(WhenFull::DropOldest));
+        .sink("hangs", pipeline.timeout(NEVER).when_full(WhenFull::DropOldest));
     if enrichment > 0 {
         let mut number = 0_u64;
         builder = builder.enrich_with("load", move || {
             number += 1;
-            format!("{number:0enrichment$}")
+            format!("{number}{}", "x".repeat(enrichment))
         });
     }
     let logger = builder.start().unwrap();
@@ -79,7 +110,8 @@ fn the_child() {
         rounds_full += u32::from(stats.sinks[0].dropped.get(DropReason::BacklogFull) > 0);
         assert!(since.elapsed() < PATIENCE, "not full: {stats:?}");
     }
-    eprintln!("grown {}", resident().saturating_sub(before));
+    eprintln!("grown {}", resident("VmRSS:").saturating_sub(before));
+    eprintln!("peak {}", resident("VmHWM:").saturating_sub(before));
     drop(logger.shutdown_blocking(Duration::ZERO));
     std::process::exit(0);
 }
