@@ -68,7 +68,11 @@ impl SinkTask {
     /// Sends all that is left of a batch to the fallbacks. While the breaker is open, what none of them has tried stays: all
     /// have become busy.
     pub(super) async fn fall_back(&mut self, rest: &mut Remainder, reason: DropReason) {
+        let can_wait = reason == DropReason::BreakerOpen && self.has_available_fallback();
         while let Some(run) = rest.take_front() {
+            if can_wait && !self.has_available_fallback() {
+                return rest.put_front(run);
+            }
             let untried = self.offer_to_fallbacks(run, rest.unconfirmed(), reason).await;
             if !untried.is_empty() {
                 return untried.into_iter().for_each(|run| rest.put_front(run));

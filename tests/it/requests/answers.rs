@@ -319,19 +319,23 @@ async fn a_fallback_gets_what_is_too_large_in_smaller_requests() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_fallback_has_not_tried_waits_when_it_becomes_busy() {
-    let fallback = ScriptedRequests::new().body_limit(4).replies([Reply::Gate(Answer::delivered())]).outliving();
-    let sink = ScriptedRequests::new().says([Answer::unusable("401")]);
-    let breaker = Breaker::default().failure_threshold(1).probe_delay(60 * SECOND).max_probe_delay(60 * SECOND);
-    let chain = Pipeline::new(fallback.clone()).timeout(SECOND);
-    let logger = start(builder().sink("sink", Pipeline::new(sink.clone()).breaker(breaker).fallback(chain))).await;
-    emit_numbers(&logger, 0..10);
-    drop(logger.flush(5 * SECOND).await);
-    let stats = &logger.stats().sinks[0];
-    assert_eq!((ends(stats), stats.in_flight, fallback.sizes()), ([0, 0, 0, 2], 8, vec![2]), "{stats}");
-    fallback.release(1);
-    assert!(logger.flush(5 * SECOND).await.complete);
-    let report = end(&logger).await;
-    assert_eq!((ends(&report.sinks[0]), fallback.sizes()), ([0, 10, 0, 0], vec![2; 5]));
+    // Cut for the fallback, and for the sink itself.
+    for (own, others) in [(usize::MAX, 4), (4, usize::MAX)] {
+        let fallback =
+            ScriptedRequests::new().body_limit(others).replies([Reply::Gate(Answer::delivered())]).outliving();
+        let sink = ScriptedRequests::new().body_limit(own).says([Answer::unusable("401")]);
+        let breaker = Breaker::default().failure_threshold(1).probe_delay(60 * SECOND).max_probe_delay(60 * SECOND);
+        let chain = Pipeline::new(fallback.clone()).timeout(SECOND);
+        let logger = start(builder().sink("sink", Pipeline::new(sink.clone()).breaker(breaker).fallback(chain))).await;
+        emit_numbers(&logger, 0..10);
+        drop(logger.flush(5 * SECOND).await);
+        let stats = &logger.stats().sinks[0];
+        assert_eq!((ends(stats), stats.in_flight, fallback.sizes()), ([0, 0, 0, 2], 8, vec![2]), "{stats}");
+        fallback.release(1);
+        assert!(logger.flush(5 * SECOND).await.complete);
+        let report = end(&logger).await;
+        assert_eq!((ends(&report.sinks[0]), fallback.attempted().concat().len()), ([0, 10, 0, 0], 10));
+    }
 }
 
 #[tokio::test(start_paused = true)]
