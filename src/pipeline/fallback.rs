@@ -48,10 +48,18 @@ impl Offer {
         Offer { run, next: 1, open_attempts, late: Vec::new(), is_tried: false }
     }
 
-    /// Returns the same for other events.
-    fn without_events(&self) -> Self {
-        let Offer { next, open_attempts, ref late, is_tried, .. } = *self;
-        Offer { run: Run::new(Batch::default(), None), next, open_attempts, late: late.clone(), is_tried }
+    /// Takes the events, which are not encoded for the next one.
+    fn take_run(&mut self) -> Run {
+        let batch = mem::take(&mut self.run.batch);
+        self.run.with_batch(batch)
+    }
+
+    /// Offers events of this offer next, if there are any.
+    fn push(&self, run: Run, next: usize, offers: &mut Vec<Offer>) {
+        if !run.batch.is_empty() {
+            let Offer { open_attempts, is_tried, .. } = *self;
+            offers.push(Offer { run, next, open_attempts, late: self.late.clone(), is_tried });
+        }
     }
 }
 
@@ -102,7 +110,8 @@ impl SinkTask {
         let can_wait = reason == DropReason::BreakerOpen && self.has_available_fallback();
         let mut offers = vec![Offer::new(run)];
         while let Some(offer) = offers.pop() {
-            let behind = behind + offers.iter().map(|offer| offer.run.unconfirmed()).sum::<u64>();
+            let others = offers.iter().map(|offer| &offer.run).chain(&untried);
+            let behind = behind + others.map(Run::unconfirmed).sum::<u64>();
             match self.available_fallback(offer.next) {
                 Some(index) => self.offer(index, offer, &mut offers, behind).await,
                 None if can_wait && !offer.is_tried => untried.insert(0, offer.run),
@@ -115,61 +124,70 @@ impl SinkTask {
     /// Has a fallback take the first events of an offer, as many as one request may have; what it does not take, and what
     /// comes behind, is offered next.
     async fn offer(&mut self, index: usize, mut offer: Offer, offers: &mut Vec<Offer>, behind: u64) {
-        let mut next = |run: Run, next, like: &Offer| {
-            if !run.batch.is_empty() {
-                offers.push(Offer { run, next, ..like.without_events() });
-            }
-        };
         let Some(cut) = self.encode(index, &mut offer.run) else {
-            let run = offer.run.with_batch(offer.run.batch.clone());
-            return next(run, index + 1, &offer);
+            let run = offer.take_run();
+            return offer.push(run, index + 1, offers);
         };
         let behind = behind + cut.behind.unconfirmed() + cut.refused.unconfirmed();
-        let body_bytes = offer.run.body.as_ref().map_or(0, Vec::len);
-        next(cut.behind, index, &offer);
+        offer.push(cut.behind, index, offers);
         offer.is_tried = true;
-        next(cut.refused, index + 1, &offer);
+        offer.push(cut.refused, index + 1, offers);
         if offer.run.batch.is_empty() {
             return;
         }
+        let body_bytes = offer.run.body.as_ref().map_or(0, Vec::len);
         let attempt = self.attempt(index, &mut offer.run, behind).await;
         self.recycle(index, &mut offer.run);
-        let (run, like) = (offer.run.with_batch(offer.run.batch.clone()), &mut offer);
-        let reply = match attempt {
-            Attempt::Returned(reply) => reply,
+        match attempt {
+            Attempt::Returned(reply) => self.settle_offer(index, offer, &reply, body_bytes, (offers, behind)),
             Attempt::TimedOut { is_late, .. } => {
-                like.late.extend(is_late.then_some(index));
-                like.open_attempts += 1;
-                return next(run, index + 1, like);
+                let run = offer.take_run();
+                offer.late.extend(is_late.then_some(index));
+                offer.open_attempts += 1;
+                offer.push(run, index + 1, offers);
             }
-        };
+        }
+    }
+
+    /// Settles what a fallback's answer settles of its request, and offers the others.
+    fn settle_offer(
+        &mut self,
+        index: usize,
+        mut offer: Offer,
+        reply: &Reply,
+        body_bytes: usize,
+        (offers, behind): (&mut Vec<Offer>, u64),
+    ) {
+        let run = offer.take_run();
         let ruling = Ruling::of(&reply.answer, &run.batch);
-        self.record_answer(index, &run, &reply, &ruling);
-        next(run.with_batch(ruling.rejected.clone()), index + 1, like);
+        self.record_answer(index, &run, reply, &ruling);
         if ruling.delivered > 0 {
             self.destinations[index].size.accepted(body_bytes);
         }
+        let rejected = run.with_batch(ruling.rejected.clone());
         let (mut others, mut again) = (run.with_batch(ruling.others.clone()), run.with_batch(ruling.again.clone()));
-        let open_attempts = like.open_attempts;
-        for (part, is_doubtful) in [(&mut again, ruling.doubts_again), (&mut others, ruling.doubts_others)] {
-            if is_doubtful {
-                part.set_uncertain();
-            }
+        if ruling.doubts_others {
+            others.set_uncertain();
         }
-        let uncertain = behind + run.with_batch(ruling.rejected.clone()).unconfirmed();
-        self.handle.settle_by(index, &ruling, uncertain + others.unconfirmed() + again.unconfirmed());
-        like.open_attempts = open_attempts + usize::from(ruling.doubts_again);
-        next(again, index + 1, like);
-        like.open_attempts = open_attempts + usize::from(ruling.doubts_others);
+        if ruling.doubts_again {
+            again.set_uncertain();
+        }
+        let uncertain: u64 = [&rejected, &again, &others].map(Run::unconfirmed).iter().sum();
+        self.handle.settle_by(index, &ruling, behind + uncertain);
+        let open_attempts = offer.open_attempts;
+        offer.push(rejected, index + 1, offers);
+        offer.open_attempts = open_attempts + usize::from(ruling.doubts_again);
+        offer.push(again, index + 1, offers);
+        offer.open_attempts = open_attempts + usize::from(ruling.doubts_others);
         if reply.answer.rest != RestVerdict::TooLarge || others.batch.len() < 2 {
-            return next(others, index + 1, like);
+            return offer.push(others, index + 1, offers);
         }
         // The same fallback gets them in smaller requests.
         let half = if body_bytes > 0 { others.batch.len() } else { others.batch.len() / 2 };
         self.destinations[index].size.refused(body_bytes);
         let (first, rest) = others.batch.split_at(half);
-        next(others.with_batch(rest), index, like);
-        next(others.with_batch(first), index, like);
+        offer.push(others.with_batch(rest), index, offers);
+        offer.push(others.with_batch(first), index, offers);
     }
 
     /// Counts the loss of what no fallback took.
