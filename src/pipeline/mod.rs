@@ -97,6 +97,8 @@ use crate::sink::{Batching, RequestSink};
 ///   whole. A panic is bisected in the same way (`panicked`).
 /// * A permanent error opens the breaker. The batch goes to the fallback or is dropped (`sink_failed`), and so do later
 ///   batches (`breaker_open`) until a probe succeeds.
+/// * An [`Answer`](crate::sink::Answer) settles each event of a request on its own. What is too large is sent in smaller
+///   requests. An unusable sink keeps its events while the breaker probes it, until the [`Retry`] ends.
 /// * A write that timed out may have arrived. It is retried, which may deliver twice (`maybe_duplicated`), and ends
 ///   *unconfirmed* unless a retry or the fallback delivers it. A sink that [outlives timeouts](Sink::outlives_timeout)
 ///   gets no second write before the first returns: the late result settles the events, and meanwhile the backlog goes

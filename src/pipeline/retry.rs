@@ -67,8 +67,8 @@ impl Retry {
         self
     }
 
-    /// Sets how often a batch is written at most, including the first time. Default: limited by `max_elapsed` only.
-    /// Range: 1 or more.
+    /// Sets how often a batch is written at most, including the first time, apart from pauses that the destination asks for.
+    /// Default: limited by `max_elapsed` only. Range: 1 or more.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = Some(attempts);
         self

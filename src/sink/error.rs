@@ -66,8 +66,8 @@ impl SinkError {
         self
     }
 
-    /// Sets the minimum wait before a retry that the destination requests (`Retry-After`). Only a temporary error is
-    /// retried.
+    /// Sets the wait before a retry that the destination requests (`Retry-After`), at most 5 min; [`Retry`](crate::Retry) says
+    /// what it means. Only a temporary error is retried.
     #[must_use = "returns the error with the wait"]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
