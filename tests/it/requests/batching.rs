@@ -124,16 +124,21 @@ async fn a_flush_takes_no_later_events_along() {
     let sink = ScriptedRequests::new().replies([crate::support::Reply::Gate(Answer::delivered())]);
     let logger = start(often().sink("sink", stubborn(sink.clone()).batching(1000, HUGE, NEVER))).await;
     dispatch(&logger, [0..2]).await;
-    let flush = tokio::spawn({
+    let flush = || {
         let logger = logger.clone();
-        async move { logger.flush(PATIENCE).await }
-    });
+        tokio::spawn(async move { logger.flush(PATIENCE).await })
+    };
+    let first = flush();
     sink.begun(1).await;
     dispatch(&logger, [2..4]).await;
+    let second = flush();
+    settle().await;
+    dispatch(&logger, [4..6]).await;
     sink.release(1);
-    assert!(flush.await.unwrap().complete);
-    assert_eq!(sink.sizes(), [2], "what came after it lingers");
+    assert!(first.await.unwrap().complete && second.await.unwrap().complete);
+    assert_eq!(sink.attempted(), [[0, 1], [2, 3]], "the events behind it linger");
     logger.shutdown(PATIENCE).await.check().unwrap();
+    assert_eq!(sink.sizes(), [2, 2, 2]);
 }
 
 #[tokio::test(start_paused = true)]

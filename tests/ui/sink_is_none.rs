@@ -1,0 +1,3 @@
+fn main() {
+    let _ = logweir::Logger::builder().sink("file", std::io::sink());
+}
