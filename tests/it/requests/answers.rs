@@ -338,6 +338,27 @@ async fn what_a_fallback_has_not_tried_waits_when_it_becomes_busy() {
     }
 }
 
+/// Also while a late result of the sink itself is waited for.
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_busy_fallback_goes_to_the_sink_when_that_is_well_again() {
+    let sink = ScriptedRequests::new().replies([Reply::Gate(Answer::delivered())]).outliving();
+    let fallback = ScriptedRequests::new().body_limit(4).replies([Reply::Gate(Answer::delivered())]).outliving();
+    let chain = Pipeline::new(fallback.clone()).timeout(SECOND);
+    let logger = start(builder().sink("sink", Pipeline::new(sink.clone()).timeout(SECOND).fallback(chain))).await;
+    emit_numbers(&logger, 0..2);
+    drop(logger.flush(2 * SECOND).await);
+    emit_numbers(&logger, [2, 3, 4, 5, 6, 7, 8, 9]);
+    drop(logger.flush(5 * SECOND).await);
+    let stats = &logger.stats().sinks[0];
+    assert_eq!((ends(stats), stats.in_flight, fallback.sizes()), ([0, 0, 0, 4], 6, vec![2]), "{stats}");
+    sink.release(1);
+    assert!(logger.flush(5 * SECOND).await.sinks[0].pending == 0);
+    assert_eq!(sink.attempted(), [vec![0, 1], vec![4, 5, 6, 7, 8, 9]]);
+    fallback.release(1);
+    let report = end(&logger).await;
+    assert_eq!(ends(&report.sinks[0]), [8, 2, 0, 0]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_doubt_survives_a_reopen_that_hangs() {
     let answer = Answer::again("cut off").maybe_arrived();
