@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use logweir::{Batch, Level, LevelFilter, Overflow, Pipeline, Sink, SinkError, WhenFull, async_trait};
+use logweir::{Batch, DropReason, Level, LevelFilter, Overflow, Pipeline, Sink, SinkError, WhenFull, async_trait};
 use metrics::{Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use tokio::sync::Notify;
 
@@ -53,6 +53,24 @@ async fn a_sink_whose_task_ended_takes_no_room_from_the_others_under_any_policy(
         balance(&report, &[("ends", 0), ("healthy", 4000)]);
         assert!(!report.timed_out, "{policy:?}: {report}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_sink_whose_task_ends_is_dropped_at_once() {
+    let (ends, hung) = (ScriptedSink::always(Answer::Gate), ScriptedSink::always(Answer::Gate));
+    let builder = one_by_one().metrics_recorder(&EndsTheTask).flush_at(Level::Trace);
+    let logger = start(builder.sink("ends", ends.clone()).sink("hung", hung.clone())).await;
+    emit_numbers(&logger, 0..3);
+    settle().await;
+    assert_eq!(logger.stats().sinks[0].backlog, 2);
+    ends.release(1);
+    settle().await;
+    let stats = logger.stats();
+    stats.check().unwrap();
+    let ended = &stats.sinks[0];
+    assert_eq!((ended.backlog, ended.backlog_bytes, ended.dropped.get(DropReason::Panicked)), (0, 0, 2));
+    hung.open_gate();
+    logger.shutdown(PATIENCE).await.check().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
