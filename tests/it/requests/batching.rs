@@ -120,6 +120,23 @@ async fn an_urgent_event_a_flush_and_the_shutdown_end_the_linger() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_shutdown_ends_the_linger_before_its_hooks_have_run() {
+    let sink = ScriptedRequests::new();
+    let logger = start(often().sink("sink", stubborn(sink.clone()).batching(1000, HUGE, NEVER))).await;
+    dispatch(&logger, [0..3]).await;
+    let seen = sink.clone();
+    logger.on_shutdown(move || {
+        Box::pin(async move {
+            seen.begun(1).await;
+            Ok(())
+        })
+    });
+    let report = logger.shutdown(PATIENCE / 2).await;
+    report.check().unwrap();
+    assert_eq!((report.timed_out, report.failed_hooks, sink.sizes()), (false, 0, vec![3]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_flush_takes_no_later_events_along() {
     let sink = ScriptedRequests::new().replies([crate::support::Reply::Gate(Answer::delivered())]);
     let logger = start(often().sink("sink", stubborn(sink.clone()).batching(1000, HUGE, NEVER))).await;
