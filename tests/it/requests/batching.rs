@@ -89,6 +89,18 @@ async fn the_linger_begins_with_the_first_event_and_ends_whatever_comes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_linger_ends_by_itself() {
+    let sink = ScriptedRequests::new();
+    let logger = start(often().sink("sink", stubborn(sink.clone()).batching(1000, HUGE, SECOND))).await;
+    dispatch(&logger, [0..3]).await;
+    sleep(SECOND - 20 * MS).await;
+    assert_eq!(sink.sizes(), [0; 0]);
+    sleep(20 * MS).await;
+    assert_eq!(sink.sizes(), [3], "nothing else has come");
+    logger.shutdown(PATIENCE).await.check().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_linger_a_request_takes_what_is_there() {
     let sink = ScriptedRequests::new().replies([crate::support::Reply::Gate(Answer::delivered())]);
     let logger = start(often().sink("sink", stubborn(sink.clone()).batching(1000, HUGE, Duration::ZERO))).await;
