@@ -126,7 +126,7 @@ fn routes(logged: &[Logged], plan: &SinkPlan, sink: &SinkStats, report: &Shutdow
 #[derive(Default)]
 struct Facts {
     attempted: HashSet<u64>,
-    /// In a write that nobody answered, or whose answer leaves it open, since its first one.
+    /// Since when a write without a certain answer had it.
     doubtful: HashMap<u64, Instant>,
     /// And by whom.
     taken: HashMap<u64, usize>,

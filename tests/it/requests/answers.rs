@@ -241,7 +241,7 @@ async fn what_an_answer_cannot_mean_is_clamped_and_reported_and_costs_no_event()
             [2, 0],
             "two verdicts for event 0",
         ),
-        (Answer::delivered().except(7, rejected("nobody")), [2, 0], "a verdict for event 7 of 2"),
+        (Answer::delivered().except(7, rejected("no such event")), [2, 0], "a verdict for event 7 of 2"),
         (Answer::delivered().rejected_unnamed(9), [0, 2], "rejected 9 events of 2"),
     ];
     for (answer, settled, fault) in faults {
