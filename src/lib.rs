@@ -240,6 +240,12 @@ pub mod error {
     pub use crate::observe::diagnostics::Diagnostic;
 }
 
+/// Where the events of a pipeline are kept until they are settled; free to change in any release.
+#[doc(hidden)]
+pub mod spool {
+    pub use crate::pipeline::{AppendError, Recovered, SpoolProgress, SpoolStore, Stored};
+}
+
 /// What the macros expand to; not for use by hand, and free to change in any release.
 #[doc(hidden)]
 pub mod __private {

@@ -256,7 +256,13 @@ impl Builder<'_> {
             let (mut next, mut name) = (Some(pipeline), sink.clone());
             for number in 1.. {
                 let Some(link) = next else { break };
-                contain(|| link.sink.open())
+                let open = || {
+                    link.spool
+                        .iter_mut()
+                        .try_for_each(|spool| spool.store.open().map(|found| spool.recovered = found))?;
+                    link.sink.open()
+                };
+                contain(open)
                     .unwrap_or_else(|panicked| Err(SinkError::panicked(panicked)))
                     .map_err(|error| BuildError(BuildErrorKind::Sink { name, source: error.into_source() }))?;
                 next = link.fallback.as_deref_mut();
@@ -326,7 +332,8 @@ fn build_sinks(
 ) -> SinkParts {
     let equipped = sinks.into_iter().zip(&plan.sinks).zip(histograms).map(|(((name, pipeline), plan), histograms)| {
         let mut pipeline = pipeline;
-        let on_breaker = pipeline.on_breaker.take();
+        let (on_breaker, spool) = (pipeline.on_breaker.take(), pipeline.spool.take());
+        let store = spool.as_ref().map(|spool| spool.store.clone());
         let (when_full, retry, breaker) = (pipeline.when_full, pipeline.retry.clone(), pipeline.breaker.clone());
         let batching = pipeline.batching.within(plan.most_body_bytes);
         let encodes_for_network = pipeline.encodes_for_network();
@@ -340,10 +347,11 @@ fn build_sinks(
             when_full,
             limit: plan.account,
             batching,
+            spool,
             histograms,
             env: env.clone(),
         };
-        (Arc::new(SinkHandle::new(config)), SinkTaskParts { retry, destinations, encodes_for_network })
+        (Arc::new(SinkHandle::new(config)), SinkTaskParts { retry, destinations, encodes_for_network, spool: store })
     });
     let (sinks, tasks): (Vec<_>, Vec<_>) = equipped.unzip();
     (sinks.into(), tasks)

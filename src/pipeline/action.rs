@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::{Instant, sleep_until};
 
-use super::backlog::TakenBatch;
+use super::backlog::{BacklogQueue, TakenBatch, WaitingBatch};
 use super::handle::SinkHandle;
 use super::notice::{Audience, Notice};
 use super::state::{Barrier, Reopen, SinkState};
@@ -17,16 +17,28 @@ const FALLBACK_ONLY: [Audience; 1] = [Audience::Fallback];
 /// The next action of the sink task.
 pub(super) enum Action {
     Write(InFlightBatch),
+    /// For the fallbacks: the spool has no room for it.
+    Overflow(InFlightBatch),
     Notify(Box<Notice>),
     Flush(Arc<Barrier>),
     Reopen(Arc<Reopen>),
+    /// Makes the spool durable, as the logger ends.
+    Sync,
     Close,
 }
 
 /// The next action of the fallbacks while a call of the sink is still running.
 pub(super) enum FallbackAction {
     Write(InFlightBatch),
+    Overflow(InFlightBatch),
     Notify(Box<Notice>),
+}
+
+/// What the sink task of a spooled pipeline does while it waits to send a batch again.
+pub(super) enum PauseAction {
+    Overflow(InFlightBatch),
+    Notify(Box<Notice>),
+    Flush(Arc<Barrier>),
 }
 
 /// A batch taken from the backlog, or a part of it.
@@ -35,6 +47,33 @@ pub(super) struct InFlightBatch {
     pub(super) batch: Batch,
     /// None for what no account has.
     pub(super) charge: Option<Arc<Charge>>,
+    pub(super) source: BatchSource,
+}
+
+/// Where the events of a batch are beside the memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) enum BatchSource {
+    /// Nowhere.
+    #[default]
+    Memory,
+    /// In the spool.
+    Spool,
+    /// In the spool, from an earlier process.
+    Recovered,
+}
+
+/// Which batches are wanted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Wants {
+    All,
+    /// None that the spool has.
+    Unspooled,
+}
+
+impl BatchSource {
+    pub(super) fn is_spooled(self) -> bool {
+        self != BatchSource::Memory
+    }
 }
 
 /// The memory of a batch that was taken from the backlog. Everything that keeps the batch keeps this too, a late call
@@ -70,7 +109,8 @@ impl SinkHandle {
             if let Some(action) = self.poll_action() {
                 return action;
             }
-            self.wait_for_work(&ALL_AUDIENCES).await;
+            let audiences = self.audiences(&ALL_AUDIENCES);
+            self.wait_for_work(audiences, self.request_due(Wants::All)).await;
         }
     }
 
@@ -80,13 +120,18 @@ impl SinkHandle {
             if let Some(action) = self.poll_fallback_action() {
                 return action;
             }
-            self.wait_for_work(&FALLBACK_ONLY).await;
+            self.wait_for_work(&FALLBACK_ONLY, self.request_due(Wants::Unspooled)).await;
         }
     }
 
-    /// Waits for a wake-up, or until a notice to one of these audiences is due.
-    async fn wait_for_work(&self, audiences: &[Audience]) {
-        let due = [self.notice_due(audiences), self.request_due()].into_iter().flatten().min();
+    /// Who of these can get a notice: while the sink closes, one last notice covers all losses.
+    fn audiences<'a>(&self, audiences: &'a [Audience]) -> &'a [Audience] {
+        if self.state().is_closing { &[] } else { audiences }
+    }
+
+    /// Waits for a wake-up, or until a request or a notice to one of these audiences is due.
+    async fn wait_for_work(&self, audiences: &[Audience], request_due: Option<Instant>) {
+        let due = [self.notice_due(audiences), request_due].into_iter().flatten().min();
         tokio::select! {
             () = self.wake.notified() => {}
             () = until(due) => {}
@@ -98,10 +143,42 @@ impl SinkHandle {
         if state.is_sealed {
             return None;
         }
-        match self.take_notice(&mut state, &FALLBACK_ONLY, false) {
-            Some(notice) => Some(FallbackAction::Notify(notice)),
-            None => self.take_batch(&mut state).map(FallbackAction::Write),
+        if let Some(notice) = self.take_notice(&mut state, &FALLBACK_ONLY, false) {
+            return Some(FallbackAction::Notify(notice));
         }
+        let overflow = self.take_overflow(&mut state).map(FallbackAction::Overflow);
+        overflow.or_else(|| self.take_batch(&mut state, Wants::Unspooled).map(FallbackAction::Write))
+    }
+
+    /// Waits for the next action of a pipeline with a spool that can be performed between two attempts to deliver a batch;
+    /// never returns without a spool. Cancel-safe.
+    pub(super) async fn next_pause_action(self: &Arc<Self>) -> PauseAction {
+        if self.config.spool.is_none() {
+            return std::future::pending().await;
+        }
+        loop {
+            if let Some(action) = self.poll_pause_action() {
+                return action;
+            }
+            let audiences = self.audiences(&FALLBACK_ONLY);
+            self.wait_for_work(audiences, None).await;
+        }
+    }
+
+    fn poll_pause_action(self: &Arc<Self>) -> Option<PauseAction> {
+        let mut state = self.state();
+        if state.is_sealed {
+            return None;
+        }
+        if let Some(barrier) = state.take_reached_barrier() {
+            return Some(PauseAction::Flush(barrier));
+        }
+        if !state.is_closing
+            && let Some(notice) = self.take_notice(&mut state, &FALLBACK_ONLY, false)
+        {
+            return Some(PauseAction::Notify(notice));
+        }
+        self.take_overflow(&mut state).map(PauseAction::Overflow)
     }
 
     fn poll_action(self: &Arc<Self>) -> Option<Action> {
@@ -112,10 +189,8 @@ impl SinkHandle {
         if let Some(request) = state.reopen.take() {
             return Some(Action::Reopen(request));
         }
-        let front = state.backlog.front();
-        let is_reached = |barrier: &Arc<Barrier>| front.is_none_or(|front| front > barrier.offset());
-        if state.barriers.front().is_some_and(is_reached) {
-            return state.barriers.pop_front().map(Action::Flush);
+        if let Some(barrier) = state.take_reached_barrier() {
+            return Some(Action::Flush(barrier));
         }
         // While the sink closes, one last notice covers all losses: a notice that hangs must not cost two timeouts.
         if !state.is_closing
@@ -123,10 +198,17 @@ impl SinkHandle {
         {
             return Some(Action::Notify(notice));
         }
-        if let Some(taken) = self.take_batch(&mut state) {
+        if let Some(taken) = self.take_overflow(&mut state) {
+            return Some(Action::Overflow(taken));
+        }
+        if state.is_closing && state.front().is_none() && state.spool.as_mut().is_some_and(|spool| spool.begin_end()) {
+            return Some(Action::Sync);
+        }
+        if let Some(taken) = self.take_batch(&mut state, Wants::All) {
             return Some(Action::Write(taken));
         }
-        if !state.is_closing || state.closed.is_some() {
+        let is_spool_done = state.spool.as_ref().is_none_or(|spool| spool.is_done() && state.backlog.events() == 0);
+        if !state.is_closing || state.closed.is_some() || !is_spool_done {
             return None;
         }
         // Losses not reported yet go into one last notice before the close, however recent the last notice is.
@@ -135,9 +217,13 @@ impl SinkHandle {
     }
 
     /// When the next request is due, if it waits for more events.
-    fn request_due(&self) -> Option<Instant> {
+    fn request_due(&self, wants: Wants) -> Option<Instant> {
         let state = self.state();
-        if state.is_sealed { None } else { state.backlog.due(Instant::now()) }
+        let due = |backlog: &BacklogQueue, now| match &state.spool {
+            Some(spool) => spool.due(backlog, wants, now),
+            None => backlog.due(now),
+        };
+        if state.is_sealed { None } else { due(&state.backlog, Instant::now()) }
     }
 
     /// Whether a reopen is requested and has not begun.
@@ -157,16 +243,41 @@ impl SinkHandle {
         if state.is_sealed { None } else { self.take_notice(&mut state, &FALLBACK_ONLY, true) }
     }
 
-    fn take_batch(self: &Arc<Self>, state: &mut SinkState) -> Option<InFlightBatch> {
-        let now = Instant::now();
-        if !state.must_not_linger() && state.backlog.due(now)? > now {
+    /// Takes what is due for one request.
+    fn take_batch(self: &Arc<Self>, state: &mut SinkState, wants: Wants) -> Option<InFlightBatch> {
+        let (now, at_once) = (Instant::now(), state.must_not_linger());
+        if let Some(spool) = &mut state.spool {
+            if spool.due(&state.backlog, wants, now).is_none_or(|due| due > now && !at_once) {
+                return None;
+            }
+            let taken = spool.take(&state.backlog, wants)?;
+            if !taken.source.is_spooled() {
+                state.ledger.start(taken.batch.len() as u64);
+            }
+            // What comes next may have to be read.
+            self.spool_wake.notify_one();
+            return Some(self.in_flight(taken.batch, taken.charge, taken.source));
+        }
+        if !at_once && state.backlog.due(now)? > now {
             return None;
         }
         let upto = state.barriers.front().map_or(u64::MAX, |barrier| barrier.offset());
         let TakenBatch { batch, charge } = state.backlog.take(upto)?;
         state.ledger.start(batch.len() as u64);
+        Some(self.in_flight(batch, charge, BatchSource::Memory))
+    }
+
+    /// Takes what the spool has no room for, for the fallbacks.
+    fn take_overflow(self: &Arc<Self>, state: &mut SinkState) -> Option<InFlightBatch> {
+        let spool = state.spool.as_mut().filter(|_| self.has_fallback())?;
+        let WaitingBatch { batch, charge, .. } = spool.take_overflow(&state.backlog)?;
+        state.ledger.start(batch.len() as u64);
+        Some(self.in_flight(batch, charge, BatchSource::Memory))
+    }
+
+    fn in_flight(self: &Arc<Self>, batch: Batch, charge: usize, source: BatchSource) -> InFlightBatch {
         let charge = Charge { handle: self.clone(), bytes: charge, is_late: AtomicBool::new(false) };
-        Some(InFlightBatch { batch, charge: Some(Arc::new(charge)) })
+        InFlightBatch { batch, charge: Some(Arc::new(charge)), source }
     }
 }
 

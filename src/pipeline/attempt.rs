@@ -44,11 +44,11 @@ impl SinkTask {
         let destination = &self.destinations[index];
         let is_repeat = run.uncertain_since.is_some_and(|since| index > 0 || destination.may_duplicate(since));
         let repeated = if is_repeat { len } else { 0 };
-        self.handle.begin_write(behind + len, run.is_retry && index == 0, repeated).await;
+        self.handle.begin_write(run, behind, run.is_retry && index == 0, repeated).await;
         let started = Instant::now();
         run.sent_at = Some(started);
         let handle = self.handle.clone();
-        let is_own = index == 0 && self.has_available_fallback();
+        let is_own = index == 0 && self.has_available_fallback() && !run.is_spooled();
         let cut_short = async {
             match is_own {
                 true => handle.fallback_phase().await,
@@ -78,15 +78,14 @@ impl SinkTask {
             Attempt::TimedOut { is_late: true, .. } => {
                 // The call continues on its own thread: its late result settles the events after all, and is the probe. A
                 // second request before it would mix the two.
-                let len = run.events();
-                self.handle.begin_late(len, behind);
+                self.handle.begin_late(run, behind);
                 self.slot.generation = self.handle.with_breaker(|breaker, now| {
                     breaker.trip(now);
                     breaker.generation()
                 });
                 let (parcel, reply) = self.divert_until_late_result().await;
                 parcel.into_iter().for_each(|parcel| run.reclaim(parcel));
-                self.handle.end_late(len, behind);
+                self.handle.end_late(run, behind);
                 Some(reply)
             }
         }

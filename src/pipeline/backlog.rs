@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::event::{Batch, SharedFields};
+use crate::event::{Batch, Event, SharedFields};
 use crate::sink::Batching;
 
 /// A request pins at most this part of the limit.
 const REQUESTS_PER_LIMIT: usize = 4;
+/// What a batch takes beside its events: its place in a backlog, which grows by doubling, and the heads of its two blocks of
+/// memory.
+pub(super) const BATCH_BYTES: usize = 2 * size_of::<WaitingBatch>() + 64;
 /// For a linger beyond the clock's range.
 const FAR_AWAY: Duration = Duration::from_secs(u32::MAX as u64);
 
@@ -63,6 +66,8 @@ pub(super) struct BacklogQueue {
     policy: WhenFull,
     /// `None`: a request is a dispatched batch.
     batching: Option<Batching>,
+    /// Batches with one enrichment are charged for it once: they leave in their order.
+    is_in_order: bool,
 }
 
 /// What a request is made of: the oldest waiting batches.
@@ -73,8 +78,24 @@ pub(super) struct TakenBatch {
 
 impl BacklogQueue {
     pub(super) fn new(limit: usize, policy: WhenFull, batching: Option<Batching>) -> Self {
-        let batches = VecDeque::new();
-        BacklogQueue { batches, events: 0, urgent: 0, waiting: 0, pinned: 0, late: 0, limit, policy, batching }
+        let (batches, is_in_order) = (VecDeque::new(), true);
+        BacklogQueue {
+            batches,
+            events: 0,
+            urgent: 0,
+            waiting: 0,
+            pinned: 0,
+            late: 0,
+            limit,
+            policy,
+            batching,
+            is_in_order,
+        }
+    }
+
+    /// The same, of a pipeline with a spool.
+    pub(super) fn spooled(self) -> Self {
+        BacklogQueue { is_in_order: false, ..self }
     }
 
     pub(super) fn events(&self) -> u64 {
@@ -120,7 +141,8 @@ impl BacklogQueue {
             // The flush task called `accepts` before.
             WhenFull::DropNewest | WhenFull::Block => {}
         }
-        if let Some(last) = self.batches.back_mut()
+        if self.is_in_order
+            && let Some(last) = self.batches.back_mut()
             && is_same(last.batch.enrichment(), new.batch.enrichment())
         {
             last.charge -= enrichment;
@@ -134,34 +156,21 @@ impl BacklogQueue {
         self.batches.push_back(new);
     }
 
-    /// The memory that the events of a request may have: others must be able to wait beside it.
-    fn request_bytes(&self, batching: Batching) -> usize {
-        batching.bytes.min(self.limit / REQUESTS_PER_LIMIT)
-    }
-
     /// When the next request is due: now, if it is full or must not wait; `None`: nothing waits.
     pub(super) fn due(&self, now: Instant) -> Option<Instant> {
         let front = self.batches.front()?;
-        let Some(batching) = self.batching else { return Some(now) };
-        let is_full = self.events >= batching.events as u64 || self.waiting >= self.request_bytes(batching);
-        if is_full || self.urgent > 0 {
+        if self.urgent > 0 || self.is_full_request(self.events as usize, self.waiting) {
             return Some(now);
         }
-        let lingers_until = front.arrived.unwrap_or(now).checked_add(batching.linger);
-        Some(lingers_until.unwrap_or_else(|| now + FAR_AWAY))
+        Some(self.lingers_until(front.arrived, now))
     }
 
     /// Takes the oldest batches for one request, up to a routed count: one, or as many as a request may have. They stay charged
     /// until [`BacklogQueue::release`].
     pub(super) fn take(&mut self, upto: u64) -> Option<TakenBatch> {
         let WaitingBatch { batch, mut charge, .. } = self.pop()?;
-        let Some(batching) = self.batching else { return Some(TakenBatch { batch, charge }) };
-        let most_bytes = self.request_bytes(batching);
         let (mut events, mut batches) = (batch.len(), vec![batch]);
-        let fits = |next: &WaitingBatch, events: usize, charge: usize| {
-            events + next.batch.len() <= batching.events && charge + next.charge <= most_bytes && next.upto <= upto
-        };
-        while self.batches.front().is_some_and(|next| fits(next, events, charge))
+        while self.batches.front().is_some_and(|next| next.upto <= upto && self.fits_request(events, charge, next))
             && let Some(next) = self.pop()
         {
             events += next.batch.len();
@@ -171,6 +180,18 @@ impl BacklogQueue {
         Some(TakenBatch { batch: Batch::concat(batches), charge })
     }
 
+    /// Takes the oldest batches to be appended to a spool, in the order they are. They stay charged.
+    pub(super) fn take_to_append(&mut self) -> Vec<WaitingBatch> {
+        let (mut bytes, mut batches) = (0, Vec::new());
+        while bytes <= self.limit / REQUESTS_PER_LIMIT
+            && let Some(next) = self.pop()
+        {
+            bytes += next.charge;
+            batches.push(next);
+        }
+        batches
+    }
+
     /// Takes the oldest batch. It stays charged until [`BacklogQueue::release`].
     fn pop(&mut self) -> Option<WaitingBatch> {
         let entry = self.batches.pop_front()?;
@@ -178,6 +199,11 @@ impl BacklogQueue {
         self.urgent -= usize::from(entry.arrived.is_none());
         self.waiting -= entry.charge;
         Some(entry)
+    }
+
+    /// Charges for a batch that comes from elsewhere, like one that was taken.
+    pub(super) fn charge(&mut self, charge: usize) {
+        self.pinned += charge;
     }
 
     /// A late call keeps a batch that was taken.
@@ -214,6 +240,63 @@ impl BacklogQueue {
         (self.events, self.urgent) = (0, 0);
         mem::take(&mut self.batches).into()
     }
+}
+
+/// The shape of requests.
+impl BacklogQueue {
+    /// The memory that the events of a request may have: others must be able to wait beside it.
+    fn request_bytes(&self, batching: Batching) -> usize {
+        batching.bytes.min(self.limit / REQUESTS_PER_LIMIT)
+    }
+
+    /// Whether a request with this much is not to wait for more.
+    pub(super) fn is_full_request(&self, events: usize, bytes: usize) -> bool {
+        self.batching.map_or(events > 0, |batching| events >= batching.events || bytes >= self.request_bytes(batching))
+    }
+
+    /// Whether a request with this much may have this batch too.
+    pub(super) fn fits_request(&self, events: usize, bytes: usize, next: &WaitingBatch) -> bool {
+        self.batching.is_some_and(|batching| {
+            events + next.batch.len() <= batching.events && bytes + next.charge <= self.request_bytes(batching)
+        })
+    }
+
+    /// Until when a request waits whose first events came at this time; `None`: they do not wait.
+    pub(super) fn lingers_until(&self, arrived: Option<Instant>, now: Instant) -> Instant {
+        let (Some(batching), Some(arrived)) = (self.batching, arrived) else { return now };
+        arrived.checked_add(batching.linger).unwrap_or_else(|| now + FAR_AWAY)
+    }
+
+    /// Whether a batch fits beside all that is charged.
+    pub(super) fn has_room_for(&self, charge: usize) -> bool {
+        self.fits(self.pinned, charge)
+    }
+
+    pub(super) fn is_half_full(&self) -> bool {
+        self.pinned >= self.limit / 2
+    }
+}
+
+/// The memory that events pin: their own, and each context once where consecutive events share it.
+pub(crate) fn pinned_bytes(events: &[Event]) -> usize {
+    let mut before: Option<&Arc<SharedFields>> = None;
+    let mut sum = 0;
+    for event in events {
+        sum += size_of::<Event>() + event.spilled_bytes();
+        if let Some(context) = event.context()
+            && !before.is_some_and(|before| Arc::ptr_eq(before, context))
+        {
+            sum += context.bytes();
+            before = Some(context);
+        }
+    }
+    sum
+}
+
+/// What a batch that was read back takes.
+pub(super) fn pinned_by(batch: &Batch) -> usize {
+    let enrichment = batch.enrichment().map_or(0, |enrichment| enrichment.bytes());
+    pinned_bytes(batch.events()) + enrichment + BATCH_BYTES
 }
 
 fn is_same(a: Option<&Arc<SharedFields>>, b: Option<&Arc<SharedFields>>) -> bool {

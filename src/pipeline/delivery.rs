@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 
-use super::action::InFlightBatch;
+use super::action::{InFlightBatch, PauseAction};
 use super::breaker::CircuitBreaker;
 use super::destination::Reply;
 use super::remainder::{BisectStep, Remainder, Run};
@@ -80,7 +80,8 @@ impl SinkTask {
             if rest.front().is_none() {
                 return RunRoute::Sink;
             }
-            if self.is_fallbacks_turn() {
+            let is_spooled = rest.is_spooled();
+            if self.is_fallbacks_turn() && !is_spooled {
                 return RunRoute::Fallback(DropReason::Deadline);
             }
             let probe_at = match handle.with_breaker(|breaker, now| breaker.try_acquire(now)) {
@@ -90,18 +91,52 @@ impl SinkTask {
                 }
                 Err(probe_at) => probe_at,
             };
-            if self.is_unusable || self.has_available_fallback() {
+            if is_spooled && self.handle.is_draining() {
+                self.put_back(rest);
+                return RunRoute::Sink;
+            }
+            if !is_spooled && (self.is_unusable || self.has_available_fallback()) {
                 return RunRoute::Fallback(DropReason::BreakerOpen);
             }
             // Events that were in no request have no age: they wait like those in the backlog.
-            let expiry = rest.front().filter(|first| first.was_sent()).and_then(|_| self.slot.backoff.expiry());
+            let has_age = |first: &&mut Run| first.was_sent() && !is_spooled;
+            let expiry = rest.front().filter(has_age).and_then(|_| self.slot.backoff.expiry());
             if expiry.is_some_and(|expiry| expiry <= Instant::now()) {
                 return RunRoute::Expired;
             }
-            tokio::select! {
-                () = handle.pause_until(expiry.map_or(probe_at, |expiry| expiry.min(probe_at)), interrupted) => {}
-                // A fallback is available again and may take the waiting batch.
-                () = self.late_fallback_result() => {}
+            let until = expiry.map_or(probe_at, |expiry| expiry.min(probe_at));
+            // A fallback that is available again may take the waiting batch.
+            self.pause(rest, handle.pause_until(until, interrupted), |_| true).await;
+        }
+    }
+
+    /// Leaves a batch to the spool, and all that is behind it: the logger ends, and the sink does not take it now.
+    fn put_back(&self, rest: &mut Remainder) {
+        rest.put_back();
+        self.handle.stop_spool();
+    }
+
+    /// Waits; a late result of a fallback may end that. A pipeline with a spool does meanwhile what does not need the sink to
+    /// take this batch.
+    async fn pause(&mut self, rest: &mut Remainder, pause: impl Future<Output = ()>, ends: impl Fn(&Self) -> bool) {
+        let handle = self.handle.clone();
+        let mut pause = pin!(pause);
+        loop {
+            let action = tokio::select! {
+                biased;
+                () = &mut pause => return,
+                () = self.late_fallback_result() => {
+                    if ends(self) {
+                        return;
+                    }
+                    continue;
+                }
+                action = handle.next_pause_action(), if rest.is_spooled() => action,
+            };
+            match action {
+                PauseAction::Overflow(taken) => self.divert_overflow(taken).await,
+                PauseAction::Notify(notice) => self.write_notice(&notice).await,
+                PauseAction::Flush(barrier) => self.flush(&barrier, Some(&mut *rest)).await,
             }
         }
     }
@@ -111,7 +146,7 @@ impl SinkTask {
         let Some(mut run) = rest.take_front() else { return };
         if run.body.is_none() {
             if !run.was_sent() {
-                self.slot.backoff.reset();
+                self.slot.backoff.begin(run.is_spooled());
                 rest.begin_request();
             }
             let Some(cut) = self.encode(0, &mut run) else {
@@ -145,6 +180,7 @@ impl SinkTask {
         let ruling = Ruling::of(answer, &run.batch);
         self.record_answer(0, &run, reply, &ruling);
         let body_bytes = run.body.as_ref().map_or(0, Vec::len);
+        let sent = run.with_batch(run.batch.clone());
         let mut again = run.with_batch(ruling.again.clone());
         let rejected = run.with_batch(ruling.rejected.clone());
         // The body is kept while it has what is to be sent.
@@ -163,7 +199,7 @@ impl SinkTask {
         rest.record_delivered(ruling.delivered);
         rest.put_front(again);
         rest.put_front(run);
-        self.handle.settle_by(0, &ruling, rest.unconfirmed() + rejected.unconfirmed());
+        self.handle.settle_by(0, &sent, &ruling, rest.unconfirmed() + rejected.unconfirmed());
         self.slot.may_try_early |= answer.retry_after.is_none();
         if ruling.delivered > 0 {
             self.slot.backoff.reset();
@@ -237,11 +273,11 @@ impl SinkTask {
             RestVerdict::Rejected if reply.answer.is_whole => self.reject_front(rest).await,
             RestVerdict::Rejected => self.bisect(rest, DropReason::Rejected).await,
             RestVerdict::Panicked => self.bisect(rest, DropReason::Panicked).await,
-            RestVerdict::Failed => self.fall_back_sent(rest, DropReason::SinkFailed).await,
+            RestVerdict::Failed if !rest.is_spooled() => self.fall_back_sent(rest, DropReason::SinkFailed).await,
             RestVerdict::Unusable if !self.slot.backoff.keep(Instant::now()) => {
                 self.fall_back_sent(rest, DropReason::RetriesExhausted).await;
             }
-            RestVerdict::Unusable => {
+            RestVerdict::Unusable | RestVerdict::Failed => {
                 // It waits for the probe, unless the breaker never opens.
                 if !self.handle.with_breaker(|breaker, _| breaker.is_open()) {
                     self.retry_or_fall_back(rest, None).await;
@@ -287,6 +323,9 @@ impl SinkTask {
         let interrupted = handle.interrupted();
         let Some(first) = rest.front() else { return };
         first.is_retry = true;
+        if rest.is_spooled() && handle.is_draining() {
+            return self.put_back(rest);
+        }
         let next = match retry_after {
             None => self.slot.backoff.after_failure(Instant::now()),
             Some(wait) => self.slot.backoff.pause(Instant::now(), wait),
@@ -302,14 +341,7 @@ impl SinkTask {
             Some(next) => {
                 let from = self.slot.backoff.earliest(Instant::now());
                 handle.set_flush_ends_pause(from.filter(|_| retry_after.is_some() && self.slot.may_try_early));
-                let mut pause = pin!(handle.pause_until(next, interrupted));
-                loop {
-                    tokio::select! {
-                        biased;
-                        () = &mut pause => break,
-                        () = self.late_fallback_result() => if self.is_fallbacks_turn() { break },
-                    }
-                }
+                self.pause(rest, handle.pause_until(next, interrupted), SinkTask::is_fallbacks_turn).await;
                 let is_unused = handle.set_flush_ends_pause(None).is_some();
                 self.slot.may_try_early &= is_unused || retry_after.is_none();
             }

@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use futures::FutureExt;
 
-use super::action::FallbackAction;
+use super::action::{FallbackAction, InFlightBatch};
 use super::destination::{Attempt, Parcel, Reply};
 use super::ledger::Outcome;
 use super::remainder::{Remainder, Run};
@@ -173,7 +173,7 @@ impl SinkTask {
             again.set_uncertain();
         }
         let uncertain: u64 = [&rejected, &again, &others].map(Run::unconfirmed).iter().sum();
-        self.handle.settle_by(index, &ruling, behind + uncertain);
+        self.handle.settle_by(index, &run, &ruling, behind + uncertain);
         let open_attempts = offer.open_attempts;
         offer.push(rejected, index + 1, offers);
         offer.open_attempts = open_attempts + usize::from(ruling.doubts_again);
@@ -194,11 +194,16 @@ impl SinkTask {
     fn give_up(&mut self, offer: Offer, behind: u64, reason: DropReason) {
         let Offer { run, open_attempts, late, .. } = offer;
         let outcome = if open_attempts > 0 { Outcome::Unconfirmed } else { Outcome::Dropped(reason) };
-        self.handle.settle(run.batch.len(), outcome, behind);
+        self.handle.settle(&run, outcome, behind);
         if !late.is_empty() {
             let events = run.batch.iter().map(|record| record.id()).collect();
             self.confirmations.push(PendingConfirmation { fallbacks: late, events, open_attempts, reason });
         }
+    }
+
+    /// Has the fallbacks take what the spool has no room for.
+    pub(super) async fn divert_overflow(&mut self, taken: InFlightBatch) {
+        self.fall_back(&mut Remainder::new(taken), DropReason::SpoolFull).await;
     }
 
     /// Has the first available fallback write a notice; returns which did.
@@ -239,6 +244,7 @@ impl SinkTask {
             };
             match action {
                 FallbackAction::Write(taken) => self.held = Some(Remainder::new(taken)),
+                FallbackAction::Overflow(taken) => Box::pin(self.divert_overflow(taken)).await,
                 FallbackAction::Notify(notice) => {
                     // Boxed, as a notice to the sink itself may come here too.
                     let by = Box::pin(self.write_notice_to_fallback(&notice.batch)).await;

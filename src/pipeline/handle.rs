@@ -17,11 +17,12 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::backlog::{BacklogQueue, WaitingBatch, WhenFull};
+use super::backlog::{BATCH_BYTES, BacklogQueue, WaitingBatch, WhenFull, pinned_bytes};
 use super::breaker::{Breaker, BreakerCallback, CircuitBreaker};
 use super::filter::SinkFilter;
 use super::ledger::{Ledger, Losses};
 use super::notice::{NoticeIds, NoticeScheduler};
+use super::spool::{Spool, SpoolAccount};
 use super::state::{Barrier, Drain, Flushed, Leftovers, Reopen, SinkState};
 use crate::context::contain::contain;
 use crate::event::{Batch, Event, LevelFilter, SharedFields};
@@ -34,9 +35,6 @@ use crate::stats::{DropCounts, DropReason, LastError, SinkFlushReport, SinkStats
 
 /// If a sink wants less than this fraction of a batch, it gets copies: a view would pin all the rest.
 const MIN_VIEW_FRACTION: usize = 4;
-/// What a batch takes beside its events: its place in a backlog, which grows by doubling, and the heads of its two blocks of
-/// memory.
-const BATCH_BYTES: usize = 2 * size_of::<WaitingBatch>() + 64;
 
 /// Wakes the flush task when a sink has room, and callers that wait for a flush, a reopen or the end.
 #[derive(Default)]
@@ -63,6 +61,7 @@ pub(crate) struct SinkHandleConfig {
     pub(crate) limit: usize,
     /// `None`: a request is a dispatched batch.
     pub(crate) batching: Option<Batching>,
+    pub(crate) spool: Option<Spool>,
     pub(crate) histograms: SinkHistograms,
     pub(crate) env: PipelineEnv,
 }
@@ -90,6 +89,8 @@ pub(crate) struct SinkHandle {
     pub(super) wake: Notify,
     /// Interrupts a pause of the sink task.
     pub(super) interrupt: Notify,
+    /// For the spool task alone.
+    pub(super) spool_wake: Notify,
     /// Whether the last part of a shutdown's time, the fallback's, has begun.
     pub(super) fallback_phase: watch::Sender<bool>,
 }
@@ -104,9 +105,14 @@ pub(crate) struct Wanted {
 
 impl SinkHandle {
     pub(crate) fn new(config: SinkHandleConfig) -> Self {
+        let backlog = BacklogQueue::new(config.limit, config.when_full, config.batching);
+        let spool = config.spool.as_ref().map(|spool| Box::new(SpoolAccount::new(&spool.recovered)));
+        let mut ledger = Ledger::new(config.destinations);
+        spool.iter().for_each(|spool| ledger.recover(spool.outstanding()));
         let state = SinkState {
-            backlog: BacklogQueue::new(config.limit, config.when_full, config.batching),
-            ledger: Ledger::new(config.destinations),
+            backlog: if spool.is_some() { backlog.spooled() } else { backlog },
+            spool,
+            ledger,
             breaker: CircuitBreaker::new(config.breaker.clone()),
             last_reported_state: BreakerState::Closed,
             failing_since: None,
@@ -128,6 +134,7 @@ impl SinkHandle {
             state: Mutex::new(state),
             wake: Notify::new(),
             interrupt: Notify::new(),
+            spool_wake: Notify::new(),
             fallback_phase: watch::Sender::new(false),
         }
     }
@@ -164,7 +171,10 @@ impl SinkHandle {
         let Wanted { batch, charge, .. } = wanted;
         let enrichment = batch.enrichment().map_or(0, |enrichment| enrichment.bytes());
         // A sink whose task has failed keeps nothing, so it has room for what it will drop.
-        batch.is_empty() || self.state().backlog.accepts(charge + enrichment)
+        let mut spooled = Vec::new();
+        let mut state = self.state();
+        state.make_room(charge + enrichment, &mut spooled);
+        batch.is_empty() || state.backlog.accepts(charge + enrichment)
     }
 
     /// Enqueues what the sink wants; [`SinkHandle::announce`] is to follow. The sink task receives it in `action.rs`.
@@ -179,12 +189,10 @@ impl SinkHandle {
         if events > 0 {
             let new = WaitingBatch { batch, charge, upto: state.ledger.routed(), arrived };
             if let Some(reason) = state.failed {
-                dropped.push(new);
+                dropped.push(new.batch);
                 state.ledger.drop_waiting(reason, events);
             } else {
-                state.backlog.push(new, &mut dropped);
-                let lost = dropped.iter().map(|dropped| dropped.batch.len() as u64).sum();
-                state.ledger.drop_waiting(DropReason::BacklogFull, lost);
+                state.push(new, self.config.when_full, &mut dropped);
                 state.has_news = true;
             }
         }
@@ -194,8 +202,10 @@ impl SinkHandle {
     /// Wakes the sink task for what was enqueued. Called with nothing locked: its waker may be observed by foreign code.
     pub(crate) fn announce(&self) {
         let has_news = mem::take(&mut self.state().has_news);
-        if has_news {
-            self.wake.notify_one();
+        match (has_news, &self.config.spool) {
+            (true, None) => self.wake.notify_one(),
+            (true, Some(_)) => self.spool_wake.notify_one(),
+            (false, _) => {}
         }
     }
 
@@ -274,12 +284,19 @@ impl SinkHandle {
         self.interrupt.notify_waiters();
         // Waiting events linger no longer.
         self.wake.notify_one();
+        self.spool_wake.notify_one();
+    }
+
+    /// Whether the logger ends.
+    pub(super) fn is_draining(&self) -> bool {
+        self.state().drain.is_some()
     }
 
     /// Requests the close: no batch follows, so the sink task delivers the backlog and closes the sink.
     pub(crate) fn request_close(&self) {
         self.state().is_closing = true;
         self.wake.notify_one();
+        self.spool_wake.notify_one();
     }
 
     /// Records that the sink task has ended before the sink was closed: nothing waits for it any more.
@@ -306,13 +323,13 @@ impl SinkHandle {
 impl SinkHandle {
     pub(crate) fn stats(&self) -> SinkStats {
         let state = self.state();
-        state.ledger.stats(&self.config.name, &state.backlog, &state.breaker)
+        state.ledger.stats(&self.config.name, &state)
     }
 
     /// Whether events wait or are being written.
     pub(crate) fn has_pending_events(&self) -> bool {
         let state = self.state();
-        state.backlog.events() + state.ledger.in_flight() > 0
+        state.waiting_before(u64::MAX) + state.ledger.in_flight() > 0
     }
 
     /// Replaces the filter, for events that are not dispatched yet.
@@ -334,7 +351,7 @@ impl SinkHandle {
             Some(Flushed { losses, error }) => Some((*losses, error.clone())),
             None => state.closed.clone().map(|closed| (now, closed.err())),
         };
-        let waiting = state.backlog.before(barrier.map_or(u64::MAX, |barrier| barrier.offset));
+        let waiting = state.waiting_before(barrier.map_or(u64::MAX, |barrier| barrier.offset));
         let losses = result.as_ref().map_or(now, |(losses, _)| *losses);
         SinkFlushReport {
             name: self.config.name.clone(),
@@ -351,25 +368,15 @@ impl SinkHandle {
     /// arrived: those are unconfirmed.
     pub(crate) fn seal(&self, why: DropReason, leftovers: &mut Leftovers) {
         let mut state = self.state();
-        if !state.is_sealed {
-            state.is_sealed = true;
-            state.end_events(why, leftovers);
+        if mem::replace(&mut state.is_sealed, true) {
+            return;
+        }
+        state.end_events(why, leftovers);
+        let progress = state.spool.as_ref().map(|spool| spool.progress());
+        drop(state);
+        // What is settled is not to be delivered again by the next process.
+        if let (Some(spool), Some(progress)) = (&self.config.spool, progress) {
+            contain(|| spool.store.advance(progress)).unwrap_or_default();
         }
     }
-}
-
-/// The memory that events pin: their own, and each context once where consecutive events share it.
-pub(crate) fn pinned_bytes(events: &[Event]) -> usize {
-    let mut before: Option<&Arc<SharedFields>> = None;
-    let mut sum = 0;
-    for event in events {
-        sum += size_of::<Event>() + event.spilled_bytes();
-        if let Some(context) = event.context()
-            && !before.is_some_and(|before| Arc::ptr_eq(before, context))
-        {
-            sum += context.bytes();
-            before = Some(context);
-        }
-    }
-    sum
 }

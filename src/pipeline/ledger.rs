@@ -1,14 +1,14 @@
-//! Anywhere (pure): the counters of one sink. Every event routed to it is in exactly one of them, or in the backlog.
+//! Anywhere (pure): the counters of one sink. Every event routed to it, or recovered, is in exactly one of them, or in the
+//! backlog.
 
 use std::time::Duration;
 
 use sketches_ddsketch::{Config, DDSketch};
 use tokio::time::Instant;
 
-use super::backlog::BacklogQueue;
-use super::breaker::CircuitBreaker;
 use super::destination::Failure;
 use super::notice::Outage;
+use super::state::SinkState;
 use crate::sink::SinkErrorKind;
 use crate::stats::{DropCounts, DropReason, FallbackStats, LastError, SinkStats};
 
@@ -25,6 +25,12 @@ pub(super) struct Ledger {
     /// The same of a batch that waits for a late result, while others go to the fallbacks.
     waiting_uncertain: u64,
     unconfirmed: u64,
+    /// Taken over from earlier processes.
+    recovered: u64,
+    /// Appended to the spool and not settled.
+    spooled: u64,
+    /// Of these: in a request.
+    requested: u64,
     maybe_duplicated: u64,
     retries: u64,
     bytes: u64,
@@ -79,6 +85,9 @@ impl Ledger {
             uncertain: 0,
             waiting_uncertain: 0,
             unconfirmed: 0,
+            recovered: 0,
+            spooled: 0,
+            requested: 0,
             maybe_duplicated: 0,
             retries: 0,
             bytes: 0,
@@ -93,7 +102,11 @@ impl Ledger {
     }
 
     pub(super) fn in_flight(&self) -> u64 {
-        self.in_flight
+        self.in_flight + self.requested
+    }
+
+    pub(super) fn spooled(&self) -> u64 {
+        self.spooled
     }
 
     /// Counts a dispatched batch: events for this sink, and events its filter excludes.
@@ -111,8 +124,46 @@ impl Ledger {
         self.in_flight += events;
     }
 
+    /// Counts what earlier processes left in the spool.
+    pub(super) fn recover(&mut self, events: u64) {
+        self.recovered += events;
+        self.spooled += events;
+    }
+
+    /// Counts events that are appended to the spool, of those that waited.
+    pub(super) fn spool(&mut self, events: u64) {
+        self.spooled += events;
+    }
+
+    /// Counts events that leave the spool undelivered.
+    pub(super) fn drop_spooled(&mut self, reason: DropReason, events: u64) {
+        self.spooled -= events;
+        self.dropped.add(reason, events);
+    }
+
+    /// Counts events that waited, and may have been appended to the spool.
+    pub(super) fn lose_sight(&mut self, events: u64) {
+        self.unconfirmed += events;
+    }
+
+    /// Sets how many of the spooled events are in a request.
+    pub(super) fn set_requested(&mut self, events: u64) {
+        self.requested = events;
+    }
+
+    /// Settles events of the spool, after a request.
+    pub(super) fn settle_spooled(&mut self, events: u64, outcome: Outcome) {
+        self.requested = 0;
+        self.spooled -= events;
+        self.count(events, outcome);
+    }
+
     pub(super) fn settle(&mut self, events: u64, outcome: Outcome) {
         self.in_flight -= events;
+        self.count(events, outcome);
+    }
+
+    fn count(&mut self, events: u64, outcome: Outcome) {
         match outcome {
             Outcome::Delivered(destination) => self.destinations[destination].delivered += events,
             Outcome::Dropped(reason) => self.dropped.add(reason, events),
@@ -141,7 +192,7 @@ impl Ledger {
         let uncertain = (self.uncertain + self.waiting_uncertain).min(self.in_flight);
         self.settle(uncertain, Outcome::Unconfirmed);
         self.settle(self.in_flight, Outcome::Dropped(why));
-        (self.uncertain, self.waiting_uncertain) = (0, 0);
+        (self.uncertain, self.waiting_uncertain, self.requested) = (0, 0, 0);
     }
 
     pub(super) fn add_retry(&mut self) {
@@ -215,7 +266,8 @@ impl Ledger {
         }
     }
 
-    pub(super) fn stats(&self, name: &str, backlog: &BacklogQueue, breaker: &CircuitBreaker) -> SinkStats {
+    pub(super) fn stats(&self, name: &str, state: &SinkState) -> SinkStats {
+        let SinkState { backlog, breaker, .. } = state;
         let quantile = |q| self.latency.quantile(q).ok().flatten().map(Duration::from_secs_f64);
         let own = &self.destinations[0];
         let fallbacks = self.destinations[1..].iter().enumerate().map(|(index, counts)| FallbackStats {
@@ -232,9 +284,12 @@ impl Ledger {
             delivered_by_fallback: self.delivered_by_fallbacks(),
             fallbacks: fallbacks.collect(),
             dropped: self.dropped,
-            backlog: backlog.events(),
+            backlog: state.waiting_before(u64::MAX),
             backlog_bytes: backlog.pinned() as u64,
-            in_flight: self.in_flight,
+            spooled: self.spooled - self.requested,
+            recovered: self.recovered,
+            spool_bypassed: state.spool.as_ref().map_or(0, |spool| spool.bypassed()),
+            in_flight: self.in_flight + self.requested,
             unconfirmed: self.unconfirmed,
             maybe_duplicated: self.maybe_duplicated,
             retries: self.retries,

@@ -55,6 +55,7 @@ mod remainder;
 mod retry;
 mod ruling;
 mod size;
+mod spool;
 mod state;
 mod task;
 
@@ -62,17 +63,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use backlog::WhenFull;
+pub(crate) use backlog::pinned_bytes;
 pub use breaker::Breaker;
 pub(crate) use breaker::BreakerCallback;
 pub(crate) use destination::Destination;
-pub(crate) use handle::{Notifiers, PipelineEnv, SinkHandle, SinkHandleConfig, Wanted, pinned_bytes};
+pub(crate) use handle::{Notifiers, PipelineEnv, SinkHandle, SinkHandleConfig, Wanted};
 pub use into::IntoPipeline;
 pub(crate) use notice::NoticeIds;
 pub use retry::Retry;
 #[cfg(feature = "testing")]
 pub(crate) use ruling::Ruling;
+pub(crate) use spool::Spool;
+pub use spool::{AppendError, Recovered, SpoolProgress, SpoolStore, Stored};
 pub(crate) use state::{Barrier, Leftovers, Reopen};
-pub(crate) use task::{SinkTaskParts, run_sink_task};
+pub(crate) use task::{SinkTaskParts, run_sink_task, run_spool_task};
 
 pub use crate::stats::labels::BreakerState;
 
@@ -122,6 +126,7 @@ pub struct Pipeline {
     pub(crate) breaker: Breaker,
     pub(crate) on_breaker: Option<BreakerCallback>,
     pub(crate) fallback: Option<Box<Pipeline>>,
+    pub(crate) spool: Option<Spool>,
 }
 
 impl Pipeline {
@@ -144,6 +149,7 @@ impl Pipeline {
             breaker: Breaker::default(),
             on_breaker: None,
             fallback: None,
+            spool: None,
         }
     }
 
@@ -244,6 +250,13 @@ impl Pipeline {
     /// were none. Links are named `sink/1`, `sink/2` in reports.
     pub fn fallback<Kind>(mut self, fallback: impl IntoPipeline<Kind>) -> Self {
         self.fallback = Some(Box::new(fallback.into_pipeline()));
+        self
+    }
+
+    /// Keeps the events of this pipeline in a store before they are offered to the sink, and until they are settled.
+    #[doc(hidden)]
+    pub fn spool_store(mut self, store: impl SpoolStore) -> Self {
+        self.spool = Some(Spool { store: Arc::new(store), recovered: Recovered::default() });
         self
     }
 

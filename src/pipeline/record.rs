@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use super::action::BatchSource;
 use super::breaker::CircuitBreaker;
 use super::destination::{Aside, Attempt, Failure, Reply};
 use super::handle::SinkHandle;
@@ -14,6 +15,7 @@ use super::remainder::Run;
 use super::ruling::Ruling;
 use super::state::{Barrier, Drain, Reopen, SinkState};
 use crate::context::contain::contain;
+use crate::event::Batch;
 use crate::observe::diagnostics::Diagnostic;
 use crate::sink::SinkError;
 use crate::stats::DropReason;
@@ -25,12 +27,16 @@ use crate::time::clock;
 const LAST_FRACTION: u32 = 10;
 
 impl SinkHandle {
-    /// Records that a write begins: how many events in flight are unconfirmed until it returns, and what it repeats.
+    /// Records that a write begins, and what it repeats: until it returns, its events are unconfirmed, beside those `behind`
+    /// them. Those of a spool are not: they stay there.
     /// Never returns once sealed counters have dropped these events: no write may follow. The task will be aborted.
-    pub(super) async fn begin_write(&self, uncertain: u64, is_retry: bool, maybe_duplicated: u64) {
+    pub(super) async fn begin_write(&self, run: &Run, behind: u64, is_retry: bool, maybe_duplicated: u64) {
         let mut has_begun = false;
+        let events = run.events() as u64;
+        let (requested, uncertain) = if run.is_spooled() { (events, behind) } else { (0, behind + events) };
         self.update(|state| {
             has_begun = true;
+            state.ledger.set_requested(requested);
             state.ledger.set_uncertain(uncertain);
             state.ledger.add_maybe_duplicated(maybe_duplicated);
             if is_retry {
@@ -44,12 +50,16 @@ impl SinkHandle {
 
     /// Records a write that took so long, or timed out after that. Its late result, if one comes, adds no other time.
     pub(super) fn record_attempt(&self, destination: usize, run: &Run, attempt: &Attempt, took: Duration) {
-        if destination == 0 && !run.is_notice {
+        if destination == 0 && !run.is_notice && run.source != BatchSource::Recovered {
             self.config.histograms.write_seconds.record(took.as_secs_f64());
             self.update(|state| state.ledger.add_latency(took));
         }
-        if let Attempt::TimedOut { failure, .. } = attempt {
+        if let Attempt::TimedOut { failure, is_late } = attempt {
             self.record_error(destination, failure);
+            if destination > 0 || !is_late {
+                // Back to the spool, if that is where they are.
+                self.update(|state| state.ledger.set_requested(0));
+            }
         }
     }
 
@@ -71,7 +81,8 @@ impl SinkHandle {
 
     /// Records how long the oldest event of a request took from its call to its delivery.
     pub(super) fn record_lag(&self, run: &Run) {
-        if let Some(oldest) = run.batch.get(0).filter(|_| !run.is_notice) {
+        let is_counted = !run.is_notice && run.source != BatchSource::Recovered;
+        if let Some(oldest) = run.batch.get(0).filter(|_| is_counted) {
             let lag = clock::now_nanos().saturating_sub(oldest.timestamp_nanos());
             self.config.histograms.delivery_lag.record(Duration::from_nanos(lag).as_secs_f64());
         }
@@ -98,25 +109,44 @@ impl SinkHandle {
 
     /// Settles events in flight; `uncertain` of those that stay may have been delivered without confirmation.
     /// Both change under one lock: a seal in between would count delivered events as dropped.
-    pub(super) fn settle(&self, events: usize, outcome: Outcome, uncertain: u64) {
+    pub(super) fn settle(&self, run: &Run, outcome: Outcome, uncertain: u64) {
         self.update(|state| {
-            state.ledger.settle(events as u64, outcome);
+            state.settle(&run.batch, run.source, &[(run.batch.len(), outcome)]);
             state.ledger.set_uncertain(uncertain);
         });
+        self.announce_progress(run.source);
     }
 
-    /// Settles what a destination's answer settles at once; `uncertain` of the events that stay in flight may have been
-    /// delivered.
-    pub(super) fn settle_by(&self, destination: usize, ruling: &Ruling, uncertain: u64) {
+    /// Settles what a destination's answer to a run settles at once; `uncertain` of the events that stay in flight may have
+    /// been delivered.
+    pub(super) fn settle_by(&self, destination: usize, run: &Run, ruling: &Ruling, uncertain: u64) {
+        let outcomes = [
+            (ruling.delivered, Outcome::Delivered(destination)),
+            (ruling.rejected_unnamed, Outcome::Dropped(DropReason::Rejected)),
+        ];
+        // Only a spool wants to know which.
+        let settled = match self.config.spool {
+            Some(_) => ruling.settled_of(&run.batch),
+            None => Batch::default(),
+        };
         self.update(|state| {
-            state.ledger.settle(ruling.delivered as u64, Outcome::Delivered(destination));
-            state.ledger.settle(ruling.rejected_unnamed as u64, Outcome::Dropped(DropReason::Rejected));
+            state.settle(&settled, run.source, &outcomes);
+            state.ledger.set_requested(0);
             state.ledger.set_uncertain(uncertain);
         });
+        self.announce_progress(run.source);
     }
 
-    /// Counts the events of a late call as unconfirmed; `behind` others of its batch may have been delivered too.
-    pub(super) fn begin_late(&self, events: usize, behind: u64) {
+    /// The spool need not keep what is settled.
+    fn announce_progress(&self, source: BatchSource) {
+        if source.is_spooled() {
+            self.spool_wake.notify_one();
+        }
+    }
+
+    /// Counts the events of a late call as unconfirmed, unless a spool has them; `behind` others of its batch may have been delivered too.
+    pub(super) fn begin_late(&self, run: &Run, behind: u64) {
+        let events = if run.is_spooled() { 0 } else { run.events() };
         self.update(|state| {
             state.ledger.settle(events as u64, Outcome::Unconfirmed);
             state.ledger.set_uncertain(0);
@@ -125,7 +155,8 @@ impl SinkHandle {
     }
 
     /// Moves them back in flight: their late result came.
-    pub(super) fn end_late(&self, events: usize, behind: u64) {
+    pub(super) fn end_late(&self, run: &Run, behind: u64) {
+        let events = if run.is_spooled() { 0 } else { run.events() };
         self.update(|state| {
             state.ledger.unsettle(events as u64);
             state.ledger.set_uncertain(behind + events as u64);
@@ -160,6 +191,7 @@ impl SinkHandle {
         self.record_error_of(&result);
         let result = result.map_err(|failure| failure.text);
         self.update(|state| state.close(result));
+        self.spool_wake.notify_one();
         self.config.env.notifiers.notify_progress();
     }
 
@@ -168,6 +200,7 @@ impl SinkHandle {
         let mut state = self.state();
         if !state.is_sealed {
             change(&mut state);
+            state.check_spool();
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::action::{Charge, InFlightBatch};
+use super::action::{BatchSource, Charge, InFlightBatch};
 use super::destination::{Encoding, Parcel};
 use crate::event::Batch;
 use crate::sink::Request;
@@ -21,6 +21,7 @@ pub(super) struct Run {
     pub(super) charge: Option<Arc<Charge>>,
     /// Part of a notice, which no counter of events includes.
     pub(super) is_notice: bool,
+    pub(super) source: BatchSource,
     /// Since when it may have been delivered: the start of its first request without a certain answer.
     pub(super) uncertain_since: Option<Instant>,
     /// When its last request began.
@@ -34,11 +35,13 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(batch: Batch, charge: Option<Arc<Charge>>) -> Self {
+    pub(super) fn new(taken: InFlightBatch) -> Self {
+        let InFlightBatch { batch, charge, source } = taken;
         Run {
             batch,
             charge,
             is_notice: false,
+            source,
             uncertain_since: None,
             sent_at: None,
             is_retry: false,
@@ -48,13 +51,14 @@ impl Run {
     }
 
     pub(super) fn notice(batch: Batch) -> Self {
-        Run { is_notice: true, ..Run::new(batch, None) }
+        Run { is_notice: true, ..Run::new(InFlightBatch { batch, charge: None, source: BatchSource::Memory }) }
     }
 
     /// Events of the same run as another one, not encoded.
     pub(super) fn with_batch(&self, batch: Batch) -> Self {
-        let Run { is_notice, uncertain_since, sent_at, is_retry, attempts, .. } = *self;
-        Run { is_notice, uncertain_since, sent_at, is_retry, attempts, ..Run::new(batch, self.charge.clone()) }
+        let Run { is_notice, source, uncertain_since, sent_at, is_retry, attempts, .. } = *self;
+        let taken = InFlightBatch { batch, charge: self.charge.clone(), source };
+        Run { is_notice, uncertain_since, sent_at, is_retry, attempts, ..Run::new(taken) }
     }
 
     /// Whether its events were in a request.
@@ -72,9 +76,15 @@ impl Run {
         self.uncertain_since = self.uncertain_since.or(self.sent_at);
     }
 
-    /// Its events that may have been delivered without confirmation.
+    /// Its events that may have been delivered without confirmation, if nothing has them but the memory.
     pub(super) fn unconfirmed(&self) -> u64 {
-        if self.uncertain_since.is_some() { self.events() as u64 } else { 0 }
+        let is_unconfirmed = self.uncertain_since.is_some() && !self.is_spooled();
+        if is_unconfirmed { self.events() as u64 } else { 0 }
+    }
+
+    /// Whether its events are in the spool.
+    pub(super) fn is_spooled(&self) -> bool {
+        self.source.is_spooled()
     }
 
     /// The number of its events that the counters include.
@@ -143,8 +153,18 @@ pub(super) enum BisectStep {
 
 impl Remainder {
     pub(super) fn new(taken: InFlightBatch) -> Self {
-        let run = Run::new(taken.batch, taken.charge);
-        Remainder { runs: VecDeque::from([run]), rejections: 0, any_delivered: false, has_panicked: false }
+        let runs = VecDeque::from([Run::new(taken)]);
+        Remainder { runs, rejections: 0, any_delivered: false, has_panicked: false }
+    }
+
+    /// Whether its events are in the spool.
+    pub(super) fn is_spooled(&self) -> bool {
+        self.runs.front().is_some_and(Run::is_spooled)
+    }
+
+    /// Leaves its events to the spool, where they are.
+    pub(super) fn put_back(&mut self) {
+        self.runs.clear();
     }
 
     pub(super) fn front(&mut self) -> Option<&mut Run> {
@@ -214,7 +234,7 @@ mod tests {
 
     fn rest(events: usize) -> Remainder {
         let batch = (0..events).map(|n| Event::new(Level::Info, "t", &n.to_string())).collect();
-        Remainder::new(InFlightBatch { batch, charge: None })
+        Remainder::new(InFlightBatch { batch, charge: None, source: BatchSource::Memory })
     }
 
     fn first(rest: &mut Remainder) -> Vec<String> {

@@ -88,15 +88,23 @@ pub(super) struct Backoff {
     /// Of the current batch.
     failures: u32,
     first_failure: Option<Instant>,
+    /// It never ends.
+    is_endless: bool,
 }
 
 impl Backoff {
     pub(super) fn new(policy: Retry) -> Self {
         let random = policy.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
-        Backoff { policy, random, failures: 0, first_failure: None }
+        Backoff { policy, random, failures: 0, first_failure: None, is_endless: false }
     }
 
-    /// Begins a new batch, or anew after the current one made progress.
+    /// Begins a new batch; `is_endless`: it is retried for as long as it takes.
+    pub(super) fn begin(&mut self, is_endless: bool) {
+        self.reset();
+        self.is_endless = is_endless;
+    }
+
+    /// Begins anew, after the current batch made progress.
     pub(super) fn reset(&mut self) {
         self.failures = 0;
         self.first_failure = None;
@@ -104,21 +112,24 @@ impl Backoff {
 
     /// Keeps the current batch for a sink that is unusable, without an attempt that counts. Returns `false` if it is too old.
     pub(super) fn keep(&mut self, now: Instant) -> bool {
-        now.duration_since(*self.first_failure.get_or_insert(now)) <= self.policy.max_elapsed
+        let age = now.duration_since(*self.first_failure.get_or_insert(now));
+        age <= self.policy.max_elapsed || self.is_endless
     }
 
     /// Records a failed attempt. Returns the time of the next, or `None` to stop.
     pub(super) fn after_failure(&mut self, now: Instant) -> Option<Instant> {
-        self.failures += 1;
+        self.failures = self.failures.saturating_add(1);
         let since = *self.first_failure.get_or_insert(now);
-        if self.policy.max_attempts.is_some_and(|most| self.failures >= most) {
+        if !self.is_endless && self.policy.max_attempts.is_some_and(|most| self.failures >= most) {
             return None;
         }
         let bound =
             self.policy.initial_delay.saturating_mul(1 << (self.failures - 1).min(31)).min(self.policy.max_delay);
-        let next = now.checked_add(bound.mul_f64(self.random.f64()))?;
+        let Some(next) = now.checked_add(bound.mul_f64(self.random.f64())) else {
+            return self.is_endless.then(|| now + MAX_PAUSE);
+        };
         // There is no wait for an attempt that would come too late.
-        (next.duration_since(since) <= self.policy.max_elapsed).then_some(next)
+        (self.is_endless || next.duration_since(since) <= self.policy.max_elapsed).then_some(next)
     }
 
     /// Records that the destination asks for a pause, which is no attempt. Returns the time of the next attempt, however late

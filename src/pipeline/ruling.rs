@@ -105,6 +105,17 @@ impl Ruling {
         (again > 0).then(|| Failure::new(SinkError::temporary(format!("{again} of {all} events not accepted for now"))))
     }
 
+    /// Returns the events of the answer's request that it settles.
+    pub(super) fn settled_of(&self, batch: &Batch) -> Batch {
+        if self.open.is_empty() && self.rejected.is_empty() {
+            return batch.clone();
+        }
+        let left = self.open.iter().chain(self.rejected.iter());
+        let left: HashSet<EventId> = left.map(|record| record.id()).collect();
+        let is_settled = |index: &u32| batch.get(*index as usize).is_some_and(|record| !left.contains(&record.id()));
+        batch.pick(&(0..batch.len() as u32).filter(is_settled).collect::<Vec<_>>())
+    }
+
     /// Removes the events from `pending` that may have arrived; returns them.
     pub(super) fn take_doubtful(&self, pending: &mut Vec<EventId>) -> Vec<EventId> {
         let parts = [(&self.again, self.doubts_again), (&self.others, self.doubts_others)];

@@ -6,16 +6,20 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
 
-use super::backlog::BacklogQueue;
+use super::action::BatchSource;
+use super::backlog::{BacklogQueue, WaitingBatch, WhenFull};
 use super::breaker::CircuitBreaker;
-use super::ledger::{Ledger, Losses, OutageStart};
+use super::ledger::{Ledger, Losses, OutageStart, Outcome};
 use super::notice::NoticeScheduler;
+use super::spool::SpoolAccount;
 use crate::event::Batch;
 use crate::stats::labels::BreakerState;
 use crate::stats::{DropReason, LastError};
 
 pub(super) struct SinkState {
     pub(super) backlog: BacklogQueue,
+    /// Of a pipeline with a spool: its backlog is what is not appended.
+    pub(super) spool: Option<Box<SpoolAccount>>,
     pub(super) ledger: Ledger,
     pub(super) breaker: CircuitBreaker,
     /// The state last passed to the callback.
@@ -115,6 +119,13 @@ impl SinkState {
         !self.barriers.is_empty() || self.drain.is_some() || self.is_closing
     }
 
+    /// Takes the first flush before whose point nothing waits.
+    pub(super) fn take_reached_barrier(&mut self) -> Option<Arc<Barrier>> {
+        let front = self.front();
+        let is_reached = |barrier: &Arc<Barrier>| front.is_none_or(|front| front > barrier.offset());
+        self.barriers.front().is_some_and(is_reached).then(|| self.barriers.pop_front())?
+    }
+
     /// Completes a flush. Its losses are reported if a caller is still there.
     pub(super) fn complete(&mut self, barrier: &Arc<Barrier>, error: Option<LastError>) {
         let losses = self.ledger.losses();
@@ -134,8 +145,78 @@ impl SinkState {
 
     pub(super) fn end_events(&mut self, why: DropReason, leftovers: &mut Leftovers) {
         let waiting = self.backlog.events();
-        self.backlog.clear().into_iter().for_each(|waiting| leftovers.add(waiting.batch, waiting.charge));
+        let mut gone = self.backlog.clear();
         self.ledger.drop_waiting(why, waiting);
+        if let Some(spool) = &mut self.spool {
+            let ended = spool.end(&mut self.backlog);
+            gone.extend(ended.batches);
+            self.ledger.drop_waiting(why, ended.unappended);
+            self.ledger.lose_sight(ended.maybe_appended);
+        }
+        gone.into_iter().for_each(|waiting| leftovers.add(waiting.batch, waiting.charge));
         self.ledger.end_in_flight(why);
+    }
+
+    /// Events that wait in memory and are in no spool: those up to a routed count.
+    pub(super) fn waiting_before(&self, upto: u64) -> u64 {
+        let backlog = if upto == u64::MAX { self.backlog.events() } else { self.backlog.before(upto) };
+        backlog + self.spool.as_ref().map_or(0, |spool| spool.unappended(upto))
+    }
+
+    /// The routed count after the oldest batch that waits in memory and is in no spool.
+    pub(super) fn front(&self) -> Option<u64> {
+        let unappended = self.spool.as_ref().and_then(|spool| spool.front());
+        unappended.into_iter().chain(self.backlog.front()).min()
+    }
+
+    /// Makes room for so much, if spooled batches can leave the memory; these are to be dropped where nothing is locked.
+    pub(super) fn make_room(&mut self, charge: usize, gone: &mut Vec<Batch>) {
+        if let Some(spool) = &mut self.spool {
+            spool.make_room(charge, &mut self.backlog, gone);
+        }
+    }
+
+    /// Adds a batch to the backlog, or drops according to the policy until it fits. What leaves the memory is added to `gone`.
+    pub(super) fn push(&mut self, new: WaitingBatch, policy: WhenFull, gone: &mut Vec<Batch>) {
+        let charge = new.charge + new.batch.enrichment().map_or(0, |enrichment| enrichment.bytes());
+        self.make_room(charge, gone);
+        let mut reason = DropReason::BacklogFull;
+        if let Some(spool) = &mut self.spool {
+            if spool.is_full() {
+                reason = DropReason::SpoolFull;
+            }
+            while policy == WhenFull::DropOldest
+                && !self.backlog.has_room_for(charge)
+                && let Some(dropped) = spool.drop_bypassed(&mut self.backlog)
+            {
+                self.ledger.drop_waiting(reason, dropped.len() as u64);
+                gone.push(dropped);
+            }
+        }
+        let mut dropped = Vec::new();
+        self.backlog.push(new, &mut dropped);
+        let lost = dropped.iter().map(|dropped| dropped.batch.len() as u64).sum();
+        self.ledger.drop_waiting(reason, lost);
+        gone.extend(dropped.into_iter().map(|dropped| dropped.batch));
+    }
+
+    /// The counters of the spool are those of its positions.
+    pub(super) fn check_spool(&self) {
+        if let Some(spool) = &self.spool {
+            debug_assert_eq!(spool.outstanding(), self.ledger.spooled(), "the spool's positions and its counters");
+        }
+    }
+
+    /// Settles events that the sink task has: so many with each outcome. Without a spool `events` may be missing.
+    pub(super) fn settle(&mut self, events: &Batch, source: BatchSource, outcomes: &[(usize, Outcome)]) {
+        if let Some(spool) = &mut self.spool {
+            spool.settle(events, source.is_spooled());
+        }
+        for (len, outcome) in outcomes {
+            match source.is_spooled() {
+                true => self.ledger.settle_spooled(*len as u64, *outcome),
+                false => self.ledger.settle(*len as u64, *outcome),
+            }
+        }
     }
 }

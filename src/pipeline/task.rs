@@ -13,7 +13,8 @@ use super::notice::{Audience, Notice};
 use super::remainder::{Remainder, Run};
 use super::retry::Retry;
 use super::ruling::Ruling;
-use super::state::Reopen;
+use super::spool::{self, SpoolStore};
+use super::state::{Barrier, Reopen};
 use crate::context::contain::contain_future;
 use crate::event::Batch;
 use crate::stats::DropReason;
@@ -25,18 +26,20 @@ pub(crate) struct SinkTaskParts {
     pub(crate) destinations: Vec<Destination>,
     /// One of them encodes for the network: the task runs where that delays no other.
     pub(crate) encodes_for_network: bool,
+    pub(crate) spool: Option<Arc<dyn SpoolStore>>,
 }
 
 /// Delivers until the sink is closed. Returns whether it was: if it panics, the sink's events are dropped, and none
 /// waits for it.
 pub(crate) async fn run_sink_task(handle: Arc<SinkHandle>, parts: SinkTaskParts) -> bool {
-    let SinkTaskParts { retry, destinations, .. } = parts;
+    let SinkTaskParts { retry, destinations, spool, .. } = parts;
     let mut task = SinkTask {
         handle: handle.clone(),
         destinations,
         confirmations: Vec::new(),
         held: None,
         slot: Slot::new(retry),
+        spool,
         is_unusable: false,
     };
     let is_closed = contain_future(task.run()).await.is_ok();
@@ -44,6 +47,15 @@ pub(crate) async fn run_sink_task(handle: Arc<SinkHandle>, parts: SinkTaskParts)
         handle.fail(DropReason::Panicked);
     }
     is_closed
+}
+
+/// The spool's task of this pipeline, if it has one.
+pub(crate) fn run_spool_task(
+    handle: &Arc<SinkHandle>,
+    parts: &SinkTaskParts,
+) -> Option<impl Future<Output = bool> + Send + 'static + use<>> {
+    let (store, limit) = (parts.spool.clone()?, parts.destinations.first()?.timeout());
+    Some(spool::run_task(handle.clone(), store, limit))
 }
 
 pub(super) struct SinkTask {
@@ -54,6 +66,7 @@ pub(super) struct SinkTask {
     /// Events that no fallback has tried, as all became busy: they are next.
     pub(super) held: Option<Remainder>,
     pub(super) slot: Slot,
+    spool: Option<Arc<dyn SpoolStore>>,
     /// The sink reported that it is unusable, so no batch waits for it.
     pub(super) is_unusable: bool,
 }
@@ -73,15 +86,31 @@ impl SinkTask {
             };
             match action {
                 Action::Write(taken) => self.deliver(taken).await,
+                Action::Overflow(taken) => self.divert_overflow(taken).await,
                 Action::Notify(notice) => self.write_notice(&notice).await,
-                Action::Flush(barrier) => {
-                    let own = self.call_sink(SinkCall::Flush, None).await;
-                    let others = self.call_fallbacks(SinkCall::Flush).await;
-                    handle.record_flush(&barrier, own.and(others));
-                }
+                Action::Flush(barrier) => self.flush(&barrier, None).await,
                 Action::Reopen(request) => self.reopen(&request, None).await,
+                Action::Sync => {
+                    self.sync_spool().await.err().iter().for_each(|failure| handle.record_error(0, failure))
+                }
                 Action::Close => return self.close().await,
             }
+        }
+    }
+
+    /// Flushes the spool and every destination.
+    pub(super) async fn flush(&mut self, barrier: &Arc<Barrier>, in_delivery: Option<&mut Remainder>) {
+        let spool = self.sync_spool().await;
+        let own = self.call_sink(SinkCall::Flush, in_delivery).await;
+        let others = self.call_fallbacks(SinkCall::Flush).await;
+        self.handle.record_flush(barrier, spool.and(own).and(others));
+    }
+
+    /// Makes durable what is in the spool, and what is settled of it.
+    async fn sync_spool(&mut self) -> Result<(), Failure> {
+        match self.spool.clone() {
+            Some(store) => spool::sync(&self.handle, store, self.destinations[0].timeout()).await,
+            None => Ok(()),
         }
     }
 
@@ -104,7 +133,8 @@ impl SinkTask {
             self.write_notice(&notice).await;
         }
         let others = self.call_fallbacks(SinkCall::Close).await;
-        self.handle.record_close(own.and(others));
+        let spool = self.sync_spool().await;
+        self.handle.record_close(own.and(others).and(spool));
     }
 }
 
@@ -185,14 +215,15 @@ impl SinkTask {
                 self.handle.with_breaker(|breaker, now| breaker.trip(now));
                 let mut waiting = 0;
                 if let Some(rest) = in_delivery {
-                    if self.has_available_fallback() {
+                    if self.has_available_fallback() && !rest.is_spooled() {
                         self.fall_back(rest, DropReason::BreakerOpen).await;
                     }
                     waiting = rest.unconfirmed();
                 }
-                self.handle.begin_late(0, waiting);
+                let call = Run::notice(Batch::default());
+                self.handle.begin_late(&call, waiting);
                 let (_, late) = self.divert_until_late_result().await;
-                self.handle.end_late(0, waiting);
+                self.handle.end_late(&call, waiting);
                 let late = late.into_result();
                 if late.is_ok() {
                     self.handle.with_breaker(|breaker, _| breaker.succeed());

@@ -28,7 +28,7 @@ use super::tasks::{spawn, spawn_on};
 use crate::context::suppress::suppress;
 use crate::dispatch::{Dispatched, Enrichers, NO_WATERMARK, announce, watermark_now};
 use crate::event::SharedFields;
-use crate::pipeline::{SinkTaskParts, run_sink_task};
+use crate::pipeline::{SinkTaskParts, run_sink_task, run_spool_task};
 use crate::queue::Chunk;
 
 /// How often the metrics are refreshed, for a recorder that never requests it.
@@ -95,6 +95,9 @@ async fn run_guarded(mut finalizer: FinalizeOnDrop, parts: FlushTaskParts) {
     let mut pipelines = JoinSet::new();
     for (sink, task) in core.sinks.iter().zip(parts.sink_tasks) {
         let network = parts.network.as_ref().filter(|_| task.encodes_for_network);
+        if let Some(appends) = run_spool_task(sink, &task) {
+            spawn(&mut pipelines, appends);
+        }
         spawn_on(&mut pipelines, network, run_sink_task(sink.clone(), task));
     }
     let task = FlushTask {

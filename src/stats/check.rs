@@ -49,9 +49,11 @@ impl SinkStats {
             + self.delivered_by_fallback
             + self.dropped.total()
             + self.backlog
+            + self.spooled
             + self.in_flight
             + self.unconfirmed;
-        equal(&format!("{name}: routed = delivered + … + unconfirmed"), self.routed, settled)
+        let taken = self.recovered + self.routed;
+        equal(&format!("{name}: recovered + routed = delivered + … + unconfirmed"), taken, settled)
     }
 }
 

@@ -39,17 +39,23 @@ impl ShutdownReport {
 /// One line: the equation, then bytes and errors.
 impl fmt::Display for SinkStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, routed, delivered, dropped, .. } = self;
-        write!(f, "{}: routed {routed} = delivered {delivered}", Foreign(name))?;
+        let Self { name, recovered, routed, delivered, dropped, .. } = self;
+        write!(f, "{}: ", Foreign(name))?;
+        if *recovered > 0 {
+            write!(f, "recovered {recovered} + ")?;
+        }
+        write!(f, "routed {routed} = delivered {delivered}")?;
         let rest = [
             ("fallback", self.delivered_by_fallback),
             ("unconfirmed", self.unconfirmed),
             ("backlog", self.backlog),
+            ("spooled", self.spooled),
             ("in flight", self.in_flight),
         ];
         rest.iter().filter(|(_, count)| *count > 0).try_for_each(|(what, count)| write!(f, " + {what} {count}"))?;
         write!(f, " + dropped {} ({dropped}); {} bytes", dropped.total(), self.written_bytes)?;
-        let apart = [("filtered", self.filtered), ("notices", self.notices)];
+        let apart =
+            [("filtered", self.filtered), ("bypassed the spool", self.spool_bypassed), ("notices", self.notices)];
         apart.iter().filter(|(_, count)| *count > 0).try_for_each(|(what, count)| write!(f, ", {what} {count}"))?;
         match &self.last_error {
             Some(last) => write!(f, ", {} errors, the last: {} ({})", self.errors, Foreign(&last.message), last.kind),

@@ -36,11 +36,15 @@ pub enum DropReason {
     Deadline,
     /// The runtime the logger ran on was dropped.
     RuntimeDropped,
+    /// The spool had no room, and neither had the memory.
+    SpoolFull,
+    /// The spool could not be read.
+    SpoolCorrupt,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [DropReason; 14] = [
+    pub const ALL: [DropReason; 16] = [
         DropReason::OverflowNewest,
         DropReason::OverflowOldest,
         DropReason::Memory,
@@ -55,6 +59,8 @@ impl DropReason {
         DropReason::Panicked,
         DropReason::Deadline,
         DropReason::RuntimeDropped,
+        DropReason::SpoolFull,
+        DropReason::SpoolCorrupt,
     ];
 
     /// Reasons for which an event is refused, before it is accepted.
@@ -65,7 +71,7 @@ impl DropReason {
     pub const EVICTED: [DropReason; 2] = [DropReason::OverflowOldest, DropReason::Memory];
 
     /// Reasons for which a sink's pipeline drops an event.
-    pub const PER_SINK: [DropReason; 8] = [
+    pub const PER_SINK: [DropReason; 10] = [
         DropReason::BacklogFull,
         DropReason::Rejected,
         DropReason::SinkFailed,
@@ -74,6 +80,8 @@ impl DropReason {
         DropReason::Panicked,
         DropReason::Deadline,
         DropReason::RuntimeDropped,
+        DropReason::SpoolFull,
+        DropReason::SpoolCorrupt,
     ];
 
     /// Returns the name in snake case, as in metric labels.
@@ -93,6 +101,8 @@ impl DropReason {
             DropReason::Panicked => "panicked",
             DropReason::Deadline => "deadline",
             DropReason::RuntimeDropped => "runtime_dropped",
+            DropReason::SpoolFull => "spool_full",
+            DropReason::SpoolCorrupt => "spool_corrupt",
         }
     }
 }

@@ -6,7 +6,7 @@ use super::DropCounts;
 use super::labels::{BreakerState, SinkErrorKind};
 
 /// The counters of one sink: `dispatched = filtered + routed`,
-/// `routed = delivered + fallback + dropped + backlog + in_flight + unconfirmed`.
+/// `recovered + routed = delivered + fallback + dropped + backlog + spooled + in_flight + unconfirmed`.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -25,10 +25,16 @@ pub struct SinkStats {
     pub fallbacks: Vec<FallbackStats>,
     /// Events dropped, by reason.
     pub dropped: DropCounts,
-    /// Events waiting in the backlog.
+    /// Events waiting in memory; of a pipeline with a spool, those that are not appended.
     pub backlog: u64,
     /// Memory pinned by events waiting or being written.
     pub backlog_bytes: u64,
+    /// Events that earlier processes left in the spool, and this one took over.
+    pub recovered: u64,
+    /// Events in the spool that are not settled and in no request. They are delivered by this process or the next one.
+    pub spooled: u64,
+    /// Events that were offered to the sink from memory, because they could not be appended to the spool.
+    pub spool_bypassed: u64,
     /// Events in a write that has not returned.
     pub in_flight: u64,
     /// Events whose write timed out; they may or may not have been delivered.

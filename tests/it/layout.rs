@@ -187,13 +187,14 @@ fn every_file_is_in_a_room_and_every_room_in_a_row() {
 }
 
 /// How a file's first line begins: where its code runs.
-const PLACES: [&str; 11] = [
+const PLACES: [&str; 12] = [
     "The caller's thread",
     "Any thread",
     "Anywhere (pure)",
     "At compile time",
     "The flush task",
     "A sink task",
+    "A spool task",
     "A sink's thread",
     "The logger's thread",
     "A service thread",

@@ -121,8 +121,7 @@ fn expected(logger: &str, sinks: &[&str]) -> (BTreeSet<String>, BTreeSet<String>
         for name in ["events_unconfirmed", "backlog_events", "backlog_bytes", "breaker_state"] {
             add(&format!("sink_{name}"), format!(",sink=\"{sink}\""));
         }
-        let reasons =
-            "backlog_full rejected sink_failed retries_exhausted breaker_open panicked deadline runtime_dropped";
+        let reasons = "backlog_full rejected sink_failed retries_exhausted breaker_open panicked deadline runtime_dropped spool_full spool_corrupt";
         for reason in reasons.split(' ') {
             add("sink_events_dropped_total", format!(",sink=\"{sink}\",reason=\"{reason}\""));
         }

@@ -205,8 +205,12 @@ def bore(work, stops):
     for program, read in ((before, fmt_event), (after, json_event)):
         server = bore_server(work, program)
         bore_load()
-        # The last connection's own last event.
-        until("the last connection", lambda: sum("exited" in line for line in server.lines()) >= 90)
+        # Every connection's own last event, that of the probe of `listens` too.
+        def have_all_ended():
+            lines = server.lines()
+            begun = sum("incoming connection" in line for line in lines)
+            return begun > 90 and sum("exited" in line for line in lines) >= begun
+        until("every connection", have_all_ended)
         code = server.stop()
         if server.err.read_text():
             fail(f"bore wrote to standard error: {server.err.read_text()}")

@@ -284,7 +284,7 @@ fn notice(batch: &Batch, link: usize) -> Option<Vec<Told>> {
     is_notice.then(|| batch.iter().map(told).collect())
 }
 
-fn number(batch: &Batch) -> Vec<u64> {
+pub(super) fn number(batch: &Batch) -> Vec<u64> {
     let parse = |message: String| message.parse().expect("a number");
     batch.iter().map(|record| parse(record.message().to_string())).collect()
 }

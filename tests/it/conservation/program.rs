@@ -1,7 +1,7 @@
 //! Programs as plain data, and how they are drawn.
 
 use logweir::sink::Duplicates;
-use logweir::{Breaker, Level, LevelFilter, Overflow, Retry};
+use logweir::{Breaker, Level, LevelFilter, Overflow, Retry, WhenFull};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -43,6 +43,36 @@ pub(super) struct SinkPlan {
     pub(super) breaker: BreakerPlan,
     /// The sink itself, then its fallbacks.
     pub(super) links: Vec<LinkPlan>,
+    pub(super) spool: Option<SpoolPlan>,
+}
+
+/// What the store of a spool does.
+#[derive(Clone, Debug)]
+pub(super) struct SpoolPlan {
+    /// The unsettled events that it has room for.
+    pub(super) room: u64,
+    /// What can be removed as a whole has this many batches.
+    pub(super) part: usize,
+    pub(super) policy: WhenFull,
+    pub(super) appends: Vec<StoreAnswer>,
+    pub(super) reads: Vec<StoreAnswer>,
+    pub(super) syncs: Vec<StoreAnswer>,
+    /// It forgets what was not made durable, between two lives.
+    pub(super) crashes: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct StoreAnswer {
+    pub(super) delay: Delay,
+    pub(super) outcome: StoreOutcome,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum StoreOutcome {
+    Ok,
+    Fail,
+    /// The batch is deleted.
+    Lose,
 }
 
 /// Events and time of a request; it may have as many bytes as there can be.
@@ -341,8 +371,47 @@ fn sink() -> impl Strategy<Value = SinkPlan> {
             retry,
             breaker,
             links,
+            spool: None,
         },
     )
+}
+
+/// Programs whose sinks have spools, most of them.
+pub(super) fn spooled_program() -> impl Strategy<Value = Program> {
+    (program(), vec(proptest::option::weighted(0.8, spool()), 3)).prop_map(|(mut program, spools)| {
+        for (sink, spool) in program.sinks.iter_mut().zip(spools) {
+            sink.spool = spool;
+        }
+        program
+    })
+}
+
+fn spool() -> impl Strategy<Value = SpoolPlan> {
+    let room = select(vec![u64::MAX, u64::MAX, 30, 5]);
+    let policy = select(vec![WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Block]);
+    let scripts = (vec(store_answer(), 0..6), vec(store_answer(), 0..6), vec(store_answer(), 0..3));
+    (room, 1..4_usize, policy, scripts, any::<bool>()).prop_map(
+        |(room, part, policy, (appends, reads, syncs), crashes)| SpoolPlan {
+            room,
+            part,
+            policy,
+            appends,
+            reads,
+            syncs,
+            crashes,
+        },
+    )
+}
+
+fn store_answer() -> impl Strategy<Value = StoreAnswer> {
+    (delay(), 0..8_usize).prop_map(|(delay, outcome)| {
+        let outcome = match outcome {
+            0..6 => StoreOutcome::Ok,
+            6 => StoreOutcome::Fail,
+            _ => StoreOutcome::Lose,
+        };
+        StoreAnswer { delay, outcome }
+    })
 }
 
 fn retry() -> impl Strategy<Value = RetryPlan> {

@@ -30,7 +30,7 @@ fn link(script: Vec<Answer>) -> LinkPlan {
 fn sink(links: Vec<LinkPlan>) -> SinkPlan {
     let retry = RetryPlan { initial: 50, cap: 400, max_age: 1000, max_attempts: None, seed: 0 };
     let breaker = BreakerPlan { failures: None, probe_after: 400, cap: 400 };
-    SinkPlan { level: Level::Trace, waits: false, backlog: None, batching: None, retry, breaker, links }
+    SinkPlan { level: Level::Trace, waits: false, backlog: None, batching: None, retry, breaker, links, spool: None }
 }
 
 fn program(batch_size: usize, sinks: Vec<SinkPlan>, steps: Vec<Step>, end: End) -> Program {

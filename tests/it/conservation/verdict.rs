@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
+use logweir::event::EventId;
 use logweir::sink::{Duplicates, SinkErrorKind};
 use logweir::stats::SinkStats;
 use logweir::{BreakerState, DropReason, Overflow, ShutdownReport, Stats};
@@ -11,6 +12,7 @@ use tokio::time::Instant;
 
 use super::link::{Log, Write, locked};
 use super::program::{Delay, End, LinkPlan, Outcome, SinkPlan, Step};
+use super::store::Shelf;
 use super::world::{Logged, World, Wrong, ensure};
 
 /// An event, its share of a context and what surrounds them, over `max_event_bytes`.
@@ -28,6 +30,8 @@ pub(super) fn on_a_moment(world: &World<'_>) -> Result<(), Wrong> {
         deliveries(&locked(log), sink)?;
         // Beside a batch that a late call keeps, another one may pass alone.
         let late = plan.links.iter().filter(|link| link.outlives).count();
+        // What is read back is read whatever else is there.
+        let late = late + usize::from(plan.spool.is_some());
         let most = ((1 + late) * limit.max(world.program.max_event_bytes() + AROUND_AN_EVENT)) as u64;
         ensure!(sink.backlog_bytes <= most, "{} bytes are pinned, {most} allowed: {sink}", sink.backlog_bytes);
         ensure!(sink.backlog == 0 || sink.backlog_bytes > 0, "a backlog that pins nothing: {sink}");
@@ -53,14 +57,62 @@ pub(super) fn on_the_end(world: &mut World<'_>, report: &ShutdownReport) -> Resu
         let told = |wrong: Wrong| format!("{wrong}\n{report}");
         deliveries(&log, sink).map_err(told)?;
         routes(&logged, plan, sink, report).map_err(told)?;
-        facts.compare(plan, sink).map_err(told)?;
-        facts.reasons((world, plan), &logged, sink, report).map_err(told)?;
+        match &world.stores[index] {
+            Some(store) => facts.spooled(world, &store.shelf(), sink, report).map_err(told)?,
+            None => {
+                facts.compare(plan, sink).map_err(told)?;
+                facts.reasons((world, plan), &logged, sink, report).map_err(told)?;
+            }
+        }
         order(&logged, plan, &log).map_err(told)?;
         notices(world, plan, &log, sink, report).map_err(told)?;
         let is_idle = !report.timed_out && world.program.end != End::RuntimeGone;
         ensure!(!is_idle || sink.backlog_bytes == 0, "{} bytes are still pinned: {sink}", sink.backlog_bytes);
     }
     Ok(())
+}
+
+impl Facts {
+    /// What a spool costs, and what it saves.
+    fn spooled(
+        &self,
+        world: &World<'_>,
+        shelf: &Shelf,
+        sink: &SinkStats,
+        report: &ShutdownReport,
+    ) -> Result<(), Wrong> {
+        ensure!(shelf.wrong.is_none(), "{:?}", shelf.wrong);
+        let is_well = shelf.failed_appends + shelf.late_appends + shelf.found_full == 0;
+        ensure!(!is_well || sink.spool_bypassed == 0, "{} bypassed a spool that is well", sink.spool_bypassed);
+        let is_cut_off = report.timed_out || world.program.end == End::RuntimeGone;
+        for (reason, count) in sink.dropped.iter() {
+            let is_outage =
+                [DropReason::SinkFailed, DropReason::RetriesExhausted, DropReason::BreakerOpen].contains(&reason);
+            // As without a spool.
+            let most = match reason {
+                _ if is_outage => sink.spool_bypassed,
+                DropReason::Deadline | DropReason::RuntimeDropped if !is_cut_off => sink.spool_bypassed,
+                DropReason::SpoolFull if shelf.found_full == 0 => 0,
+                DropReason::SpoolCorrupt => shelf.lost,
+                _ => u64::MAX,
+            };
+            ensure!(count <= most, "{count} were dropped for {reason}, at the most {most} can be");
+        }
+        // What was rejected or panicked after a doubt is not sent again.
+        let doubtful = self.doubtful.keys().filter(|id| !self.taken.contains_key(id)).count() as u64;
+        let unconfirmed = sink.unconfirmed;
+        ensure!(
+            unconfirmed <= doubtful || !is_well || is_cut_off,
+            "{unconfirmed} are unconfirmed, {doubtful} in doubt"
+        );
+        // An append that was running at the end may have ended since.
+        let (left, spooled) = (shelf.unsettled(), sink.spooled);
+        ensure!(
+            left >= spooled && left <= spooled + sink.unconfirmed,
+            "{left} are in the store, {spooled} in the book"
+        );
+        Ok(())
+    }
 }
 
 /// Whether the end has the time for all there is: the sinks are well, and none is in a call that may never return.
@@ -337,15 +389,16 @@ fn order(logged: &[Logged], plan: &SinkPlan, log: &Log) -> Result<(), Wrong> {
         events.iter().copied().filter(|id| logged.get(*id as usize).is_some_and(|e| e.producer == 0)).collect()
     };
     ensure!(log.wrong.is_none(), "{:?}", log.wrong);
-    let (mut last, mut last_main) = (None, None);
+    // Those of an earlier life have other ids.
+    let (mut last, mut last_main): (HashMap<u128, EventId>, _) = (HashMap::new(), None);
     let mut seen = HashSet::new();
     for id in log.writes.iter().filter(|write| write.link == 0).flat_map(|write| &write.events) {
         if !seen.insert(*id) {
             continue;
         }
         let (event, time) = log.events[id];
-        ensure!(last < Some(event), "{id} is first written as {event}, after {last:?}");
-        last = Some(event);
+        let before = last.insert(event.to_u128() >> 48, event);
+        ensure!(before < Some(event), "{id} is first written as {event}, after {before:?}");
         if logged[*id as usize].producer == 0 {
             // The lanes are merged by time: if the clock was set back in between, so is the order.
             let is_after = last_main.is_none_or(|(before, at)| before < *id || at < time && before > *id);
@@ -355,7 +408,9 @@ fn order(logged: &[Logged], plan: &SinkPlan, log: &Log) -> Result<(), Wrong> {
     }
     for link in 0..plan.links.len() {
         // While a late answer is waited for, the fallback gets what came after; what an answer names is sent again alone.
-        if link > 0 && plan.links[0].outlives || plan.links[..=link].iter().any(|link| link.requests.is_some()) {
+        // What a full spool has no room for comes before what the sink rejects.
+        let is_aside = plan.links[0].outlives || plan.spool.is_some();
+        if link > 0 && is_aside || plan.links[..=link].iter().any(|link| link.requests.is_some()) {
             continue;
         }
         let taken = log.writes.iter().filter(|write| write.link == link).flat_map(|write| mains(write.taken()));

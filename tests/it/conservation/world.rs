@@ -12,6 +12,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::link::{Log, RequestLink, ScriptedLink, SharedLog, event, locked};
 use super::program::{End, LinkPlan, Program, SinkPlan, Step, What, ms};
+use super::second;
+use super::store::ScriptedStore;
 use super::verdict;
 
 /// What is wrong.
@@ -33,6 +35,7 @@ macro_rules! ensure {
 pub(super) use ensure;
 
 /// An event that the program logged.
+#[derive(Clone)]
 pub(super) struct Logged {
     pub(super) level: Level,
     /// 0 is the main task, which waits for each of its calls.
@@ -68,6 +71,8 @@ impl Calls {
 pub(super) struct World<'a> {
     pub(super) program: &'a Program,
     pub(super) logs: Vec<SharedLog>,
+    /// Of each sink that has a spool.
+    pub(super) stores: Vec<Option<ScriptedStore>>,
     pub(super) calls: Arc<Calls>,
     pub(super) logger: Logger,
     /// `None`: dropped, or never made.
@@ -80,18 +85,41 @@ pub(super) struct World<'a> {
     pub(super) has_waiters: bool,
     pub(super) is_closing: bool,
     pub(super) is_healed: bool,
+    /// How many events had been logged before the last flush that each sink completed.
+    pub(super) flushed: Vec<usize>,
 }
 
 /// Plays a program and says what is wrong.
 pub(super) fn run(program: &Program) -> Result<(), Wrong> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    let mut world = World::start(program, &runtime)?;
+    let logs: Vec<SharedLog> = program.sinks.iter().map(|_| Arc::new(Mutex::new(Log::default()))).collect();
+    let mut world = World::start(program, &runtime, logs, program.stores(), Arc::default())?;
     let checked = world.play_to_the_end(runtime);
     world.logs.iter().for_each(|log| drop(locked(log).logger.take()));
-    checked
+    checked.map(drop)
 }
 
-fn pipeline(plan: &SinkPlan, account: usize, log: &SharedLog) -> Pipeline {
+/// Plays a program whose sinks have spools, and the life after it, in which all is well.
+pub(super) fn run_spooled(program: &Program) -> Result<(), Wrong> {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let (first, stores) = (runtime(), program.stores());
+    let logs: Vec<SharedLog> = program.sinks.iter().map(|_| Arc::new(Mutex::new(Log::default()))).collect();
+    let mut world = World::start(program, &first, logs.clone(), stores.clone(), Arc::default())?;
+    let report = world.play_to_the_end(first);
+    logs.iter().for_each(|log| drop(locked(log).logger.take()));
+    let report = report?;
+    let handover = second::Handover::of(&world, &report)?;
+    let mut next = Program { end: End::Complete, steps: Vec::new(), ..program.clone() };
+    next.sinks.iter_mut().flat_map(|sink| &mut sink.links).for_each(|link| link.poison = None);
+    let logs = handover.logs();
+    let second = runtime();
+    let mut world = World::start(&next, &second, logs.clone(), stores, handover.calls(&world))?;
+    let report = world.play_the_rest(second);
+    logs.iter().for_each(|log| drop(locked(log).logger.take()));
+    handover.check(&report?, &logs)
+}
+
+fn pipeline(plan: &SinkPlan, account: usize, log: &SharedLog, store: Option<&ScriptedStore>) -> Pipeline {
     let link = |number: usize| {
         let link = &plan.links[number];
         let scripted = ScriptedLink::new(link, number, log.clone());
@@ -110,6 +138,7 @@ fn pipeline(plan: &SinkPlan, account: usize, log: &SharedLog) -> Pipeline {
         });
     }
     let policy = if plan.waits { WhenFull::Block } else { WhenFull::DropOldest };
+    let policy = plan.spool.as_ref().map_or(policy, |spool| spool.policy);
     let first = link(0).level(plan.level).when_full(policy);
     let first = first.retry(plan.retry.policy()).breaker(plan.breaker.policy());
     let first = match plan.batching.zip(plan.most_bytes(account)) {
@@ -118,6 +147,10 @@ fn pipeline(plan: &SinkPlan, account: usize, log: &SharedLog) -> Pipeline {
     };
     let first = match plan.backlog() {
         Some(bytes) => first.backlog_bytes(bytes),
+        None => first,
+    };
+    let first = match store {
+        Some(store) => first.spool_store(store.clone()),
         None => first,
     };
     match chain {
@@ -185,7 +218,12 @@ impl Program {
         (smallest / 2).min(1024)
     }
 
-    fn builder(&self, logs: &[SharedLog]) -> Builder<'static> {
+    fn stores(&self) -> Vec<Option<ScriptedStore>> {
+        let store = |sink: &SinkPlan| Some(ScriptedStore::new(sink.spool.as_ref()?, sink.links[0].timeout));
+        self.sinks.iter().map(store).collect()
+    }
+
+    fn builder(&self, logs: &[SharedLog], stores: &[Option<ScriptedStore>]) -> Builder<'static> {
         let config = &self.config;
         let mut builder = Logger::builder()
             .name("random")
@@ -209,23 +247,30 @@ impl Program {
         if let Some((level, percent)) = config.reserve {
             builder = builder.reserve(level, percent);
         }
-        for (((name, plan), log), account) in SINKS.iter().zip(&self.sinks).zip(logs).zip(self.whole_accounts()) {
-            builder = builder.sink(name, pipeline(plan, account, log));
+        for (index, account) in self.whole_accounts().into_iter().enumerate() {
+            let (plan, log, store) = (&self.sinks[index], &logs[index], stores[index].as_ref());
+            builder = builder.sink(SINKS[index], pipeline(plan, account, log, store));
         }
         builder
     }
 }
 
 impl<'a> World<'a> {
-    fn start(program: &'a Program, runtime: &Runtime) -> Result<Self, Wrong> {
-        let logs: Vec<SharedLog> = program.sinks.iter().map(|_| Arc::new(Mutex::new(Log::default()))).collect();
-        let started = program.builder(&logs).start_on(runtime.handle());
+    fn start(
+        program: &'a Program,
+        runtime: &Runtime,
+        logs: Vec<SharedLog>,
+        stores: Vec<Option<ScriptedStore>>,
+        calls: Arc<Calls>,
+    ) -> Result<Self, Wrong> {
+        let started = program.builder(&logs, &stores).start_on(runtime.handle());
         let logger = started.map_err(|error| format!("{error}"))?;
         logs.iter().for_each(|log| locked(log).logger = Some(logger.clone()));
         Ok(World {
             program,
             logs,
-            calls: Arc::default(),
+            stores,
+            calls,
             logger,
             children: Vec::new(),
             filter: LevelFilter::Trace,
@@ -234,10 +279,25 @@ impl<'a> World<'a> {
             has_waiters: false,
             is_closing: false,
             is_healed: false,
+            flushed: vec![0; program.sinks.len()],
         })
     }
 
-    fn play_to_the_end(&mut self, runtime: Runtime) -> Result<(), Wrong> {
+    /// Some more events; then everything that there is, is delivered.
+    fn play_the_rest(&mut self, runtime: Runtime) -> Result<ShutdownReport, Wrong> {
+        let report = runtime.block_on(async {
+            let what = What { level: Level::Error, text: 0, handle: 0 };
+            (0..3).for_each(|_| self.emit(&what));
+            self.flush(Duration::from_secs(5)).await?;
+            (0..2).for_each(|_| self.emit(&what));
+            self.is_healed = true;
+            self.shutdown(Duration::MAX).await
+        })?;
+        verdict::on_the_end(self, &report)?;
+        Ok(report)
+    }
+
+    fn play_to_the_end(&mut self, runtime: Runtime) -> Result<ShutdownReport, Wrong> {
         runtime.block_on(async {
             for step in &self.program.steps {
                 timeout(FOREVER, self.step(step)).await.map_err(|_| format!("{step:?} does not end"))??;
@@ -254,7 +314,8 @@ impl<'a> World<'a> {
             End::Complete if self.program.can_complete() => runtime.block_on(self.shutdown(Duration::MAX))?,
             End::Complete => runtime.block_on(self.shutdown(Duration::from_secs(1)))?,
         };
-        verdict::on_the_end(self, &report)
+        verdict::on_the_end(self, &report)?;
+        Ok(report)
     }
 
     async fn step(&mut self, step: &Step) -> Result<(), Wrong> {
@@ -304,6 +365,7 @@ impl<'a> World<'a> {
             Step::Heal => {
                 self.is_healed = true;
                 self.logs.iter().for_each(|log| locked(log).is_healed = true);
+                self.stores.iter().flatten().for_each(|store| store.shelf().is_healed = true);
             }
             Step::FlushDropped { timeout: millis, patience } => {
                 timeout(ms(*patience), self.logger.flush(ms(*millis))).await.map(drop).unwrap_or_default();
@@ -367,17 +429,27 @@ impl<'a> World<'a> {
         }
     }
 
-    async fn flush(&self, limit: Duration) -> Result<(), Wrong> {
+    async fn flush(&mut self, limit: Duration) -> Result<(), Wrong> {
+        let logged = self.calls.logged.lock().unwrap_or_else(PoisonError::into_inner).len();
         let (before, asked) = (self.logger.stats(), Instant::now());
         let report = self.logger.flush(limit).await;
         let took = asked.elapsed();
         ensure!(took <= limit + ROUNDING, "a flush took {took:?} of {limit:?}");
         let after = self.logger.stats();
         ensure!(!report.complete || report.queued == 0, "a complete flush with events queued: {report:?}");
-        for (flushed, sink) in report.sinks.iter().zip(&after.sinks) {
-            let settled =
-                sink.filtered + sink.delivered + sink.delivered_by_fallback + sink.dropped.total() + sink.unconfirmed;
-            let due = before.accepted - after.evicted.total().min(before.accepted);
+        for (index, flushed) in report.sinks.iter().enumerate().filter(|(_, sink)| sink.flushed && !self.is_closing) {
+            self.flushed[index] = logged;
+            ensure!(flushed.error.is_none(), "flushed, with an error: {flushed:?}");
+        }
+        for ((flushed, sink), store) in report.sinks.iter().zip(&after.sinks).zip(&self.stores) {
+            let settled = sink.filtered
+                + sink.delivered
+                + sink.delivered_by_fallback
+                + sink.dropped.total()
+                + sink.unconfirmed
+                // It is durable.
+                + if store.is_some() { sink.spooled + sink.in_flight } else { 0 };
+            let due = before.accepted - after.evicted.total().min(before.accepted) + sink.recovered;
             ensure!(!report.complete || settled >= due, "a complete flush: {settled} of {due} are settled: {sink:?}");
             ensure!(!flushed.flushed || flushed.pending == 0, "flushed with something pending: {flushed:?}");
         }

@@ -1,0 +1,91 @@
+//! Any thread: what a pipeline needs of the place where a spool keeps its events.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+
+use crate::event::Batch;
+use crate::sink::SinkError;
+
+/// Where a spool keeps its events. Each event has a position: the first that is ever appended has 0.
+///
+/// The pipeline owns the accounts: it decides what is appended, read and settled, and counts it.
+#[async_trait]
+pub trait SpoolStore: Send + Sync + 'static {
+    /// Returns what earlier processes left. Called once, before anything else.
+    ///
+    /// # Errors
+    /// Returns an error if the store cannot be used; the logger does not start.
+    fn open(&self) -> Result<Recovered, SinkError>;
+
+    /// Appends these batches, in this order, all or none. The first event gets the position behind the last one that was
+    /// appended.
+    ///
+    /// No other append is called before this one has returned. It is not canceled at its timeout: its late result counts.
+    ///
+    /// # Errors
+    /// Returns an error if no event was appended and none of these will be.
+    async fn append(&self, batches: &[Batch]) -> Result<(), AppendError>;
+
+    /// Reads the batch with the event at `positions.start`, or the first one behind it that is there, if it ends in this range.
+    /// What comes before that, and everything if there is none, is lost.
+    ///
+    /// # Errors
+    /// Returns an error if a later read may find it; the pipeline reads again.
+    async fn read(&self, positions: Range<u64>) -> Result<Option<Stored>, SinkError>;
+
+    /// Takes over what is settled: it need not be kept. Does not wait for a disk.
+    fn advance(&self, progress: SpoolProgress);
+
+    /// Makes durable what was appended, and the progress.
+    ///
+    /// # Errors
+    /// Returns an error if that is uncertain.
+    async fn sync(&self) -> Result<(), SinkError>;
+}
+
+/// What is settled of a spool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpoolProgress {
+    /// Every event before this position is settled.
+    pub frontier: u64,
+    /// What is settled behind it.
+    pub settled: Vec<Range<u64>>,
+}
+
+/// What earlier processes left in a spool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// What they settled.
+    pub progress: SpoolProgress,
+    /// The position of the event that is appended next.
+    pub next: u64,
+}
+
+/// A batch as it was appended.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The position of its first event.
+    pub first: u64,
+    /// Its events, with the ids they had.
+    pub batch: Batch,
+}
+
+impl Stored {
+    /// The position behind its last event.
+    pub(crate) fn end(&self) -> u64 {
+        self.first + self.batch.len() as u64
+    }
+}
+
+/// Why nothing was appended.
+#[derive(Debug)]
+pub enum AppendError {
+    /// There is no room.
+    Full {
+        /// The positions of each part that can be removed as a whole to make room, oldest first.
+        removable: Vec<Range<u64>>,
+    },
+    /// The store failed.
+    Failed(SinkError),
+}

@@ -1,0 +1,288 @@
+//! A spool task: appends waiting batches, and reads back what the sink gets next.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::account::SpoolAccount;
+use super::store::{AppendError, SpoolStore, Stored};
+use crate::context::contain::{Panicked, contain, contain_future};
+use crate::event::Batch;
+use crate::pipeline::WhenFull;
+use crate::pipeline::destination::Failure;
+use crate::pipeline::handle::SinkHandle;
+use crate::pipeline::state::SinkState;
+use crate::sink::SinkError;
+use crate::stats::DropReason;
+
+/// After a read that failed, the next one.
+const READ_PAUSE: Duration = Duration::from_secs(1);
+
+type AppendResult = Result<Result<(), AppendError>, Panicked>;
+type ReadResult = Result<Result<Option<Stored>, SinkError>, Panicked>;
+
+/// Appends and reads until the sink is closed. Returns whether it was: if the task panics, the waiting events are dropped.
+pub(in crate::pipeline) async fn run_task(
+    handle: Arc<SinkHandle>,
+    store: Arc<dyn SpoolStore>,
+    limit: Duration,
+) -> bool {
+    let task = SpoolTask { handle: handle.clone(), store, limit, append: None, read: None };
+    let is_closed = contain_future(task.run()).await.is_ok();
+    if !is_closed {
+        handle.fail(DropReason::Panicked);
+    }
+    is_closed
+}
+
+/// Makes durable what is in the spool, and what is settled of it.
+pub(in crate::pipeline) async fn sync(
+    handle: &SinkHandle,
+    store: Arc<dyn SpoolStore>,
+    limit: Duration,
+) -> Result<(), Failure> {
+    let progress = handle.with_spool(|spool, _| spool.progress());
+    let synced = contain_future(async {
+        progress.into_iter().for_each(|progress| store.advance(progress));
+        store.sync().await
+    });
+    match timeout(limit, synced).await {
+        Ok(Ok(synced)) => synced.map_err(Failure::new),
+        Ok(Err(panicked)) => Err(panicked.into()),
+        Err(_) => Err(Failure::new(SinkError::timed_out("sync of the spool", limit))),
+    }
+}
+
+struct SpoolTask {
+    handle: Arc<SinkHandle>,
+    store: Arc<dyn SpoolStore>,
+    /// How long an append may take before its events are offered to the sink.
+    limit: Duration,
+    append: Option<RunningAppend>,
+    read: Option<RunningRead>,
+}
+
+struct RunningAppend {
+    running: BoxFuture<'static, AppendResult>,
+    /// `None`: it has passed.
+    late_at: Option<Instant>,
+}
+
+struct RunningRead {
+    running: BoxFuture<'static, ReadResult>,
+    range: Range<u64>,
+    /// `None`: it has passed.
+    late_at: Option<Instant>,
+}
+
+enum Step {
+    Appended(AppendResult),
+    AppendIsLate,
+    Read(ReadResult),
+    ReadIsLate,
+    Woken,
+}
+
+impl SpoolTask {
+    async fn run(mut self) {
+        let handle = self.handle.clone();
+        loop {
+            self.begin();
+            if handle.is_closed() {
+                return;
+            }
+            let append_late_at = self.append.as_ref().and_then(|append| append.late_at);
+            let read_late_at = self.read.as_ref().and_then(|read| read.late_at);
+            let next_read = handle.with_spool(|spool, _| spool.next_read()).flatten();
+            let step = tokio::select! {
+                biased;
+                appended = running(self.append.as_mut().map(|append| &mut append.running)) => Step::Appended(appended),
+                read = running(self.read.as_mut().map(|read| &mut read.running)) => Step::Read(read),
+                () = until(append_late_at) => Step::AppendIsLate,
+                () = until(read_late_at) => Step::ReadIsLate,
+                () = handle.spool_wake.notified() => Step::Woken,
+                () = until(next_read) => Step::Woken,
+            };
+            match step {
+                Step::Appended(appended) => {
+                    let is_late = self.append.take().is_some_and(|append| append.late_at.is_none());
+                    self.end_append(appended, is_late);
+                }
+                Step::Read(read) => {
+                    if let Some(RunningRead { range, .. }) = self.read.take() {
+                        self.end_read(read, range);
+                    }
+                }
+                Step::AppendIsLate => {
+                    self.append.iter_mut().for_each(|append| append.late_at = None);
+                    self.record_timeout("append to the spool");
+                    handle.with_spool(|spool, _| spool.bypass(true));
+                }
+                Step::ReadIsLate => {
+                    self.read.iter_mut().for_each(|read| read.late_at = None);
+                    self.record_timeout("read of the spool");
+                }
+                Step::Woken => {}
+            }
+            // What has changed is news for the sink task, and room for the flush task.
+            handle.wake.notify_one();
+            handle.config.env.notifiers.sink_ready.notify_one();
+        }
+    }
+
+    /// Begins what can begin.
+    fn begin(&mut self) {
+        let progress = self.handle.with_spool(|spool, _| spool.take_progress()).flatten();
+        if let Some(progress) = progress {
+            contain(|| self.store.advance(progress)).unwrap_or_default();
+        }
+        let bypassed = self.handle.with_spool(|spool, state| spool.bypass_late(&mut state.backlog));
+        if bypassed.is_some_and(|events| events > 0) {
+            self.handle.wake.notify_one();
+        }
+        if self.append.is_none()
+            && let Some(batches) =
+                self.handle.with_spool(|spool, state| spool.begin_append(&mut state.backlog)).flatten()
+        {
+            let (store, late_at) = (self.store.clone(), Instant::now().checked_add(self.limit));
+            let running = async move { contain_future(async { store.append(&batches).await }).await };
+            self.append = Some(RunningAppend { running: running.boxed(), late_at });
+        }
+        let now = Instant::now();
+        if self.read.is_none()
+            && let Some(range) = self.handle.with_spool(|spool, state| spool.begin_read(&state.backlog, now)).flatten()
+        {
+            let (store, positions) = (self.store.clone(), range.clone());
+            let running = async move { contain_future(async { store.read(positions).await }).await };
+            let late_at = now.checked_add(self.limit);
+            self.read = Some(RunningRead { running: running.boxed(), range, late_at });
+        }
+        // At the end none waits for what cannot be read now: it is safe where it is.
+        let is_read_late = self.read.as_ref().is_some_and(|read| read.late_at.is_none());
+        let waits = |spool: &mut SpoolAccount, _: &mut SinkState| spool.waits_for_read(is_read_late);
+        if self.handle.with_spool(waits).unwrap_or(false) && self.handle.is_draining() {
+            self.handle.stop_spool();
+            self.handle.wake.notify_one();
+        }
+    }
+
+    fn record_timeout(&self, call: &str) {
+        self.handle.record_error(0, &Failure::new(SinkError::timed_out(call, self.limit)));
+    }
+
+    fn end_append(&self, appended: AppendResult, is_late: bool) {
+        let handle = &self.handle;
+        let error = match appended {
+            Ok(Ok(())) => {
+                let gone = handle.with_spool(|spool, state| {
+                    let (events, gone) = match is_late {
+                        true => spool.accept_late_append(&mut state.backlog),
+                        false => spool.end_append(&mut state.backlog),
+                    };
+                    state.ledger.spool(events);
+                    gone
+                });
+                return drop(gone);
+            }
+            Ok(Err(AppendError::Full { removable })) if !is_late => return self.make_room(&removable),
+            Ok(Err(AppendError::Full { .. })) => None,
+            Ok(Err(AppendError::Failed(error))) => Some(error),
+            Err(panicked) => Some(SinkError::panicked(panicked)),
+        };
+        if let Some(error) = error {
+            handle.record_error(0, &Failure::new(error));
+        }
+        handle.with_spool(|spool, _| match is_late {
+            true => spool.end_late_append(),
+            false => drop(spool.bypass(false)),
+        });
+    }
+
+    /// Makes room in the store, if that is the policy and something can be dropped; otherwise the batches wait.
+    fn make_room(&self, removable: &[Range<u64>]) {
+        let drops_oldest = self.handle.config.when_full == WhenFull::DropOldest;
+        let mut gone = Vec::new();
+        self.handle.with_spool(|spool, state| {
+            spool.defer_append();
+            let lost = drops_oldest.then(|| spool.drop_oldest(removable, &mut state.backlog, &mut gone)).flatten();
+            if let Some(lost) = lost {
+                state.ledger.drop_spooled(DropReason::SpoolFull, lost);
+            }
+            // It is tried again at once.
+            if lost.is_some() {
+                self.handle.spool_wake.notify_one();
+            }
+        });
+    }
+
+    fn end_read(&self, read: ReadResult, range: Range<u64>) {
+        let handle = &self.handle;
+        let stored = match read {
+            Ok(Ok(stored)) => stored,
+            failed => {
+                let error = match failed {
+                    Ok(failed) => failed.err(),
+                    Err(panicked) => Some(SinkError::panicked(panicked)),
+                };
+                error.into_iter().for_each(|error| handle.record_error(0, &Failure::new(error)));
+                let again_at = Instant::now() + READ_PAUSE;
+                handle.with_spool(|spool, _| spool.end_failed_read(again_at));
+                return;
+            }
+        };
+        let mut gone = Vec::new();
+        handle.with_spool(|spool, state| {
+            let lost = spool.end_read(range, stored, &mut state.backlog, &mut gone);
+            state.ledger.drop_spooled(DropReason::SpoolCorrupt, lost);
+        });
+    }
+}
+
+/// The spool's side of a handle.
+impl SinkHandle {
+    /// Changes the account of the spool, and the counters with it, unless they are sealed or there is none.
+    pub(in crate::pipeline) fn with_spool<T>(
+        &self,
+        change: impl FnOnce(&mut SpoolAccount, &mut SinkState) -> T,
+    ) -> Option<T> {
+        let mut state = self.state();
+        let mut spool = state.spool.take()?;
+        let changed = (!state.is_sealed).then(|| change(&mut spool, &mut state));
+        state.spool = Some(spool);
+        state.check_spool();
+        changed
+    }
+
+    /// Ends the deliveries of what is in the spool, where it stays.
+    pub(in crate::pipeline) fn stop_spool(&self) {
+        let gone: Option<Vec<Batch>> = self.with_spool(|spool, state| spool.stop(&mut state.backlog));
+        drop(gone);
+        // What the store has no room for is to be delivered from the memory, which has some.
+        self.spool_wake.notify_one();
+        self.config.env.notifiers.sink_ready.notify_one();
+    }
+
+    /// Whether the sink was closed, or the counters are sealed.
+    fn is_closed(&self) -> bool {
+        let state = self.state();
+        state.closed.is_some() || state.is_sealed
+    }
+}
+
+async fn running<T>(future: Option<&mut BoxFuture<'static, T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(when: Option<Instant>) {
+    match when {
+        Some(when) => sleep_until(when).await,
+        None => std::future::pending().await,
+    }
+}
