@@ -84,6 +84,18 @@ impl Batch {
         Batch::all(Parts::One(Part { events, enrichment, first_id, ..Part::default() }), len)
     }
 
+    /// Returns a batch that was kept outside the process; `numbers` are the distances of its ids from the first one.
+    #[cfg(feature = "spool")]
+    pub(crate) fn restored(
+        events: Arc<[Event]>,
+        numbers: Option<Arc<[u32]>>,
+        enrichment: Option<Arc<SharedFields>>,
+        first_id: EventId,
+    ) -> Self {
+        let len = events.len();
+        Batch::all(Parts::One(Part { events, picked: None, copied: numbers, enrichment, first_id }), len)
+    }
+
     /// Returns the first `len` events of these parts, which are all.
     fn all(parts: Parts, len: usize) -> Self {
         Batch { parts, start: 0, len: u32::try_from(len).expect("a batch has at most 2^16 events") }

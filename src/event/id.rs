@@ -35,6 +35,12 @@ impl EventId {
         EventId { number: self.number + events, ..self }
     }
 
+    /// Returns the id with this number of 128 bits.
+    #[cfg(feature = "spool")]
+    pub(crate) fn from_u128(id: u128) -> Self {
+        EventId { origin: (id >> 64) as u64, number: id as u64 }
+    }
+
     /// Returns the id as a number of 128 bits.
     pub fn to_u128(self) -> u128 {
         u128::from(self.origin) << 64 | u128::from(self.number)

@@ -33,6 +33,8 @@ mod record;
 mod redact;
 mod sensitive;
 mod shared_fields;
+#[cfg(feature = "spool")]
+pub(crate) mod stored;
 mod template;
 mod value;
 

@@ -66,6 +66,18 @@ impl SharedFields {
         SharedFields::of(fields)
     }
 
+    /// Returns a context that is read back: the sinks that hold events with it are charged.
+    #[cfg(feature = "spool")]
+    pub(super) fn restored(fields: EncodedFields) -> Self {
+        SharedFields { fields: Arc::new(fields), account: Charged::Sinks }
+    }
+
+    /// Returns the encoded fields.
+    #[cfg(feature = "spool")]
+    pub(super) fn encoded(&self) -> &[u8] {
+        self.fields.bytes()
+    }
+
     /// Returns the same fields, not charged.
     pub(crate) fn share_uncharged(&self) -> Self {
         SharedFields { fields: self.fields.clone(), account: Charged::Uncharged }

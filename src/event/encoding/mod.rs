@@ -80,6 +80,23 @@ impl EncodedFields {
         EncodedFields { heap: None, len: 0, flags, inline: [0; INLINE] }
     }
 
+    /// Returns fields with these flags and bytes, which were those of others.
+    #[cfg(feature = "spool")]
+    pub(super) fn restored(flags: u8, bytes: &[u8]) -> Self {
+        let mut fields = EncodedFields::new(flags);
+        match fields.inline.get_mut(..bytes.len()) {
+            Some(inline) => {
+                inline.copy_from_slice(bytes);
+                fields.len = bytes.len() as u8;
+            }
+            None => {
+                fields.heap = Some(Box::new(bytes.to_vec()));
+                fields.len = SPILLED;
+            }
+        }
+        fields
+    }
+
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
         match &self.heap {

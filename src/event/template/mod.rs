@@ -54,7 +54,47 @@ enum HoleFormat {
     LowerExp,
 }
 
+/// The stored form of a hole.
+#[cfg(feature = "spool")]
+const HOLE_BYTES: usize = 8;
+
+#[cfg(feature = "spool")]
+impl Hole {
+    /// Returns the index of the field, the alignment, the kind of the format and its precision.
+    pub(super) fn to_bytes(self) -> [u8; HOLE_BYTES] {
+        let (kind, precision) = match self.format {
+            HoleFormat::Plain => (0, 0),
+            HoleFormat::Precision(digits) => (1, digits),
+            HoleFormat::LowerHex => (2, 0),
+            HoleFormat::UpperHex => (3, 0),
+            HoleFormat::LowerExp => (4, 0),
+        };
+        let ([f0, f1, f2, f3], [a0, a1]) = ((self.field as u32).to_le_bytes(), self.align.to_le_bytes());
+        [f0, f1, f2, f3, a0, a1, kind, precision]
+    }
+
+    /// The reverse, for a call with so many fields; an unknown format is none.
+    pub(super) fn from_bytes(bytes: [u8; HOLE_BYTES], fields: usize) -> Option<Self> {
+        let [f0, f1, f2, f3, a0, a1, kind, precision] = bytes;
+        let format = match kind {
+            1 => HoleFormat::Precision(precision.min(parse::MAX_PRECISION)),
+            2 => HoleFormat::LowerHex,
+            3 => HoleFormat::UpperHex,
+            4 => HoleFormat::LowerExp,
+            _ => HoleFormat::Plain,
+        };
+        let align = i16::from_le_bytes([a0, a1]).clamp(-parse::MAX_ALIGN, parse::MAX_ALIGN);
+        let field = u32::from_le_bytes([f0, f1, f2, f3]) as usize;
+        (field < fields).then_some(Hole { field, align, format })
+    }
+}
+
 impl Template {
+    #[cfg(feature = "spool")]
+    pub(super) fn pieces(&self) -> &'static [Piece] {
+        self.pieces
+    }
+
     /// Returns the message, if it has no holes and is one piece.
     pub(super) fn constant(&self) -> Option<&'static str> {
         match self.pieces {
