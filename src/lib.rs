@@ -187,6 +187,9 @@ mod queue;
 // The flush task merges the lanes into batches; each sink's pipeline delivers them.
 mod dispatch;
 mod pipeline;
+// Keeps a pipeline's events on disk.
+#[doc(hidden)]
+pub mod spool;
 pub mod sink;
 pub mod format;
 
@@ -229,6 +232,8 @@ pub use pipeline::{Breaker, BreakerState, IntoPipeline, Pipeline, Retry, WhenFul
 pub use queue::Overflow;
 pub use runtime::{Pressure, State};
 pub use sink::{Blocking, Sink, SinkError};
+#[cfg(feature = "spool")]
+pub use spool::Spool;
 pub use stats::{DropReason, FlushReport, ShutdownReport, Stats};
 
 /// What goes wrong, besides [`BuildError`] and [`SinkError`]: refusals of calls, and trouble of the logger's own.
@@ -238,12 +243,6 @@ pub mod error {
     pub use crate::logger::TryEmitError;
     pub use crate::logger::{EmitError, InsideRuntimeError, ReopenError, SinkFilterError};
     pub use crate::observe::diagnostics::Diagnostic;
-}
-
-/// Where the events of a pipeline are kept until they are settled; free to change in any release.
-#[doc(hidden)]
-pub mod spool {
-    pub use crate::pipeline::{AppendError, Recovered, SpoolProgress, SpoolStore, Stored};
 }
 
 /// What the macros expand to; not for use by hand, and free to change in any release.
@@ -258,6 +257,6 @@ pub mod __private {
 }
 
 /// The README's programs compile.
-#[cfg(all(doctest, feature = "prometheus", feature = "tracing", feature = "config"))]
+#[cfg(all(doctest, feature = "prometheus", feature = "tracing", feature = "config", feature = "spool"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -259,7 +259,7 @@ impl Builder<'_> {
                 let open = || {
                     link.spool
                         .iter_mut()
-                        .try_for_each(|spool| spool.store.open().map(|found| spool.recovered = found))?;
+                        .try_for_each(|spool| spool.store.open(sink).map(|found| spool.recovered = found))?;
                     link.sink.open()
                 };
                 contain(open)

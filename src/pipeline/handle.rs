@@ -22,7 +22,7 @@ use super::breaker::{Breaker, BreakerCallback, CircuitBreaker};
 use super::filter::SinkFilter;
 use super::ledger::{Ledger, Losses};
 use super::notice::{NoticeIds, NoticeScheduler};
-use super::spool::{Spool, SpoolAccount};
+use super::spool::{OpenSpool, SpoolAccount};
 use super::state::{Barrier, Drain, Flushed, Leftovers, Reopen, SinkState};
 use crate::context::contain::contain;
 use crate::event::{Batch, Event, LevelFilter, SharedFields};
@@ -61,7 +61,7 @@ pub(crate) struct SinkHandleConfig {
     pub(crate) limit: usize,
     /// `None`: a request is a dispatched batch.
     pub(crate) batching: Option<Batching>,
-    pub(crate) spool: Option<Spool>,
+    pub(crate) spool: Option<OpenSpool>,
     pub(crate) histograms: SinkHistograms,
     pub(crate) env: PipelineEnv,
 }

@@ -73,8 +73,7 @@ pub(crate) use notice::NoticeIds;
 pub use retry::Retry;
 #[cfg(feature = "testing")]
 pub(crate) use ruling::Ruling;
-pub(crate) use spool::Spool;
-pub use spool::{AppendError, Recovered, SpoolProgress, SpoolStore, Stored};
+pub(crate) use spool::OpenSpool;
 pub(crate) use state::{Barrier, Leftovers, Reopen};
 pub(crate) use task::{SinkTaskParts, run_sink_task, run_spool_task};
 
@@ -86,6 +85,9 @@ use crate::filter::{Filter, ParseFilterError};
 #[cfg(doc)]
 use crate::sink::Sink;
 use crate::sink::{Batching, RequestSink};
+#[cfg(feature = "spool")]
+use crate::spool::{DiskStore, Os, Spool};
+use crate::spool::{Recovered, SpoolStore};
 
 /// A sink and how events are delivered to it.
 ///
@@ -126,7 +128,7 @@ pub struct Pipeline {
     pub(crate) breaker: Breaker,
     pub(crate) on_breaker: Option<BreakerCallback>,
     pub(crate) fallback: Option<Box<Pipeline>>,
-    pub(crate) spool: Option<Spool>,
+    pub(crate) spool: Option<OpenSpool>,
 }
 
 impl Pipeline {
@@ -256,8 +258,23 @@ impl Pipeline {
     /// Keeps the events of this pipeline in a store before they are offered to the sink, and until they are settled.
     #[doc(hidden)]
     pub fn spool_store(mut self, store: impl SpoolStore) -> Self {
-        self.spool = Some(Spool { store: Arc::new(store), recovered: Recovered::default() });
+        self.spool = Some(OpenSpool { store: Arc::new(store), recovered: Recovered::default() });
         self
+    }
+
+    /// Keeps the events of this pipeline on a disk until they are settled, so that they survive an outage and a crash. Default:
+    /// no spool, they are in memory.
+    ///
+    /// While the sink is unavailable its events wait in the spool: no [`Retry`] ends, and the fallback gets only what the sink
+    /// rejects, what makes it panic, and what neither the spool nor the memory has room for. What cannot be appended within the
+    /// pipeline's timeout is offered to the sink from memory, as without a spool (`spool_bypassed`). Notices are not spooled.
+    ///
+    /// A flush is complete once its events are settled or the disk has them. At the shutdown the events are appended first; it
+    /// ends when an attempt to deliver fails, and [`SinkStats::spooled`](crate::stats::SinkStats::spooled) is what the next
+    /// process takes over as `recovered`.
+    #[cfg(feature = "spool")]
+    pub fn spool(self, spool: Spool) -> Self {
+        self.spool_store(DiskStore::new(spool, Os))
     }
 
     /// Its own sink and those of the fallback chain.

@@ -13,10 +13,11 @@ use super::notice::{Audience, Notice};
 use super::remainder::{Remainder, Run};
 use super::retry::Retry;
 use super::ruling::Ruling;
-use super::spool::{self, SpoolStore};
+use super::spool;
 use super::state::{Barrier, Reopen};
 use crate::context::contain::contain_future;
 use crate::event::Batch;
+use crate::spool::SpoolStore;
 use crate::stats::DropReason;
 
 /// What a sink task owns.
@@ -133,7 +134,10 @@ impl SinkTask {
             self.write_notice(&notice).await;
         }
         let others = self.call_fallbacks(SinkCall::Close).await;
-        let spool = self.sync_spool().await;
+        let spool = match self.spool.clone() {
+            Some(store) => spool::close(&self.handle, store, self.destinations[0].timeout()).await,
+            None => Ok(()),
+        };
         self.handle.record_close(own.and(others).and(spool));
     }
 }

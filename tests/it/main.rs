@@ -48,6 +48,8 @@ mod scope;
 #[cfg(all(unix, feature = "signal"))]
 mod signals;
 mod sinks;
+#[cfg(feature = "spool")]
+mod spool;
 mod start;
 mod stopped;
 #[cfg(target_os = "linux")]

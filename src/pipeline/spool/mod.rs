@@ -16,18 +16,17 @@
 //! * What is in the store is dropped for no outage.
 
 mod account;
-mod positions;
-mod store;
 mod task;
 
 use std::sync::Arc;
 
-pub(super) use account::SpoolAccount;
-pub use store::{AppendError, Recovered, SpoolProgress, SpoolStore, Stored};
-pub(super) use task::{run_task, sync};
+use crate::spool::{Recovered, SpoolStore};
 
-/// The spool of a pipeline, and what was found in it once it is open.
-pub(crate) struct Spool {
+pub(super) use account::SpoolAccount;
+pub(super) use task::{close, run_task, sync};
+
+/// The store of a pipeline's spool, and what was found in it once it is open.
+pub(crate) struct OpenSpool {
     pub(crate) store: Arc<dyn SpoolStore>,
     pub(crate) recovered: Recovered,
 }

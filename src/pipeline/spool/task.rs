@@ -9,7 +9,6 @@ use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::account::SpoolAccount;
-use super::store::{AppendError, SpoolStore, Stored};
 use crate::context::contain::{Panicked, contain, contain_future};
 use crate::event::Batch;
 use crate::pipeline::WhenFull;
@@ -17,6 +16,7 @@ use crate::pipeline::destination::Failure;
 use crate::pipeline::handle::SinkHandle;
 use crate::pipeline::state::SinkState;
 use crate::sink::SinkError;
+use crate::spool::{AppendError, SpoolStore, Stored};
 use crate::stats::DropReason;
 
 /// After a read that failed, the next one.
@@ -45,10 +45,28 @@ pub(in crate::pipeline) async fn sync(
     store: Arc<dyn SpoolStore>,
     limit: Duration,
 ) -> Result<(), Failure> {
+    call(handle, &*store, store.sync(), limit).await
+}
+
+/// The same, after which nothing is appended.
+pub(in crate::pipeline) async fn close(
+    handle: &SinkHandle,
+    store: Arc<dyn SpoolStore>,
+    limit: Duration,
+) -> Result<(), Failure> {
+    call(handle, &*store, store.close(), limit).await
+}
+
+async fn call(
+    handle: &SinkHandle,
+    store: &dyn SpoolStore,
+    call: impl Future<Output = Result<(), SinkError>>,
+    limit: Duration,
+) -> Result<(), Failure> {
     let progress = handle.with_spool(|spool, _| spool.progress());
     let synced = contain_future(async {
         progress.into_iter().for_each(|progress| store.advance(progress));
-        store.sync().await
+        call.await
     });
     match timeout(limit, synced).await {
         Ok(Ok(synced)) => synced.map_err(Failure::new),
@@ -128,6 +146,9 @@ impl SpoolTask {
                 }
                 Step::Woken => {}
             }
+            if let Some(error) = contain(|| self.store.take_error()).ok().flatten() {
+                handle.record_error(0, &Failure::new(error));
+            }
             // What has changed is news for the sink task, and room for the flush task.
             handle.wake.notify_one();
             handle.config.env.notifiers.sink_ready.notify_one();
@@ -188,8 +209,13 @@ impl SpoolTask {
                 });
                 return drop(gone);
             }
-            Ok(Err(AppendError::Full { removable })) if !is_late => return self.make_room(&removable),
-            Ok(Err(AppendError::Full { .. })) => None,
+            Ok(Err(AppendError::Full { removable, error })) => {
+                error.into_iter().for_each(|error| handle.record_error(0, &Failure::new(error)));
+                if !is_late {
+                    return self.make_room(&removable);
+                }
+                None
+            }
             Ok(Err(AppendError::Failed(error))) => Some(error),
             Err(panicked) => Some(SinkError::panicked(panicked)),
         };

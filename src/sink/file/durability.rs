@@ -26,4 +26,8 @@ pub enum Durability {
     /// Waits for the disk after each batch: some milliseconds on a disk without a protected cache. If the disk does not
     /// confirm, no event of the batch counts as delivered, although its lines may be there: a retry may repeat them.
     SyncEveryBatch,
+    /// Of a [`Spool`](crate::Spool): waits for the disk so long after a batch, for all that has come since. A file sink cannot be
+    /// opened with it.
+    #[cfg(feature = "spool")]
+    SyncInterval(std::time::Duration),
 }

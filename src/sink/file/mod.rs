@@ -229,6 +229,11 @@ impl FileWriter {
 
 impl BlockingSink for FileWriter {
     fn open(&mut self) -> Result<(), SinkError> {
+        #[cfg(feature = "spool")]
+        if let Durability::SyncInterval(interval) = self.options.durability {
+            let allowed = "a file sink allows `Buffered`, `SyncOnFlush` and `SyncEveryBatch`";
+            return Err(SinkError::permanent(format!("`durability` is `SyncInterval({interval:?})`; {allowed}")));
+        }
         let (active, torn) = self.start()?;
         self.lines = Some(LineWriter::new(active, torn));
         Ok(())
@@ -247,7 +252,7 @@ impl BlockingSink for FileWriter {
         // Also if a torn line cannot be ended: all whole lines must be on the disk.
         let synced = match self.options.durability {
             Durability::Buffered => Ok(()),
-            Durability::SyncOnFlush | Durability::SyncEveryBatch => self.sync(),
+            _ => self.sync(),
         };
         ended.and(synced)
     }

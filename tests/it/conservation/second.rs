@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use logweir::ShutdownReport;
 
 use super::link::{Log, SharedLog, locked};
+use super::program::End;
 use super::world::{Calls, Logged, World, Wrong, ensure};
 
 /// What one life leaves to the next, for each sink.
@@ -36,7 +37,18 @@ impl Handover {
                 continue;
             };
             let (log, mut shelf, plan) = (locked(&world.logs[index]), store.shelf(), &world.program.sinks[index]);
-            let has_crashed = plan.spool.as_ref().is_some_and(|plan| plan.crashes);
+            let spool = plan.spool.as_ref();
+            // After an orderly end that made everything durable a crash changes nothing.
+            let is_orderly = !report.timed_out && world.program.end != End::RuntimeGone;
+            let is_durable =
+                is_orderly && spool.is_some_and(|spool| spool.syncs.is_empty() && spool.appends.is_empty());
+            let has_crashed = spool.is_some_and(|spool| spool.crashes);
+            if has_crashed && is_durable {
+                let before = shelf.left();
+                shelf.crash();
+                ensure!(shelf.left() == before, "a crash after an orderly end changes {before:?}: {:?}", shelf.left());
+            }
+            let has_crashed = has_crashed && !is_durable;
             let taken: HashSet<u64> = log.writes.iter().flat_map(|write| write.taken()).copied().collect();
             if !has_crashed {
                 let (left, sink) = (shelf.left(), &report.sinks[index]);

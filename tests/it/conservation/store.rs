@@ -138,7 +138,7 @@ impl Shelf {
 
 #[async_trait]
 impl SpoolStore for ScriptedStore {
-    fn open(&self) -> Result<Recovered, SinkError> {
+    fn open(&self, _: &str) -> Result<Recovered, SinkError> {
         let shelf = self.shelf();
         Ok(Recovered { progress: shelf.progress.clone(), next: shelf.next })
     }
@@ -149,7 +149,7 @@ impl SpoolStore for ScriptedStore {
             let mut shelf = self.shelf();
             if shelf.unsettled() + events > shelf.plan.room && shelf.unsettled() > 0 && !shelf.is_healed {
                 shelf.found_full += 1;
-                return Err(AppendError::Full { removable: shelf.parts() });
+                return Err(AppendError::Full { removable: shelf.parts(), error: None });
             }
             let answer = shelf.next_answer(|shelf| &mut shelf.appends);
             shelf.late_appends += u64::from(!matches!(answer.delay, Delay::None | Delay::InTime));

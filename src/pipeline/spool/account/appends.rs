@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::{Extent, LateExtent, Ready, SpoolAccount, SpoolPlace, events, sum};
 use crate::event::Batch;
 use crate::pipeline::backlog::{BacklogQueue, WaitingBatch};
-use crate::pipeline::spool::positions::Positions;
+use crate::spool::Positions;
 
 /// Appends.
 impl SpoolAccount {

@@ -8,7 +8,7 @@ use super::{Extent, Ready, SpoolAccount, SpoolPlace, TakenSpooled, sum};
 use crate::event::Batch;
 use crate::pipeline::action::{BatchSource, Wants};
 use crate::pipeline::backlog::{BacklogQueue, WaitingBatch, pinned_by};
-use crate::pipeline::spool::store::Stored;
+use crate::spool::Stored;
 
 /// Reads.
 impl SpoolAccount {

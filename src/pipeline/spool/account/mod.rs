@@ -18,11 +18,10 @@ use std::ops::Range;
 
 use tokio::time::Instant;
 
-use super::positions::Positions;
-use super::store::{Recovered, SpoolProgress};
 use crate::event::{Batch, EventId};
 use crate::pipeline::action::BatchSource;
 use crate::pipeline::backlog::{BacklogQueue, WaitingBatch};
+use crate::spool::{Positions, Recovered, SpoolProgress};
 
 #[derive(Default)]
 pub(in crate::pipeline) struct SpoolAccount {

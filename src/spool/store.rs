@@ -12,11 +12,11 @@ use crate::sink::SinkError;
 /// The pipeline owns the accounts: it decides what is appended, read and settled, and counts it.
 #[async_trait]
 pub trait SpoolStore: Send + Sync + 'static {
-    /// Returns what earlier processes left. Called once, before anything else.
+    /// Returns what earlier processes left for the sink of this name. Called once, before anything else.
     ///
     /// # Errors
     /// Returns an error if the store cannot be used; the logger does not start.
-    fn open(&self) -> Result<Recovered, SinkError>;
+    fn open(&self, sink: &str) -> Result<Recovered, SinkError>;
 
     /// Appends these batches, in this order, all or none. The first event gets the position behind the last one that was
     /// appended.
@@ -42,6 +42,19 @@ pub trait SpoolStore: Send + Sync + 'static {
     /// # Errors
     /// Returns an error if that is uncertain.
     async fn sync(&self) -> Result<(), SinkError>;
+
+    /// Returns an error of its background work, once.
+    fn take_error(&self) -> Option<SinkError> {
+        None
+    }
+
+    /// Makes durable what was appended, and the progress; no append follows.
+    ///
+    /// # Errors
+    /// Returns an error if that is uncertain.
+    async fn close(&self) -> Result<(), SinkError> {
+        self.sync().await
+    }
 }
 
 /// What is settled of a spool.
@@ -85,6 +98,8 @@ pub enum AppendError {
     Full {
         /// The positions of each part that can be removed as a whole to make room, oldest first.
         removable: Vec<Range<u64>>,
+        /// The error of the disk that has none; `None`: the store has all that it may have.
+        error: Option<SinkError>,
     },
     /// The store failed.
     Failed(SinkError),

@@ -9,7 +9,7 @@ use super::store::SpoolProgress;
 
 /// The positions of a spool's events: each event has one, in the order in which they were appended.
 #[derive(Clone, Debug, Default)]
-pub(in crate::pipeline) struct Positions {
+pub(crate) struct Positions {
     /// The position of the event that is appended next.
     next: u64,
     /// Every event before it is settled; that at it is not.
@@ -20,7 +20,7 @@ pub(in crate::pipeline) struct Positions {
 }
 
 impl Positions {
-    pub(in crate::pipeline) fn new(progress: &SpoolProgress, next: u64) -> Self {
+    pub(crate) fn new(progress: &SpoolProgress, next: u64) -> Self {
         let start = progress.frontier.min(next);
         let mut positions = Positions { next, frontier: start, ..Positions::default() };
         for range in &progress.settled {
@@ -29,19 +29,19 @@ impl Positions {
         positions
     }
 
-    pub(in crate::pipeline) fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         self.next
     }
 
     /// Adds events; returns the position of the first.
-    pub(in crate::pipeline) fn append(&mut self, events: u64) -> u64 {
+    pub(crate) fn append(&mut self, events: u64) -> u64 {
         let first = self.next;
         self.next += events;
         first
     }
 
     /// Settles these; returns how many of them were not settled.
-    pub(in crate::pipeline) fn settle(&mut self, range: Range<u64>) -> u64 {
+    pub(crate) fn settle(&mut self, range: Range<u64>) -> u64 {
         let (mut start, mut end) = (range.start.max(self.frontier), range.end.min(self.next));
         if start >= end {
             return 0;
@@ -65,12 +65,12 @@ impl Positions {
     }
 
     /// How many events are not settled.
-    pub(in crate::pipeline) fn outstanding(&self) -> u64 {
+    pub(crate) fn outstanding(&self) -> u64 {
         self.next - self.frontier - self.settled_behind
     }
 
     /// Which of these are not settled, as ranges.
-    pub(in crate::pipeline) fn unsettled(&self, range: Range<u64>) -> Vec<Range<u64>> {
+    pub(crate) fn unsettled(&self, range: Range<u64>) -> Vec<Range<u64>> {
         let (mut start, mut unsettled) = (range.start.max(self.frontier), Vec::new());
         let first = self.settled.range(..=start).next_back().map_or(start, |(first, _)| *first);
         for (&from, &to) in self.settled.range(first..range.end.max(first)) {
@@ -86,12 +86,12 @@ impl Positions {
     }
 
     /// What is settled, as ranges.
-    pub(in crate::pipeline) fn settled(&self) -> impl Iterator<Item = Range<u64>> {
+    pub(crate) fn settled(&self) -> impl Iterator<Item = Range<u64>> {
         std::iter::once(0..self.frontier).chain(self.settled.iter().map(|(start, end)| *start..*end))
     }
 
     /// What is settled, to be kept.
-    pub(in crate::pipeline) fn progress(&self) -> SpoolProgress {
+    pub(crate) fn progress(&self) -> SpoolProgress {
         let settled = self.settled.iter().map(|(start, end)| *start..*end).collect();
         SpoolProgress { frontier: self.frontier, settled }
     }

@@ -1,0 +1,361 @@
+//! A spool's thread: the files of one folder, which one process at a time has locked.
+//!
+//! Positions here are those of the folder's own files.
+
+use std::collections::VecDeque;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::fs::SpoolFs;
+use super::layout::{self, HEADER_BYTES, RECORD_BYTES, RecordHeader, SLOT_BYTES, SegmentName};
+use super::positions::Positions;
+use super::segment::{Found, Segment, WINDOW_BYTES, next_record, put_records, read_in};
+use super::store::SpoolProgress;
+
+const FRONTIER: &str = "frontier";
+const LOCK: &str = "lock";
+
+pub(super) struct Folder<F: SpoolFs> {
+    dir: PathBuf,
+    _lock: F::Lock,
+    segments: VecDeque<Segment<F>>,
+    /// The position of the event that is appended next.
+    next: u64,
+    progress: SpoolProgress,
+    frontier: Frontier<F>,
+    /// The disk may not have all of the last segment: its process has ended.
+    is_unsynced: bool,
+    /// Where the last read ended: the segment's first position, the offset, and the position there.
+    cursor: (u64, u64, u64),
+}
+
+/// The file with what is settled.
+struct Frontier<F: SpoolFs> {
+    file: Option<F::File>,
+    /// Of the slot that was written last.
+    number: u64,
+    /// What it has.
+    written: Option<SpoolProgress>,
+    is_synced: bool,
+    /// The disk has its name.
+    is_named: bool,
+}
+
+impl<F: SpoolFs> Folder<F> {
+    /// Creates a folder with nothing in it.
+    pub(super) fn create(fs: &F, dir: PathBuf) -> io::Result<Option<Self>> {
+        fs.create_dir(&dir)?;
+        let Some(lock) = fs.lock(&dir.join(LOCK))? else { return Ok(None) };
+        let frontier = Frontier { file: None, number: 0, written: None, is_synced: true, is_named: false };
+        let (segments, progress) = (VecDeque::new(), SpoolProgress::default());
+        let (next, is_unsynced, cursor) = (0, false, (0, 0, 0));
+        Ok(Some(Folder { dir, _lock: lock, segments, next, progress, frontier, is_unsynced, cursor }))
+    }
+
+    /// Locks a folder of an earlier process, and finds out what it has. `None`: another process has it.
+    pub(super) fn adopt(fs: &F, dir: PathBuf) -> io::Result<Option<Self>> {
+        let Some(lock) = fs.lock(&dir.join(LOCK))? else { return Ok(None) };
+        let mut names: Vec<SegmentName> = fs.list(&dir)?.iter().filter_map(|name| SegmentName::of_file(name)).collect();
+        names.sort_by_key(|name| (name.first, name.id));
+        let mut folder = Folder {
+            segments: VecDeque::new(),
+            next: 0,
+            progress: SpoolProgress::default(),
+            frontier: Frontier { file: None, number: 0, written: None, is_synced: true, is_named: false },
+            is_unsynced: true,
+            cursor: (0, 0, 0),
+            _lock: lock,
+            dir,
+        };
+        for (index, name) in names.iter().enumerate() {
+            let file = fs.open(&folder.dir.join(name.file()), false)?;
+            let len = fs.len(&file)?;
+            let next = names.get(index + 1).map(|next| next.first);
+            let mut segment = Segment { name: *name, end: next.unwrap_or(u64::MAX), len, file: Some(file) };
+            if next.is_none() {
+                segment.end = folder.end_of(fs, &segment)?;
+            }
+            segment.file = None;
+            folder.next = segment.end;
+            folder.segments.push_back(segment);
+        }
+        folder.read_frontier(fs)?;
+        Ok(Some(folder))
+    }
+
+    /// Finds the position behind the last record of the last segment: what comes there was not written as a whole.
+    fn end_of(&self, fs: &F, segment: &Segment<F>) -> io::Result<u64> {
+        let (mut offset, mut position) = (HEADER_BYTES as u64, segment.name.first);
+        while let (Found::Record(header, _), next) = next_record(fs, segment, offset, position)? {
+            (offset, position) = (next, header.positions().end);
+        }
+        Ok(position)
+    }
+
+    fn read_frontier(&mut self, fs: &F) -> io::Result<()> {
+        let first = self.first();
+        let file = match fs.open(&self.dir.join(FRONTIER), false) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.progress.frontier = first;
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let mut slots = Vec::new();
+        for slot in 0..2 {
+            let mut bytes = vec![0; SLOT_BYTES as usize];
+            let len = fs.read_at(&file, &mut bytes, slot * SLOT_BYTES)?;
+            slots.extend(layout::read_slot(&bytes[..len]));
+        }
+        let latest = slots.into_iter().max_by_key(|(number, _)| *number);
+        let (number, progress) = latest.unwrap_or((0, SpoolProgress { frontier: first, settled: Vec::new() }));
+        // It may be ahead of what the disk has: what was settled is not there any more.
+        self.progress = SpoolProgress { frontier: progress.frontier.clamp(first, self.next.max(first)), ..progress };
+        self.frontier = Frontier { file: Some(file), number, written: None, is_synced: true, is_named: false };
+        Ok(())
+    }
+
+    pub(super) fn progress(&self) -> &SpoolProgress {
+        &self.progress
+    }
+
+    /// The position of the first event that is there.
+    pub(super) fn first(&self) -> u64 {
+        self.segments.front().map_or(self.next, |segment| segment.name.first)
+    }
+
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The bytes of its segments.
+    pub(super) fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.len).sum()
+    }
+
+    /// Its segments, oldest first, but the one that is appended to.
+    pub(super) fn sealed(&self, is_own: bool) -> impl Iterator<Item = &Segment<F>> {
+        self.segments.iter().take(self.segments.len() - usize::from(is_own && !self.segments.is_empty()))
+    }
+
+    /// The bytes of the segment that is appended to; `None`: there is none.
+    pub(super) fn open_bytes(&self) -> Option<u64> {
+        self.segments.back().map(|segment| segment.len)
+    }
+
+    pub(super) fn set_progress(&mut self, progress: SpoolProgress) {
+        self.progress = progress;
+    }
+}
+
+/// Appends.
+impl<F: SpoolFs> Folder<F> {
+    /// Begins a new segment. Its name is on disk when this returns.
+    pub(super) fn begin_segment(&mut self, fs: &F, id: u64) -> io::Result<()> {
+        self.begin_segment_at(fs, SegmentName { first: self.next, id }, &[])
+    }
+
+    /// Appends these records again, to a new segment, whatever the disk has of them: they are the last of the other one.
+    pub(super) fn append_again(&mut self, fs: &F, id: u64, records: &[(u32, &[u8])]) -> io::Result<()> {
+        let events: u64 = records.iter().map(|(events, _)| u64::from(*events)).sum();
+        self.begin_segment_at(fs, SegmentName { first: self.next - events, id }, records)
+    }
+
+    fn begin_segment_at(&mut self, fs: &F, name: SegmentName, records: &[(u32, &[u8])]) -> io::Result<()> {
+        let path = self.dir.join(name.file());
+        let file = fs.open(&path, true)?;
+        let mut bytes = name.header().to_vec();
+        put_records(name, name.first, records, &mut bytes);
+        let begun = fs.write_at(&file, &bytes, 0).and_then(|()| fs.sync_dir(&self.dir));
+        if let Err(error) = begun {
+            fs.remove_file(&path).unwrap_or_default();
+            return Err(error);
+        }
+        if let Some(last) = self.segments.back_mut() {
+            (last.end, last.file) = (name.first, None);
+        }
+        // Nothing of it is left.
+        if self.segments.back().is_some_and(|last| last.end <= last.name.first)
+            && let Some(empty) = self.segments.pop_back()
+        {
+            fs.remove_file(&self.dir.join(empty.name.file())).unwrap_or_default();
+        }
+        self.segments.push_back(Segment { name, end: self.next, len: bytes.len() as u64, file: Some(file) });
+        Ok(())
+    }
+
+    /// Appends records to the last segment, all or none: the number of events and the payload of each.
+    pub(super) fn append(&mut self, fs: &F, records: &[(u32, &[u8])]) -> io::Result<()> {
+        let Some(segment) = self.segments.back_mut() else { return Err(io::ErrorKind::NotFound.into()) };
+        let Some(file) = &segment.file else { return Err(io::ErrorKind::NotFound.into()) };
+        let mut bytes = Vec::with_capacity(records.iter().map(|(_, payload)| RECORD_BYTES + payload.len()).sum());
+        let next = put_records(segment.name, self.next, records, &mut bytes);
+        if let Err(error) = fs.write_at(file, &bytes, segment.len) {
+            // What is there of it is no record: a later one is written over it.
+            fs.set_len(file, segment.len).unwrap_or_default();
+            return Err(error);
+        }
+        segment.len += bytes.len() as u64;
+        (segment.end, self.next) = (next, next);
+        Ok(())
+    }
+
+    /// Waits until the disk has what an earlier process appended. It is written over with the same bytes: a synchronization of
+    /// that process may have failed, after which the system takes for written what the disk has not.
+    pub(super) fn sync_adopted(&mut self, fs: &F) -> io::Result<()> {
+        if self.is_unsynced
+            && let Some(last) = self.segments.back()
+        {
+            let file = fs.open(&self.dir.join(last.name.file()), false)?;
+            let (mut window, mut offset) = (vec![0; WINDOW_BYTES], 0);
+            loop {
+                let len = fs.read_at(&file, &mut window, offset)?;
+                if len == 0 {
+                    break;
+                }
+                fs.write_at(&file, &window[..len], offset)?;
+                offset += len as u64;
+            }
+            fs.sync(&file)?;
+            fs.sync_dir(&self.dir)?;
+        }
+        self.is_unsynced = false;
+        Ok(())
+    }
+
+    /// Waits until the disk has all that was appended to the last segment.
+    pub(super) fn sync(&self, fs: &F) -> io::Result<()> {
+        self.segments.back().and_then(|segment| segment.file.as_ref()).map_or(Ok(()), |file| fs.sync(file))
+    }
+
+    /// Writes what is settled, if that has changed.
+    pub(super) fn write_frontier(&mut self, fs: &F) -> io::Result<()> {
+        if self.frontier.written.as_ref() == Some(&self.progress) || self.segments.is_empty() && self.next == 0 {
+            return Ok(());
+        }
+        if self.frontier.file.is_none() {
+            self.frontier.file = Some(fs.open(&self.dir.join(FRONTIER), true)?);
+            self.frontier.is_named = false;
+        }
+        let Some(file) = &self.frontier.file else { return Ok(()) };
+        let number = self.frontier.number + 1;
+        fs.write_at(file, &layout::slot(number, &self.progress), number % 2 * SLOT_BYTES)?;
+        self.frontier.number = number;
+        self.frontier.written = Some(self.progress.clone());
+        self.frontier.is_synced = false;
+        Ok(())
+    }
+
+    /// Waits until the disk has what is settled.
+    pub(super) fn sync_frontier(&mut self, fs: &F) -> io::Result<()> {
+        self.write_frontier(fs)?;
+        if let Some(file) = self.frontier.file.as_ref().filter(|_| !self.frontier.is_synced) {
+            // What a synchronization that fails was to write is written again.
+            fs.sync(file).inspect_err(|_| self.frontier.written = None)?;
+            if !self.frontier.is_named {
+                fs.sync_dir(&self.dir)?;
+            }
+            (self.frontier.is_synced, self.frontier.is_named) = (true, true);
+        }
+        Ok(())
+    }
+
+    /// Deletes the segments of which every event is settled; the disk has that before it.
+    pub(super) fn delete_settled(&mut self, fs: &F, is_own: bool) -> io::Result<()> {
+        let settled = Positions::new(&self.progress, self.next);
+        let settled: Vec<SegmentName> = self
+            .sealed(is_own)
+            .filter(|segment| settled.unsettled(segment.positions()).is_empty())
+            .map(|segment| segment.name)
+            .collect();
+        if settled.is_empty() {
+            return Ok(());
+        }
+        self.sync_frontier(fs)?;
+        for name in settled {
+            fs.remove_file(&self.dir.join(name.file()))?;
+            self.segments.retain(|segment| segment.name != name);
+        }
+        Ok(())
+    }
+
+    /// Deletes the folder, of which every event is settled.
+    pub(super) fn delete(mut self, fs: &F) -> io::Result<()> {
+        self.sync_frontier(fs)?;
+        for name in fs.list(&self.dir)? {
+            if SegmentName::of_file(&name).is_some() || name == FRONTIER {
+                fs.remove_file(&self.dir.join(name))?;
+            }
+        }
+        fs.remove_file(&self.dir.join(LOCK))?;
+        match fs.remove_dir(&self.dir) {
+            // What could not be read was set aside.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            removed => removed,
+        }
+    }
+}
+
+/// Reads.
+impl<F: SpoolFs> Folder<F> {
+    /// Reads the record with the event at the first of these positions, or the first one behind it. `None`: there is none.
+    /// What cannot be read is set aside and skipped.
+    pub(super) fn read(&mut self, fs: &F, positions: Range<u64>) -> io::Result<Option<(RecordHeader, Vec<u8>)>> {
+        let mut start = positions.start;
+        while start < positions.end {
+            let Some(index) = self.segments.iter().position(|segment| segment.end > start) else { return Ok(None) };
+            if index > 0 {
+                self.segments[index - 1].file = None;
+            }
+            let segment = &mut self.segments[index];
+            start = start.max(segment.name.first);
+            if segment.file.is_none() {
+                match fs.open(&self.dir.join(segment.name.file()), false) {
+                    Ok(file) => segment.file = Some(file),
+                    // Deleted by hand.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        start = segment.end;
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            let segment = &self.segments[index];
+            let (at, mut offset, mut position) = self.cursor;
+            if at != segment.name.first || position > start || offset == 0 {
+                (offset, position) = (HEADER_BYTES as u64, segment.name.first);
+            }
+            match read_in(fs, segment, &mut offset, &mut position, start) {
+                Ok(found) => {
+                    self.cursor = (segment.name.first, offset, position);
+                    match found {
+                        Found::Record(header, payload) if header.positions().end <= positions.end => {
+                            return Ok(Some((header, payload)));
+                        }
+                        Found::Record(..) => return Ok(None),
+                        Found::Nothing => start = segment.end,
+                    }
+                }
+                Err(error) => {
+                    start = segment.end;
+                    self.set_aside(fs, index).map_err(|_| error)?;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Keeps a segment that cannot be read, for someone who can.
+    fn set_aside(&mut self, fs: &F, index: usize) -> io::Result<()> {
+        let name = self.segments[index].name.file();
+        fs.rename(&self.dir.join(&name), &self.dir.join(format!("{name}.unreadable")))?;
+        self.segments.remove(index);
+        Ok(())
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
