@@ -6,6 +6,7 @@ use serde::de::IgnoredAny;
 use super::choice::OrNever;
 use super::quantity::{HumanDuration, HumanSize, LevelName};
 use super::set;
+use super::spool::SpoolPolicy;
 use crate::pipeline::{Breaker, Pipeline, Retry, WhenFull};
 
 /// The keys that every sink has.
@@ -22,6 +23,8 @@ pub(super) struct Delivery {
     when_full: Option<WhenFullWord>,
     retry: Option<OrNever<RetryKeys>>,
     breaker: Option<OrNever<BreakerKeys>>,
+    #[cfg_attr(not(feature = "spool"), expect(dead_code, reason = "it is refused when it is read"))]
+    spool: Option<SpoolPolicy>,
     /// A sink, which is read as one.
     #[serde(rename = "fallback")]
     _fallback: Option<IgnoredAny>,
@@ -88,7 +91,10 @@ impl Delivery {
         let pipeline = set(pipeline, self.backlog_bytes, |pipeline, bytes| pipeline.backlog_bytes(bytes.in_memory()));
         let pipeline = set(pipeline, self.when_full, |pipeline, policy| pipeline.when_full(policy.into()));
         let pipeline = set(pipeline, self.retry.as_ref(), |pipeline, policy| pipeline.retry(policy.into()));
-        set(pipeline, self.breaker.as_ref(), |pipeline, policy| pipeline.breaker(policy.into()))
+        let pipeline = set(pipeline, self.breaker.as_ref(), |pipeline, policy| pipeline.breaker(policy.into()));
+        #[cfg(feature = "spool")]
+        let pipeline = set(pipeline, self.spool.as_ref(), |pipeline, spool| spool.apply(pipeline));
+        pipeline
     }
 }
 

@@ -29,6 +29,7 @@ mod reader;
 mod rolling;
 mod settings;
 mod sink;
+mod spool;
 mod registry;
 #[cfg(test)]
 pub(crate) mod tests;

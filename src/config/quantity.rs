@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
+use serde::de::{self, Deserializer, Unexpected, Visitor};
 
 use crate::event::{Level, LevelFilter};
 use crate::format::UtcOffset;
@@ -224,15 +224,22 @@ impl<T: Written> Visitor<'_> for WrittenVisitor<T> {
     }
 }
 
+/// Reads text or a number.
+pub(super) fn deserialize<'de, T: Written, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    deserializer.deserialize_any(WrittenVisitor(PhantomData))
+}
+
 macro_rules! deserialize_written {
     ($($type:ty)*) => {$(
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_any(WrittenVisitor(PhantomData))
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::config::quantity::deserialize(deserializer)
             }
         }
     )*};
 }
+
+pub(super) use deserialize_written;
 
 deserialize_written!(HumanDuration HumanSize Interval Percent LevelName Threshold Address Offset FileMode);
 

@@ -23,6 +23,9 @@ fn the_example_starts_with_every_key_that_it_has() {
     let folder = folder("example");
     let mut json = buildable_example();
     for (name, sink) in json["sinks"].as_object_mut().unwrap() {
+        if let Some(path) = sink.pointer_mut("/spool/path") {
+            *path = json!(folder.join(path.as_str().unwrap()));
+        }
         if let Some(path) = sink.get_mut("path") {
             *path = json!(folder.join(path.as_str().unwrap()));
         } else if name != "nowhere" {
@@ -61,7 +64,7 @@ fn the_configurations_of_the_readme_are_read() {
 #[test]
 fn as_toml_too() {
     let whole = whole_example();
-    let has_features = cfg!(all(feature = "prometheus", feature = "pretty"));
+    let has_features = cfg!(all(feature = "prometheus", feature = "pretty", feature = "spool"));
     assert_eq!(Config::from_toml(&whole).is_ok(), has_features, "{:?}", Config::from_toml(&whole).err());
 }
 
