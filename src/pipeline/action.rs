@@ -22,9 +22,9 @@ pub(super) enum Action {
     Notify(Box<Notice>),
     Flush(Arc<Barrier>),
     Reopen(Arc<Reopen>),
-    /// Makes the spool durable, as the logger ends.
-    Sync,
     Close,
+    /// The other task of the pipeline has failed.
+    Stop,
 }
 
 /// The next action of the fallbacks while a call of the sink is still running.
@@ -106,6 +106,9 @@ impl SinkHandle {
     /// Waits for the next action. Cancel-safe.
     pub(super) async fn next_action(self: &Arc<Self>) -> Action {
         loop {
+            if self.has_failed() {
+                return Action::Stop;
+            }
             if let Some(action) = self.poll_action() {
                 return action;
             }
@@ -201,9 +204,6 @@ impl SinkHandle {
         if let Some(taken) = self.take_overflow(&mut state) {
             return Some(Action::Overflow(taken));
         }
-        if state.is_closing && state.front().is_none() && state.spool.as_mut().is_some_and(|spool| spool.begin_end()) {
-            return Some(Action::Sync);
-        }
         if let Some(taken) = self.take_batch(&mut state, Wants::All) {
             return Some(Action::Write(taken));
         }
@@ -270,7 +270,7 @@ impl SinkHandle {
     /// Takes what the spool has no room for, for the fallbacks.
     fn take_overflow(self: &Arc<Self>, state: &mut SinkState) -> Option<InFlightBatch> {
         let spool = state.spool.as_mut().filter(|_| self.has_fallback())?;
-        let WaitingBatch { batch, charge, .. } = spool.take_overflow(&state.backlog)?;
+        let WaitingBatch { batch, charge, .. } = spool.take_overflow(&mut state.backlog)?;
         state.ledger.start(batch.len() as u64);
         Some(self.in_flight(batch, charge, BatchSource::Memory))
     }

@@ -15,6 +15,8 @@ const REQUESTS_PER_LIMIT: usize = 4;
 /// What a batch takes beside its events: its place in a backlog, which grows by doubling, and the heads of its two blocks of
 /// memory.
 pub(super) const BATCH_BYTES: usize = 2 * size_of::<WaitingBatch>() + 64;
+/// An append to a spool is begun with at most so much: several fit into the smallest of its files.
+const MAX_APPEND_BYTES: usize = 256 << 10;
 /// For a linger beyond the clock's range.
 const FAR_AWAY: Duration = Duration::from_secs(u32::MAX as u64);
 
@@ -183,7 +185,7 @@ impl BacklogQueue {
     /// Takes the oldest batches to be appended to a spool, in the order they are. They stay charged.
     pub(super) fn take_to_append(&mut self) -> Vec<WaitingBatch> {
         let (mut bytes, mut batches) = (0, Vec::new());
-        while bytes <= self.limit / REQUESTS_PER_LIMIT
+        while bytes <= MAX_APPEND_BYTES.min(self.limit / REQUESTS_PER_LIMIT)
             && let Some(next) = self.pop()
         {
             bytes += next.charge;

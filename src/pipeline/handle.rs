@@ -292,6 +292,16 @@ impl SinkHandle {
         self.state().drain.is_some()
     }
 
+    /// Whether no batch follows.
+    pub(super) fn is_closing(&self) -> bool {
+        self.state().is_closing
+    }
+
+    /// Whether a task of the pipeline has ended by itself.
+    pub(super) fn has_failed(&self) -> bool {
+        self.state().failed.is_some()
+    }
+
     /// Requests the close: no batch follows, so the sink task delivers the backlog and closes the sink.
     pub(crate) fn request_close(&self) {
         self.state().is_closing = true;
@@ -314,6 +324,9 @@ impl SinkHandle {
             }
         }
         drop(state);
+        // The other task of the pipeline ends too.
+        self.wake.notify_one();
+        self.spool_wake.notify_one();
         self.config.env.notifiers.sink_ready.notify_one();
         self.config.env.notifiers.notify_progress();
     }

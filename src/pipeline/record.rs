@@ -114,7 +114,7 @@ impl SinkHandle {
             state.settle(&run.batch, run.source, &[(run.batch.len(), outcome)]);
             state.ledger.set_uncertain(uncertain);
         });
-        self.announce_progress(run.source);
+        self.announce_progress();
     }
 
     /// Settles what a destination's answer to a run settles at once; `uncertain` of the events that stay in flight may have
@@ -134,12 +134,12 @@ impl SinkHandle {
             state.ledger.set_requested(0);
             state.ledger.set_uncertain(uncertain);
         });
-        self.announce_progress(run.source);
+        self.announce_progress();
     }
 
-    /// The spool need not keep what is settled.
-    fn announce_progress(&self, source: BatchSource) {
-        if source.is_spooled() {
+    /// The spool need not keep what is settled; what was offered from the memory may be in it too.
+    fn announce_progress(&self) {
+        if self.config.spool.is_some() {
             self.spool_wake.notify_one();
         }
     }

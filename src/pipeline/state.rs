@@ -121,9 +121,8 @@ impl SinkState {
 
     /// Takes the first flush before whose point nothing waits.
     pub(super) fn take_reached_barrier(&mut self) -> Option<Arc<Barrier>> {
-        let front = self.front();
-        let is_reached = |barrier: &Arc<Barrier>| front.is_none_or(|front| front > barrier.offset());
-        self.barriers.front().is_some_and(is_reached).then(|| self.barriers.pop_front())?
+        let offset = self.barriers.front()?.offset();
+        self.front().is_none_or(|front| front > offset).then(|| self.barriers.pop_front())?
     }
 
     /// Completes a flush. Its losses are reported if a caller is still there.

@@ -91,10 +91,8 @@ impl SinkTask {
                 Action::Notify(notice) => self.write_notice(&notice).await,
                 Action::Flush(barrier) => self.flush(&barrier, None).await,
                 Action::Reopen(request) => self.reopen(&request, None).await,
-                Action::Sync => {
-                    self.sync_spool().await.err().iter().for_each(|failure| handle.record_error(0, failure))
-                }
                 Action::Close => return self.close().await,
+                Action::Stop => return,
             }
         }
     }

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::folder::Folder;
 use super::fs::SpoolFs;
+use super::layout::HEADER_BYTES;
 use super::positions::Positions;
 use super::store::SpoolProgress;
 
@@ -30,6 +31,8 @@ pub(super) struct Disk<F: SpoolFs> {
     /// What is unsynced is to be appended to a new segment first.
     is_distrusted: bool,
     last_id: u64,
+    /// The latest error that no caller has got.
+    trouble: Option<io::Error>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -78,14 +81,22 @@ impl<F: SpoolFs> Placed<F> {
 impl<F: SpoolFs> Disk<F> {
     /// Takes over the folders below these directories, and creates one of its own below the first.
     pub(super) fn open(fs: F, dirs: &[PathBuf], limits: SpoolLimits) -> io::Result<Self> {
-        let mut folders = Vec::new();
+        let (mut folders, mut trouble) = (Vec::new(), None);
         for dir in dirs {
             fs.create_dir(dir)?;
-            for name in fs.list(dir)? {
-                if name.starts_with(FOLDER_PREFIX)
-                    && let Some(folder) = Folder::adopt(&fs, dir.join(name))?
-                {
-                    folders.push(folder);
+            // Their names, if they are new.
+            dir.ancestors()
+                .skip(1)
+                .take(2)
+                .filter(|dir| !dir.as_os_str().is_empty())
+                .try_for_each(|dir| fs.sync_dir(dir))?;
+            for name in fs.list(dir)?.into_iter().filter(|name| name.starts_with(FOLDER_PREFIX)) {
+                match Folder::adopt(&fs, dir.join(name)) {
+                    Ok(folder) => folders.extend(folder),
+                    // Its process has just ended, and has deleted it.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    // It is left where it is: the next process may be able to read it.
+                    Err(error) => trouble = Some(error),
                 }
             }
         }
@@ -99,6 +110,7 @@ impl<F: SpoolFs> Disk<F> {
             unsynced_bytes: 0,
             is_distrusted: false,
             last_id: 0,
+            trouble,
         };
         let mut base = 0;
         for folder in folders {
@@ -145,6 +157,11 @@ impl<F: SpoolFs> Disk<F> {
 
     pub(super) fn progress(&self) -> &SpoolProgress {
         &self.progress
+    }
+
+    /// Returns an error that no caller has got, once.
+    pub(super) fn take_trouble(&mut self) -> Option<io::Error> {
+        self.trouble.take()
     }
 
     /// The position of the event that is appended next.
@@ -208,11 +225,15 @@ impl<F: SpoolFs> Disk<F> {
     pub(super) fn append(&mut self, records: Vec<(u32, Vec<u8>)>) -> Result<(), Refused> {
         let bytes: u64 = records.iter().map(|(_, payload)| payload.len() as u64 + 64).sum();
         if self.bytes() + bytes > self.limits.max_bytes {
-            self.clean().map_err(Refused::Failed)?;
+            let error = self.clean().err();
             if self.bytes() + bytes > self.limits.max_bytes {
                 self.seal_if_alone();
-                return Err(Refused::Full(self.removable(), None));
+                return Err(Refused::Full(self.removable(), error));
             }
+        }
+        if self.unsynced_bytes > MAX_UNSYNCED_BYTES {
+            // It failed before: no more is kept in memory.
+            self.sync().map_err(Refused::Failed)?;
         }
         let appended = self.restore_trust().and_then(|()| self.append_now(&records, bytes));
         match appended {
@@ -234,7 +255,7 @@ impl<F: SpoolFs> Disk<F> {
 
     fn append_now(&mut self, records: &[(u32, Vec<u8>)], bytes: u64) -> io::Result<()> {
         let open = own(&mut self.folders).open_bytes();
-        if open.is_none_or(|open| open + bytes > self.limits.segment_bytes && open > 64) {
+        if open.is_none_or(|open| open + bytes > self.limits.segment_bytes && open > HEADER_BYTES as u64) {
             if open.is_some() {
                 self.sync()?;
             }
@@ -257,10 +278,10 @@ impl<F: SpoolFs> Disk<F> {
         parts.filter(|part| !part.is_empty()).collect()
     }
 
-    /// Makes the open segment removable if it alone has all the room.
+    /// Makes the open segment removable if nothing else is.
     fn seal_if_alone(&mut self) {
-        let open = own(&mut self.folders).open_bytes().unwrap_or(0);
-        if open * 2 > self.limits.max_bytes && self.sync().is_ok() {
+        let has_records = own(&mut self.folders).open_bytes().is_some_and(|bytes| bytes > HEADER_BYTES as u64);
+        if has_records && self.removable().is_empty() && self.sync().is_ok() {
             let id = self.next_id();
             let Disk { folders, fs, .. } = self;
             own(folders).begin_segment(fs, id).unwrap_or_default();
@@ -305,7 +326,7 @@ impl<F: SpoolFs> Disk<F> {
 /// Reads.
 impl<F: SpoolFs> Disk<F> {
     /// Reads the record with the event at the first of these positions, or the first one behind it.
-    pub(super) fn read(&mut self, positions: Range<u64>) -> io::Result<Option<(u64, Vec<u8>)>> {
+    pub(super) fn read(&mut self, positions: Range<u64>) -> io::Result<Option<(Range<u64>, Vec<u8>)>> {
         for placed in &mut self.folders {
             let own = placed.positions();
             let (start, end) = (positions.start.max(own.start), positions.end.min(own.end));
@@ -314,7 +335,7 @@ impl<F: SpoolFs> Disk<F> {
             }
             let range = placed.inside(start)..placed.inside(end);
             if let Some((header, payload)) = placed.folder.read(&self.fs, range)? {
-                return Ok(Some((placed.outside(header.positions()).start, payload)));
+                return Ok(Some((placed.outside(header.positions()), payload)));
             }
         }
         Ok(None)

@@ -47,6 +47,10 @@ impl<F: SpoolFs> Folder<F> {
     pub(super) fn create(fs: &F, dir: PathBuf) -> io::Result<Option<Self>> {
         fs.create_dir(&dir)?;
         let Some(lock) = fs.lock(&dir.join(LOCK))? else { return Ok(None) };
+        // Another process may have taken it over, and deleted it, before it was locked.
+        if !fs.list(&dir)?.iter().any(|name| name == LOCK) {
+            return Ok(None);
+        }
         let frontier = Frontier { file: None, number: 0, written: None, is_synced: true, is_named: false };
         let (segments, progress) = (VecDeque::new(), SpoolProgress::default());
         let (next, is_unsynced, cursor) = (0, false, (0, 0, 0));
@@ -275,7 +279,11 @@ impl<F: SpoolFs> Folder<F> {
         }
         self.sync_frontier(fs)?;
         for name in settled {
-            fs.remove_file(&self.dir.join(name.file()))?;
+            match fs.remove_file(&self.dir.join(name.file())) {
+                // Deleted by hand.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
             self.segments.retain(|segment| segment.name != name);
         }
         Ok(())
@@ -338,9 +346,9 @@ impl<F: SpoolFs> Folder<F> {
                         Found::Nothing => start = segment.end,
                     }
                 }
-                Err(error) => {
+                Err(_) => {
                     start = segment.end;
-                    self.set_aside(fs, index).map_err(|_| error)?;
+                    self.set_aside(fs, index);
                 }
             }
         }
@@ -348,11 +356,11 @@ impl<F: SpoolFs> Folder<F> {
     }
 
     /// Keeps a segment that cannot be read, for someone who can.
-    fn set_aside(&mut self, fs: &F, index: usize) -> io::Result<()> {
+    fn set_aside(&mut self, fs: &F, index: usize) {
         let name = self.segments[index].name.file();
-        fs.rename(&self.dir.join(&name), &self.dir.join(format!("{name}.unreadable")))?;
+        // If it cannot be renamed, the next process tries to read it again.
+        fs.rename(&self.dir.join(&name), &self.dir.join(format!("{name}.unreadable"))).unwrap_or_default();
         self.segments.remove(index);
-        Ok(())
     }
 
     pub(super) fn dir(&self) -> &Path {

@@ -175,6 +175,8 @@ struct SyncWaiters {
 
 impl<F: SpoolFs> SpoolThread<F> {
     fn run(mut self, inbox: &Receiver<SpoolCommand>) {
+        let trouble = self.disk.take_trouble();
+        self.note(trouble.map_or(Ok(()), Err));
         loop {
             let first = match self.sync_at {
                 None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -194,12 +196,14 @@ impl<F: SpoolFs> SpoolThread<F> {
                         self.disk.advance(progress);
                         let cleaned = self.disk.clean();
                         self.note(cleaned);
+                        self.sync_later();
                     }
                     SpoolCommand::Sync(answer) => waiting.synced.push(answer),
                     SpoolCommand::Close(answer) => {
-                        let closed = self.disk.sync();
-                        let ended = closed.and_then(|()| self.disk.end());
-                        return answer.send(ended).unwrap_or_default();
+                        self.sync(waiting);
+                        let synced = self.disk.sync();
+                        let ended = self.disk.end();
+                        return answer.send(synced.and(ended)).unwrap_or_default();
                     }
                 }
             }
@@ -213,20 +217,26 @@ impl<F: SpoolFs> SpoolThread<F> {
         let appended = self.disk.append(records);
         match self.durability {
             Durability::SyncEveryBatch if appended.is_ok() => return waiting.appended.push(answer),
-            Durability::SyncInterval(interval) => {
-                self.sync_at = self.sync_at.or_else(|| Instant::now().checked_add(interval));
-            }
-            _ => {}
+            _ => self.sync_later(),
         }
         answer.send(appended).unwrap_or_default();
     }
 
+    /// Sets when the disk is to have what has come by now.
+    fn sync_later(&mut self) {
+        if let Durability::SyncInterval(interval) = self.durability {
+            self.sync_at = self.sync_at.or_else(|| Instant::now().checked_add(interval));
+        }
+    }
+
     fn read(&mut self, mut positions: Range<u64>) -> io::Result<Option<Stored>> {
-        while let Some((first, payload)) = self.disk.read(positions.clone())? {
+        while let Some((there, payload)) = self.disk.read(positions.clone())? {
             match restore(&payload) {
-                Ok(batch) => return Ok(Some(Stored { first, batch })),
+                Ok(batch) if batch.len() as u64 == there.end - there.start => {
+                    return Ok(Some(Stored { first: there.start, batch }));
+                }
                 // Whole, and not what this version writes.
-                Err(_) => positions.start = (first + 1).max(positions.start + 1),
+                _ => positions.start = there.end,
             }
         }
         Ok(None)
@@ -239,6 +249,9 @@ impl<F: SpoolFs> SpoolThread<F> {
         }
         self.sync_at = None;
         let result = self.disk.sync();
+        if result.is_err() {
+            self.sync_later();
+        }
         if synced.is_empty()
             && let Err(error) = &result
         {

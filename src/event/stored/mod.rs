@@ -19,6 +19,7 @@ mod sites;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::{Bytes, put_bytes, put_number};
@@ -30,28 +31,30 @@ use super::{Batch, Event, EventId, SharedFields};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MalformedBatch;
 
-/// The distinct values of a batch that many of its events share, in the order of their first use.
+/// The distinct values of a batch that many of its events share, by their addresses, in the order of their first use.
 struct Distinct<T> {
     values: Vec<T>,
-    /// What the last one of them is compared with first.
-    last: usize,
+    numbers: HashMap<usize, usize>,
+    /// The address that was used last, and its number.
+    last: (usize, usize),
 }
 
-impl<T: Copy> Distinct<T> {
+impl<T> Distinct<T> {
     fn new() -> Self {
-        Distinct { values: Vec::new(), last: 0 }
+        Distinct { values: Vec::new(), numbers: HashMap::new(), last: (0, 0) }
     }
 
-    /// Returns the number of a value, which is added if it is new.
-    fn number(&mut self, value: T, is_same: impl Fn(T, T) -> bool) -> usize {
-        if self.values.get(self.last).is_none_or(|last| !is_same(*last, value)) {
-            let found = self.values.iter().position(|other| is_same(*other, value));
-            self.last = found.unwrap_or(self.values.len());
-            if found.is_none() {
+    /// Returns the number of the value at an address, which is added if it is new.
+    fn number(&mut self, value: T, address: usize) -> usize {
+        if self.last.0 != address {
+            let new = self.values.len();
+            let number = *self.numbers.entry(address).or_insert(new);
+            if number == new {
                 self.values.push(value);
             }
+            self.last = (address, number);
         }
-        self.last
+        self.last.1
     }
 }
 
@@ -74,8 +77,8 @@ pub(crate) fn store(batch: &Batch, out: &mut Vec<u8>) {
         let Event { callsite, timestamp, context, fields } = record.event;
         events.push(fields.flags);
         events.extend_from_slice(&timestamp.to_le_bytes());
-        put_number(&mut events, sites.number(*callsite, |a, b| std::ptr::eq(a, b)) as u64);
-        let context = context.as_ref().map_or(0, |context| 1 + contexts.number(context, Arc::ptr_eq));
+        put_number(&mut events, sites.number(*callsite, std::ptr::from_ref(*callsite).addr()) as u64);
+        let context = context.as_ref().map_or(0, |context| 1 + contexts.number(context, Arc::as_ptr(context).addr()));
         put_number(&mut events, context as u64);
         put_bytes(&mut events, fields.bytes());
     }

@@ -19,8 +19,8 @@ use crate::sink::SinkError;
 use crate::spool::{AppendError, SpoolStore, Stored};
 use crate::stats::DropReason;
 
-/// After a read that failed, the next one.
-const READ_PAUSE: Duration = Duration::from_secs(1);
+/// After a call that failed, the next one.
+const PAUSE: Duration = Duration::from_secs(1);
 
 type AppendResult = Result<Result<(), AppendError>, Panicked>;
 type ReadResult = Result<Result<Option<Stored>, SinkError>, Panicked>;
@@ -31,7 +31,15 @@ pub(in crate::pipeline) async fn run_task(
     store: Arc<dyn SpoolStore>,
     limit: Duration,
 ) -> bool {
-    let task = SpoolTask { handle: handle.clone(), store, limit, append: None, read: None };
+    let task = SpoolTask {
+        handle: handle.clone(),
+        store,
+        limit,
+        append: None,
+        read: None,
+        last_sync: None,
+        has_last_sync: false,
+    };
     let is_closed = contain_future(task.run()).await.is_ok();
     if !is_closed {
         handle.fail(DropReason::Panicked);
@@ -82,19 +90,41 @@ struct SpoolTask {
     limit: Duration,
     append: Option<RunningAppend>,
     read: Option<RunningRead>,
+    /// Once, as the logger ends: all is durable before the last deliveries.
+    last_sync: Option<BoxFuture<'static, Result<(), Failure>>>,
+    has_last_sync: bool,
 }
 
 struct RunningAppend {
     running: BoxFuture<'static, AppendResult>,
-    /// `None`: it has passed.
-    late_at: Option<Instant>,
+    limit: Limit,
 }
 
 struct RunningRead {
     running: BoxFuture<'static, ReadResult>,
     range: Range<u64>,
-    /// `None`: it has passed.
-    late_at: Option<Instant>,
+    limit: Limit,
+}
+
+/// Until when a call is in time.
+#[derive(Clone, Copy)]
+enum Limit {
+    /// `None`: for ever.
+    Until(Option<Instant>),
+    Passed,
+}
+
+impl Limit {
+    fn at(self) -> Option<Instant> {
+        match self {
+            Limit::Until(at) => at,
+            Limit::Passed => None,
+        }
+    }
+
+    fn has_passed(self) -> bool {
+        matches!(self, Limit::Passed)
+    }
 }
 
 enum Step {
@@ -102,6 +132,7 @@ enum Step {
     AppendIsLate,
     Read(ReadResult),
     ReadIsLate,
+    Synced(Result<(), Failure>),
     Woken,
 }
 
@@ -113,9 +144,9 @@ impl SpoolTask {
             if handle.is_closed() {
                 return;
             }
-            let append_late_at = self.append.as_ref().and_then(|append| append.late_at);
-            let read_late_at = self.read.as_ref().and_then(|read| read.late_at);
-            let next_read = handle.with_spool(|spool, _| spool.next_read()).flatten();
+            let append_late_at = self.append.as_ref().and_then(|append| append.limit.at());
+            let read_late_at = self.read.as_ref().and_then(|read| read.limit.at());
+            let again_at = handle.with_spool(|spool, _| spool.next_read().into_iter().chain(spool.next_append()).min());
             let step = tokio::select! {
                 biased;
                 appended = running(self.append.as_mut().map(|append| &mut append.running)) => Step::Appended(appended),
@@ -123,11 +154,12 @@ impl SpoolTask {
                 () = until(append_late_at) => Step::AppendIsLate,
                 () = until(read_late_at) => Step::ReadIsLate,
                 () = handle.spool_wake.notified() => Step::Woken,
-                () = until(next_read) => Step::Woken,
+                synced = running(self.last_sync.as_mut()) => Step::Synced(synced),
+                () = until(again_at.flatten()) => Step::Woken,
             };
             match step {
                 Step::Appended(appended) => {
-                    let is_late = self.append.take().is_some_and(|append| append.late_at.is_none());
+                    let is_late = self.append.take().is_some_and(|append| append.limit.has_passed());
                     self.end_append(appended, is_late);
                 }
                 Step::Read(read) => {
@@ -136,13 +168,17 @@ impl SpoolTask {
                     }
                 }
                 Step::AppendIsLate => {
-                    self.append.iter_mut().for_each(|append| append.late_at = None);
+                    self.append.iter_mut().for_each(|append| append.limit = Limit::Passed);
                     self.record_timeout("append to the spool");
                     handle.with_spool(|spool, _| spool.bypass(true));
                 }
                 Step::ReadIsLate => {
-                    self.read.iter_mut().for_each(|read| read.late_at = None);
+                    self.read.iter_mut().for_each(|read| read.limit = Limit::Passed);
                     self.record_timeout("read of the spool");
+                }
+                Step::Synced(synced) => {
+                    self.last_sync = None;
+                    synced.err().iter().for_each(|failure| handle.record_error(0, failure));
                 }
                 Step::Woken => {}
             }
@@ -165,25 +201,30 @@ impl SpoolTask {
         if bypassed.is_some_and(|events| events > 0) {
             self.handle.wake.notify_one();
         }
+        let now = Instant::now();
         if self.append.is_none()
             && let Some(batches) =
-                self.handle.with_spool(|spool, state| spool.begin_append(&mut state.backlog)).flatten()
+                self.handle.with_spool(|spool, state| spool.begin_append(&mut state.backlog, now)).flatten()
         {
-            let (store, late_at) = (self.store.clone(), Instant::now().checked_add(self.limit));
+            let (store, limit) = (self.store.clone(), Limit::Until(Instant::now().checked_add(self.limit)));
             let running = async move { contain_future(async { store.append(&batches).await }).await };
-            self.append = Some(RunningAppend { running: running.boxed(), late_at });
+            self.append = Some(RunningAppend { running: running.boxed(), limit });
         }
-        let now = Instant::now();
+        if self.append.is_none() && !self.has_last_sync && self.handle.is_closing() {
+            self.has_last_sync = true;
+            let (handle, store, limit) = (self.handle.clone(), self.store.clone(), self.limit);
+            self.last_sync = Some(async move { sync(&handle, store, limit).await }.boxed());
+        }
         if self.read.is_none()
             && let Some(range) = self.handle.with_spool(|spool, state| spool.begin_read(&state.backlog, now)).flatten()
         {
             let (store, positions) = (self.store.clone(), range.clone());
             let running = async move { contain_future(async { store.read(positions).await }).await };
-            let late_at = now.checked_add(self.limit);
-            self.read = Some(RunningRead { running: running.boxed(), range, late_at });
+            let limit = Limit::Until(now.checked_add(self.limit));
+            self.read = Some(RunningRead { running: running.boxed(), range, limit });
         }
         // At the end none waits for what cannot be read now: it is safe where it is.
-        let is_read_late = self.read.as_ref().is_some_and(|read| read.late_at.is_none());
+        let is_read_late = self.read.as_ref().is_some_and(|read| read.limit.has_passed());
         let waits = |spool: &mut SpoolAccount, _: &mut SinkState| spool.waits_for_read(is_read_late);
         if self.handle.with_spool(waits).unwrap_or(false) && self.handle.is_draining() {
             self.handle.stop_spool();
@@ -222,10 +263,14 @@ impl SpoolTask {
         if let Some(error) = error {
             handle.record_error(0, &Failure::new(error));
         }
-        handle.with_spool(|spool, _| match is_late {
+        let gone = handle.with_spool(|spool, _| match is_late {
             true => spool.end_late_append(),
-            false => drop(spool.bypass(false)),
+            false => {
+                spool.bypass(false);
+                Vec::new()
+            }
         });
+        drop(gone);
     }
 
     /// Makes room in the store, if that is the policy and something can be dropped; otherwise the batches wait.
@@ -233,15 +278,12 @@ impl SpoolTask {
         let drops_oldest = self.handle.config.when_full == WhenFull::DropOldest;
         let mut gone = Vec::new();
         self.handle.with_spool(|spool, state| {
-            spool.defer_append();
             let lost = drops_oldest.then(|| spool.drop_oldest(removable, &mut state.backlog, &mut gone)).flatten();
             if let Some(lost) = lost {
                 state.ledger.drop_spooled(DropReason::SpoolFull, lost);
             }
-            // It is tried again at once.
-            if lost.is_some() {
-                self.handle.spool_wake.notify_one();
-            }
+            let pause = if lost.is_some() { Duration::ZERO } else { PAUSE };
+            spool.defer_append(Instant::now() + pause, lost.is_some());
         });
     }
 
@@ -255,7 +297,7 @@ impl SpoolTask {
                     Err(panicked) => Some(SinkError::panicked(panicked)),
                 };
                 error.into_iter().for_each(|error| handle.record_error(0, &Failure::new(error)));
-                let again_at = Instant::now() + READ_PAUSE;
+                let again_at = Instant::now() + PAUSE;
                 handle.with_spool(|spool, _| spool.end_failed_read(again_at));
                 return;
             }

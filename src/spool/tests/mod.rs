@@ -97,7 +97,8 @@ fn begin(fs: &ModelFs, oracle: &mut Oracle) -> Result<Life, String> {
     while at < life.positions.next() {
         let range = at..life.positions.next();
         let read = life.disk.read(range.clone()).map_err(|error| format!("cannot read {range:?}: {error}"))?;
-        let Some((first, payload)) = read else { break };
+        let Some((there, payload)) = read else { break };
+        let first = there.start;
         let record = u64::from_le_bytes(payload[..8].try_into().unwrap());
         if oracle.payloads.get(&record) != Some(&payload) {
             return Err(format!("record {record} was never written like this"));
@@ -185,7 +186,8 @@ impl Life {
     fn read(&mut self) -> Result<(), String> {
         let Some(range) = self.positions.unsettled(0..self.positions.next()).into_iter().next() else { return Ok(()) };
         match self.disk.read(range.start..self.positions.next()) {
-            Ok(Some((first, payload))) => {
+            Ok(Some((there, payload))) => {
+                let first = there.start;
                 let record = u64::from_le_bytes(payload[..8].try_into().unwrap());
                 match self.events.get(&first) {
                     Some((there, 0)) if *there == record => Ok(()),

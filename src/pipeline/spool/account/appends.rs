@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use tokio::time::Instant;
+
 use super::{Extent, LateExtent, Ready, SpoolAccount, SpoolPlace, events, sum};
 use crate::event::Batch;
 use crate::pipeline::backlog::{BacklogQueue, WaitingBatch};
@@ -11,8 +13,10 @@ use crate::spool::Positions;
 /// Appends.
 impl SpoolAccount {
     /// Begins an append of the waiting batches. `None`: nothing waits, or an append is running.
-    pub(in crate::pipeline) fn begin_append(&mut self, backlog: &mut BacklogQueue) -> Option<Vec<Batch>> {
-        if self.is_append_running || !self.late.is_empty() || self.is_full && !self.may_have_room {
+    pub(in crate::pipeline) fn begin_append(&mut self, backlog: &mut BacklogQueue, now: Instant) -> Option<Vec<Batch>> {
+        self.append_again_at.take_if(|at| *at <= now);
+        let waits = self.is_full && !self.may_have_room && self.append_again_at.is_some();
+        if self.is_append_running || !self.late.is_empty() || waits {
             return None;
         }
         if self.appending.is_empty() {
@@ -41,13 +45,21 @@ impl SpoolAccount {
         (appended, gone)
     }
 
-    /// Records that there is no room, and that the batches are to be appended again. If the sink gets nothing more of the
-    /// spool, there will be none: they bypass it.
-    pub(in crate::pipeline) fn defer_append(&mut self) {
-        if self.is_stopped {
+    /// Records that there is no room, and that the batches are to be appended again: once something is settled, or at this
+    /// time; `has_dropped`: something was dropped for it. If nothing will be settled, as nothing is there or the sink gets
+    /// nothing more of it, they bypass the spool.
+    pub(in crate::pipeline) fn defer_append(&mut self, again_at: Instant, has_dropped: bool) {
+        let is_hopeless = self.is_stopped || !has_dropped && self.positions.outstanding() == 0;
+        if is_hopeless {
             self.bypass(false);
         }
-        (self.is_append_running, self.is_full, self.may_have_room) = (false, !self.is_stopped, false);
+        (self.is_append_running, self.is_full, self.may_have_room) = (false, !is_hopeless, false);
+        self.append_again_at = Some(again_at);
+    }
+
+    /// When an append that found no room is repeated.
+    pub(in crate::pipeline) fn next_append(&self) -> Option<Instant> {
+        self.append_again_at.filter(|_| self.is_full && !self.is_append_running)
     }
 
     /// Has the sink get the batches from the memory: their append failed, or `is_late`.
@@ -86,9 +98,9 @@ impl SpoolAccount {
     }
 
     /// Records that a late append has failed.
-    pub(in crate::pipeline) fn end_late_append(&mut self) {
+    pub(in crate::pipeline) fn end_late_append(&mut self) -> Vec<Batch> {
         self.is_append_running = false;
-        self.late.clear();
+        std::mem::take(&mut self.late).into_iter().map(|late| late.batch).collect()
     }
 
     /// Records that a late append has succeeded. What is settled is settled there too; the waiting batches are spooled. Returns how
@@ -119,7 +131,7 @@ impl SpoolAccount {
                     self.counted_in_memory += unsettled;
                     self.taken.push(Extent { first, batch, is_in_memory: true });
                 }
-                None => {}
+                None => gone.push(batch),
             }
         }
         let next = self.positions.next();
@@ -162,8 +174,11 @@ impl SpoolAccount {
     }
 
     /// Takes the oldest batch for which the spool has no room, if it takes the memory of others.
-    pub(in crate::pipeline) fn take_overflow(&mut self, backlog: &BacklogQueue) -> Option<WaitingBatch> {
+    pub(in crate::pipeline) fn take_overflow(&mut self, backlog: &mut BacklogQueue) -> Option<WaitingBatch> {
         let is_due = self.is_full && !self.is_append_running && backlog.is_half_full();
+        if is_due && self.appending.is_empty() {
+            self.appending = backlog.take_to_append().into();
+        }
         is_due.then(|| self.appending.pop_front())?
     }
 
@@ -180,6 +195,10 @@ impl SpoolAccount {
         let is_possible = |part: &Range<u64>| {
             !is_taken(part) && part.end <= self.positions.next() && !self.positions.unsettled(part.clone()).is_empty()
         };
+        // The store has not removed what it could: another part would be lost for nothing.
+        if removable.iter().any(|part| self.positions.unsettled(part.clone()).is_empty()) {
+            return None;
+        }
         let part = removable.iter().find(|part| is_possible(part))?;
         while let Some(index) =
             self.ready.iter().position(|ready| ready.positions().is_some_and(|positions| overlaps(part, &positions)))

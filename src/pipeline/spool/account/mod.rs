@@ -39,6 +39,8 @@ pub(in crate::pipeline) struct SpoolAccount {
     is_full: bool,
     /// Something is settled since then.
     may_have_room: bool,
+    /// When it is repeated in any case.
+    append_again_at: Option<Instant>,
     ready: VecDeque<Ready>,
     /// The spooled batches that the sink task has.
     taken: Vec<Extent>,
@@ -49,8 +51,6 @@ pub(in crate::pipeline) struct SpoolAccount {
     bypassed: u64,
     /// The sink gets nothing more of the spool: the logger ends.
     is_stopped: bool,
-    /// The logger ends, and all is appended.
-    is_ending: bool,
     has_progress: bool,
 }
 
@@ -206,11 +206,6 @@ impl SpoolAccount {
             self.forget(index, backlog, &mut gone);
         }
         gone
-    }
-
-    /// Records that nothing more is appended; returns whether that is new.
-    pub(in crate::pipeline) fn begin_end(&mut self) -> bool {
-        !std::mem::replace(&mut self.is_ending, true)
     }
 
     /// Events that wait in memory and are not appended, beside the backlog: those up to a routed count.

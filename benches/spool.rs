@@ -1,0 +1,148 @@
+//! What does a spool cost, and how fast is a backlog read back?
+//!
+//! cargo bench --bench spool --features spool
+//!
+//! Four threads log as fast as they can, with room for what they log (`Overflow::Block`), to a sink that drops its batches:
+//! without a spool, then with one of each durability, in turns. Printed are the medians of events a second, the share of the
+//! same without a spool, and the processor time of an event. Then a backlog is left by an unavailable sink, and the next logger
+//! delivers it: how long its start takes, and the megabytes a second that it reads. `--backlog GIB` sets its size.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use logweir::sink::{Durability, NullSink};
+use logweir::{Batch, Logger, Overflow, Pipeline, Sink, SinkError, Spool, WhenFull, async_trait, info};
+
+const ROUNDS: usize = 5;
+const THREADS: u64 = 4;
+const EVENTS: u64 = 200_000;
+const LONG: Duration = Duration::from_secs(600);
+
+fn main() {
+    if std::env::args().any(|arg| arg == "--test") {
+        return;
+    }
+    let dir = std::env::temp_dir().join(format!("logweir-bench-spool-{}", std::process::id()));
+    throughput(&dir);
+    let gib = std::env::args().skip_while(|arg| arg != "--backlog").nth(1).and_then(|gib| gib.parse().ok());
+    backlog(&dir, gib.unwrap_or(0.5));
+    std::fs::remove_dir_all(&dir).unwrap_or_default();
+}
+
+fn throughput(dir: &Path) {
+    let interval = Durability::SyncInterval(Duration::from_millis(500));
+    let modes = [
+        ("without a spool", None),
+        ("Buffered", Some(Durability::Buffered)),
+        ("SyncInterval(500 ms)", Some(interval)),
+        ("SyncEveryBatch", Some(Durability::SyncEveryBatch)),
+    ];
+    let mut measured = vec![Vec::new(); modes.len()];
+    for _ in 0..ROUNDS {
+        for (index, (_, durability)) in modes.iter().enumerate() {
+            measured[index].push(run(dir, *durability));
+        }
+    }
+    let median = |index: usize, of: fn(&(f64, f64)) -> f64| {
+        let mut values: Vec<f64> = measured[index].iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    let without = median(0, |(rate, _)| *rate);
+    for (index, (name, _)) in modes.iter().enumerate() {
+        let (rate, cpu) = (median(index, |(rate, _)| *rate), median(index, |(_, cpu)| *cpu));
+        println!(
+            "{name:<22} {rate:>10.0} events/s, {:.2} of without, {cpu:.0} ns of processor an event",
+            rate / without
+        );
+    }
+}
+
+/// Returns the events a second, and the processor time of one in nanoseconds.
+fn run(dir: &Path, durability: Option<Durability>) -> (f64, f64) {
+    std::fs::remove_dir_all(dir).unwrap_or_default();
+    let mut pipeline = Pipeline::new(NullSink).when_full(WhenFull::Block);
+    if let Some(durability) = durability {
+        pipeline = pipeline.spool(Spool::new(dir).durability(durability));
+    }
+    let logger = Logger::builder().overflow(Overflow::Block(LONG)).sink("sink", pipeline).start().expect("starts");
+    let (begun, cpu) = (Instant::now(), cpu_time());
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let logger = &logger;
+            scope.spawn(move || {
+                for n in 0..EVENTS {
+                    info!(logger: logger, "order {n} of customer {thread} was paid", n, thread, total = 12.5);
+                }
+            });
+        }
+    });
+    let report = logger.shutdown_blocking(LONG).expect("outside of a runtime");
+    let took = begun.elapsed();
+    report.check().expect("the counters add up");
+    assert_eq!(report.sinks[0].delivered, THREADS * EVENTS, "{report}");
+    let events = (THREADS * EVENTS) as f64;
+    (events / took.as_secs_f64(), (cpu_time() - cpu).as_nanos() as f64 / events)
+}
+
+fn backlog(dir: &Path, gib: f64) {
+    std::fs::remove_dir_all(dir).unwrap_or_default();
+    let spool = || Spool::new(dir).max_bytes(1 << 40).durability(Durability::Buffered);
+    let bytes = (gib * (1_u64 << 30) as f64) as u64;
+    let pipeline = Pipeline::new(Unavailable).when_full(WhenFull::Block).spool(spool());
+    let logger = Logger::builder().overflow(Overflow::Block(LONG)).sink("sink", pipeline).start().expect("starts");
+    let mut n = 0_u64;
+    while n.is_multiple_of(50_000) && size(dir) < bytes || !n.is_multiple_of(50_000) {
+        info!(logger: logger, "order {n} was paid", n, customer = "x".repeat(60));
+        n += 1;
+    }
+    let left = logger.shutdown_blocking(LONG).expect("outside of a runtime").sinks[0].spooled;
+    let megabytes = size(dir) as f64 / 1e6;
+    let begun = Instant::now();
+    let pipeline = Pipeline::new(NullSink).spool(spool());
+    let logger = Logger::builder().sink("sink", pipeline).start().expect("starts");
+    let started = begun.elapsed();
+    let mut most_memory = 0;
+    while logger.stats().sinks[0].delivered < left {
+        most_memory = most_memory.max(logger.stats().sinks[0].backlog_bytes);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let took = begun.elapsed() - started;
+    let report = logger.shutdown_blocking(LONG).expect("outside of a runtime");
+    assert_eq!((report.sinks[0].recovered, report.sinks[0].delivered), (left, left), "{report}");
+    println!(
+        "a backlog of {megabytes:.0} MB, {left} events: start {:.1} ms, {:.0} MB/s, at most {:.1} MB of memory",
+        started.as_secs_f64() * 1e3,
+        megabytes / took.as_secs_f64(),
+        most_memory as f64 / 1e6,
+    );
+}
+
+fn size(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let of = |path: PathBuf| match path.is_dir() {
+        true => size(&path),
+        false => std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
+    };
+    entries.map(|entry| of(entry.path())).sum()
+}
+
+/// The processor time of this process so far.
+fn cpu_time() -> Duration {
+    // `utime` and `stime`, in ticks of 10 ms on Linux; nothing elsewhere.
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Duration::from_millis(10 * ticks)
+}
+
+struct Unavailable;
+
+#[async_trait]
+impl Sink for Unavailable {
+    async fn write(&mut self, _: &Batch) -> Result<(), SinkError> {
+        Err(SinkError::temporary("unavailable"))
+    }
+}
