@@ -17,7 +17,7 @@ edition = "2024"
 [workspace]
 
 [dependencies]
-logweir = {{ path = {root}, features = ["config", "log", "tracing"] }}
+logweir = {{ path = {root}, features = ["config", "log", "spool", "tracing"] }}
 log = "0.4"
 tokio = {{ version = "1", features = ["full"] }}
 tracing = "0.1"
