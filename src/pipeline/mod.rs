@@ -271,7 +271,8 @@ impl Pipeline {
     ///
     /// A flush is complete once its events are settled or the disk has them. At the shutdown the events are appended first; it
     /// ends when an attempt to deliver fails, and [`SinkStats::spooled`](crate::stats::SinkStats::spooled) is what the next
-    /// process takes over as `recovered`.
+    /// process takes over as `recovered`. If the directory cannot be used, `start` returns an error; a disk that fails later is an
+    /// error of the sink.
     #[cfg(feature = "spool")]
     pub fn spool(self, spool: Spool) -> Self {
         self.spool_store(DiskStore::new(spool, Os))

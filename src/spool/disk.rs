@@ -164,6 +164,11 @@ impl<F: SpoolFs> Disk<F> {
         self.trouble.take()
     }
 
+    #[cfg(test)]
+    pub(super) fn is_torn(&self) -> bool {
+        self.folders.back().is_some_and(|own| own.folder.is_torn())
+    }
+
     /// The position of the event that is appended next.
     pub(super) fn next(&self) -> u64 {
         self.folders.back().map_or(0, |own| own.positions().end)
@@ -207,15 +212,16 @@ impl<F: SpoolFs> Disk<F> {
 
     /// Ends: what is settled as a whole is deleted, its own folder too.
     pub(super) fn end(mut self) -> io::Result<()> {
-        self.clean()?;
+        let mut ended = self.clean();
         for placed in self.folders {
             let mut folder = placed.folder;
-            match Positions::new(folder.progress(), folder.next()).outstanding() {
-                0 => folder.delete(&self.fs)?,
-                _ => folder.write_frontier(&self.fs)?,
-            }
+            // One that fails does not keep the others from it.
+            ended = ended.and(match Positions::new(folder.progress(), folder.next()).outstanding() {
+                0 => folder.delete(&self.fs),
+                _ => folder.write_frontier(&self.fs),
+            });
         }
-        Ok(())
+        ended
     }
 }
 
@@ -242,9 +248,10 @@ impl<F: SpoolFs> Disk<F> {
                     self.unsynced_bytes += payload.len();
                     self.unsynced.push_back(Unsynced { events, payload });
                 }
-                if self.unsynced_bytes > MAX_UNSYNCED_BYTES {
-                    // An error is that of the next one who asks for it.
-                    self.sync().unwrap_or_default();
+                if self.unsynced_bytes > MAX_UNSYNCED_BYTES
+                    && let Err(error) = self.sync()
+                {
+                    self.trouble = Some(error);
                 }
                 Ok(())
             }
@@ -309,9 +316,9 @@ impl<F: SpoolFs> Disk<F> {
         })
     }
 
-    /// Appends to a new segment what a synchronization that failed may have lost.
+    /// Appends to a new segment what a synchronization that failed may have lost, or behind which a record is torn.
     fn restore_trust(&mut self) -> io::Result<()> {
-        if !self.is_distrusted {
+        if !self.is_distrusted && !own(&mut self.folders).is_torn() {
             return Ok(());
         }
         let id = self.next_id();

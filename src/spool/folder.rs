@@ -7,13 +7,13 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::frontier::{FRONTIER, Frontier};
 use super::fs::SpoolFs;
-use super::layout::{self, HEADER_BYTES, RECORD_BYTES, RecordHeader, SLOT_BYTES, SegmentName};
+use super::layout::{HEADER_BYTES, RECORD_BYTES, RecordHeader, SegmentName};
 use super::positions::Positions;
 use super::segment::{Found, Segment, WINDOW_BYTES, next_record, put_records, read_in};
 use super::store::SpoolProgress;
 
-const FRONTIER: &str = "frontier";
 const LOCK: &str = "lock";
 
 pub(super) struct Folder<F: SpoolFs> {
@@ -26,20 +26,11 @@ pub(super) struct Folder<F: SpoolFs> {
     frontier: Frontier<F>,
     /// The disk may not have all of the last segment: its process has ended.
     is_unsynced: bool,
+    /// A part of what was refused may be behind the last segment's end, or in another one: the next record is the first of a
+    /// new one, which counts from there on.
+    is_torn: bool,
     /// Where the last read ended: the segment's first position, the offset, and the position there.
     cursor: (u64, u64, u64),
-}
-
-/// The file with what is settled.
-struct Frontier<F: SpoolFs> {
-    file: Option<F::File>,
-    /// Of the slot that was written last.
-    number: u64,
-    /// What it has.
-    written: Option<SpoolProgress>,
-    is_synced: bool,
-    /// The disk has its name.
-    is_named: bool,
 }
 
 impl<F: SpoolFs> Folder<F> {
@@ -51,23 +42,30 @@ impl<F: SpoolFs> Folder<F> {
         if !fs.list(&dir)?.iter().any(|name| name == LOCK) {
             return Ok(None);
         }
-        let frontier = Frontier { file: None, number: 0, written: None, is_synced: true, is_named: false };
-        let (segments, progress) = (VecDeque::new(), SpoolProgress::default());
-        let (next, is_unsynced, cursor) = (0, false, (0, 0, 0));
-        Ok(Some(Folder { dir, _lock: lock, segments, next, progress, frontier, is_unsynced, cursor }))
+        Ok(Some(Folder {
+            dir,
+            _lock: lock,
+            segments: VecDeque::new(),
+            next: 0,
+            progress: SpoolProgress::default(),
+            frontier: Frontier::default(),
+            is_unsynced: false,
+            is_torn: false,
+            cursor: (0, 0, 0),
+        }))
     }
 
     /// Locks a folder of an earlier process, and finds out what it has. `None`: another process has it.
     pub(super) fn adopt(fs: &F, dir: PathBuf) -> io::Result<Option<Self>> {
         let Some(lock) = fs.lock(&dir.join(LOCK))? else { return Ok(None) };
-        let mut names: Vec<SegmentName> = fs.list(&dir)?.iter().filter_map(|name| SegmentName::of_file(name)).collect();
-        names.sort_by_key(|name| (name.first, name.id));
+        let names = segments_in_order(fs.list(&dir)?.iter().filter_map(|name| SegmentName::of_file(name)).collect());
         let mut folder = Folder {
             segments: VecDeque::new(),
             next: 0,
             progress: SpoolProgress::default(),
-            frontier: Frontier { file: None, number: 0, written: None, is_synced: true, is_named: false },
+            frontier: Frontier::default(),
             is_unsynced: true,
+            is_torn: false,
             cursor: (0, 0, 0),
             _lock: lock,
             dir,
@@ -99,25 +97,11 @@ impl<F: SpoolFs> Folder<F> {
 
     fn read_frontier(&mut self, fs: &F) -> io::Result<()> {
         let first = self.first();
-        let file = match fs.open(&self.dir.join(FRONTIER), false) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.progress.frontier = first;
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
-        let mut slots = Vec::new();
-        for slot in 0..2 {
-            let mut bytes = vec![0; SLOT_BYTES as usize];
-            let len = fs.read_at(&file, &mut bytes, slot * SLOT_BYTES)?;
-            slots.extend(layout::read_slot(&bytes[..len]));
-        }
-        let latest = slots.into_iter().max_by_key(|(number, _)| *number);
-        let (number, progress) = latest.unwrap_or((0, SpoolProgress { frontier: first, settled: Vec::new() }));
+        let (frontier, found) = Frontier::open(fs, &self.dir)?;
+        let progress = found.unwrap_or(SpoolProgress { frontier: first, settled: Vec::new() });
         // It may be ahead of what the disk has: what was settled is not there any more.
         self.progress = SpoolProgress { frontier: progress.frontier.clamp(first, self.next.max(first)), ..progress };
-        self.frontier = Frontier { file: Some(file), number, written: None, is_synced: true, is_named: false };
+        self.frontier = frontier;
         Ok(())
     }
 
@@ -144,6 +128,10 @@ impl<F: SpoolFs> Folder<F> {
         self.segments.iter().take(self.segments.len() - usize::from(is_own && !self.segments.is_empty()))
     }
 
+    pub(super) fn is_torn(&self) -> bool {
+        self.is_torn
+    }
+
     /// The bytes of the segment that is appended to; `None`: there is none.
     pub(super) fn open_bytes(&self) -> Option<u64> {
         self.segments.back().map(|segment| segment.len)
@@ -152,6 +140,17 @@ impl<F: SpoolFs> Folder<F> {
     pub(super) fn set_progress(&mut self, progress: SpoolProgress) {
         self.progress = progress;
     }
+}
+
+/// Returns the segments that count, by their positions: of two that have an event, the one that was begun later.
+fn segments_in_order(mut names: Vec<SegmentName>) -> Vec<SegmentName> {
+    names.sort_by_key(|name| name.id);
+    let mut order: Vec<SegmentName> = Vec::new();
+    for name in names {
+        order.retain(|earlier| earlier.first < name.first);
+        order.push(name);
+    }
+    order
 }
 
 /// Appends.
@@ -174,7 +173,8 @@ impl<F: SpoolFs> Folder<F> {
         put_records(name, name.first, records, &mut bytes);
         let begun = fs.write_at(&file, &bytes, 0).and_then(|()| fs.sync_dir(&self.dir));
         if let Err(error) = begun {
-            fs.remove_file(&path).unwrap_or_default();
+            // If it stays, a record behind its position would be searched for there.
+            self.is_torn |= fs.remove_file(&path).is_err();
             return Err(error);
         }
         if let Some(last) = self.segments.back_mut() {
@@ -187,6 +187,7 @@ impl<F: SpoolFs> Folder<F> {
             fs.remove_file(&self.dir.join(empty.name.file())).unwrap_or_default();
         }
         self.segments.push_back(Segment { name, end: self.next, len: bytes.len() as u64, file: Some(file) });
+        self.is_torn = false;
         Ok(())
     }
 
@@ -197,8 +198,8 @@ impl<F: SpoolFs> Folder<F> {
         let mut bytes = Vec::with_capacity(records.iter().map(|(_, payload)| RECORD_BYTES + payload.len()).sum());
         let next = put_records(segment.name, self.next, records, &mut bytes);
         if let Err(error) = fs.write_at(file, &bytes, segment.len) {
-            // What is there of it is no record: a later one is written over it.
-            fs.set_len(file, segment.len).unwrap_or_default();
+            // A whole record may be there of what is refused.
+            self.is_torn |= fs.set_len(file, segment.len).is_err();
             return Err(error);
         }
         segment.len += bytes.len() as u64;
@@ -236,34 +237,14 @@ impl<F: SpoolFs> Folder<F> {
 
     /// Writes what is settled, if that has changed.
     pub(super) fn write_frontier(&mut self, fs: &F) -> io::Result<()> {
-        if self.frontier.written.as_ref() == Some(&self.progress) || self.segments.is_empty() && self.next == 0 {
-            return Ok(());
-        }
-        if self.frontier.file.is_none() {
-            self.frontier.file = Some(fs.open(&self.dir.join(FRONTIER), true)?);
-            self.frontier.is_named = false;
-        }
-        let Some(file) = &self.frontier.file else { return Ok(()) };
-        let number = self.frontier.number + 1;
-        fs.write_at(file, &layout::slot(number, &self.progress), number % 2 * SLOT_BYTES)?;
-        self.frontier.number = number;
-        self.frontier.written = Some(self.progress.clone());
-        self.frontier.is_synced = false;
-        Ok(())
+        let is_new = self.segments.is_empty() && self.next == 0;
+        if is_new { Ok(()) } else { self.frontier.write(fs, &self.dir, &self.progress) }
     }
 
     /// Waits until the disk has what is settled.
     pub(super) fn sync_frontier(&mut self, fs: &F) -> io::Result<()> {
         self.write_frontier(fs)?;
-        if let Some(file) = self.frontier.file.as_ref().filter(|_| !self.frontier.is_synced) {
-            // What a synchronization that fails was to write is written again.
-            fs.sync(file).inspect_err(|_| self.frontier.written = None)?;
-            if !self.frontier.is_named {
-                fs.sync_dir(&self.dir)?;
-            }
-            (self.frontier.is_synced, self.frontier.is_named) = (true, true);
-        }
-        Ok(())
+        self.frontier.sync(fs, &self.dir)
     }
 
     /// Deletes the segments of which every event is settled; the disk has that before it.

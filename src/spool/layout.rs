@@ -8,7 +8,8 @@
 //!  slot     = number: u64 │ frontier: u64 │ ranges: u32 │ CRC: u32 │ of each range: its start and its end, u64
 //! ```
 //!
-//! The CRC is CRC-32C (RFC 3720) over all other fields of its header, record or slot; that of a record begins with its segment's
+//! A segment's name has its position and its id, and ids ascend: where two segments have an event, the one with the higher id
+//! counts. The CRC is CRC-32C (RFC 3720) over all other fields of its header, record or slot; that of a record begins with its segment's
 //! id, so that a block of another segment is not taken for one of this. A payload is a stored batch (`event::stored`).
 
 use std::ops::Range;

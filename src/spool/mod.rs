@@ -23,6 +23,8 @@ mod disk;
 #[cfg(feature = "spool")]
 mod folder;
 #[cfg(feature = "spool")]
+mod frontier;
+#[cfg(feature = "spool")]
 mod fs;
 #[cfg(feature = "spool")]
 mod layout;

@@ -20,6 +20,7 @@ use super::store::{AppendError, Recovered, SpoolProgress, SpoolStore, Stored};
 use crate::context::suppress;
 use crate::event::Batch;
 use crate::event::stored::{restore, store};
+use crate::format::plain::Foreign;
 use crate::sink::{Durability, SinkError};
 
 /// A record has at most this part of a segment.
@@ -53,7 +54,7 @@ pub(crate) struct SpoolError {
 
 impl fmt::Display for SpoolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the spool in `{}` cannot be {}", self.dir.display(), self.what)
+        write!(f, "the spool in `{}` cannot be {}", Foreign(self.dir.display()), self.what)
     }
 }
 
@@ -175,9 +176,9 @@ struct SyncWaiters {
 
 impl<F: SpoolFs> SpoolThread<F> {
     fn run(mut self, inbox: &Receiver<SpoolCommand>) {
-        let trouble = self.disk.take_trouble();
-        self.note(trouble.map_or(Ok(()), Err));
         loop {
+            let trouble = self.disk.take_trouble();
+            self.note(trouble.map_or(Ok(()), Err));
             let first = match self.sync_at {
                 None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(at) => inbox.recv_timeout(at.saturating_duration_since(Instant::now())),

@@ -73,8 +73,8 @@ struct Oracle {
     /// Those that are settled, and those of them that must not be found again.
     settled: BTreeSet<(u64, u64)>,
     settled_for_good: BTreeSet<(u64, u64)>,
-    /// Those that may be there.
-    appended: BTreeSet<(u64, u64)>,
+    /// Records that were refused while the process lived: they must not be found.
+    refused: BTreeSet<u64>,
 }
 
 struct Life {
@@ -102,6 +102,9 @@ fn begin(fs: &ModelFs, oracle: &mut Oracle) -> Result<Life, String> {
         let record = u64::from_le_bytes(payload[..8].try_into().unwrap());
         if oracle.payloads.get(&record) != Some(&payload) {
             return Err(format!("record {record} was never written like this"));
+        }
+        if oracle.refused.contains(&record) {
+            return Err(format!("record {record} was refused, and is there"));
         }
         if last >= Some(record) {
             return Err(format!("record {record} comes after {last:?}"));
@@ -141,18 +144,26 @@ fn payload(record: u64, events: u32, bytes: usize) -> Vec<u8> {
 }
 
 impl Life {
-    fn append(&mut self, records: usize, events: u32, bytes: usize, oracle: &mut Oracle) -> Result<(), String> {
+    fn append(
+        &mut self,
+        fs: &ModelFs,
+        (records, events, bytes): (usize, u32, usize),
+        oracle: &mut Oracle,
+    ) -> Result<(), String> {
         let numbers: Vec<u64> = (oracle.next_record..).take(records).collect();
         oracle.next_record += records as u64;
         let payloads: Vec<(u32, Vec<u8>)> = numbers.iter().map(|n| (events, payload(*n, events, bytes))).collect();
         let of = |number: &u64| (0..u64::from(events)).map(|index| (*number, index)).collect::<Vec<_>>();
         oracle.payloads.extend(numbers.iter().copied().zip(payloads.iter().map(|(_, payload)| payload.clone())));
-        match self.disk.append(payloads) {
+        let appended = self.disk.append(payloads);
+        if appended.is_err() && !fs.is_dead() {
+            oracle.refused.extend(&numbers);
+        }
+        match appended {
             Ok(()) => {
                 for event in numbers.iter().flat_map(of) {
                     let at = self.positions.append(1);
                     self.events.insert(at, event);
-                    oracle.appended.insert(event);
                 }
             }
             Err(Refused::Full(parts, _)) => {
@@ -206,7 +217,7 @@ fn run(ops: &[Op], faults: &[(u64, Fault)]) -> Result<(), String> {
     fs.fail(faults);
     for op in ops.iter().chain([&Op::Restart(End::PowerFailure(7)), &Op::Restart(End::Kill)]) {
         match op {
-            Op::Append { records, events, bytes } => life.append(*records, *events, *bytes, &mut oracle)?,
+            Op::Append { records, events, bytes } => life.append(&fs, (*records, *events, *bytes), &mut oracle)?,
             Op::Sync => life.sync(&mut oracle),
             Op::Settle { events, behind } => {
                 let first = life.positions.progress().frontier + behind;
@@ -216,6 +227,10 @@ fn run(ops: &[Op], faults: &[(u64, Fault)]) -> Result<(), String> {
             Op::Read if faults.is_empty() => life.read()?,
             Op::Read => {}
             Op::Restart(end) => {
+                if life.disk.is_torn() {
+                    // It ends before the next append leaves the segment: what was refused last may be there.
+                    oracle.refused.clear();
+                }
                 let end = if fs.is_dead() && *end == End::Orderly { End::Kill } else { *end };
                 if end == End::Orderly {
                     life.sync(&mut oracle);
@@ -231,6 +246,9 @@ fn run(ops: &[Op], faults: &[(u64, Fault)]) -> Result<(), String> {
             }
         }
         if fs.is_dead() {
+            if life.disk.is_torn() {
+                oracle.refused.clear();
+            }
             drop(life);
             fs.reboot(None);
             life = begin(&fs, &mut oracle)?;
@@ -287,4 +305,19 @@ fn a_frontier_whose_name_is_not_on_disk_is_not_taken_for_synchronized() {
 fn what_a_failed_synchronization_of_another_process_was_to_write_is_written_again() {
     let ops = [append(3, 601), append(1, 0), append(3, 243), append(2, 154), append(2, 405), Op::Sync, Op::Sync];
     (0..30).for_each(|call| holds(&ops, &[(call, FAILS), (call + 1, Fault::Kill)]));
+}
+
+#[test]
+fn what_was_refused_is_not_found_if_the_file_could_not_be_cut_either() {
+    let half = Fault::Half(io::ErrorKind::StorageFull);
+    let ops = [append(1, 10), Op::Sync, append(5, 200), append(1, 0), Op::Restart(End::Kill), append(1, 0), Op::Sync];
+    (0..30).for_each(|call| holds(&ops, &[(call, half), (call + 1, FAILS)]));
+}
+
+#[test]
+fn a_segment_that_could_not_be_begun_hides_no_record_that_comes_later() {
+    let ops = [append(3, 601), append(3, 601), append(3, 601), append(1, 0), Op::Sync, Op::Restart(End::Kill)];
+    for call in 0..40 {
+        (1..4).for_each(|later| holds(&ops, &[(call, FAILS), (call + later, FAILS)]));
+    }
 }

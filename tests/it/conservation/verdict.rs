@@ -96,7 +96,7 @@ impl Facts {
                 DropReason::SpoolCorrupt => shelf.lost,
                 _ => u64::MAX,
             };
-            ensure!(count <= most, "{count} were dropped for {reason}, at the most {most} can be");
+            ensure!(count <= most, "{count} events were dropped for {reason}; at most {most} are possible");
         }
         // What was rejected or panicked after a doubt is not sent again.
         let doubtful = self.doubtful.keys().filter(|id| !self.taken.contains_key(id)).count() as u64;

@@ -60,7 +60,7 @@ struct Ready {
     waiting: WaitingBatch,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 enum SpoolPlace {
     /// Its first event has this position.
     Spooled(u64),
