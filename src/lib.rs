@@ -227,9 +227,9 @@ pub use format::Format;
 #[cfg(all(unix, feature = "signal"))]
 pub use lifecycle::Signal;
 pub use lifecycle::{PanicHook, ShutdownGuard, exit};
-pub use logger::{Logger, WeakLogger, global};
+pub use logger::{Logger, Receipt, WeakLogger, global};
 pub use pipeline::{Breaker, BreakerState, IntoPipeline, Pipeline, Retry, WhenFull};
-pub use queue::Overflow;
+pub use queue::{Confirmation, Overflow};
 pub use runtime::{Pressure, State};
 pub use sink::{Blocking, Sink, SinkError};
 #[cfg(feature = "spool")]
@@ -241,7 +241,7 @@ pub mod error {
     #[cfg(feature = "log")]
     pub use crate::bridge::InstallLogError;
     pub use crate::logger::TryEmitError;
-    pub use crate::logger::{EmitError, InsideRuntimeError, ReopenError, SinkFilterError};
+    pub use crate::logger::{ConfirmError, EmitError, InsideRuntimeError, ReopenError, SinkFilterError};
     pub use crate::observe::diagnostics::Diagnostic;
 }
 

@@ -103,6 +103,11 @@ fn sinks(sinks: &[(String, Pipeline)], half: usize) -> Result<Vec<SinkPlan>, Bui
             return Err(option("sink", format!("`{name}`"), "names that are not empty and differ"));
         }
         check_pipeline(name, pipeline)?;
+        if pipeline.is_essential && pipeline.spool.is_none() && !pipeline.is_confirming() {
+            let allowed = "a pipeline with a spool, or to a sink that acknowledges at least `Accepted`: this one's \
+                           destination confirms nothing";
+            return Err(option("essential", format!("set (sink `{name}`)"), allowed));
+        }
     }
     let asked = sinks.iter().filter_map(|(_, pipeline)| pipeline.backlog_bytes).fold(0, usize::saturating_add);
     let unasked = sinks.iter().filter(|(_, pipeline)| pipeline.backlog_bytes.is_none()).count();

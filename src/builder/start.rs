@@ -330,8 +330,12 @@ fn build_sinks(
     histograms: Vec<SinkHistograms>,
     env: &PipelineEnv,
 ) -> SinkParts {
-    let equipped = sinks.into_iter().zip(&plan.sinks).zip(histograms).map(|(((name, pipeline), plan), histograms)| {
-        let mut pipeline = pipeline;
+    // What callers wait for that want a confirmation.
+    let is_any_essential = sinks.iter().any(|(_, pipeline)| pipeline.is_essential);
+    let equipped = sinks.into_iter().zip(&plan.sinks).zip(histograms).enumerate();
+    let equipped = equipped.map(|(number, (((name, mut pipeline), plan), histograms))| {
+        let is_essential = if is_any_essential { pipeline.is_essential } else { pipeline.spool.is_some() };
+        let is_confirming = pipeline.links().map(Pipeline::is_confirming).collect();
         let (on_breaker, spool) = (pipeline.on_breaker.take(), pipeline.spool.take());
         let store = spool.as_ref().map(|spool| spool.store.clone());
         let (when_full, retry, breaker) = (pipeline.when_full, pipeline.retry.clone(), pipeline.breaker.clone());
@@ -343,7 +347,9 @@ fn build_sinks(
             filter: plan.filter.clone(),
             breaker,
             on_breaker,
-            destinations: destinations.len(),
+            number,
+            is_essential,
+            is_confirming,
             when_full,
             limit: plan.account,
             batching,

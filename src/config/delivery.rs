@@ -25,6 +25,7 @@ pub(super) struct Delivery {
     breaker: Option<OrNever<BreakerKeys>>,
     #[cfg_attr(not(feature = "spool"), expect(dead_code, reason = "it is refused when it is read"))]
     spool: Option<SpoolPolicy>,
+    essential: Option<bool>,
     /// A sink, which is read as one.
     #[serde(rename = "fallback")]
     _fallback: Option<IgnoredAny>,
@@ -92,6 +93,7 @@ impl Delivery {
         let pipeline = set(pipeline, self.when_full, |pipeline, policy| pipeline.when_full(policy.into()));
         let pipeline = set(pipeline, self.retry.as_ref(), |pipeline, policy| pipeline.retry(policy.into()));
         let pipeline = set(pipeline, self.breaker.as_ref(), |pipeline, policy| pipeline.breaker(policy.into()));
+        let pipeline = if self.essential == Some(true) { pipeline.essential() } else { pipeline };
         #[cfg(feature = "spool")]
         let pipeline = set(pipeline, self.spool.as_ref(), |pipeline, spool| spool.apply(pipeline));
         pipeline

@@ -29,9 +29,9 @@ use batcher::{Assembly, Batcher};
 pub(crate) use batcher::{NO_WATERMARK, watermark_now};
 pub(crate) use enrich::{Enricher, Enrichers};
 
-use crate::event::{self, Batch, Event, EventId};
+use crate::event::{self, Batch, EventId};
 use crate::pipeline::{Leftovers, SinkHandle, Wanted, pinned_bytes};
-use crate::queue::{Chunk, Queue};
+use crate::queue::{Chunk, Queue, Ticket, TicketEnd};
 use crate::stats::{DropReason, ShutdownReport};
 
 pub(crate) struct Dispatcher {
@@ -52,6 +52,16 @@ struct BlockedBatch {
     batch: Batch,
     charge: usize,
     spilled: usize,
+    /// By the indices of their events.
+    tickets: Vec<(usize, Arc<Ticket>)>,
+}
+
+/// What a dispatch leaves to [`announce`]: contexts that events had in the queue, to be dropped, and tickets of callers to be
+/// woken.
+#[derive(Default)]
+pub(crate) struct Departed {
+    contexts: Vec<Arc<event::SharedFields>>,
+    tickets: Vec<Arc<Ticket>>,
 }
 
 /// The result of one step of a drain.
@@ -66,10 +76,23 @@ pub(crate) enum Dispatched {
 }
 
 /// Wakes the sink tasks and the waiting callers after a dispatch, with nothing locked: wakers are foreign code.
-pub(crate) fn announce(queue: &Queue, sinks: &[Arc<SinkHandle>], left: &mut Vec<Arc<event::SharedFields>>) {
+pub(crate) fn announce(queue: &Queue, sinks: &[Arc<SinkHandle>], departed: &mut Departed) {
     sinks.iter().for_each(|sink| sink.announce());
-    left.clear();
+    departed.contexts.clear();
+    departed.tickets.drain(..).for_each(|ticket| ticket.wake());
     queue.tell_waiters();
+}
+
+/// Has a ticket know which sinks its event goes to, and those that the ticket waits for know it.
+fn route_ticket(batch: &Batch, index: usize, ticket: &Arc<Ticket>, sinks: &[Arc<SinkHandle>], wanted: &mut [Wanted]) {
+    let Some(id) = batch.get(index).map(|record| record.id()) else { return };
+    let (mut pending, both) = (Vec::new(), sinks.iter().zip(wanted).enumerate());
+    for (number, (_, wanted)) in both.filter(|(_, (sink, _))| sink.is_essential()) {
+        if wanted.add_ticket(id, ticket) {
+            pending.push(number);
+        }
+    }
+    ticket.set_routed(id, pending);
 }
 
 impl Dispatcher {
@@ -109,7 +132,7 @@ impl Dispatcher {
     }
 
     /// Dispatches one batch, if there is one and the sinks have room for it. The contexts that its events had in the queue
-    /// are added to `left`: dropping one may wake who waits for its bytes. Once the dispatcher is unlocked, `announce` is to
+    /// are added to `departed`: dropping one may wake who waits for its bytes. Once the dispatcher is unlocked, `announce` is to
     /// follow.
     pub(crate) fn dispatch(
         &mut self,
@@ -117,7 +140,7 @@ impl Dispatcher {
         sinks: &[Arc<SinkHandle>],
         watermark: u64,
         refill: impl FnMut(usize, &mut Chunk),
-        left: &mut Vec<Arc<event::SharedFields>>,
+        departed: &mut Departed,
     ) -> Dispatched {
         if self.end.is_some() {
             // The sinks' counters are closed.
@@ -129,19 +152,34 @@ impl Dispatcher {
                 return Dispatched::Nothing;
             }
             let spilled = *spilled;
-            left.extend(events.iter_mut().filter_map(Event::leave_queue));
+            let mut tickets = Vec::new();
+            for (index, event) in events.iter_mut().enumerate() {
+                let Some(context) = event.leave_queue() else { continue };
+                if let Some(ticket) = Ticket::of(&context) {
+                    ticket.set_dequeued();
+                    tickets.push((index, ticket.clone()));
+                }
+                departed.contexts.push(context);
+            }
             let charge = pinned_bytes(events);
             let batch =
                 Batch::new(events.drain(..).collect(), self.enrichment.clone(), self.first_id.plus(self.dispatched));
-            self.blocked = Some(BlockedBatch { batch, charge, spilled });
+            self.blocked = Some(BlockedBatch { batch, charge, spilled, tickets });
         }
-        let Some(BlockedBatch { batch, charge, spilled }) = self.blocked.take() else { return Dispatched::Nothing };
+        let Some(blocked) = self.blocked.take() else { return Dispatched::Nothing };
+        let BlockedBatch { batch, charge, spilled, .. } = &blocked;
+        let (charge, spilled) = (*charge, *spilled);
         // Each time anew: a filter may have been replaced while the batch was blocked.
-        self.wanted.extend(sinks.iter().map(|sink| sink.select(&batch, charge)));
+        self.wanted.extend(sinks.iter().map(|sink| sink.select(batch, charge)));
         if !sinks.iter().zip(&self.wanted).all(|(sink, wanted)| sink.has_room(wanted)) {
             self.wanted.clear();
-            self.blocked = Some(BlockedBatch { batch, charge, spilled });
+            self.blocked = Some(blocked);
             return Dispatched::Blocked;
+        }
+        let BlockedBatch { batch, tickets, .. } = blocked;
+        for (index, ticket) in tickets {
+            route_ticket(&batch, index, &ticket, sinks, &mut self.wanted);
+            departed.tickets.push(ticket);
         }
         for (sink, wanted) in sinks.iter().zip(self.wanted.drain(..)) {
             sink.enqueue(wanted);
@@ -160,7 +198,9 @@ impl Dispatcher {
         reason: DropReason,
         leftovers: &mut Leftovers,
     ) {
-        if let Some(BlockedBatch { batch, spilled, charge }) = self.blocked.take() {
+        if let Some(BlockedBatch { batch, spilled, charge, tickets }) = self.blocked.take() {
+            tickets.iter().for_each(|(_, ticket)| ticket.fail(TicketEnd::Evicted(reason)));
+            tickets.into_iter().for_each(|(_, ticket)| leftovers.add_ticket(ticket));
             sinks.iter().for_each(|sink| sink.drop_undispatched(batch.iter().map(|record| record.event()), reason));
             self.dispatched += batch.len() as u64;
             queue.release(spilled);
@@ -174,6 +214,9 @@ impl Dispatcher {
                 break;
             }
             sinks.iter().for_each(|sink| sink.drop_undispatched(events.iter(), reason));
+            for ticket in events.iter().filter_map(|event| Ticket::of(event.context()?)) {
+                ticket.fail(TicketEnd::Evicted(reason));
+            }
             self.dispatched += events.len() as u64;
             queue.release(*spilled);
             leftovers.add(events.drain(..).collect(), *bytes);

@@ -160,6 +160,20 @@ impl Batch {
         (0..self.len()).map(|index| self.get(index).expect("the index is below the batch's length"))
     }
 
+    /// Returns the index of an event. The ids must ascend, as they do in what one logger has dispatched.
+    pub(crate) fn index_of(&self, id: EventId) -> Option<usize> {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let there = self.get(middle)?.id();
+            if there == id {
+                return Some(middle);
+            }
+            if there < id { low = middle + 1 } else { high = middle }
+        }
+        None
+    }
+
     /// Returns the same batch without its first `count` events (at most all of them).
     pub fn skip(&self, count: usize) -> Self {
         self.split_at(count).1

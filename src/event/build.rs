@@ -74,7 +74,7 @@ impl Event {
     /// there.
     pub(crate) fn leave_queue(&mut self) -> Option<Arc<SharedFields>> {
         let outside = self.context.as_ref()?.after_dequeue()?.clone();
-        self.context.replace(outside)
+        std::mem::replace(&mut self.context, outside)
     }
 
     /// Returns the bytes on the heap that are this event's alone.

@@ -24,10 +24,10 @@ enum Charged {
     /// The queue, for as long as a logger or a queued event has this context.
     Queue {
         /// Releases the bytes when dropped.
-        _charge: Box<dyn Any + Send + Sync>,
+        charge: Box<dyn Any + Send + Sync>,
         /// The same fields for events that leave the queue: a sink that hangs must not hold the queue's bytes. Made by
-        /// the flush task for the first such event, so that no caller pays for it.
-        outside: OnceLock<Arc<SharedFields>>,
+        /// the flush task for the first such event, so that no caller pays for it. `None`: they have no context.
+        outside: OnceLock<Option<Arc<SharedFields>>>,
     },
     /// The sinks that hold events with it, each in its own account.
     Sinks,
@@ -107,7 +107,28 @@ impl SharedFields {
 
     /// Charges the queue; dropping `charge` releases the bytes.
     pub(crate) fn set_charge(&mut self, charge: Box<dyn Any + Send + Sync>) {
-        self.account = Charged::Queue { _charge: charge, outside: OnceLock::new() };
+        self.account = Charged::Queue { charge, outside: OnceLock::new() };
+    }
+
+    /// Returns a context without fields for which the queue's account has no room.
+    pub(crate) fn uncharged() -> Self {
+        SharedFields::of(EncodedFields::new(0))
+    }
+
+    /// Returns a context of one event, with the fields of the one it had, for as long as it is in the queue. Dropping `charge`
+    /// releases the bytes.
+    pub(crate) fn of_one_event(before: Option<&Arc<SharedFields>>, charge: Box<dyn Any + Send + Sync>) -> Self {
+        let fields = before.map_or_else(|| Arc::new(EncodedFields::new(0)), |before| before.fields.clone());
+        let outside = before.and_then(|before| before.after_dequeue()?.clone());
+        SharedFields { fields, account: Charged::Queue { charge, outside: OnceLock::from(outside) } }
+    }
+
+    /// Returns what the queue's account is charged by.
+    pub(crate) fn charge(&self) -> Option<&(dyn Any + Send + Sync)> {
+        match &self.account {
+            Charged::Queue { charge, .. } => Some(&**charge),
+            Charged::Uncharged | Charged::Sinks => None,
+        }
     }
 
     #[inline]
@@ -116,11 +137,10 @@ impl SharedFields {
     }
 
     /// Returns the context of events that have left the queue, if it is another one.
-    pub(super) fn after_dequeue(&self) -> Option<&Arc<SharedFields>> {
+    pub(super) fn after_dequeue(&self) -> Option<&Option<Arc<SharedFields>>> {
+        let outside = || Some(Arc::new(SharedFields { fields: self.fields.clone(), account: Charged::Sinks }));
         match &self.account {
-            Charged::Queue { outside, .. } => Some(
-                outside.get_or_init(|| Arc::new(SharedFields { fields: self.fields.clone(), account: Charged::Sinks })),
-            ),
+            Charged::Queue { outside: made, .. } => Some(made.get_or_init(outside)),
             Charged::Uncharged | Charged::Sinks => None,
         }
     }

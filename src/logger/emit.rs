@@ -63,23 +63,27 @@ impl Logger {
         if !self.core.filter.allows_event(&event) || !self.prepare(&mut event) {
             return Ok(());
         }
+        self.push_wait(event).await.map_err(|reason| EmitError { reason })
+    }
+
+    /// Puts a prepared event into the queue, once there is room. Cancel-safe.
+    pub(super) async fn push_wait(&self, event: Event) -> Result<(), DropReason> {
         let mut pushed = pin!(self.core.queue.push_wait(event));
         let accepted = poll_fn(|cx| match pushed.as_mut().poll(cx) {
             // No task of the logger's makes room in a forked child.
             Poll::Pending if self.core.is_forked() => Poll::Ready(Err(DropReason::Closed)),
             polled => polled,
         });
-        accepted.await.map_err(|reason| {
-            if reason == DropReason::Closed && !is_logger_thread() {
+        accepted.await.inspect_err(|reason| {
+            if *reason == DropReason::Closed && !is_logger_thread() {
                 process_end::hold_if_ending();
             }
-            EmitError { reason }
         })
     }
 
     /// Gives the event its context; returns whether it may enter the queue.
     #[inline(always)]
-    fn prepare(&self, event: &mut Event) -> bool {
+    pub(super) fn prepare(&self, event: &mut Event) -> bool {
         if self.core.is_special_here() {
             return self.prepare_specially(event);
         }

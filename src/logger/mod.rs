@@ -13,6 +13,7 @@
 //!
 //! Add a method of the handle in the file of its topic. Shutdown hooks are added in `shutdown.rs` and run in `runtime`.
 
+mod confirm;
 mod emit;
 mod error;
 mod filters;
@@ -29,6 +30,7 @@ mod weak;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+pub use confirm::{ConfirmError, Receipt};
 pub use error::{EmitError, InsideRuntimeError, ReopenError, TryEmitError};
 pub use filters::SinkFilterError;
 pub use global::global;

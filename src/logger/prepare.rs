@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::context::{scope, suppress, thread_flags};
 use crate::event::{Event, SharedFields};
+use crate::queue::{Ticket, TicketCharge};
 use crate::runtime::LoggerCore;
 
 impl LoggerCore {
@@ -44,6 +45,23 @@ impl LoggerCore {
             context.set_charge(Box::new(charge));
         }
         Arc::new(context)
+    }
+
+    /// Gives an event a ticket, which is charged like a context. If there is no room, the event is refused.
+    pub(crate) fn give_ticket(&self, event: &mut Event, ticket: &Arc<Ticket>) {
+        let before = event.context().cloned();
+        if before.as_ref().is_some_and(|context| !context.is_charged()) {
+            return;
+        }
+        let charge = self.queue.account().charge_context(TicketCharge::BYTES);
+        let context = match charge {
+            Some(charge) => {
+                let charge = TicketCharge::new(ticket.clone(), before.clone(), charge);
+                SharedFields::of_one_event(before.as_ref(), Box::new(charge))
+            }
+            None => SharedFields::uncharged(),
+        };
+        event.set_context(Some(Arc::new(context)));
     }
 
     /// Returns whether a value of the event itself would be masked.

@@ -17,13 +17,15 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::backlog::{BATCH_BYTES, BacklogQueue, WaitingBatch, WhenFull, pinned_bytes};
+use super::awaited::AwaitedEvents;
+use super::backlog::{BacklogQueue, WaitingBatch, WhenFull};
 use super::breaker::{Breaker, BreakerCallback, CircuitBreaker};
 use super::filter::SinkFilter;
-use super::ledger::{Ledger, Losses};
+use super::ledger::{Ledger, Losses, Outcome};
 use super::notice::{NoticeIds, NoticeScheduler};
 use super::spool::{OpenSpool, SpoolAccount};
 use super::state::{Barrier, Drain, Flushed, Leftovers, Reopen, SinkState};
+use super::wanted::Wanted;
 use crate::context::contain::contain;
 use crate::event::{Batch, Event, LevelFilter, SharedFields};
 use crate::filter::Filter;
@@ -32,9 +34,6 @@ use crate::observe::metrics::SinkHistograms;
 use crate::sink::Batching;
 use crate::stats::labels::{BreakerState, SinkErrorKind};
 use crate::stats::{DropCounts, DropReason, LastError, SinkFlushReport, SinkStats};
-
-/// If a sink wants less than this fraction of a batch, it gets copies: a view would pin all the rest.
-const MIN_VIEW_FRACTION: usize = 4;
 
 /// Wakes the flush task when a sink has room, and callers that wait for a flush, a reopen or the end.
 #[derive(Default)]
@@ -55,8 +54,12 @@ pub(crate) struct SinkHandleConfig {
     pub(crate) filter: Filter,
     pub(crate) breaker: Breaker,
     pub(crate) on_breaker: Option<BreakerCallback>,
-    /// The number of sinks: its own, and the fallbacks.
-    pub(crate) destinations: usize,
+    /// Its number among the logger's sinks.
+    pub(crate) number: usize,
+    /// Callers that wait for a confirmation wait for this sink's.
+    pub(crate) is_essential: bool,
+    /// Of its own sink and of each fallback: whether what that has delivered is confirmed.
+    pub(crate) is_confirming: Box<[bool]>,
     pub(crate) when_full: WhenFull,
     pub(crate) limit: usize,
     /// `None`: a request is a dispatched batch.
@@ -82,7 +85,7 @@ pub(crate) struct PipelineEnv {
 /// One sink's backlog, counters and requests.
 pub(crate) struct SinkHandle {
     pub(super) config: SinkHandleConfig,
-    filter: SinkFilter,
+    pub(super) filter: SinkFilter,
     // A std lock: held to move counts and one batch, never across an await.
     state: Mutex<SinkState>,
     /// For the sink task alone, like `interrupt`; there is one such task, so a stored permit never belongs to another.
@@ -95,28 +98,29 @@ pub(crate) struct SinkHandle {
     pub(super) fallback_phase: watch::Sender<bool>,
 }
 
-/// What a sink wants of a batch.
-pub(crate) struct Wanted {
-    batch: Batch,
-    /// What it pins, beside the enrichment.
-    charge: usize,
-    filtered: u64,
+impl SinkHandleConfig {
+    /// The number of sinks: its own, and the fallbacks.
+    pub(super) fn destinations(&self) -> usize {
+        self.is_confirming.len()
+    }
 }
 
 impl SinkHandle {
     pub(crate) fn new(config: SinkHandleConfig) -> Self {
         let backlog = BacklogQueue::new(config.limit, config.when_full, config.batching);
-        let spool = config.spool.as_ref().map(|spool| Box::new(SpoolAccount::new(&spool.recovered)));
-        let mut ledger = Ledger::new(config.destinations);
+        let holds = config.is_essential;
+        let spool = config.spool.as_ref().map(|spool| Box::new(SpoolAccount::new(&spool.recovered, holds)));
+        let mut ledger = Ledger::new(config.destinations());
         spool.iter().for_each(|spool| ledger.recover(spool.outstanding()));
         let state = SinkState {
             backlog: if spool.is_some() { backlog.spooled() } else { backlog },
             spool,
             ledger,
+            awaited: AwaitedEvents::new(config.number, config.is_confirming.clone()),
             breaker: CircuitBreaker::new(config.breaker.clone()),
             last_reported_state: BreakerState::Closed,
             failing_since: None,
-            notices: NoticeScheduler::new(config.env.notice_interval, config.destinations > 1),
+            notices: NoticeScheduler::new(config.env.notice_interval, config.destinations() > 1),
             barriers: VecDeque::new(),
             reported: Losses::default(),
             reopen: None,
@@ -150,22 +154,6 @@ impl SinkHandle {
 
 /// The flush task's side.
 impl SinkHandle {
-    /// Selects what this sink wants of a batch; `charge` is what the whole batch pins.
-    pub(crate) fn select(&self, batch: &Batch, charge: usize) -> Wanted {
-        let Some(picked) = self.filter.pick(batch) else {
-            return Wanted { batch: batch.clone(), charge: charge + BATCH_BYTES, filtered: 0 };
-        };
-        let filtered = (batch.len() - picked.len()) as u64;
-        let index_bytes = size_of_val(&*picked);
-        let view = batch.pick(&picked);
-        if view.len() * MIN_VIEW_FRACTION >= batch.len() {
-            return Wanted { batch: view, charge: charge + index_bytes + BATCH_BYTES, filtered };
-        }
-        let copies = view.copied();
-        let charge = pinned_bytes(copies.events()) + index_bytes + BATCH_BYTES;
-        Wanted { batch: copies, charge, filtered }
-    }
-
     /// Whether the flush task may dispatch this now.
     pub(crate) fn has_room(&self, wanted: &Wanted) -> bool {
         let Wanted { batch, charge, .. } = wanted;
@@ -179,16 +167,20 @@ impl SinkHandle {
 
     /// Enqueues what the sink wants; [`SinkHandle::announce`] is to follow. The sink task receives it in `action.rs`.
     pub(crate) fn enqueue(&self, wanted: Wanted) {
-        let Wanted { batch, charge, filtered } = wanted;
+        let Wanted { batch, charge, filtered, tickets } = wanted;
         let events = batch.len() as u64;
         let mut dropped = Vec::new();
-        let is_urgent = |batch: &Batch| batch.iter().any(|record| self.config.env.flush_at.allows(record.level()));
+        let is_urgent = |batch: &Batch| {
+            !tickets.is_empty() || batch.iter().any(|record| self.config.env.flush_at.allows(record.level()))
+        };
         let arrived = self.config.batching.filter(|_| !is_urgent(&batch)).map(|_| Instant::now());
         let mut state = self.state();
         state.ledger.route(events, filtered);
+        state.awaited.add(tickets);
         if events > 0 {
             let new = WaitingBatch { batch, charge, upto: state.ledger.routed(), arrived };
             if let Some(reason) = state.failed {
+                state.awaited.settle(&new.batch, Outcome::Dropped(reason));
                 dropped.push(new.batch);
                 state.ledger.drop_waiting(reason, events);
             } else {
@@ -199,9 +191,17 @@ impl SinkHandle {
         drop(state);
     }
 
-    /// Wakes the sink task for what was enqueued. Called with nothing locked: its waker may be observed by foreign code.
+    /// Whether callers that wait for a confirmation wait for this sink's.
+    pub(crate) fn is_essential(&self) -> bool {
+        self.config.is_essential
+    }
+
+    /// Wakes the sink task for what was enqueued, and callers whose events were dropped for it. Called with nothing locked: its waker may be observed by foreign code.
     pub(crate) fn announce(&self) {
-        let has_news = mem::take(&mut self.state().has_news);
+        let mut state = self.state();
+        let (has_news, ended) = (mem::take(&mut state.has_news), state.awaited.take_changed());
+        drop(state);
+        ended.iter().for_each(|ticket| ticket.wake());
         match (has_news, &self.config.spool) {
             (true, None) => self.wake.notify_one(),
             (true, Some(_)) => self.spool_wake.notify_one(),
@@ -324,6 +324,7 @@ impl SinkHandle {
             }
         }
         drop(state);
+        leftovers.wake();
         // The other task of the pipeline ends too.
         self.wake.notify_one();
         self.spool_wake.notify_one();

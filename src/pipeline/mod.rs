@@ -40,6 +40,7 @@
 
 mod action;
 mod attempt;
+mod awaited;
 mod backlog;
 mod breaker;
 mod delivery;
@@ -58,6 +59,7 @@ mod size;
 mod spool;
 mod state;
 mod task;
+mod wanted;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,7 +69,7 @@ pub(crate) use backlog::pinned_bytes;
 pub use breaker::Breaker;
 pub(crate) use breaker::BreakerCallback;
 pub(crate) use destination::Destination;
-pub(crate) use handle::{Notifiers, PipelineEnv, SinkHandle, SinkHandleConfig, Wanted};
+pub(crate) use handle::{Notifiers, PipelineEnv, SinkHandle, SinkHandleConfig};
 pub use into::IntoPipeline;
 pub(crate) use notice::NoticeIds;
 pub use retry::Retry;
@@ -76,6 +78,7 @@ pub(crate) use ruling::Ruling;
 pub(crate) use spool::OpenSpool;
 pub(crate) use state::{Barrier, Leftovers, Reopen};
 pub(crate) use task::{SinkTaskParts, run_sink_task, run_spool_task};
+pub(crate) use wanted::Wanted;
 
 pub use crate::stats::labels::BreakerState;
 
@@ -84,7 +87,7 @@ use crate::event::Level;
 use crate::filter::{Filter, ParseFilterError};
 #[cfg(doc)]
 use crate::sink::Sink;
-use crate::sink::{Batching, RequestSink};
+use crate::sink::{Acknowledges, Batching, RequestSink};
 #[cfg(feature = "spool")]
 use crate::spool::{DiskStore, Os, Spool};
 use crate::spool::{Recovered, SpoolStore};
@@ -129,6 +132,7 @@ pub struct Pipeline {
     pub(crate) on_breaker: Option<BreakerCallback>,
     pub(crate) fallback: Option<Box<Pipeline>>,
     pub(crate) spool: Option<OpenSpool>,
+    pub(crate) is_essential: bool,
 }
 
 impl Pipeline {
@@ -152,6 +156,7 @@ impl Pipeline {
             on_breaker: None,
             fallback: None,
             spool: None,
+            is_essential: false,
         }
     }
 
@@ -276,6 +281,22 @@ impl Pipeline {
     #[cfg(feature = "spool")]
     pub fn spool(self, spool: Spool) -> Self {
         self.spool_store(DiskStore::new(spool, Os))
+    }
+
+    /// Makes this sink one that [`Logger::emit_confirmed`](crate::Logger::emit_confirmed) waits for. Default: not; if no sink of
+    /// a logger is essential, those with a spool are.
+    ///
+    /// It needs a spool, or a sink that [acknowledges](RequestSink::acknowledges) at least
+    /// [`Accepted`](crate::sink::Acknowledges::Accepted); otherwise `start` returns an error. What an earlier process has left
+    /// in the spool may have been confirmed: of an essential sink, it is not dropped to make room.
+    pub fn essential(mut self) -> Self {
+        self.is_essential = true;
+        self
+    }
+
+    /// Whether what its own sink has delivered is confirmed.
+    pub(crate) fn is_confirming(&self) -> bool {
+        contain(|| self.sink.acknowledges()).is_ok_and(|acknowledges| acknowledges >= Acknowledges::Accepted)
     }
 
     /// Its own sink and those of the fallback chain.

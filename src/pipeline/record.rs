@@ -124,10 +124,10 @@ impl SinkHandle {
             (ruling.delivered, Outcome::Delivered(destination)),
             (ruling.rejected_unnamed, Outcome::Dropped(DropReason::Rejected)),
         ];
-        // Only a spool wants to know which.
-        let settled = match self.config.spool {
-            Some(_) => ruling.settled_of(&run.batch),
-            None => Batch::default(),
+        // Only a spool and waiting callers want to know which.
+        let settled = match self.config.spool.is_some() || self.has_awaited_events() {
+            true => ruling.settled_of(&run.batch),
+            false => Batch::default(),
         };
         self.update(|state| {
             state.settle(&settled, run.source, &outcomes);
@@ -135,6 +135,11 @@ impl SinkHandle {
             state.ledger.set_uncertain(uncertain);
         });
         self.announce_progress();
+    }
+
+    /// Whether a caller waits for the end of an event here.
+    pub(super) fn has_awaited_events(&self) -> bool {
+        !self.state().awaited.is_empty()
     }
 
     /// The spool need not keep what is settled; what was offered from the memory may be in it too.
@@ -202,6 +207,9 @@ impl SinkHandle {
             change(&mut state);
             state.check_spool();
         }
+        let ended = state.awaited.take_changed();
+        drop(state);
+        ended.iter().for_each(|ticket| ticket.wake());
     }
 
     fn record_error_of(&self, result: &Result<(), Failure>) {
@@ -312,7 +320,7 @@ impl SinkHandle {
     }
 
     pub(super) fn has_fallback(&self) -> bool {
-        self.config.destinations > 1
+        self.config.destinations() > 1
     }
 
     /// Begins the last part of a shutdown's time, the fallback's.

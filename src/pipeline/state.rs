@@ -7,12 +7,14 @@ use std::sync::{Arc, OnceLock};
 use tokio::time::Instant;
 
 use super::action::BatchSource;
+use super::awaited::AwaitedEvents;
 use super::backlog::{BacklogQueue, WaitingBatch, WhenFull};
 use super::breaker::CircuitBreaker;
 use super::ledger::{Ledger, Losses, OutageStart, Outcome};
 use super::notice::NoticeScheduler;
 use super::spool::SpoolAccount;
 use crate::event::Batch;
+use crate::queue::Ticket;
 use crate::stats::labels::BreakerState;
 use crate::stats::{DropReason, LastError};
 
@@ -21,6 +23,7 @@ pub(super) struct SinkState {
     /// Of a pipeline with a spool: its backlog is what is not appended.
     pub(super) spool: Option<Box<SpoolAccount>>,
     pub(super) ledger: Ledger,
+    pub(super) awaited: AwaitedEvents,
     pub(super) breaker: CircuitBreaker,
     /// The state last passed to the callback.
     pub(super) last_reported_state: BreakerState,
@@ -81,6 +84,8 @@ pub(crate) struct Reopen {
 pub(crate) struct Leftovers {
     batches: Vec<Batch>,
     bytes: usize,
+    /// Their callers are to be woken.
+    tickets: Vec<Arc<Ticket>>,
 }
 
 impl Barrier {
@@ -105,6 +110,15 @@ impl Leftovers {
     pub(crate) fn add(&mut self, batch: Batch, bytes: usize) {
         self.batches.push(batch);
         self.bytes += bytes;
+    }
+
+    pub(crate) fn add_ticket(&mut self, ticket: Arc<Ticket>) {
+        self.tickets.push(ticket);
+    }
+
+    /// Wakes the callers whose tickets have ended. Called with nothing locked.
+    pub(crate) fn wake(&mut self) {
+        self.tickets.drain(..).for_each(|ticket| ticket.wake());
     }
 
     /// The memory that they hold, about.
@@ -152,6 +166,8 @@ impl SinkState {
             self.ledger.drop_waiting(why, ended.unappended);
             self.ledger.lose_sight(ended.maybe_appended);
         }
+        self.awaited.end(gone.iter().map(|waiting| &waiting.batch), why);
+        self.awaited.take_changed().into_iter().for_each(|ticket| leftovers.add_ticket(ticket));
         gone.into_iter().for_each(|waiting| leftovers.add(waiting.batch, waiting.charge));
         self.ledger.end_in_flight(why);
     }
@@ -189,6 +205,7 @@ impl SinkState {
                 && let Some(dropped) = spool.drop_bypassed(&mut self.backlog)
             {
                 self.ledger.drop_waiting(reason, dropped.len() as u64);
+                self.awaited.settle(&dropped, Outcome::Dropped(reason));
                 gone.push(dropped);
             }
         }
@@ -196,6 +213,7 @@ impl SinkState {
         self.backlog.push(new, &mut dropped);
         let lost = dropped.iter().map(|dropped| dropped.batch.len() as u64).sum();
         self.ledger.drop_waiting(reason, lost);
+        dropped.iter().for_each(|dropped| self.awaited.settle(&dropped.batch, Outcome::Dropped(reason)));
         gone.extend(dropped.into_iter().map(|dropped| dropped.batch));
     }
 
@@ -206,8 +224,14 @@ impl SinkState {
         }
     }
 
-    /// Settles events that the sink task has: so many with each outcome. Without a spool `events` may be missing.
+    /// Settles events that the sink task has: so many with each outcome. If there is no spool and none is awaited, `events` may
+    /// be missing.
     pub(super) fn settle(&mut self, events: &Batch, source: BatchSource, outcomes: &[(usize, Outcome)]) {
+        // Of several outcomes it is unknown which one is whose.
+        let mut possible = outcomes.iter().filter(|(len, _)| *len > 0).map(|(_, outcome)| *outcome);
+        if let Some(first) = possible.next() {
+            self.awaited.settle(events, possible.next().map_or(first, |_| Outcome::Unconfirmed));
+        }
         if let Some(spool) = &mut self.spool {
             spool.settle(events, source.is_spooled());
         }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::lane::{Chunk, Lane, LaneState};
 use super::sync::{AtomicUsize, MutexGuard, Ordering};
+use super::ticket::{Ticket, TicketEnd};
 use super::{Overflow, Queue};
 use crate::context::contain::contain_waker;
 use crate::context::process_end;
@@ -55,13 +56,22 @@ impl Overflow {
 /// Events that made room for another one, to be dropped once the lane is unlocked. The first takes no memory.
 #[derive(Default)]
 struct Evicted {
-    last: Option<Event>,
-    others: Vec<Event>,
+    last: Option<(Event, DropReason)>,
+    others: Vec<(Event, DropReason)>,
 }
 
 impl Evicted {
-    fn add(&mut self, event: Event) {
-        self.others.extend(self.last.replace(event));
+    fn add(&mut self, event: Event, reason: DropReason) {
+        self.others.extend(self.last.replace((event, reason)));
+    }
+
+    /// Tells the callers that wait for them, once nothing is locked; to drop the events wakes those.
+    fn end_tickets(&self) {
+        for (event, reason) in self.last.iter().chain(&self.others) {
+            if let Some(ticket) = event.context().and_then(|context| Ticket::of(context)) {
+                ticket.fail(TicketEnd::Evicted(*reason));
+            }
+        }
     }
 }
 
@@ -144,6 +154,7 @@ impl Queue {
         };
         drop(state);
         if evicted.last.is_some() {
+            evicted.end_tickets();
             self.account.waiters().notify();
         }
         let is_wanted = put?;
@@ -201,13 +212,13 @@ impl Queue {
             }
             let Some(oldest) = state.evict(DropReason::Memory) else { return Err(Lack::Memory) };
             self.account.give_back(oldest.spilled_bytes());
-            evicted.add(oldest);
+            evicted.add(oldest, DropReason::Memory);
         }
         if !state.has_place(may_use_reserve)
             && let Some(oldest) = state.evict(DropReason::OverflowOldest)
         {
             self.account.give_back(oldest.spilled_bytes());
-            evicted.add(oldest);
+            evicted.add(oldest, DropReason::OverflowOldest);
         }
         Ok(())
     }

@@ -14,6 +14,8 @@
 //! * The flush task never sleeps in a lane. Commands (flush, reopen) never travel in one.
 //! * No foreign code runs under a lock of this room.
 //!
+//! An event whose caller waits for its end has a ticket (`ticket`).
+//!
 //! Next: `dispatch` merges the lanes into batches.
 //!
 //! An overflow policy is a variant of [`Overflow`], applied in `admission`. A limit on what enters belongs in `admission`, a
@@ -27,6 +29,7 @@ mod signal;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod ticket;
 mod waiters;
 
 use std::process;
@@ -39,6 +42,8 @@ pub(crate) use lane::Chunk;
 use lane::Lane;
 pub use overflow::Overflow;
 pub(crate) use signal::WakeSignal;
+pub use ticket::Confirmation;
+pub(crate) use ticket::{Ticket, TicketCharge, TicketEnd};
 
 use crate::event::{self, Event, Level, LevelFilter};
 use crate::stats::DropCounts;

@@ -7,20 +7,20 @@ use tokio::time::Instant;
 
 use super::LoggerCore;
 use super::shutdown::StopReason;
-use crate::dispatch::{Dispatched, NO_WATERMARK, announce};
+use crate::dispatch::{Departed, Dispatched, NO_WATERMARK, announce};
 
 /// Dispatches everything that was accepted before the lanes closed.
 pub(super) async fn drain_after_close(core: &LoggerCore) {
     let LoggerCore { queue, sinks, notifiers, .. } = core;
-    let mut left = Vec::new();
+    let mut departed = Departed::default();
     loop {
         let progress = {
             let mut dispatcher = core.dispatcher();
             dispatcher.begin();
             let take = |lane, chunk: &mut _| queue.take(lane, u64::MAX, chunk);
-            dispatcher.dispatch(queue, sinks, NO_WATERMARK, take, &mut left)
+            dispatcher.dispatch(queue, sinks, NO_WATERMARK, take, &mut departed)
         };
-        announce(queue, sinks, &mut left);
+        announce(queue, sinks, &mut departed);
         match progress {
             Dispatched::Batch(events) => {
                 core.metrics.batch_events.record(events as f64);

@@ -71,6 +71,7 @@ impl LoggerCore {
         dispatcher.end = Some(report.clone());
         drop(dispatcher);
         self.queue.tell_waiters();
+        leftovers.wake();
         self.stopped_at.get_or_init(SystemTime::now);
         self.publish_final_metrics(&stats, &intake, elapsed);
         self.metrics.release_name();

@@ -26,8 +26,7 @@ use super::service_thread::ServiceThread;
 use super::shutdown::StopReason;
 use super::tasks::{spawn, spawn_on};
 use crate::context::suppress::suppress;
-use crate::dispatch::{Dispatched, Enrichers, NO_WATERMARK, announce, watermark_now};
-use crate::event::SharedFields;
+use crate::dispatch::{Departed, Dispatched, Enrichers, NO_WATERMARK, announce, watermark_now};
 use crate::pipeline::{SinkTaskParts, run_sink_task, run_spool_task};
 use crate::queue::Chunk;
 
@@ -113,7 +112,7 @@ async fn run_guarded(mut finalizer: FinalizeOnDrop, parts: FlushTaskParts) {
         filter_override: FilterOverride::default(),
         metrics_due: Instant::now() + METRICS_INTERVAL,
         rest: Rest::default(),
-        left: Vec::new(),
+        departed: Departed::default(),
     };
     let life = async {
         let reason = AssertUnwindSafe(task.run_to_end(pipelines)).catch_unwind().await;
@@ -160,8 +159,8 @@ struct FlushTask<'a> {
     filter_override: FilterOverride,
     metrics_due: Instant,
     rest: Rest,
-    /// Contexts of the events that a dispatch took out of the queue; empty between two.
-    left: Vec<Arc<SharedFields>>,
+    /// What a dispatch leaves to its announcement; empty between two.
+    departed: Departed,
 }
 
 impl FlushTask<'_> {
@@ -292,8 +291,8 @@ impl FlushTask<'_> {
                     queue.take(lane, end_offsets[lane], chunk);
                 }
             };
-            let progress = self.core.dispatcher().dispatch(queue, sinks, watermark, take, &mut self.left);
-            announce(queue, sinks, &mut self.left);
+            let progress = self.core.dispatcher().dispatch(queue, sinks, watermark, take, &mut self.departed);
+            announce(queue, sinks, &mut self.departed);
             self.is_blocked = progress == Dispatched::Blocked;
             match progress {
                 Dispatched::Batch(events) => metrics.batch_events.record(events as f64),

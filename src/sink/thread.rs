@@ -16,7 +16,7 @@ use std::thread;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
-use super::{Sink, SinkError};
+use super::{Acknowledges, Sink, SinkError};
 use crate::context::contain::contain;
 use crate::event::Batch;
 
@@ -92,6 +92,12 @@ pub trait BlockingSink: Send + 'static {
     fn take_error(&mut self) -> Option<SinkError> {
         None
     }
+
+    /// Returns what a delivered event means at this destination. Asked before the sink is opened. Default:
+    /// [`Acknowledges::Written`].
+    fn acknowledges(&self) -> Acknowledges {
+        Acknowledges::Written
+    }
 }
 
 /// Gives a [`BlockingSink`] a thread of its own, which makes a [`Sink`] of it.
@@ -118,6 +124,8 @@ pub struct Blocking<S> {
     /// The answer the last call waits for; still present at the next call if the future was dropped.
     pending: Option<oneshot::Receiver<Result<(), SinkError>>>,
     status: Arc<SharedStatus>,
+    /// What the sink said before it was opened.
+    acknowledged: Acknowledges,
 }
 
 /// The sink's state besides its answers, updated before each answer.
@@ -152,7 +160,8 @@ impl<S: BlockingSink> Blocking<S> {
     pub fn new(sink: S) -> Self {
         let written = contain(|| sink.written_bytes()).unwrap_or(0);
         let status = Arc::new(SharedStatus { written: AtomicU64::new(written), ..SharedStatus::default() });
-        Blocking { name: "logweir-sink".to_owned(), idle: Some(sink), requests: None, pending: None, status }
+        let (name, acknowledged) = ("logweir-sink".to_owned(), Acknowledges::Written);
+        Blocking { name, idle: Some(sink), requests: None, pending: None, status, acknowledged }
     }
 
     /// Names the thread. Default: `logweir-sink`. Linux shows the first 15 bytes. Zero bytes are removed.
@@ -168,6 +177,7 @@ impl<S: BlockingSink> Blocking<S> {
     }
 
     pub(super) fn start(&mut self) -> Result<(), SinkError> {
+        self.acknowledged = self.acknowledges();
         if let Some(sink) = &mut self.idle {
             sink.open()?;
         }
@@ -198,6 +208,10 @@ impl<S: BlockingSink> Blocking<S> {
         let answer = self.pending.as_mut()?.await;
         self.pending = None;
         Some(answer.unwrap_or_else(|_| Err(SinkError::permanent(ThreadError::Gone))))
+    }
+
+    pub(super) fn acknowledges(&self) -> Acknowledges {
+        self.idle.as_ref().map_or(self.acknowledged, |sink| sink.acknowledges())
     }
 
     pub(super) fn written(&self) -> u64 {
@@ -248,6 +262,10 @@ impl<S: BlockingSink> Sink for Blocking<S> {
         Blocking::take_error(self)
     }
 
+    fn acknowledges(&self) -> Acknowledges {
+        Blocking::acknowledges(self)
+    }
+
     fn outlives_timeout(&self) -> bool {
         true
     }
@@ -288,6 +306,10 @@ macro_rules! sink_on_its_thread {
 
             fn default_timeout(&self) -> ::std::time::Duration {
                 $timeout
+            }
+
+            fn acknowledges(&self) -> $crate::sink::Acknowledges {
+                self.thread.acknowledges()
             }
 
             fn outlives_timeout(&self) -> bool {

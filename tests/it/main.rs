@@ -8,6 +8,7 @@ mod compile_fail;
 mod conformance;
 #[cfg(feature = "config")]
 mod config;
+mod confirm;
 mod conservation;
 mod delivery;
 #[cfg(target_os = "linux")]

@@ -37,8 +37,9 @@ pub(in crate::pipeline) async fn run_task(
         limit,
         append: None,
         read: None,
-        last_sync: None,
+        sync: None,
         has_last_sync: false,
+        no_sync_before: None,
     };
     let is_closed = contain_future(task.run()).await.is_ok();
     if !is_closed {
@@ -53,7 +54,22 @@ pub(in crate::pipeline) async fn sync(
     store: Arc<dyn SpoolStore>,
     limit: Duration,
 ) -> Result<(), Failure> {
-    call(handle, &*store, store.sync(), limit).await
+    let appends = handle.with_spool(|_, state| state.awaited.ended_appends());
+    sync_appends(handle, &*store, limit, appends).await
+}
+
+/// The same, for callers that wait for what these appends have appended.
+async fn sync_appends(
+    handle: &SinkHandle,
+    store: &dyn SpoolStore,
+    limit: Duration,
+    appends: Option<u64>,
+) -> Result<(), Failure> {
+    let synced = call(handle, store, store.sync(), limit).await;
+    if let (Ok(()), Some(appends)) = (&synced, appends) {
+        handle.with_spool(|_, state| state.awaited.end_sync(appends));
+    }
+    synced
 }
 
 /// The same, after which nothing is appended.
@@ -90,9 +106,11 @@ struct SpoolTask {
     limit: Duration,
     append: Option<RunningAppend>,
     read: Option<RunningRead>,
-    /// Once, as the logger ends: all is durable before the last deliveries.
-    last_sync: Option<BoxFuture<'static, Result<(), Failure>>>,
+    /// For callers that wait for the disk; and once, as the logger ends: all is durable before the last deliveries.
+    sync: Option<BoxFuture<'static, Result<(), Failure>>>,
     has_last_sync: bool,
+    /// After one that failed.
+    no_sync_before: Option<Instant>,
 }
 
 struct RunningAppend {
@@ -154,8 +172,9 @@ impl SpoolTask {
                 () = until(append_late_at) => Step::AppendIsLate,
                 () = until(read_late_at) => Step::ReadIsLate,
                 () = handle.spool_wake.notified() => Step::Woken,
-                synced = running(self.last_sync.as_mut()) => Step::Synced(synced),
+                synced = running(self.sync.as_mut()) => Step::Synced(synced),
                 () = until(again_at.flatten()) => Step::Woken,
+                () = until(self.no_sync_before) => Step::Woken,
             };
             match step {
                 Step::Appended(appended) => {
@@ -177,7 +196,8 @@ impl SpoolTask {
                     self.record_timeout("read of the spool");
                 }
                 Step::Synced(synced) => {
-                    self.last_sync = None;
+                    self.sync = None;
+                    self.no_sync_before = synced.is_err().then(|| Instant::now() + PAUSE);
                     synced.err().iter().for_each(|failure| handle.record_error(0, failure));
                 }
                 Step::Woken => {}
@@ -202,19 +222,19 @@ impl SpoolTask {
             self.handle.wake.notify_one();
         }
         let now = Instant::now();
+        let begin_append = |spool: &mut SpoolAccount, state: &mut SinkState| {
+            let batches = spool.begin_append(&mut state.backlog, now)?;
+            state.awaited.begin_append(&batches);
+            Some(batches)
+        };
         if self.append.is_none()
-            && let Some(batches) =
-                self.handle.with_spool(|spool, state| spool.begin_append(&mut state.backlog, now)).flatten()
+            && let Some(batches) = self.handle.with_spool(begin_append).flatten()
         {
             let (store, limit) = (self.store.clone(), Limit::Until(Instant::now().checked_add(self.limit)));
             let running = async move { contain_future(async { store.append(&batches).await }).await };
             self.append = Some(RunningAppend { running: running.boxed(), limit });
         }
-        if self.append.is_none() && !self.has_last_sync && self.handle.is_closing() {
-            self.has_last_sync = true;
-            let (handle, store, limit) = (self.handle.clone(), self.store.clone(), self.limit);
-            self.last_sync = Some(async move { sync(&handle, store, limit).await }.boxed());
-        }
+        self.begin_sync(now);
         if self.read.is_none()
             && let Some(range) = self.handle.with_spool(|spool, state| spool.begin_read(&state.backlog, now)).flatten()
         {
@@ -232,6 +252,23 @@ impl SpoolTask {
         }
     }
 
+    /// Begins a synchronization, if one is needed: one at a time, so that it serves all who wait by then.
+    fn begin_sync(&mut self, now: Instant) {
+        self.no_sync_before.take_if(|from| *from <= now);
+        let is_last = self.append.is_none() && !self.has_last_sync && self.handle.is_closing();
+        let is_awaited = || {
+            self.no_sync_before.is_none() && self.handle.with_spool(|_, state| state.awaited.needs_sync()) == Some(true)
+        };
+        if self.sync.is_some() || !is_last && !is_awaited() {
+            return;
+        }
+        self.has_last_sync |= is_last;
+        let (handle, store, limit) = (self.handle.clone(), self.store.clone(), self.limit);
+        // The store gets this call after that of the append that is running, which is polled first.
+        let appends = handle.with_spool(|_, state| state.awaited.begun_appends());
+        self.sync = Some(async move { sync_appends(&handle, &*store, limit, appends).await }.boxed());
+    }
+
     fn record_timeout(&self, call: &str) {
         self.handle.record_error(0, &Failure::new(SinkError::timed_out(call, self.limit)));
     }
@@ -242,9 +279,10 @@ impl SpoolTask {
             Ok(Ok(())) => {
                 let gone = handle.with_spool(|spool, state| {
                     let (events, gone) = match is_late {
-                        true => spool.accept_late_append(&mut state.backlog),
-                        false => spool.end_append(&mut state.backlog),
+                        true => spool.accept_late_append(&mut state.backlog, &state.awaited),
+                        false => spool.end_append(&mut state.backlog, &state.awaited),
                     };
+                    state.awaited.end_append(true);
                     state.ledger.spool(events);
                     gone
                 });
@@ -263,12 +301,13 @@ impl SpoolTask {
         if let Some(error) = error {
             handle.record_error(0, &Failure::new(error));
         }
-        let gone = handle.with_spool(|spool, _| match is_late {
-            true => spool.end_late_append(),
-            false => {
-                spool.bypass(false);
-                Vec::new()
+        let gone = handle.with_spool(|spool, state| {
+            state.awaited.end_append(false);
+            if is_late {
+                return spool.end_late_append();
             }
+            spool.bypass(false);
+            Vec::new()
         });
         drop(gone);
     }
@@ -278,6 +317,7 @@ impl SpoolTask {
         let drops_oldest = self.handle.config.when_full == WhenFull::DropOldest;
         let mut gone = Vec::new();
         self.handle.with_spool(|spool, state| {
+            state.awaited.end_append(false);
             let lost = drops_oldest.then(|| spool.drop_oldest(removable, &mut state.backlog, &mut gone)).flatten();
             if let Some(lost) = lost {
                 state.ledger.drop_spooled(DropReason::SpoolFull, lost);
@@ -322,6 +362,9 @@ impl SinkHandle {
         let changed = (!state.is_sealed).then(|| change(&mut spool, &mut state));
         state.spool = Some(spool);
         state.check_spool();
+        let ended = state.awaited.take_changed();
+        drop(state);
+        ended.iter().for_each(|ticket| ticket.wake());
         changed
     }
 

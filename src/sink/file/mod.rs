@@ -46,9 +46,9 @@ use self::directory::LogDir;
 use self::maintenance::BackgroundErrors;
 use self::open::{FileOptions, check_path};
 use self::roller::Roller;
-use super::SinkError;
 use super::lines::{LineWriter, classify};
 use super::thread::{Blocking, BlockingSink, sink_on_its_thread};
+use super::{Acknowledges, SinkError};
 use crate::event::Batch;
 use crate::format::{Format, Text};
 use crate::fs::parent_dir;
@@ -283,6 +283,13 @@ impl BlockingSink for FileWriter {
 
     fn take_error(&mut self) -> Option<SinkError> {
         self.errors.take()
+    }
+
+    fn acknowledges(&self) -> Acknowledges {
+        match self.options.durability {
+            Durability::SyncEveryBatch => Acknowledges::Stored,
+            _ => Acknowledges::Written,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{Extent, LateExtent, Ready, SpoolAccount, SpoolPlace, events, sum};
 use crate::event::Batch;
+use crate::pipeline::awaited::AwaitedEvents;
 use crate::pipeline::backlog::{BacklogQueue, WaitingBatch};
 use crate::spool::Positions;
 
@@ -27,12 +28,17 @@ impl SpoolAccount {
     }
 
     /// Records that the batches are appended; returns those that leave the memory.
-    pub(in crate::pipeline) fn end_append(&mut self, backlog: &mut BacklogQueue) -> (u64, Vec<Batch>) {
+    pub(in crate::pipeline) fn end_append(
+        &mut self,
+        backlog: &mut BacklogQueue,
+        awaited: &AwaitedEvents,
+    ) -> (u64, Vec<Batch>) {
         (self.is_append_running, self.is_full) = (false, false);
         let (mut appended, mut gone) = (0, Vec::new());
         for waiting in std::mem::take(&mut self.appending) {
             let events = waiting.batch.len() as u64;
             let first = self.positions.append(events);
+            awaited.indices_in(&waiting.batch).for_each(|index| self.hold(first + index as u64));
             appended += events;
             if self.read_to == first && !self.is_stopped {
                 self.read_to += events;
@@ -105,13 +111,18 @@ impl SpoolAccount {
 
     /// Records that a late append has succeeded. What is settled is settled there too; the waiting batches are spooled. Returns how
     /// many events those are, and the batches that leave the memory.
-    pub(in crate::pipeline) fn accept_late_append(&mut self, backlog: &mut BacklogQueue) -> (u64, Vec<Batch>) {
+    pub(in crate::pipeline) fn accept_late_append(
+        &mut self,
+        backlog: &mut BacklogQueue,
+        awaited: &AwaitedEvents,
+    ) -> (u64, Vec<Batch>) {
         self.is_append_running = false;
         let (mut spooled, mut gone, mut behind) = (0, Vec::new(), 0);
         let has_met = self.read_to == self.positions.next() && !self.is_stopped;
         for LateExtent { batch, settled } in std::mem::take(&mut self.late) {
             let (len, unsettled) = (batch.len() as u64, settled.outstanding());
             let first = self.positions.append(len);
+            awaited.indices_in(&batch).for_each(|index| self.hold(first + index as u64));
             for range in settled.settled() {
                 self.positions.settle(first + range.start..first + range.end);
             }
@@ -182,8 +193,8 @@ impl SpoolAccount {
         is_due.then(|| self.appending.pop_front())?
     }
 
-    /// Drops the oldest of these parts of the spool of which the sink task has nothing. Returns how many events that
-    /// costs; `None`: there is no such part.
+    /// Drops the oldest of these parts of the spool of which the sink task has nothing and no caller a confirmation. Returns
+    /// how many events that costs; `None`: there is no such part.
     pub(in crate::pipeline) fn drop_oldest(
         &mut self,
         removable: &[Range<u64>],
@@ -193,7 +204,10 @@ impl SpoolAccount {
         let overlaps = |a: &Range<u64>, b: &Range<u64>| a.start < b.end && b.start < a.end;
         let is_taken = |part: &Range<u64>| self.taken.iter().any(|extent| overlaps(part, &extent.positions()));
         let is_possible = |part: &Range<u64>| {
-            !is_taken(part) && part.end <= self.positions.next() && !self.positions.unsettled(part.clone()).is_empty()
+            !is_taken(part)
+                && !self.is_held(part)
+                && part.end <= self.positions.next()
+                && !self.positions.unsettled(part.clone()).is_empty()
         };
         // The store has not removed what it could: another part would be lost for nothing.
         if removable.iter().any(|part| self.positions.unsettled(part.clone()).is_empty()) {

@@ -18,7 +18,7 @@ use std::ops::Range;
 
 use tokio::time::Instant;
 
-use crate::event::{Batch, EventId};
+use crate::event::Batch;
 use crate::pipeline::action::BatchSource;
 use crate::pipeline::backlog::{BacklogQueue, WaitingBatch};
 use crate::spool::{Positions, Recovered, SpoolProgress};
@@ -49,6 +49,9 @@ pub(in crate::pipeline) struct SpoolAccount {
     /// Unsettled events with a position that the accounts of the memory count.
     counted_in_memory: u64,
     bypassed: u64,
+    /// What callers wait for, or have a confirmation of: no part with an unsettled event of these is dropped to make room.
+    /// Ascending; positions close to each other are one range.
+    held: Vec<Range<u64>>,
     /// The sink gets nothing more of the spool: the logger ends.
     is_stopped: bool,
     has_progress: bool,
@@ -127,20 +130,6 @@ impl Extent {
     }
 }
 
-/// The index of an event in a batch.
-fn index_of(batch: &Batch, id: EventId) -> Option<usize> {
-    let (mut low, mut high) = (0, batch.len());
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let there = batch.get(middle)?.id();
-        if there == id {
-            return Some(middle);
-        }
-        if there < id { low = middle + 1 } else { high = middle }
-    }
-    None
-}
-
 /// Calls `each` with the number of a batch and a range of its indices, for all of `events` that are in these batches. It is
 /// quick if they come in the order of the batches.
 fn find_in(batches: &[&Batch], events: &Batch, mut each: impl FnMut(usize, Range<u64>)) {
@@ -149,7 +138,7 @@ fn find_in(batches: &[&Batch], events: &Batch, mut each: impl FnMut(usize, Range
     while next < events.len() {
         let before = next;
         for (number, batch) in batches.iter().enumerate() {
-            while let Some(start) = id(events, next).and_then(|id| index_of(batch, id)) {
+            while let Some(start) = id(events, next).and_then(|id| batch.index_of(id)) {
                 let mut len = 1;
                 while next + len < events.len() && id(events, next + len) == id(batch, start + len) {
                     len += 1;
@@ -165,6 +154,9 @@ fn find_in(batches: &[&Batch], events: &Batch, mut each: impl FnMut(usize, Range
     }
 }
 
+/// Positions of awaited events that are so close are one range.
+const HOLD_GAP: u64 = 1024;
+
 /// The events and the memory of these.
 fn sum<'a>(ready: impl Iterator<Item = &'a Ready>) -> (usize, usize) {
     ready.fold((0, 0), |(events, bytes), Ready { waiting, .. }| (events + waiting.batch.len(), bytes + waiting.charge))
@@ -175,10 +167,12 @@ fn events(batches: &VecDeque<WaitingBatch>) -> u64 {
 }
 
 impl SpoolAccount {
-    pub(in crate::pipeline) fn new(recovered: &Recovered) -> Self {
+    /// `holds`: what earlier processes left may have been confirmed.
+    pub(in crate::pipeline) fn new(recovered: &Recovered, holds: bool) -> Self {
         let positions = Positions::new(&recovered.progress, recovered.next);
         let read_to = positions.progress().frontier;
-        SpoolAccount { positions, recovered_until: recovered.next, read_to, ..SpoolAccount::default() }
+        let held = holds.then_some(read_to..recovered.next).into_iter().collect();
+        SpoolAccount { positions, recovered_until: recovered.next, read_to, held, ..SpoolAccount::default() }
     }
 
     /// Events that have a position and are not settled, apart from those that the accounts of the memory count.
@@ -246,6 +240,25 @@ impl SpoolAccount {
 
     fn note_progress(&mut self) {
         (self.has_progress, self.may_have_room) = (true, true);
+    }
+
+    /// Keeps the event with this position from being dropped to make room.
+    fn hold(&mut self, position: u64) {
+        match self.held.last_mut() {
+            Some(last) if position < last.end + HOLD_GAP => last.end = last.end.max(position + 1),
+            _ => {
+                let frontier = self.positions.progress().frontier;
+                self.held.retain(|range| range.end > frontier);
+                self.held.push(position..position + 1);
+            }
+        }
+    }
+
+    /// Whether a part has an unsettled event that is held.
+    fn is_held(&self, part: &Range<u64>) -> bool {
+        let within = |range: &Range<u64>| range.start.max(part.start)..range.end.min(part.end);
+        let has_unsettled = |range: Range<u64>| !range.is_empty() && !self.positions.unsettled(range).is_empty();
+        self.held.iter().map(within).any(has_unsettled)
     }
 
     fn has_spooled_ready(&self) -> bool {
