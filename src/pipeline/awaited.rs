@@ -35,7 +35,7 @@ struct AwaitedEvent {
     is_delivered: bool,
 }
 
-/// What becomes of an awaited event.
+/// The next state of an awaited event.
 enum Fate {
     Waits,
     Confirmed(Confirmation),
