@@ -13,6 +13,9 @@
 //!
 //! Ctrl-C or SIGTERM stops it: open requests finish, the logger delivers what is pending and reports. The file is
 //! lossless, so `requests served` is what the report says was delivered to it, and the lines it grew by.
+//!
+//! With `--spool DIR` (and the feature `spool`) the file's events are also in a spool until they are in the file: what a
+//! process that is killed leaves there, the next one delivers first.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "help, errors and the report are for the terminal")]
 
@@ -38,6 +41,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use logweir::format::Json;
 use logweir::sink::{ConsoleSink, FileSink};
+use logweir::stats::SinkStats;
 use logweir::{Level, Logger, Overflow, Pipeline, ShutdownReport, WhenFull, debug, err, new_event};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
@@ -45,10 +49,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 const HELP: &str = "\
-Usage: service [--listen ADDR] [--metrics ADDR] [--file PATH]
+Usage: service [--listen ADDR] [--metrics ADDR] [--file PATH] [--spool DIR]
   --listen ADDR   where the service listens, default 127.0.0.1:3000 (port 0: a free one)
   --metrics ADDR  where Prometheus scrapes it, default 127.0.0.1:9464
-  --file PATH     the request log, one JSON object a line, appended to; default logs/service.json";
+  --file PATH     the request log, one JSON object a line, appended to; default logs/service.json
+  --spool DIR     keeps the file's events until they are in the file; needs the feature `spool`";
 
 /// For requests that are open when the signal comes.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -80,6 +85,13 @@ async fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
     let listener =
         TcpListener::bind(options.listen).await.map_err(|error| format!("--listen {}: {error}", options.listen))?;
     let stop = CancellationToken::new();
+    // Requests begin at `Info`; the service's own lines are `Debug`, so the file is the request log and no more.
+    let file = Pipeline::new(FileSink::new(&options.file).format(Json::new())).level(Level::Info);
+    #[cfg(feature = "spool")]
+    let file = match &options.spool {
+        Some(dir) => file.spool(logweir::Spool::new(dir)),
+        None => file,
+    };
     let logger = Logger::builder()
         .name("service")
         .filter("debug")
@@ -87,13 +99,7 @@ async fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
         .overflow(Overflow::DropNewest)
         // Nobody reading the terminal costs lines on the terminal alone.
         .sink("console", Pipeline::new(ConsoleSink::stdout()).when_full(WhenFull::DropOldest))
-        // Requests begin at `Info`; the service's own lines are `Debug`, so the file is the request log and no more.
-        .sink(
-            "file",
-            Pipeline::new(FileSink::new(&options.file).format(Json::new()))
-                .level(Level::Info)
-                .when_full(WhenFull::Block),
-        )
+        .sink("file", file.when_full(WhenFull::Block))
         .cancel_on(stop.clone())
         .prometheus(options.metrics)
         .start()
@@ -222,7 +228,9 @@ impl Service {
     /// Compares what was served with what was delivered.
     fn conclude(&self, report: &ShutdownReport) -> ExitCode {
         let (requests, served) = (self.requests.load(Ordering::Relaxed), self.served.load(Ordering::Relaxed));
-        let delivered = report.sink("file").map_or(0, |sink| sink.delivered);
+        // With a spool: those that are in it count too, and those of an earlier process do not.
+        let kept = |sink: &SinkStats| (sink.delivered + sink.spooled).saturating_sub(sink.recovered);
+        let delivered = report.sink("file").map_or(0, kept);
         println!("requests served: {served}");
         if requests != served {
             println!("requests cut off: {}", requests - served);
@@ -310,6 +318,8 @@ struct Options {
     listen: SocketAddr,
     metrics: SocketAddr,
     file: PathBuf,
+    #[cfg(feature = "spool")]
+    spool: Option<PathBuf>,
 }
 
 impl Options {
@@ -319,19 +329,26 @@ impl Options {
             listen: ([127, 0, 0, 1], 3000).into(),
             metrics: ([127, 0, 0, 1], 9464).into(),
             file: "logs/service.json".into(),
+            #[cfg(feature = "spool")]
+            spool: None,
         };
         while let Some(name) = arguments.next() {
             let name = name.to_string_lossy();
             if matches!(&*name, "-h" | "--help") {
                 return Ok(None);
             }
-            if !matches!(&*name, "--listen" | "--metrics" | "--file") {
+            if name == "--spool" && !cfg!(feature = "spool") {
+                return Err("--spool needs the feature `spool`".into());
+            }
+            if !matches!(&*name, "--listen" | "--metrics" | "--file" | "--spool") {
                 return Err(format!("unknown argument `{name}`"));
             }
             let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
             match &*name {
                 "--listen" => options.listen = address(&name, &value)?,
                 "--metrics" => options.metrics = address(&name, &value)?,
+                #[cfg(feature = "spool")]
+                "--spool" => options.spool = Some(value.into()),
                 _ => options.file = value.into(),
             }
         }

@@ -188,7 +188,7 @@ mod queue;
 mod dispatch;
 mod pipeline;
 // Keeps a pipeline's events on disk.
-#[doc(hidden)]
+#[cfg_attr(not(feature = "spool"), doc(hidden))]
 pub mod spool;
 pub mod sink;
 pub mod format;

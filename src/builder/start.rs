@@ -28,7 +28,7 @@ use crate::logger::Logger;
 use crate::observe::diagnostics::{Diagnostic, Diagnostics};
 #[cfg(feature = "prometheus")]
 use crate::observe::exporter::Exporter;
-use crate::observe::metrics::{Limits, LoggerMetrics, SinkHistograms};
+use crate::observe::metrics::{Limits, LoggerMetrics, SinkHistograms, SinkIdentity};
 use crate::observe::names;
 use crate::pipeline::{NoticeIds, Notifiers, Pipeline, PipelineEnv, SinkHandle, SinkHandleConfig, SinkTaskParts};
 use crate::queue::{Queue, QueueConfig};
@@ -124,7 +124,7 @@ impl Builder<'_> {
         let diagnostics = Arc::new(Diagnostics::new(name.clone(), self.on_error.take()));
         let skipped = self.skipped.into_iter().chain(self.skipped_of_sinks);
         skipped.for_each(|error| diagnostics.report(Diagnostic::FilterSkipped { error }));
-        let redactor = self.redacted.ok().filter(|patterns| !patterns.is_empty()).map(Redactor::new);
+        let redactor = self.redacted.ok().filter(|patterns| !patterns.is_empty()).map(Redactor::new).map(Arc::new);
         let enrichment = self.enrichment.map(|enrichment| match &redactor {
             Some(redactor) => Arc::new(enrichment.redacted(redactor)),
             None => Arc::new(enrichment),
@@ -134,6 +134,7 @@ impl Builder<'_> {
             diagnostics: diagnostics.clone(),
             notice_interval: self.notice_interval,
             enrichment: enrichment.clone(),
+            redactor: redactor.clone(),
             notice_ids: Arc::new(NoticeIds::new(random_id()?)),
             flush_at: self.flush_at,
         };
@@ -156,7 +157,7 @@ impl Builder<'_> {
             name,
             queue,
             scope_id: ScopeId::next(),
-            redactor: redactor.map(Box::new),
+            redactor,
             suppressed: AtomicU64::new(0),
             sampled: AtomicU64::new(0),
             filter: FilterCell::new(plan.filter, self.max_event_bytes),
@@ -232,7 +233,11 @@ impl Builder<'_> {
         started_at: &'static Location<'static>,
     ) -> Result<(String, LoggerMetrics, Vec<SinkHistograms>), BuildError> {
         let given = self.name.take();
-        let sinks: Vec<String> = self.sinks.iter().map(|(name, _)| name.clone()).collect();
+        let identity = |(name, pipeline): &(String, Pipeline)| SinkIdentity {
+            name: name.clone(),
+            has_spool: pipeline.spool.is_some(),
+        };
+        let sinks: Vec<SinkIdentity> = self.sinks.iter().map(identity).collect();
         let limits = Limits { queue_capacity: self.queue_capacity * self.lanes, memory_bytes: self.memory_limit };
         let register = |recorder: &dyn Recorder, (name, guard): (String, _)| {
             let (metrics, histograms) = LoggerMetrics::register(recorder, &name, &limits, &sinks, guard);

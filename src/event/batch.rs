@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::id::EventId;
 use super::shared_fields::SharedFields;
-use super::{Event, Record};
+use super::{Event, Record, Redactor};
 
 /// Events for one [`Sink::write`](crate::Sink::write) or one [`Request`](crate::sink::Request), oldest first.
 ///
@@ -217,6 +217,34 @@ impl Batch {
             parts.push(Batch::all(Parts::One(copy), range.len()));
         });
         Batch::concat(parts)
+    }
+
+    /// Returns the batch with the values masked that the redactor hides. If there are any, its events are copies.
+    pub(crate) fn redacted(&self, redactor: &Redactor) -> Self {
+        let mut parts = Vec::new();
+        let mut is_changed = false;
+        let mut last: Option<(Arc<SharedFields>, Option<Arc<SharedFields>>)> = None;
+        let mut masked = |context: &Arc<SharedFields>| match &last {
+            // Many events share one.
+            Some((known, masked)) if Arc::ptr_eq(known, context) => masked.clone(),
+            _ => last.insert((context.clone(), context.masked(redactor))).1.clone(),
+        };
+        self.copied().for_each_part(|part, range| {
+            let mut events: Vec<Event> = part.events.to_vec();
+            for event in &mut events {
+                is_changed |= event.redact(redactor);
+                if let Some(context) = event.context().and_then(&mut masked) {
+                    event.set_context(Some(context));
+                    is_changed = true;
+                }
+            }
+            let enrichment = part.enrichment.as_ref().and_then(&mut masked);
+            is_changed |= enrichment.is_some();
+            let enrichment = enrichment.or_else(|| part.enrichment.clone());
+            let part = Part { events: events.into(), enrichment, ..part.clone() };
+            parts.push(Batch::all(Parts::One(part), range.len()));
+        });
+        if is_changed { Batch::concat(parts) } else { self.clone() }
     }
 
     /// Calls `each` with every part that has events of this batch, and which ones.

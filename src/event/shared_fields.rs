@@ -66,8 +66,12 @@ impl SharedFields {
         SharedFields::of(fields)
     }
 
+    /// Returns the context with the values masked that the redactor hides, for events of a spool; `None`: it hides none.
+    pub(super) fn masked(&self, redactor: &Redactor) -> Option<Arc<SharedFields>> {
+        redact::pairs(&self.fields, redactor).map(|masked| Arc::new(SharedFields::restored(masked)))
+    }
+
     /// Returns a context that is read back: the sinks that hold events with it are charged.
-    #[cfg(feature = "spool")]
     pub(super) fn restored(fields: EncodedFields) -> Self {
         SharedFields { fields: Arc::new(fields), account: Charged::Sinks }
     }

@@ -63,7 +63,7 @@ impl SharedCounter {
 
 /// Passes the descriptions of the metrics, the `# HELP` texts, to the recorder.
 fn describe(recorder: &dyn Recorder) {
-    let counters: [(&'static str, &'static str); 13] = [
+    let counters: [(&'static str, &'static str); 16] = [
         ("logweir_events_accepted_total", "Events accepted."),
         ("logweir_events_refused_total", "Events that did not enter the queue."),
         ("logweir_events_evicted_total", "Accepted events that left the queue for a newer one."),
@@ -77,11 +77,14 @@ fn describe(recorder: &dyn Recorder) {
         ("logweir_sink_bytes_written_total", "Bytes written, as the sink counts them."),
         ("logweir_sink_errors_total", "Failed calls of the sink."),
         ("logweir_sink_retries_total", "Writes tried again."),
+        ("logweir_sink_spool_recovered_events_total", "Events taken over from the spools of earlier processes."),
+        ("logweir_sink_spool_bypassed_events_total", "Events offered from memory, as the spool could not take them."),
+        ("logweir_sink_spool_corrupt_events_total", "Events of the spool that could not be read."),
     ];
     for (name, help) in counters {
         recorder.describe_counter(KeyName::from_const_str(name), None, help.into());
     }
-    let gauges: [(&'static str, &'static str); 10] = [
+    let gauges: [(&'static str, &'static str); 13] = [
         ("logweir_queue_depth", "Events in the queue."),
         ("logweir_queue_capacity", "Events the queue holds at most; 0 once the logger has ended."),
         ("logweir_queue_bytes", "Heap bytes of queued events and living contexts."),
@@ -89,6 +92,9 @@ fn describe(recorder: &dyn Recorder) {
         ("logweir_sink_events_unconfirmed", "Events whose write timed out without a result."),
         ("logweir_sink_backlog_events", "Events waiting for the sink."),
         ("logweir_sink_backlog_bytes", "Memory pinned by events waiting for the sink or being written."),
+        ("logweir_sink_spool_events", "Events in the spool that are not settled."),
+        ("logweir_sink_spool_bytes", "Bytes of the spool's files."),
+        ("logweir_sink_spool_oldest_seconds", "The age of the oldest event of the spool; 0 if it has none."),
         ("logweir_sink_breaker_state", "The sink's circuit breaker: 0 closed, 1 half-open, 2 open."),
         ("logweir_shutdown_seconds", "How long the shutdown took; 0 before."),
         ("logweir_build_info", "1 while the logger runs; the label has its version."),
@@ -153,6 +159,23 @@ struct SinkMetrics {
     breaker_state: Gauge,
     backlog_events: Gauge,
     backlog_bytes: Gauge,
+    /// Of a sink with a spool.
+    spool: Option<SpoolMetrics>,
+}
+
+struct SpoolMetrics {
+    recovered: SharedCounter,
+    bypassed: SharedCounter,
+    corrupt: SharedCounter,
+    events: Gauge,
+    bytes: Gauge,
+    oldest: Gauge,
+}
+
+/// What the metrics know of a sink before it runs.
+pub(crate) struct SinkIdentity {
+    pub(crate) name: String,
+    pub(crate) has_spool: bool,
 }
 
 /// Values that do not change while the logger runs.
@@ -167,7 +190,7 @@ impl LoggerMetrics {
         recorder: &dyn Recorder,
         logger: &str,
         limits: &Limits,
-        sinks: &[String],
+        sinks: &[SinkIdentity],
         name: NameGuard,
     ) -> (LoggerMetrics, Vec<SinkHistograms>) {
         describe(recorder);
@@ -202,8 +225,8 @@ impl LoggerMetrics {
             is_failing: AtomicBool::new(false),
         };
         let sink_meters = sinks.iter().map(|sink| SinkHistograms {
-            write_seconds: on.histogram("logweir_sink_write_seconds", &[("sink", sink)]),
-            delivery_lag: on.histogram("logweir_delivery_lag_seconds", &[("sink", sink)]),
+            write_seconds: on.histogram("logweir_sink_write_seconds", &[("sink", &sink.name)]),
+            delivery_lag: on.histogram("logweir_delivery_lag_seconds", &[("sink", &sink.name)]),
         });
         (meters, sink_meters.collect())
     }
@@ -254,6 +277,7 @@ impl LoggerMetrics {
         self.shutdown_seconds.set(shutdown_seconds);
         let of_sinks =
             self.sinks.iter().flat_map(|sink| [&sink.breaker_state, &sink.backlog_events, &sink.backlog_bytes]);
+        // What the spool has stays there: its gauges keep their last values.
         let gauges = [&self.queue_depth, &self.queue_bytes].into_iter().chain(&self.constants).chain(of_sinks);
         gauges.for_each(|gauge| gauge.set(0.0));
     }
@@ -270,7 +294,7 @@ impl LoggerMetrics {
 }
 
 impl SinkMetrics {
-    fn register(on: &Registrar<'_>, sink: &str) -> Self {
+    fn register(on: &Registrar<'_>, SinkIdentity { name: sink, has_spool }: &SinkIdentity) -> Self {
         SinkMetrics {
             delivered: on.counter("logweir_sink_events_delivered_total", &[("sink", sink)]),
             dropped: DropReason::PER_SINK.map(|reason| {
@@ -285,6 +309,14 @@ impl SinkMetrics {
             breaker_state: on.gauge("logweir_sink_breaker_state", &[("sink", sink)]),
             backlog_events: on.gauge("logweir_sink_backlog_events", &[("sink", sink)]),
             backlog_bytes: on.gauge("logweir_sink_backlog_bytes", &[("sink", sink)]),
+            spool: has_spool.then(|| SpoolMetrics {
+                recovered: on.counter("logweir_sink_spool_recovered_events_total", &[("sink", sink)]),
+                bypassed: on.counter("logweir_sink_spool_bypassed_events_total", &[("sink", sink)]),
+                corrupt: on.counter("logweir_sink_spool_corrupt_events_total", &[("sink", sink)]),
+                events: on.gauge("logweir_sink_spool_events", &[("sink", sink)]),
+                bytes: on.gauge("logweir_sink_spool_bytes", &[("sink", sink)]),
+                oldest: on.gauge("logweir_sink_spool_oldest_seconds", &[("sink", sink)]),
+            }),
         }
     }
 
@@ -299,6 +331,11 @@ impl SinkMetrics {
             counter.publish(count);
         }
         self.retries.publish(report.retries);
+        if let Some(spool) = &self.spool {
+            spool.recovered.publish(report.recovered);
+            spool.bypassed.publish(report.spool_bypassed);
+            spool.corrupt.publish(report.dropped.get(DropReason::SpoolCorrupt));
+        }
     }
 
     fn refresh_gauges(&self, report: &SinkStats) {
@@ -310,5 +347,10 @@ impl SinkMetrics {
         });
         self.backlog_events.set(report.backlog as f64);
         self.backlog_bytes.set(report.backlog_bytes as f64);
+        if let Some(spool) = &self.spool {
+            spool.events.set((report.spooled + report.in_flight) as f64);
+            spool.bytes.set(report.spool_bytes as f64);
+            spool.oldest.set(report.spool_age.map_or(0.0, |age| age.as_secs_f64()));
+        }
     }
 }

@@ -52,6 +52,11 @@ impl AwaitedEvents {
         self.events.is_empty()
     }
 
+    /// Whether what the sink itself has delivered is confirmed.
+    pub(super) fn is_confirming(&self) -> bool {
+        self.is_confirming.first() == Some(&true)
+    }
+
     /// Adds events that are enqueued.
     pub(super) fn add(&mut self, tickets: Vec<(EventId, Arc<Ticket>)>) {
         let events = tickets.into_iter().map(|(id, ticket)| AwaitedEvent {

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -24,16 +24,17 @@ use super::filter::SinkFilter;
 use super::ledger::{Ledger, Losses, Outcome};
 use super::notice::{NoticeIds, NoticeScheduler};
 use super::spool::{OpenSpool, SpoolAccount};
-use super::state::{Barrier, Drain, Flushed, Leftovers, Reopen, SinkState};
+use super::state::{Barrier, Drain, Flushed, Reopen, SinkState};
 use super::wanted::Wanted;
 use crate::context::contain::contain;
-use crate::event::{Batch, Event, LevelFilter, SharedFields};
+use crate::event::{Batch, Event, LevelFilter, Redactor, SharedFields};
 use crate::filter::Filter;
 use crate::observe::diagnostics::Diagnostics;
 use crate::observe::metrics::SinkHistograms;
 use crate::sink::Batching;
-use crate::stats::labels::{BreakerState, SinkErrorKind};
-use crate::stats::{DropCounts, DropReason, LastError, SinkFlushReport, SinkStats};
+use crate::stats::labels::BreakerState;
+use crate::stats::{DropCounts, DropReason, SinkFlushReport, SinkStats};
+use crate::time::clock;
 
 /// Wakes the flush task when a sink has room, and callers that wait for a flush, a reopen or the end.
 #[derive(Default)]
@@ -77,6 +78,8 @@ pub(crate) struct PipelineEnv {
     pub(crate) notice_interval: Duration,
     /// Fields that notices carry, like every event.
     pub(crate) enrichment: Option<Arc<SharedFields>>,
+    /// What is recovered is masked by it.
+    pub(crate) redactor: Option<Arc<Redactor>>,
     pub(crate) notice_ids: Arc<NoticeIds>,
     /// An event of this level and above does not wait for a request to fill.
     pub(crate) flush_at: LevelFilter,
@@ -256,6 +259,7 @@ impl SinkHandle {
         state.barriers.push_back(barrier.clone());
         drop(state);
         self.wake.notify_one();
+        self.spool_wake.notify_one();
         barrier
     }
 
@@ -308,36 +312,16 @@ impl SinkHandle {
         self.wake.notify_one();
         self.spool_wake.notify_one();
     }
-
-    /// Records that the sink task has ended before the sink was closed: nothing waits for it any more.
-    pub(crate) fn fail(&self, reason: DropReason) {
-        let mut leftovers = Leftovers::default();
-        let message = "the task of the sink has stopped".to_owned();
-        let error = LastError { kind: SinkErrorKind::Panic, message, at: SystemTime::now() };
-        let mut state = self.state();
-        if state.closed.is_none() && !state.is_sealed {
-            state.failed = Some(reason);
-            state.end_events(reason, &mut leftovers);
-            state.close(Err(error.clone()));
-            if let Some(request) = state.reopen.take() {
-                request.done.get_or_init(|| Err(error));
-            }
-        }
-        drop(state);
-        leftovers.wake();
-        // The other task of the pipeline ends too.
-        self.wake.notify_one();
-        self.spool_wake.notify_one();
-        self.config.env.notifiers.sink_ready.notify_one();
-        self.config.env.notifiers.notify_progress();
-    }
 }
 
-/// The side of callers, the metrics and the logger's end.
+/// The side of callers and the metrics.
 impl SinkHandle {
     pub(crate) fn stats(&self) -> SinkStats {
+        let bytes = self.config.spool.as_ref().map_or(0, |spool| contain(|| spool.store.bytes()).unwrap_or(0));
         let state = self.state();
-        state.ledger.stats(&self.config.name, &state)
+        let spool_age =
+            state.spool.as_ref().filter(|_| !state.is_sealed).and_then(|spool| spool.age(clock::now_nanos()));
+        SinkStats { spool_bytes: bytes, spool_age, ..state.ledger.stats(&self.config.name, &state) }
     }
 
     /// Whether events wait or are being written.
@@ -375,22 +359,6 @@ impl SinkHandle {
             // A late result may have settled some of those reported before.
             unconfirmed: losses.unconfirmed.saturating_sub(before.unconfirmed),
             error: result.and_then(|(_, error)| error),
-        }
-    }
-
-    /// Seals the counters. Waiting events are dropped for this reason. So are events in flight, unless they may have
-    /// arrived: those are unconfirmed.
-    pub(crate) fn seal(&self, why: DropReason, leftovers: &mut Leftovers) {
-        let mut state = self.state();
-        if mem::replace(&mut state.is_sealed, true) {
-            return;
-        }
-        state.end_events(why, leftovers);
-        let progress = state.spool.as_ref().map(|spool| spool.progress());
-        drop(state);
-        // What is settled is not to be delivered again by the next process.
-        if let (Some(spool), Some(progress)) = (&self.config.spool, progress) {
-            contain(|| spool.store.advance(progress)).unwrap_or_default();
         }
     }
 }

@@ -74,6 +74,9 @@ pub(super) struct Losses {
     pub(super) unconfirmed: u64,
 }
 
+/// The losses of a sink at one moment.
+pub(crate) struct SinkLosses(pub(super) Losses);
+
 impl Ledger {
     pub(super) fn new(destinations: usize) -> Self {
         Ledger {
@@ -288,6 +291,8 @@ impl Ledger {
             backlog_bytes: backlog.pinned() as u64,
             spooled: self.spooled - self.requested,
             recovered: self.recovered,
+            spool_bytes: 0,
+            spool_age: None,
             spool_bypassed: state.spool.as_ref().map_or(0, |spool| spool.bypassed()),
             in_flight: self.in_flight + self.requested,
             unconfirmed: self.unconfirmed,

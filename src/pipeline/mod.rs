@@ -45,6 +45,7 @@ mod backlog;
 mod breaker;
 mod delivery;
 mod destination;
+mod end;
 mod fallback;
 mod filter;
 mod handle;
@@ -71,6 +72,7 @@ pub(crate) use breaker::BreakerCallback;
 pub(crate) use destination::Destination;
 pub(crate) use handle::{Notifiers, PipelineEnv, SinkHandle, SinkHandleConfig};
 pub use into::IntoPipeline;
+pub(crate) use ledger::SinkLosses;
 pub(crate) use notice::NoticeIds;
 pub use retry::Retry;
 #[cfg(feature = "testing")]

@@ -179,8 +179,12 @@ impl SinkHandle {
 
     pub(super) fn record_flush(&self, barrier: &Arc<Barrier>, result: Result<(), Failure>) {
         self.record_error_of(&result);
-        // The rest of the failure is foreign: it is dropped with nothing locked.
-        let error = result.err().map(|failure| failure.text.clone());
+        self.complete_flush(barrier, result.as_ref().err());
+    }
+
+    /// Completes a flush with this error, which is recorded.
+    pub(super) fn complete_flush(&self, barrier: &Arc<Barrier>, failure: Option<&Failure>) {
+        let error = failure.map(|failure| failure.text.clone());
         self.update(|state| state.complete(barrier, error));
         self.config.env.notifiers.notify_progress();
     }
@@ -212,7 +216,7 @@ impl SinkHandle {
         ended.iter().for_each(|ticket| ticket.wake());
     }
 
-    fn record_error_of(&self, result: &Result<(), Failure>) {
+    pub(super) fn record_error_of(&self, result: &Result<(), Failure>) {
         if let Err(failure) = result {
             self.record_error(0, failure);
         }

@@ -139,6 +139,13 @@ impl SinkState {
         self.front().is_none_or(|front| front > offset).then(|| self.barriers.pop_front())?
     }
 
+    /// Takes the first flush that the spool alone completes: before its point everything is appended or settled, the sink is
+    /// busy with a request, and what it has delivered needs no flush.
+    pub(super) fn take_covered_barrier(&mut self) -> Option<Arc<Barrier>> {
+        let is_busy = self.ledger.in_flight() > 0 && self.awaited.is_confirming();
+        is_busy.then(|| self.take_reached_barrier())?
+    }
+
     /// Completes a flush. Its losses are reported if a caller is still there.
     pub(super) fn complete(&mut self, barrier: &Arc<Barrier>, error: Option<LastError>) {
         let losses = self.ledger.losses();

@@ -9,7 +9,7 @@ use super::LoggerCore;
 use super::service_thread::ServiceThread;
 use super::shutdown::StopReason;
 use crate::observe::diagnostics::{self, Diagnostic};
-use crate::pipeline::Leftovers;
+use crate::pipeline::{Leftovers, SinkLosses};
 use crate::queue::IntakeBook;
 use crate::stats::{DropReason, ShutdownReport, SinkStats, Stats};
 
@@ -62,11 +62,15 @@ impl LoggerCore {
             StopReason::RuntimeDropped | StopReason::TaskFailed => self.queue.close_task_failed(),
         }
         let mut leftovers = Leftovers::default();
+        let before: Vec<SinkLosses> = self.sinks.iter().map(|sink| sink.losses()).collect();
         dispatcher.discard_all(&self.queue, &self.sinks, reason_of_loss, &mut leftovers);
         self.sinks.iter().for_each(|sink| sink.seal(reason_of_loss, &mut leftovers));
         let (stats, intake) = self.snapshot(&mut dispatcher);
         let elapsed = self.shutdown.requested().map_or(Duration::ZERO, |request| request.at.elapsed());
-        let timed_out = reason == StopReason::DeadlineExceeded;
+        // Of a sink that hangs, everything may be in its spool.
+        let mut sinks = self.sinks.iter().zip(&before);
+        let timed_out =
+            reason == StopReason::DeadlineExceeded && !sinks.all(|(sink, before)| sink.has_ended_safely(before));
         let report = Arc::new(ShutdownReport::new(stats.clone(), self.hooks.failed(), timed_out, elapsed));
         dispatcher.end = Some(report.clone());
         drop(dispatcher);

@@ -91,8 +91,7 @@ pub(crate) struct LoggerCore {
     pub(crate) queue: Queue,
     /// By which scopes know the logger's contexts.
     pub(crate) scope_id: ScopeId,
-    /// Boxed, so that its absence is a null pointer.
-    pub(crate) redactor: Option<Box<Redactor>>,
+    pub(crate) redactor: Option<Arc<Redactor>>,
     /// Events that the logger's own tasks logged.
     pub(crate) suppressed: AtomicU64,
     /// Events that the sampling of their call site skipped.

@@ -15,7 +15,7 @@ use super::store::SpoolProgress;
 /// What the disk may not have is also in memory, up to this many bytes: then it is synchronized early.
 const MAX_UNSYNCED_BYTES: usize = 8 << 20;
 /// A folder's name begins with the version of what is in it.
-const FOLDER_PREFIX: &str = "v1-";
+pub(super) const FOLDER_PREFIX: &str = "v1-";
 /// A new folder may be taken for one of an earlier process before it is locked.
 const CREATE_TRIES: u32 = 8;
 

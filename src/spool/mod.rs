@@ -32,6 +32,8 @@ mod layout;
 mod options;
 mod positions;
 #[cfg(feature = "spool")]
+mod reader;
+#[cfg(feature = "spool")]
 mod segment;
 mod store;
 #[cfg(all(test, feature = "spool"))]
@@ -44,6 +46,10 @@ pub(crate) use fs::Os;
 #[cfg(feature = "spool")]
 pub use options::Spool;
 pub(crate) use positions::Positions;
-pub use store::{AppendError, Recovered, SpoolProgress, SpoolStore, Stored};
+#[cfg(feature = "spool")]
+pub use reader::{SpoolCheck, SpoolReader, SpoolSegment};
+#[doc(hidden)]
+pub use store::{AppendError, Recovered, SpoolStore};
+pub use store::{SpoolProgress, Stored};
 #[cfg(feature = "spool")]
 pub(crate) use thread::DiskStore;

@@ -43,6 +43,11 @@ pub trait SpoolStore: Send + Sync + 'static {
     /// Returns an error if that is uncertain.
     async fn sync(&self) -> Result<(), SinkError>;
 
+    /// Returns the bytes that it has. Does not wait for a disk.
+    fn bytes(&self) -> u64 {
+        0
+    }
+
     /// Returns an error of its background work, once.
     fn take_error(&self) -> Option<SinkError> {
         None

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -34,6 +35,8 @@ pub(crate) struct DiskStore<F> {
     commands: Mutex<Option<Sender<SpoolCommand>>>,
     /// The latest error for which no caller waited.
     error: Arc<Mutex<Option<io::Error>>>,
+    /// Of all segments, after the last command.
+    bytes: Arc<AtomicU64>,
 }
 
 enum SpoolCommand {
@@ -66,7 +69,13 @@ impl Error for SpoolError {
 
 impl<F: SpoolFs> DiskStore<F> {
     pub(crate) fn new(spool: Spool, fs: F) -> Self {
-        DiskStore { spool, fs: Mutex::new(Some(fs)), commands: Mutex::default(), error: Arc::default() }
+        DiskStore {
+            spool,
+            fs: Mutex::new(Some(fs)),
+            commands: Mutex::default(),
+            error: Arc::default(),
+            bytes: Arc::default(),
+        }
     }
 
     fn error(&self, what: &'static str, source: io::Error) -> SinkError {
@@ -114,6 +123,7 @@ impl<F: SpoolFs> SpoolStore for DiskStore<F> {
             durability: self.spool.durability,
             sync_at: None,
             error: self.error.clone(),
+            bytes: self.bytes.clone(),
         };
         let run = move || {
             suppress::mark_thread();
@@ -148,6 +158,10 @@ impl<F: SpoolFs> SpoolStore for DiskStore<F> {
         self.ask("synchronized", SpoolCommand::Sync).await?.map_err(|error| self.error("synchronized", error))
     }
 
+    fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     fn take_error(&self) -> Option<SinkError> {
         let error = self.error.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         Some(self.error("written", error))
@@ -165,6 +179,7 @@ struct SpoolThread<F: SpoolFs> {
     /// When what was appended is to be synchronized.
     sync_at: Option<Instant>,
     error: Arc<Mutex<Option<io::Error>>>,
+    bytes: Arc<AtomicU64>,
 }
 
 /// Who waits for a synchronization.
@@ -179,6 +194,7 @@ impl<F: SpoolFs> SpoolThread<F> {
         loop {
             let trouble = self.disk.take_trouble();
             self.note(trouble.map_or(Ok(()), Err));
+            self.bytes.store(self.disk.bytes(), Ordering::Relaxed);
             let first = match self.sync_at {
                 None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(at) => inbox.recv_timeout(at.saturating_duration_since(Instant::now())),

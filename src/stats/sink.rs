@@ -35,6 +35,14 @@ pub struct SinkStats {
     pub spooled: u64,
     /// Events that were offered to the sink from memory, because they could not be appended to the spool.
     pub spool_bypassed: u64,
+    /// Bytes of the spool's files.
+    pub spool_bytes: u64,
+    /// The age of the spool's oldest event that is not settled, if it is in memory.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "spool_age_seconds", serialize_with = "super::serialize::optional_seconds")
+    )]
+    pub spool_age: Option<Duration>,
     /// Events in a write that has not returned.
     pub in_flight: u64,
     /// Events whose write timed out; they may or may not have been delivered.

@@ -4,8 +4,10 @@
 
 mod confirm;
 mod damage;
+mod hung;
 mod killed;
 mod outage;
+mod reader;
 mod restart;
 
 use std::fs;

@@ -16,6 +16,7 @@
 //! * What is in the store is dropped for no outage.
 
 mod account;
+mod sync;
 mod task;
 
 use std::sync::Arc;
@@ -23,7 +24,8 @@ use std::sync::Arc;
 use crate::spool::{Recovered, SpoolStore};
 
 pub(super) use account::SpoolAccount;
-pub(super) use task::{close, run_task, sync};
+pub(super) use sync::{close, sync};
+pub(super) use task::run_task;
 
 /// The store of a pipeline's spool, and what was found in it once it is open.
 pub(crate) struct OpenSpool {

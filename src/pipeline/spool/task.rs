@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::account::SpoolAccount;
+use super::sync::sync_appends;
 use crate::context::contain::{Panicked, contain, contain_future};
-use crate::event::Batch;
 use crate::pipeline::WhenFull;
 use crate::pipeline::destination::Failure;
 use crate::pipeline::handle::SinkHandle;
@@ -46,57 +46,6 @@ pub(in crate::pipeline) async fn run_task(
         handle.fail(DropReason::Panicked);
     }
     is_closed
-}
-
-/// Makes durable what is in the spool, and what is settled of it.
-pub(in crate::pipeline) async fn sync(
-    handle: &SinkHandle,
-    store: Arc<dyn SpoolStore>,
-    limit: Duration,
-) -> Result<(), Failure> {
-    let appends = handle.with_spool(|_, state| state.awaited.ended_appends());
-    sync_appends(handle, &*store, limit, appends).await
-}
-
-/// The same, for callers that wait for what these appends have appended.
-async fn sync_appends(
-    handle: &SinkHandle,
-    store: &dyn SpoolStore,
-    limit: Duration,
-    appends: Option<u64>,
-) -> Result<(), Failure> {
-    let synced = call(handle, store, store.sync(), limit).await;
-    if let (Ok(()), Some(appends)) = (&synced, appends) {
-        handle.with_spool(|_, state| state.awaited.end_sync(appends));
-    }
-    synced
-}
-
-/// The same, after which nothing is appended.
-pub(in crate::pipeline) async fn close(
-    handle: &SinkHandle,
-    store: Arc<dyn SpoolStore>,
-    limit: Duration,
-) -> Result<(), Failure> {
-    call(handle, &*store, store.close(), limit).await
-}
-
-async fn call(
-    handle: &SinkHandle,
-    store: &dyn SpoolStore,
-    call: impl Future<Output = Result<(), SinkError>>,
-    limit: Duration,
-) -> Result<(), Failure> {
-    let progress = handle.with_spool(|spool, _| spool.progress());
-    let synced = contain_future(async {
-        progress.into_iter().for_each(|progress| store.advance(progress));
-        call.await
-    });
-    match timeout(limit, synced).await {
-        Ok(Ok(synced)) => synced.map_err(Failure::new),
-        Ok(Err(panicked)) => Err(panicked.into()),
-        Err(_) => Err(Failure::new(SinkError::timed_out("sync of the spool", limit))),
-    }
 }
 
 struct SpoolTask {
@@ -252,21 +201,36 @@ impl SpoolTask {
         }
     }
 
-    /// Begins a synchronization, if one is needed: one at a time, so that it serves all who wait by then.
+    /// Begins a synchronization, if one is needed: one at a time, so that it serves all who wait by then. It completes a flush
+    /// too that the sink task is too busy for.
     fn begin_sync(&mut self, now: Instant) {
         self.no_sync_before.take_if(|from| *from <= now);
-        let is_last = self.append.is_none() && !self.has_last_sync && self.handle.is_closing();
-        let is_awaited = || {
-            self.no_sync_before.is_none() && self.handle.with_spool(|_, state| state.awaited.needs_sync()) == Some(true)
-        };
-        if self.sync.is_some() || !is_last && !is_awaited() {
+        if self.sync.is_some() {
+            return;
+        }
+        let handle = self.handle.clone();
+        let is_last = self.append.is_none() && !self.has_last_sync && handle.is_closing();
+        let may_sync = self.no_sync_before.is_none();
+        let is_awaited = may_sync && handle.with_spool(|_, state| state.awaited.needs_sync()) == Some(true);
+        let flush = handle.with_spool(|_, state| state.take_covered_barrier()).flatten();
+        if !is_last && !is_awaited && flush.is_none() {
             return;
         }
         self.has_last_sync |= is_last;
-        let (handle, store, limit) = (self.handle.clone(), self.store.clone(), self.limit);
+        let (store, limit) = (self.store.clone(), self.limit);
         // The store gets this call after that of the append that is running, which is polled first.
         let appends = handle.with_spool(|_, state| state.awaited.begun_appends());
-        self.sync = Some(async move { sync_appends(&handle, &*store, limit, appends).await }.boxed());
+        let sync = async move {
+            let synced = sync_appends(&handle, &*store, limit, appends).await;
+            if is_last && synced.is_ok() {
+                handle.with_spool(|spool, _| spool.set_safe());
+            }
+            if let Some(flush) = flush {
+                handle.complete_flush(&flush, synced.as_ref().err());
+            }
+            synced
+        };
+        self.sync = Some(sync.boxed());
     }
 
     fn record_timeout(&self, call: &str) {
@@ -342,45 +306,18 @@ impl SpoolTask {
                 return;
             }
         };
+        // Under the rules of now: those of then may have been others.
+        let stored = stored.map(|stored| match &handle.config.env.redactor {
+            Some(redactor) if handle.with_spool(|spool, _| spool.is_recovered(stored.first)) == Some(true) => {
+                Stored { batch: stored.batch.redacted(redactor), ..stored }
+            }
+            _ => stored,
+        });
         let mut gone = Vec::new();
         handle.with_spool(|spool, state| {
             let lost = spool.end_read(range, stored, &mut state.backlog, &mut gone);
             state.ledger.drop_spooled(DropReason::SpoolCorrupt, lost);
         });
-    }
-}
-
-/// The spool's side of a handle.
-impl SinkHandle {
-    /// Changes the account of the spool, and the counters with it, unless they are sealed or there is none.
-    pub(in crate::pipeline) fn with_spool<T>(
-        &self,
-        change: impl FnOnce(&mut SpoolAccount, &mut SinkState) -> T,
-    ) -> Option<T> {
-        let mut state = self.state();
-        let mut spool = state.spool.take()?;
-        let changed = (!state.is_sealed).then(|| change(&mut spool, &mut state));
-        state.spool = Some(spool);
-        state.check_spool();
-        let ended = state.awaited.take_changed();
-        drop(state);
-        ended.iter().for_each(|ticket| ticket.wake());
-        changed
-    }
-
-    /// Ends the deliveries of what is in the spool, where it stays.
-    pub(in crate::pipeline) fn stop_spool(&self) {
-        let gone: Option<Vec<Batch>> = self.with_spool(|spool, state| spool.stop(&mut state.backlog));
-        drop(gone);
-        // What the store has no room for is to be delivered from the memory, which has some.
-        self.spool_wake.notify_one();
-        self.config.env.notifiers.sink_ready.notify_one();
-    }
-
-    /// Whether the sink was closed, or the counters are sealed.
-    fn is_closed(&self) -> bool {
-        let state = self.state();
-        state.closed.is_some() || state.is_sealed
     }
 }
 

@@ -14,7 +14,7 @@ use crate::support::{PATIENCE, count, emit_numbers};
 
 /// Each life has so many numbers of its own.
 const NUMBERS: u64 = 1_000_000;
-const KILLS: u32 = 6;
+const KILLS: u32 = 50;
 
 /// Appends a line for each event, with its id; every so often it is unavailable.
 struct Lines {

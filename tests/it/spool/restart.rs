@@ -8,7 +8,7 @@ use logweir::event::EventId;
 use logweir::{Batch, Pipeline, Sink, SinkError, async_trait};
 
 use super::{Folder, Unavailable, builder, end, quick, spooled, start};
-use crate::support::{PATIENCE, ScriptedSink, emit_numbers};
+use crate::support::{PATIENCE, ScriptedSink, emit_numbers, number};
 
 /// Keeps the id of each event, by its message.
 #[derive(Clone, Default)]
@@ -128,4 +128,25 @@ async fn a_spool_that_is_too_small_is_no_spool() {
     let text: Vec<String> = causes.map(ToString::to_string).collect();
     let text = text.join(": ");
     assert!(text.contains("max_bytes") && text.contains("1000") && text.contains("4194304"), "{text}");
+}
+
+#[tokio::test]
+async fn what_an_earlier_process_left_is_masked_by_the_rules_of_now() {
+    let folder = Folder::new("masked");
+    let logger = start(spooled(Unavailable, folder.spool()).enrich("token", "secret-1"));
+    let event = || number(1).with("password", "secret-2").with("user", "ada");
+    logger.with("api_key", "secret-3").emit(event());
+    logger.emit(event());
+    assert_eq!(end(&logger).await.spooled, 2);
+    let sink = logweir::sink::MemorySink::new();
+    let masking = spooled(sink.clone(), folder.spool()).redact(["password", "token", "api_key"]);
+    let logger = start(masking);
+    assert_eq!(end(&logger).await.delivered, 2);
+    let events = sink.events();
+    for event in &events {
+        let shown = event.fields().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+        assert!(!shown.concat().contains("secret") && shown.contains(&"user=ada".into()), "{shown:?}");
+        assert!(event.field("token").is_some() && event.field("password").is_some(), "{shown:?}");
+    }
+    assert!(events[0].field("api_key").is_some());
 }

@@ -15,6 +15,7 @@ mod deliveries;
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -54,6 +55,8 @@ pub(in crate::pipeline) struct SpoolAccount {
     held: Vec<Range<u64>>,
     /// The sink gets nothing more of the spool: the logger ends.
     is_stopped: bool,
+    /// Everything is appended, and the disk has it: the logger ends.
+    is_safe: bool,
     has_progress: bool,
 }
 
@@ -180,6 +183,19 @@ impl SpoolAccount {
         self.positions.outstanding() - self.counted_in_memory
     }
 
+    /// Whether the event with this position is of an earlier process.
+    pub(in crate::pipeline) fn is_recovered(&self, position: u64) -> bool {
+        position < self.recovered_until
+    }
+
+    /// The age of the oldest unsettled event, if it is in memory; `now` is in nanoseconds since the Unix epoch.
+    pub(in crate::pipeline) fn age(&self, now: u64) -> Option<Duration> {
+        let ready = self.ready.iter().find_map(|ready| Some((ready.positions()?.start, &ready.waiting.batch)));
+        let taken = self.taken.iter().filter(|extent| !extent.is_in_memory).map(|extent| (extent.first, &extent.batch));
+        let (_, batch) = taken.chain(ready).min_by_key(|(first, _)| *first)?;
+        Some(Duration::from_nanos(now.saturating_sub(batch.get(0)?.timestamp_nanos())))
+    }
+
     pub(in crate::pipeline) fn bypassed(&self) -> u64 {
         self.bypassed
     }
@@ -200,6 +216,15 @@ impl SpoolAccount {
             self.forget(index, backlog, &mut gone);
         }
         gone
+    }
+
+    /// Records that the disk has everything, after which nothing is appended.
+    pub(in crate::pipeline) fn set_safe(&mut self) {
+        self.is_safe = true;
+    }
+
+    pub(in crate::pipeline) fn is_safe(&self) -> bool {
+        self.is_safe
     }
 
     /// Events that wait in memory and are not appended, beside the backlog: those up to a routed count.
