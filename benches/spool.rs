@@ -5,19 +5,26 @@
 //! Four threads log as fast as they can, with room for what they log (`Overflow::Block`), to a sink that drops its batches:
 //! without a spool, then with one of each durability, in turns. Printed are the medians of events a second, the share of the
 //! same without a spool, and the processor time of an event. Then a backlog is left by an unavailable sink, and the next logger
-//! delivers it: how long its start takes, and the megabytes a second that it reads. `--backlog GIB` sets its size.
+//! delivers it: how long its start takes, and the megabytes a second that it reads. `--backlog GIB` sets its size. Before that,
+//! 1, 16 and 256 tasks wait for a confirmation of each event, in turns with bare calls of `fdatasync` after a write of 64 bytes:
+//! the medians of both a second, and their ratio.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use logweir::sink::{Durability, NullSink};
-use logweir::{Batch, Logger, Overflow, Pipeline, Sink, SinkError, Spool, WhenFull, async_trait, info};
+use logweir::{
+    Batch, Level, Logger, Overflow, Pipeline, Sink, SinkError, Spool, WhenFull, async_trait, info, new_event,
+};
 
 const ROUNDS: usize = 5;
 const THREADS: u64 = 4;
 const EVENTS: u64 = 200_000;
+/// How long each measurement lasts.
+const MEASURED: Duration = Duration::from_millis(700);
 const LONG: Duration = Duration::from_secs(600);
 
 fn main() {
@@ -26,6 +33,7 @@ fn main() {
     }
     let dir = std::env::temp_dir().join(format!("logweir-bench-spool-{}", std::process::id()));
     throughput(&dir);
+    confirmations(&dir);
     let gib = std::env::args().skip_while(|arg| arg != "--backlog").nth(1).and_then(|gib| gib.parse().ok());
     backlog(&dir, gib.unwrap_or(0.5));
     std::fs::remove_dir_all(&dir).unwrap_or_default();
@@ -85,6 +93,61 @@ fn run(dir: &Path, durability: Option<Durability>) -> (f64, f64) {
     assert_eq!(report.sinks[0].delivered, THREADS * EVENTS, "{report}");
     let events = (THREADS * EVENTS) as f64;
     (events / took.as_secs_f64(), (cpu_time() - cpu).as_nanos() as f64 / events)
+}
+
+fn confirmations(dir: &Path) {
+    let median = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    for tasks in [1, 16, 256] {
+        let rates: Vec<(f64, f64)> = (0..ROUNDS).map(|_| (bare_syncs(dir), confirmed(dir, tasks))).collect();
+        let (bare, confirmed): (Vec<f64>, Vec<f64>) = rates.into_iter().unzip();
+        let (bare, confirmed) = (median(bare), median(confirmed));
+        println!(
+            "{tasks:>3} tasks: {confirmed:.0} confirmations/s, {:.1} times the {bare:.0}/s of bare fdatasync",
+            confirmed / bare
+        );
+    }
+}
+
+/// Returns how often a second the disk has 64 bytes more.
+fn bare_syncs(dir: &Path) -> f64 {
+    std::fs::create_dir_all(dir).expect("a directory");
+    let mut file = std::fs::File::create(dir.join("bare")).expect("a file");
+    let (begun, mut count) = (Instant::now(), 0_u32);
+    while begun.elapsed() < MEASURED {
+        file.write_all(&[b'x'; 64]).and_then(|()| file.sync_data()).expect("a disk");
+        count += 1;
+    }
+    f64::from(count) / begun.elapsed().as_secs_f64()
+}
+
+/// Returns how many events a second are confirmed, if so many tasks wait for one each.
+fn confirmed(dir: &Path, tasks: usize) -> f64 {
+    std::fs::remove_dir_all(dir).unwrap_or_default();
+    let pipeline = Pipeline::new(NullSink).spool(Spool::new(dir));
+    let logger = Logger::builder().sink("sink", pipeline).start().expect("starts");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("threads");
+    let begun = Instant::now();
+    let running: Vec<_> = (0..tasks)
+        .map(|task| {
+            let logger = logger.clone();
+            runtime.spawn(async move {
+                let mut count = 0_u64;
+                while begun.elapsed() < MEASURED {
+                    let event = new_event!(Level::Info, "paid {n}", n = count, task);
+                    logger.emit_confirmed(event, LONG).await.expect("confirmed");
+                    count += 1;
+                }
+                count
+            })
+        })
+        .collect();
+    let count: u64 = running.into_iter().map(|task| runtime.block_on(task).expect("no panic")).sum();
+    let rate = count as f64 / begun.elapsed().as_secs_f64();
+    logger.shutdown_blocking(LONG).expect("outside of a runtime").check().expect("the counters add up");
+    rate
 }
 
 fn backlog(dir: &Path, gib: f64) {

@@ -43,6 +43,9 @@ impl SinkHandle {
         if mem::replace(&mut state.is_sealed, true) {
             return;
         }
+        if !state.ledger.has_only_spooled_in_flight() {
+            state.spool.iter_mut().for_each(|spool| spool.clear_safe());
+        }
         state.end_events(why, leftovers);
         let is_closed = state.closed.is_some();
         let progress = state.spool.as_ref().map(|spool| spool.progress());
@@ -51,13 +54,14 @@ impl SinkHandle {
         if let (Some(spool), Some(progress)) = (&self.config.spool, progress) {
             contain(|| spool.store.advance(progress)).unwrap_or_default();
             if !is_closed {
-                // The sink still has its task. It is asked for, and not waited for.
+                // Its task may still be in a call of the sink. This begins the end of the spool, whose result no caller awaits.
                 contain(|| drop(spool.store.close().now_or_never())).unwrap_or_default();
             }
         }
     }
 
-    /// Whether the end costs it no event: it is closed, or its spool has everything. Its losses are those since `before`.
+    /// Whether the end costs it no event: it is closed, or was busy with a request while its spool had everything. Its losses are
+    /// those since `before`.
     pub(crate) fn has_ended_safely(&self, before: &SinkLosses) -> bool {
         let state = self.state();
         let is_safe = state.spool.as_ref().is_some_and(|spool| spool.is_safe());

@@ -108,6 +108,11 @@ impl Ledger {
         self.in_flight + self.requested
     }
 
+    /// Whether a request is under way, and the spool has all of its events.
+    pub(super) fn has_only_spooled_in_flight(&self) -> bool {
+        self.in_flight == 0 && self.requested > 0
+    }
+
     pub(super) fn spooled(&self) -> u64 {
         self.spooled
     }

@@ -140,9 +140,9 @@ impl SinkState {
     }
 
     /// Takes the first flush that the spool alone completes: before its point everything is appended or settled, the sink is
-    /// busy with a request, and what it has delivered needs no flush.
+    /// busy with a request of spooled events, and what it has delivered needs no flush.
     pub(super) fn take_covered_barrier(&mut self) -> Option<Arc<Barrier>> {
-        let is_busy = self.ledger.in_flight() > 0 && self.awaited.is_confirming();
+        let is_busy = self.ledger.has_only_spooled_in_flight() && self.awaited.is_confirming();
         is_busy.then(|| self.take_reached_barrier())?
     }
 

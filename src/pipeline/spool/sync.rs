@@ -10,7 +10,7 @@ use crate::context::contain::contain_future;
 use crate::event::Batch;
 use crate::pipeline::destination::Failure;
 use crate::pipeline::handle::SinkHandle;
-use crate::pipeline::state::SinkState;
+use crate::pipeline::state::{Barrier, SinkState};
 use crate::sink::SinkError;
 use crate::spool::SpoolStore;
 
@@ -67,7 +67,8 @@ async fn call(
 
 /// The spool's side of a handle.
 impl SinkHandle {
-    /// Changes the account of the spool, and the counters with it, unless they are sealed or there is none.
+    /// Changes the account of the spool, and the counters with it, unless they are sealed or there is none. Meanwhile the state
+    /// is without it.
     pub(in crate::pipeline) fn with_spool<T>(
         &self,
         change: impl FnOnce(&mut SpoolAccount, &mut SinkState) -> T,
@@ -90,6 +91,11 @@ impl SinkHandle {
         // What the store has no room for is to be delivered from the memory, which has some.
         self.spool_wake.notify_one();
         self.config.env.notifiers.sink_ready.notify_one();
+    }
+
+    pub(super) fn take_covered_barrier(&self) -> Option<Arc<Barrier>> {
+        let mut state = self.state();
+        if state.is_sealed { None } else { state.take_covered_barrier() }
     }
 
     /// Whether the sink was closed, or the counters are sealed.

@@ -212,7 +212,7 @@ impl SpoolTask {
         let is_last = self.append.is_none() && !self.has_last_sync && handle.is_closing();
         let may_sync = self.no_sync_before.is_none();
         let is_awaited = may_sync && handle.with_spool(|_, state| state.awaited.needs_sync()) == Some(true);
-        let flush = handle.with_spool(|_, state| state.take_covered_barrier()).flatten();
+        let flush = handle.take_covered_barrier();
         if !is_last && !is_awaited && flush.is_none() {
             return;
         }

@@ -223,6 +223,10 @@ impl SpoolAccount {
         self.is_safe = true;
     }
 
+    pub(in crate::pipeline) fn clear_safe(&mut self) {
+        self.is_safe = false;
+    }
+
     pub(in crate::pipeline) fn is_safe(&self) -> bool {
         self.is_safe
     }
