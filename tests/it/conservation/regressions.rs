@@ -1,11 +1,13 @@
 //! Programs that once failed.
 
-use logweir::{Level, LevelFilter, Overflow};
+use logweir::sink::Duplicates;
+use logweir::{Level, LevelFilter, Overflow, WhenFull};
 
 use super::program::{
-    Answer, BreakerPlan, Config, Delay, End, Errors, LinkPlan, Outcome, Program, RetryPlan, SinkPlan, Step, What,
+    Answer, BreakerPlan, Config, Delay, End, Errors, LinkPlan, Outcome, Program, RequestPlan, RetryPlan, SinkPlan,
+    SpoolPlan, Step, StoreAnswer, StoreOutcome, What,
 };
-use super::world::run;
+use super::world::{run, run_spooled};
 
 const OK: Answer = now(Outcome::Ok);
 const BUSY: Answer = now(Outcome::Temporary { delivered: 0, retry_after: None });
@@ -98,4 +100,33 @@ fn a_late_write_of_a_fallback_that_never_returns_holds_up_no_batch_of_a_sink_tha
     (sink.waits, sink.backlog, sink.retry.max_age) = (true, Some(512), 100);
     sink.breaker = BreakerPlan { failures: Some(1), probe_after: 50, cap: 400 };
     holds(&program(1, vec![sink], vec![emit(4)], End::Complete));
+}
+
+#[test]
+fn while_a_sink_is_busy_no_more_is_read_back_than_its_next_request_has() {
+    let answer = |delay| Answer { delay, outcome: Outcome::Ok };
+    let mut slow = link(vec![OK, OK, answer(Delay::InTime), answer(Delay::Late)]);
+    slow.timeout = 1000;
+    slow.requests =
+        Some(RequestPlan { duplicates: Duplicates::Possible, body: usize::MAX, accepts: None, refuses: Some(2) });
+    let append = |delay, outcome| StoreAnswer { delay, outcome };
+    let well = append(Delay::None, StoreOutcome::Ok);
+    let appends = vec![well, append(Delay::InTime, StoreOutcome::Ok), well, append(Delay::None, StoreOutcome::Fail)];
+    let other = || sink(vec![link(Vec::new())]);
+    let mut spooled = sink(vec![slow, link(Vec::new()), link(Vec::new())]);
+    spooled.spool = Some(SpoolPlan {
+        room: u64::MAX,
+        part: 1,
+        policy: WhenFull::Block,
+        appends,
+        reads: Vec::new(),
+        syncs: Vec::new(),
+        crashes: false,
+    });
+    let emit = Step::Emit { what: What { level: Level::Trace, text: 3000, handle: 0 }, count: 19 };
+    let steps = vec![emit, Step::Advance(358), Step::Advance(545), Step::Flush(300), Step::Stats];
+    let mut program = program(1, vec![other(), other(), spooled], steps, End::Shutdown(0));
+    (program.config.lanes, program.config.capacity) = (2, 39);
+    (program.config.flush_interval, program.config.flush_at) = (1000, LevelFilter::Error);
+    run_spooled(&program).unwrap();
 }

@@ -30,7 +30,14 @@ impl SpoolAccount {
     /// Whether a request waits for what is to be read.
     fn needs_read(&self, backlog: &BacklogQueue) -> bool {
         let (events, bytes) = sum(self.ready.iter().take_while(|ready| ready.place.is_spooled()));
-        self.has_gap() && !backlog.is_full_request(events, bytes)
+        self.grows_by_reads() && !backlog.is_full_request(events, bytes)
+    }
+
+    /// Whether what is read next belongs to the next request: something is to be read, and no batch that bypassed the spool
+    /// comes before it.
+    fn grows_by_reads(&self) -> bool {
+        let comes_before = |ready: &Ready| !ready.place.is_spooled() && ready.place.key().0 <= self.read_to;
+        self.has_gap() && !self.ready.iter().any(comes_before)
     }
 
     /// When a read that failed is repeated.
@@ -103,7 +110,7 @@ impl SpoolAccount {
         if backlog.is_full_request(events, bytes) {
             return Some(now);
         }
-        if front.place.is_spooled() && self.has_gap() && self.no_read_before.is_none() {
+        if front.place.is_spooled() && self.grows_by_reads() && self.no_read_before.is_none() {
             // The reader brings more.
             return None;
         }
