@@ -10,3 +10,7 @@
 #[cfg_attr(all(unix, feature = "signal"), doc = include_str!("exit.md"))]
 pub mod exit {}
 pub mod migrating;
+
+/// What survives what: the spool.
+#[cfg_attr(feature = "spool", doc = include_str!("spool.md"))]
+pub mod spool {}

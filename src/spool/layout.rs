@@ -1,4 +1,4 @@
-//! Anywhere (pure): the bytes of a spool's files, version 1. All numbers are little-endian.
+//! Anywhere (pure): the bytes of a spool's files, version 1, as `docs/spool.md` describes them. All numbers are little-endian.
 //!
 //! ```text
 //!  segment  = header │ records

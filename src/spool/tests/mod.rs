@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot continue panics")]
 
+mod killed;
 mod model;
 
 use std::collections::{BTreeMap, BTreeSet};

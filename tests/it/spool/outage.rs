@@ -102,3 +102,33 @@ async fn a_backlog_larger_than_the_memory_is_read_back_in_order() {
     assert_eq!((ended.delivered, ended.dropped.get(DropReason::SpoolCorrupt)), (20_000, 0), "{ended}");
     assert_eq!(sink.numbers(), (0..20_000).collect::<Vec<_>>());
 }
+
+#[cfg(feature = "prometheus")]
+#[tokio::test]
+async fn the_metrics_of_a_spool_are_those_of_its_statistics() {
+    let folder = Folder::new("metrics");
+    let logger = start(spooled(super::Unavailable, folder.spool()).prometheus(logweir::Prometheus::without_listener()));
+    emit_numbers(&logger, 0..10);
+    assert!(logger.flush(PATIENCE).await.complete);
+    let value = |page: &str, name: &str| {
+        let line = page.lines().find(|line| line.starts_with(&format!("logweir_sink_spool_{name}{{"))).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    let page = logger.render_metrics().unwrap();
+    assert_eq!((value(&page, "events"), value(&page, "recovered_events_total")), (10.0, 0.0));
+    let stats = logger.stats().sinks[0].clone();
+    assert!(stats.spool_bytes > 0 && stats.spool_age.is_some(), "{stats:?}");
+    assert_eq!(value(&page, "bytes"), stats.spool_bytes as f64);
+    assert!(value(&page, "oldest_seconds") > 0.0);
+    assert_eq!(end(&logger).await.spooled, 10);
+    let sink = ScriptedSink::new();
+    let logger = start(spooled(sink, folder.spool()).prometheus(logweir::Prometheus::without_listener()));
+    assert_eq!(end(&logger).await.delivered, 10);
+    let page = logger.render_metrics().unwrap();
+    let counted = ["recovered_events_total", "corrupt_events_total", "bypassed_events_total", "events"];
+    assert_eq!(counted.map(|name| value(&page, name)), [10.0, 0.0, 0.0, 0.0]);
+    let without = crate::support::builder().sink("sink", logweir::sink::NullSink);
+    let logger = start(without.prometheus(logweir::Prometheus::without_listener()));
+    assert!(!logger.render_metrics().unwrap().contains("logweir_sink_spool"));
+    logger.shutdown(PATIENCE).await.check().unwrap();
+}

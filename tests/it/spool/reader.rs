@@ -81,7 +81,8 @@ async fn what_verify_finds_damaged_is_what_the_next_process_counts_as_corrupt() 
     bytes[middle] ^= 1;
     fs::write(&segment, bytes).unwrap();
     let check = SpoolReader::open_all(folder.path()).unwrap().remove(0).verify().unwrap();
-    assert_eq!((check.corrupt.as_slice(), check.events, check.outstanding), (&[10..20][..], 20, 20));
+    assert_eq!((check.corrupt.len(), check.corrupt[0].clone()), (1, 10..20));
+    assert_eq!((check.events, check.outstanding), (20, 20));
     let sink = ScriptedSink::new();
     let logger = start(spooled(sink.clone(), folder.spool()));
     let ended = end(&logger).await;
