@@ -339,6 +339,7 @@ fn build_sinks(
     let is_any_essential = sinks.iter().any(|(_, pipeline)| pipeline.is_essential);
     let equipped = sinks.into_iter().zip(&plan.sinks).zip(histograms).enumerate();
     let equipped = equipped.map(|(number, (((name, mut pipeline), plan), histograms))| {
+        let holds_recovered = pipeline.is_essential;
         let is_essential = if is_any_essential { pipeline.is_essential } else { pipeline.spool.is_some() };
         let is_confirming = pipeline.links().map(Pipeline::is_confirming).collect();
         let (on_breaker, spool) = (pipeline.on_breaker.take(), pipeline.spool.take());
@@ -354,6 +355,7 @@ fn build_sinks(
             on_breaker,
             number,
             is_essential,
+            holds_recovered,
             is_confirming,
             when_full,
             limit: plan.account,

@@ -51,7 +51,7 @@ pub enum ConfirmError {
     },
     /// The time has passed. The event may still be delivered.
     TimedOut {
-        /// The sinks that have not confirmed it; none if there was no room in the queue, or the sinks are not known yet.
+        /// The sinks that have not confirmed it; none if there was no room in the queue: then it was not accepted.
         pending: Vec<String>,
     },
     /// The logger was shut down.
@@ -173,6 +173,12 @@ impl Logger {
             Some(TicketEnd::Evicted(reason)) => ConfirmError::Evicted(reason),
             Some(TicketEnd::Dropped(sink, reason)) => ConfirmError::Dropped { sink: name(sink), reason },
             Some(TicketEnd::Unconfirmed(sink)) => ConfirmError::Unconfirmed { sink: name(sink) },
+            // All that may get it.
+            None if pending.is_empty() => {
+                let essential = self.core.sinks.iter().filter(|sink| sink.is_essential());
+                let pending: Vec<String> = essential.map(|sink| sink.name().to_owned()).collect();
+                if pending.is_empty() { ConfirmError::NoEssentialSink } else { ConfirmError::TimedOut { pending } }
+            }
             None => ConfirmError::TimedOut { pending: pending.into_iter().map(name).collect() },
         })
     }

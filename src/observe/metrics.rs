@@ -92,9 +92,9 @@ fn describe(recorder: &dyn Recorder) {
         ("logweir_sink_events_unconfirmed", "Events whose write timed out without a result."),
         ("logweir_sink_backlog_events", "Events waiting for the sink."),
         ("logweir_sink_backlog_bytes", "Memory pinned by events waiting for the sink or being written."),
-        ("logweir_sink_spool_events", "Events in the spool that are not settled."),
+        ("logweir_sink_spool_events", "Events in the spool that are not settled and in no request."),
         ("logweir_sink_spool_bytes", "Bytes of the spool's files."),
-        ("logweir_sink_spool_oldest_seconds", "The age of the oldest event of the spool; 0 if it has none."),
+        ("logweir_sink_spool_oldest_seconds", "The age of the spool's oldest event, if it is in memory; else 0."),
         ("logweir_sink_breaker_state", "The sink's circuit breaker: 0 closed, 1 half-open, 2 open."),
         ("logweir_shutdown_seconds", "How long the shutdown took; 0 before."),
         ("logweir_build_info", "1 while the logger runs; the label has its version."),
@@ -348,7 +348,7 @@ impl SinkMetrics {
         self.backlog_events.set(report.backlog as f64);
         self.backlog_bytes.set(report.backlog_bytes as f64);
         if let Some(spool) = &self.spool {
-            spool.events.set((report.spooled + report.in_flight) as f64);
+            spool.events.set(report.spooled as f64);
             spool.bytes.set(report.spool_bytes as f64);
             spool.oldest.set(report.spool_age.map_or(0.0, |age| age.as_secs_f64()));
         }

@@ -43,7 +43,7 @@ impl SinkHandle {
         if mem::replace(&mut state.is_sealed, true) {
             return;
         }
-        if !state.ledger.has_only_spooled_in_flight() {
+        if !state.ledger.has_only_spooled_in_flight() || !state.awaited.is_all_confirming() {
             state.spool.iter_mut().for_each(|spool| spool.clear_safe());
         }
         state.end_events(why, leftovers);

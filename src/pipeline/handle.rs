@@ -59,6 +59,8 @@ pub(crate) struct SinkHandleConfig {
     pub(crate) number: usize,
     /// Callers that wait for a confirmation wait for this sink's.
     pub(crate) is_essential: bool,
+    /// What earlier processes left in its spool may be confirmed, and is not dropped to make room.
+    pub(crate) holds_recovered: bool,
     /// Of its own sink and of each fallback: whether what that has delivered is confirmed.
     pub(crate) is_confirming: Box<[bool]>,
     pub(crate) when_full: WhenFull,
@@ -111,7 +113,7 @@ impl SinkHandleConfig {
 impl SinkHandle {
     pub(crate) fn new(config: SinkHandleConfig) -> Self {
         let backlog = BacklogQueue::new(config.limit, config.when_full, config.batching);
-        let holds = config.is_essential;
+        let holds = config.holds_recovered;
         let spool = config.spool.as_ref().map(|spool| Box::new(SpoolAccount::new(&spool.recovered, holds)));
         let mut ledger = Ledger::new(config.destinations());
         spool.iter().for_each(|spool| ledger.recover(spool.outstanding()));

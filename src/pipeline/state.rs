@@ -133,22 +133,26 @@ impl SinkState {
         !self.barriers.is_empty() || self.drain.is_some() || self.is_closing
     }
 
-    /// Takes the first flush before whose point nothing waits.
-    pub(super) fn take_reached_barrier(&mut self) -> Option<Arc<Barrier>> {
-        let offset = self.barriers.front()?.offset();
-        self.front().is_none_or(|front| front > offset).then(|| self.barriers.pop_front())?
+    /// The first flush, if nothing waits before its point.
+    fn reached_barrier(&self) -> Option<&Arc<Barrier>> {
+        self.barriers.front().filter(|first| self.front().is_none_or(|front| front > first.offset()))
     }
 
-    /// Takes the first flush that the spool alone completes: before its point everything is appended or settled, the sink is
+    pub(super) fn take_reached_barrier(&mut self) -> Option<Arc<Barrier>> {
+        self.reached_barrier().is_some().then(|| self.barriers.pop_front())?
+    }
+
+    /// The first flush that the spool alone completes: before its point everything is appended or settled, the sink is
     /// busy with a request of spooled events, and what it has delivered needs no flush.
-    pub(super) fn take_covered_barrier(&mut self) -> Option<Arc<Barrier>> {
-        let is_busy = self.ledger.has_only_spooled_in_flight() && self.awaited.is_confirming();
-        is_busy.then(|| self.take_reached_barrier())?
+    pub(super) fn covered_barrier(&self) -> Option<Arc<Barrier>> {
+        let is_busy = self.ledger.has_only_spooled_in_flight() && self.awaited.is_all_confirming();
+        self.reached_barrier().filter(|_| is_busy).cloned()
     }
 
     /// Completes a flush. Its losses are reported if a caller is still there.
     pub(super) fn complete(&mut self, barrier: &Arc<Barrier>, error: Option<LastError>) {
         let losses = self.ledger.losses();
+        self.barriers.retain(|other| !Arc::ptr_eq(other, barrier));
         if barrier.is_awaited.load(Ordering::Relaxed) && Arc::strong_count(barrier) > 1 {
             self.reported = losses;
         }

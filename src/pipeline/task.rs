@@ -1,6 +1,5 @@
 //! A sink task: performs one action after another.
 
-use std::mem;
 use std::sync::Arc;
 
 use tokio::time::timeout;
@@ -101,11 +100,14 @@ impl SinkTask {
     /// Flushes the spool and every destination.
     pub(super) async fn flush(&mut self, barrier: &Arc<Barrier>, in_delivery: Option<&mut Remainder>) {
         let spool = self.sync_spool().await;
-        let mut own = self.call_sink(SinkCall::Flush, in_delivery).await;
         if self.spool.is_some() && self.handle.config.is_confirming[0] {
             // What it has delivered needs no flush, and the disk has the rest.
-            self.handle.record_error_of(&mem::replace(&mut own, Ok(())));
+            let others = self.call_fallbacks(SinkCall::Flush).await;
+            self.handle.record_flush(barrier, spool.and(others));
+            let own = self.call_sink(SinkCall::Flush, in_delivery).await;
+            return self.handle.record_error_of(&own);
         }
+        let own = self.call_sink(SinkCall::Flush, in_delivery).await;
         let others = self.call_fallbacks(SinkCall::Flush).await;
         self.handle.record_flush(barrier, spool.and(own).and(others));
     }

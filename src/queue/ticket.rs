@@ -22,7 +22,8 @@ use crate::stats::DropReason;
 pub enum Confirmation {
     /// Its destination has acknowledged it.
     Delivered,
-    /// The disk has it, in the pipeline's spool. It is delivered from there, by this process or a later one.
+    /// The disk has it, in the pipeline's spool. It is delivered from there, by this process or a later one; from then on it is
+    /// as safe as its destination [acknowledges](crate::sink::Acknowledges).
     Synced,
 }
 

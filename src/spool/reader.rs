@@ -15,10 +15,14 @@ use super::positions::Positions;
 use super::store::{SpoolProgress, Stored};
 use crate::event::stored::restore;
 
+/// A folder whose process deletes files meanwhile is opened so many times.
+const OPEN_TRIES: u32 = 8;
+
 /// Reads one folder of a spool: what one process has appended for one sink.
 ///
 /// Nothing is locked and nothing is written, so it can be used while the process runs; it sees what was appended by the
-/// time it was opened. What the process deletes meanwhile is settled. Events are read as they were appended: after the filters,
+/// time it was opened. What the process deletes meanwhile is settled; what it has settled since it last wrote that down (at a
+/// synchronization, or before it deletes a file) is shown as if it were not. Events are read as they were appended: after the filters,
 /// limits and masks of that time.
 pub struct SpoolReader {
     sink: String,
@@ -166,7 +170,9 @@ impl SpoolReader {
     pub fn verify(mut self) -> io::Result<SpoolCheck> {
         let mut check = SpoolCheck::default();
         let mut readable = Vec::new();
-        self.at = self.folder.first();
+        // A segment that cannot be read is no longer one of the folder's.
+        let first = self.folder.first();
+        self.at = first;
         while let Some((positions, payload)) = self.next_record()? {
             if restore(&payload).is_ok_and(|batch| batch.len() as u64 == positions.end - positions.start) {
                 check.records += 1;
@@ -175,13 +181,13 @@ impl SpoolReader {
             }
         }
         // Anew: the process may have settled and deleted something meanwhile.
-        let now = peek(self.dir()).ok().flatten();
+        let now = peek(self.dir())?;
         let progress =
             now.map_or(SpoolProgress { frontier: u64::MAX, settled: Vec::new() }, |now| now.progress().clone());
         let settled = Positions::new(&progress, self.folder.next());
         let open = |range: &Range<u64>| settled.unsettled(range.clone());
         check.outstanding = readable.iter().flat_map(open).map(|range| range.end - range.start).sum();
-        let mut next = self.folder.first();
+        let mut next = first;
         let end = self.folder.next();
         for range in readable.into_iter().chain(std::iter::once(end..end)) {
             check.corrupt.extend(open(&(next..range.start)));
@@ -218,11 +224,15 @@ fn folders(dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
 
 /// Opens a folder; `None`: its process has ended, and has deleted it.
 fn peek(dir: &Path) -> io::Result<Option<Folder<ReadOnly>>> {
-    match Folder::adopt(&ReadOnly, dir.to_owned()) {
-        // A segment, or all of it.
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !dir.exists() => Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Folder::adopt(&ReadOnly, dir.to_owned()),
-        opened => opened,
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match Folder::adopt(&ReadOnly, dir.to_owned()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !dir.exists() => return Ok(None),
+            // A segment was deleted meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && tries < OPEN_TRIES => {}
+            opened => return opened,
+        }
     }
 }
 

@@ -26,6 +26,8 @@ use crate::sink::{Durability, SinkError};
 
 /// A record has at most this part of a segment.
 const RECORDS_PER_SEGMENT: u64 = 4;
+/// The most commands before a synchronization that is due.
+const MAX_COMMANDS: usize = 64;
 
 /// The store of a spool on a disk.
 pub(crate) struct DiskStore<F> {
@@ -204,8 +206,8 @@ impl<F: SpoolFs> SpoolThread<F> {
                 return self.disk.end().unwrap_or_default();
             }
             let mut waiting = SyncWaiters::default();
-            // All that is there, so that one synchronization serves all.
-            for command in first.into_iter().chain(inbox.try_iter()) {
+            // What is there, so that one synchronization serves all; not what comes meanwhile, for which none would wait long.
+            for command in first.into_iter().chain(inbox.try_iter().take(MAX_COMMANDS)) {
                 match command {
                     SpoolCommand::Append(batches, answer) => self.append(&batches, answer, &mut waiting),
                     SpoolCommand::Read(positions, answer) => answer.send(self.read(positions)).unwrap_or_default(),

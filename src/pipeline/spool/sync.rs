@@ -93,9 +93,14 @@ impl SinkHandle {
         self.config.env.notifiers.sink_ready.notify_one();
     }
 
-    pub(super) fn take_covered_barrier(&self) -> Option<Arc<Barrier>> {
-        let mut state = self.state();
-        if state.is_sealed { None } else { state.take_covered_barrier() }
+    pub(super) fn covered_barrier(&self) -> Option<Arc<Barrier>> {
+        let state = self.state();
+        if state.is_sealed { None } else { state.covered_barrier() }
+    }
+
+    /// Whether events wait that are in no spool.
+    pub(super) fn has_unappended(&self) -> bool {
+        self.state().front().is_some()
     }
 
     /// Whether the sink was closed, or the counters are sealed.

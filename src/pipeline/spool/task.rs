@@ -209,17 +209,17 @@ impl SpoolTask {
             return;
         }
         let handle = self.handle.clone();
-        let is_last = self.append.is_none() && !self.has_last_sync && handle.is_closing();
+        let is_last = self.append.is_none() && !self.has_last_sync && handle.is_closing() && !handle.has_unappended();
         let may_sync = self.no_sync_before.is_none();
         let is_awaited = may_sync && handle.with_spool(|_, state| state.awaited.needs_sync()) == Some(true);
-        let flush = handle.take_covered_barrier();
+        let flush = handle.covered_barrier();
         if !is_last && !is_awaited && flush.is_none() {
             return;
         }
         self.has_last_sync |= is_last;
         let (store, limit) = (self.store.clone(), self.limit);
         // The store gets this call after that of the append that is running, which is polled first.
-        let appends = handle.with_spool(|_, state| state.awaited.begun_appends());
+        let appends = handle.with_spool(|_, state| state.awaited.begin_sync());
         let sync = async move {
             let synced = sync_appends(&handle, &*store, limit, appends).await;
             if is_last && synced.is_ok() {
@@ -243,7 +243,7 @@ impl SpoolTask {
             Ok(Ok(())) => {
                 let gone = handle.with_spool(|spool, state| {
                     let (events, gone) = match is_late {
-                        true => spool.accept_late_append(&mut state.backlog, &state.awaited),
+                        true => spool.accept_late_append(&mut state.backlog, &mut state.awaited),
                         false => spool.end_append(&mut state.backlog, &state.awaited),
                     };
                     state.awaited.end_append(true);

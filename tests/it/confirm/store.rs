@@ -11,7 +11,7 @@ use logweir::spool::{AppendError, Recovered, SpoolProgress, SpoolStore, Stored};
 use logweir::{Batch, Confirmation, Pipeline, SinkError, async_trait};
 
 use super::{SOON, end, sinks};
-use crate::support::{Answer, PATIENCE, ScriptedRequests, ScriptedSink, builder, number, once, start};
+use crate::support::{Answer, PATIENCE, ScriptedRequests, ScriptedSink, builder, number, once, settle, start};
 
 /// A store in memory whose calls fail as scripted.
 #[derive(Clone, Default)]
@@ -25,8 +25,10 @@ struct Shelf {
     syncs: usize,
     failing_appends: usize,
     failing_syncs: usize,
-    /// Each holds one synchronization until it is taken away.
+    /// Each holds one synchronization until it is closed.
     gates: VecDeque<Arc<tokio::sync::Semaphore>>,
+    /// Holds the next append.
+    append_gate: Option<Arc<tokio::sync::Semaphore>>,
 }
 
 impl Kept {
@@ -59,6 +61,10 @@ impl SpoolStore for Kept {
     }
 
     async fn append(&self, batches: &[Batch]) -> Result<(), AppendError> {
+        let gate = self.shelf().append_gate.take();
+        if let Some(gate) = gate {
+            drop(gate.acquire().await);
+        }
         let mut shelf = self.shelf();
         if shelf.failing_appends > 0 {
             shelf.failing_appends -= 1;
@@ -228,4 +234,26 @@ async fn a_sink_without_a_spool_is_not_waited_for_if_none_is_essential() {
     let late = ConfirmError::TimedOut { pending: vec!["other".into()] };
     assert_eq!(logger.emit_confirmed(number(1), SOON).await, Err(late));
     logger.shutdown(SOON).await.check().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_the_sink_has_from_memory_is_not_confirmed_by_an_append_that_ends_late() {
+    let store = Kept::default();
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    store.shelf().append_gate = Some(gate.clone());
+    let sink = ScriptedSink::new().writes([Answer::Gate]);
+    let pipeline = once(sink.clone()).spool_store(store.clone()).timeout(std::time::Duration::from_secs(10));
+    let logger = start(builder().sink("sink", pipeline)).await;
+    let mut confirmed = Box::pin(logger.emit_confirmed(number(1), PATIENCE));
+    assert!((&mut confirmed).now_or_never().is_none());
+    tokio::time::sleep(std::time::Duration::from_secs(11)).await;
+    assert_eq!((sink.attempted().len(), logger.stats().sinks[0].spool_bypassed), (1, 1));
+    gate.close();
+    settle().await;
+    assert!(logger.flush(std::time::Duration::ZERO).await.sinks[0].pending > 0);
+    settle().await;
+    assert!((&mut confirmed).now_or_never().is_none(), "the spool does not keep it");
+    sink.open_gate();
+    assert_eq!(confirmed.await, Err(ConfirmError::Unconfirmed { sink: "sink".into() }));
+    end(&logger).await;
 }

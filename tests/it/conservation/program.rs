@@ -253,6 +253,8 @@ pub(super) enum Step {
     },
     /// By another task, which goes on behind this one.
     EmitWaitBehind(What),
+    /// Canceled if there is no room; else its result is looked at in the end.
+    EmitConfirmed(What),
     /// On another thread, while this one waits: another lane.
     EmitElsewhere(What),
     Flush(u64),
@@ -519,7 +521,9 @@ fn step() -> impl Strategy<Value = Step> {
             40..48 => Step::TryEmit(what),
             48..56 => Step::EmitWait { what, patience: one_of([1, 60, 2000]) },
             56..60 => Step::EmitWaitBehind(what),
-            60..64 => Step::EmitElsewhere(what),
+            60..64 if number % 2 == 0 => Step::EmitElsewhere(what),
+            60..64 => Step::EmitConfirmed(what),
+            136..138 => Step::EmitConfirmed(what),
             64..72 => Step::Flush(one_of([1, 300, 5000])),
             72..76 => Step::FlushDropped { timeout: one_of([100, 100, 5000]), patience: one_of([1, 60, 60]) },
             76..92 => Step::Advance(1 + number as u64 / 10),

@@ -1,6 +1,6 @@
 //! A store of a spool that does what its plan says, and is still there when its logger is not.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -36,6 +36,8 @@ pub(super) struct Shelf {
     pub(super) late_appends: u64,
     pub(super) found_full: u64,
     pub(super) wrong: Option<String>,
+    /// Events that a synchronization has covered.
+    pub(super) synced: HashSet<u64>,
 }
 
 impl ScriptedStore {
@@ -56,6 +58,7 @@ impl ScriptedStore {
             late_appends: 0,
             found_full: 0,
             wrong: None,
+            synced: HashSet::new(),
         })))
     }
 
@@ -197,12 +200,18 @@ impl SpoolStore for ScriptedStore {
     }
 
     async fn sync(&self) -> Result<(), SinkError> {
-        let answer = self.shelf().next_answer(|shelf| &mut shelf.syncs);
+        let (answer, before) = {
+            let mut shelf = self.shelf();
+            (shelf.next_answer(|shelf| &mut shelf.syncs), shelf.next)
+        };
         self.wait(answer.delay).await;
         let mut shelf = self.shelf();
         if answer.outcome != StoreOutcome::Ok {
             return Err(SinkError::temporary("scripted"));
         }
+        // What came after its begin may be there, and may not.
+        let covered: Vec<u64> = shelf.records.range(..before).flat_map(|(_, batch)| number(batch)).collect();
+        shelf.synced.extend(covered);
         let durable = (shelf.next, shelf.progress.clone());
         // Only now is it certain that the next life does not want them.
         let firsts: Vec<u64> = shelf.records.keys().copied().collect();

@@ -4,16 +4,18 @@ use std::collections::{HashMap, HashSet};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
+use futures::FutureExt;
+use logweir::error::ConfirmError;
 use logweir::event::EventId;
 use logweir::sink::{Duplicates, SinkErrorKind};
 use logweir::stats::SinkStats;
-use logweir::{BreakerState, DropReason, Overflow, ShutdownReport, Stats};
+use logweir::{BreakerState, Confirmation, DropReason, Overflow, ShutdownReport, Stats};
 use tokio::time::Instant;
 
 use super::link::{Log, Write, locked};
 use super::program::{Delay, End, LinkPlan, Outcome, SinkPlan, Step};
 use super::store::Shelf;
-use super::world::{Logged, World, Wrong, ensure};
+use super::world::{Logged, SINKS, World, Wrong, ensure};
 
 /// An event, its share of a context and what surrounds them, over `max_event_bytes`.
 const AROUND_AN_EVENT: usize = 2048;
@@ -44,6 +46,7 @@ pub(super) fn on_the_end(world: &mut World<'_>, report: &ShutdownReport) -> Resu
     ensure!(report.queued == 0, "{} events are left in the queue", report.queued);
     on_a_moment(world)?;
     world.drop_children();
+    confirmations(world, report)?;
     let stats = world.logger.stats();
     ensure!((stats.queued, stats.queued_bytes) == (0, 0), "left in the queue's accounts: {stats:?}");
     ensure!(stats.sinks == report.sinks || world.is_closing, "a sink's book changed after the end");
@@ -69,6 +72,49 @@ pub(super) fn on_the_end(world: &mut World<'_>, report: &ShutdownReport) -> Resu
         // What the spool has may be in a request at the deadline.
         let is_idle = !report.timed_out && world.program.end != End::RuntimeGone && sink.spooled == 0;
         ensure!(!is_idle || sink.backlog_bytes == 0, "{} bytes are still pinned: {sink}", sink.backlog_bytes);
+    }
+    Ok(())
+}
+
+/// Every call that waits for a confirmation has ended with the logger, and its result is what the sinks and stores saw.
+fn confirmations(world: &mut World<'_>, report: &ShutdownReport) -> Result<(), Wrong> {
+    let taken: Vec<HashSet<u64>> = world
+        .logs
+        .iter()
+        .map(|log| locked(log).writes.iter().flat_map(|write| write.taken()).copied().collect())
+        .collect();
+    for (event, confirmed) in std::mem::take(world.confirming.get_mut().unwrap()) {
+        let Some(result) = confirmed.now_or_never() else {
+            return Err(format!("event {event}: the logger has ended, and its caller still waits"));
+        };
+        let index = |name: &str| SINKS.iter().position(|sink| *sink == name).unwrap();
+        let context = || format!("event {event}: {result:?}\n{report}");
+        match &result {
+            Ok(receipt) => {
+                ensure!(!receipt.sinks.is_empty(), "{}", context());
+                for (sink, how) in &receipt.sinks {
+                    let store = world.stores[index(sink)].as_ref();
+                    let is_so = match how {
+                        Confirmation::Delivered => taken[index(sink)].contains(&event),
+                        Confirmation::Synced => store.is_some_and(|store| store.shelf().synced.contains(&event)),
+                        _ => false,
+                    };
+                    ensure!(is_so, "not so: {}", context());
+                }
+            }
+            Err(ConfirmError::NoEssentialSink) => {}
+            Err(ConfirmError::Evicted(_)) => {
+                ensure!(taken.iter().all(|taken| !taken.contains(&event)), "{}", context());
+            }
+            Err(ConfirmError::Dropped { sink, reason }) => {
+                ensure!(report.sinks[index(sink)].dropped.get(*reason) > 0, "{}", context());
+                // A rejection without a name leaves open what was taken.
+                let is_unnamed = *reason == DropReason::Rejected;
+                ensure!(is_unnamed || !taken[index(sink)].contains(&event), "{}", context());
+            }
+            Err(ConfirmError::Unconfirmed { .. }) => {}
+            Err(_) => return Err(context()),
+        }
     }
     Ok(())
 }

@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use logweir::error::TryEmitError;
-use logweir::{Builder, Event, Level, LevelFilter, Logger, Pipeline, ShutdownReport, WhenFull};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use logweir::error::{ConfirmError, TryEmitError};
+use logweir::{Builder, Event, Level, LevelFilter, Logger, Pipeline, Receipt, ShutdownReport, WhenFull};
 use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -68,6 +70,9 @@ impl Calls {
     }
 }
 
+/// A call of `emit_confirmed` whose event was accepted.
+pub(super) type Confirming = BoxFuture<'static, Result<Receipt, ConfirmError>>;
+
 pub(super) struct World<'a> {
     pub(super) program: &'a Program,
     pub(super) logs: Vec<SharedLog>,
@@ -79,6 +84,8 @@ pub(super) struct World<'a> {
     children: Vec<Option<Logger>>,
     filter: LevelFilter,
     behind: Vec<JoinHandle<()>>,
+    /// The calls that wait for a confirmation, by their events.
+    pub(super) confirming: Mutex<Vec<(u64, Confirming)>>,
     /// When an earlier shutdown is to be over.
     deadline: Option<Instant>,
     /// Other tasks wait for room: what they do depends on how they are woken.
@@ -275,6 +282,7 @@ impl<'a> World<'a> {
             children: Vec::new(),
             filter: LevelFilter::Trace,
             behind: Vec::new(),
+            confirming: Mutex::default(),
             deadline: None,
             has_waiters: false,
             is_closing: false,
@@ -333,6 +341,7 @@ impl<'a> World<'a> {
                 let waited = self.emit_wait(what, producer);
                 self.behind.push(tokio::spawn(waited));
             }
+            Step::EmitConfirmed(what) => self.emit_confirmed(what)?,
             Step::EmitElsewhere(what) => {
                 let handle = Handle::current();
                 std::thread::scope(|scope| {
@@ -398,6 +407,30 @@ impl<'a> World<'a> {
             self.calls.counts(id, true);
         }
         self.handle(what.handle).emit(event(id, what.level, what.text));
+    }
+
+    fn emit_confirmed(&mut self, what: &What) -> Result<(), Wrong> {
+        let id = self.calls.new_event(what.level, 0);
+        let (logger, event) = (self.handle(what.handle).clone(), event(id, what.level, what.text));
+        let before = self.logger.stats();
+        let mut confirmed = async move { logger.emit_confirmed(event, Duration::MAX).await }.boxed();
+        let polled = (&mut confirmed).now_or_never();
+        let after = self.logger.stats();
+        match polled {
+            None if after.accepted > before.accepted => {
+                self.calls.counts(id, true);
+                self.confirming.get_mut().unwrap().push((id, confirmed));
+            }
+            // Without room it is canceled, and counts nowhere.
+            None => {}
+            Some(Err(ConfirmError::Filtered)) => ensure!(!self.filter.allows(what.level), "it passes the filter"),
+            Some(Err(ConfirmError::Refused(_) | ConfirmError::Closed)) => {
+                ensure!(after.emitted > before.emitted, "a refusal that is not counted");
+                self.calls.counts(id, false);
+            }
+            Some(result) => return Err(format!("{result:?} before the logger has run")),
+        }
+        Ok(())
     }
 
     fn try_emit(&self, what: &What) -> Result<(), Wrong> {

@@ -76,6 +76,22 @@ async fn a_flush_waits_for_a_sink_that_has_to_make_safe_what_it_has() {
 }
 
 #[tokio::test]
+async fn a_flush_waits_for_a_fallback_that_has_to_make_safe_what_it_has() {
+    let folder = Folder::new("hung-fallback");
+    let silent = Silent { acknowledges: Acknowledges::Accepted, flush_fails: false };
+    let pipeline = quick(Pipeline::new(silent)).spool(folder.spool()).fallback(ScriptedSink::new());
+    let logger = start(builder().sink("sink", pipeline.timeout(Duration::from_secs(3600))));
+    emit_numbers(&logger, 0..10);
+    while logger.stats().sinks[0].in_flight == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!logger.flush(Duration::from_millis(30)).await.complete);
+    let report = logger.shutdown(Duration::from_millis(100)).await;
+    report.check().unwrap();
+    assert!(report.timed_out && report.sinks[0].spooled == 10, "{report}");
+}
+
+#[tokio::test]
 async fn a_flush_of_the_sink_that_fails_fails_the_flush_only_if_it_is_needed() {
     for (acknowledges, is_complete) in [(Acknowledges::Accepted, true), (Acknowledges::Written, false)] {
         let folder = Folder::new("failing-flush");

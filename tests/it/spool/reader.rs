@@ -8,7 +8,7 @@ use logweir::DropReason;
 use logweir::spool::SpoolReader;
 
 use super::{Folder, Unavailable, end, spooled, start};
-use crate::support::{Answer, PATIENCE, ScriptedSink, emit_numbers};
+use crate::support::{Answer, PATIENCE, ScriptedSink, emit_numbers, number};
 
 fn files(folder: &Folder) -> BTreeMap<PathBuf, Vec<u8>> {
     let (mut files, mut folders) = (BTreeMap::new(), vec![folder.path().to_owned()]);
@@ -88,6 +88,28 @@ async fn what_verify_finds_damaged_is_what_the_next_process_counts_as_corrupt() 
     let ended = end(&logger).await;
     assert_eq!(ended.dropped.get(DropReason::SpoolCorrupt), check.corrupt_events());
     assert_eq!(sink.numbers(), (0..10).chain(20..30).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_damage_and_not_nothing() {
+    let folder = Folder::new("unreadable");
+    let logger = start(spooled(Unavailable, folder.spool().max_bytes(4 << 20)).max_event_bytes(8 << 10));
+    for n in 0..600 {
+        logger.emit(number(n).with("text", "x".repeat(2500)));
+        if n % 50 == 49 {
+            assert!(logger.flush(PATIENCE).await.complete);
+        }
+    }
+    assert_eq!(end(&logger).await.spooled, 600);
+    let first = folder.segments().remove(0);
+    fs::remove_file(&first).unwrap();
+    fs::create_dir(&first).unwrap();
+    let reader = SpoolReader::open_all(folder.path()).unwrap().remove(0);
+    let lost = reader.segments().next().unwrap().positions;
+    let check = reader.verify().unwrap();
+    assert!(!lost.is_empty() && check.corrupt.len() == 1 && check.corrupt[0] == lost, "{lost:?}: {check:?}");
+    assert_eq!(check.events + check.corrupt_events(), 600);
+    fs::remove_dir(&first).unwrap();
 }
 
 #[test]

@@ -114,7 +114,7 @@ impl SpoolAccount {
     pub(in crate::pipeline) fn accept_late_append(
         &mut self,
         backlog: &mut BacklogQueue,
-        awaited: &AwaitedEvents,
+        awaited: &mut AwaitedEvents,
     ) -> (u64, Vec<Batch>) {
         self.is_append_running = false;
         let (mut spooled, mut gone, mut behind) = (0, Vec::new(), 0);
@@ -139,6 +139,7 @@ impl SpoolAccount {
                 }
                 None if unsettled > 0 => {
                     // The sink task has it.
+                    awaited.leave_append(&batch);
                     self.counted_in_memory += unsettled;
                     self.taken.push(Extent { first, batch, is_in_memory: true });
                 }
