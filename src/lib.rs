@@ -156,6 +156,7 @@
 //! * `log`: `Logger::install_log`, which takes the records of the `log` crate.
 //! * `config`: `config::Config`, everything the builder offers from a TOML or JSON file and the environment.
 //! * `gzip`: `Rolling::gzip`, compressed files.
+//! * `spool`: `Spool` and `Pipeline::spool`, events on disk until they are settled; `logweir::docs::spool` says what survives.
 //! * `pretty`: `format::Pretty` and `ConsoleSink::pretty`, several lines an event for a developer's terminal.
 //! * `testing`: `testing::capture`, a logger whose events a test looks at, `testing::TestConsole`, which prints them where
 //!   `cargo test` captures them, and `testing::conformance`, which checks a sink of your own.

@@ -83,7 +83,7 @@ pub(crate) fn announce(queue: &Queue, sinks: &[Arc<SinkHandle>], departed: &mut 
     queue.tell_waiters();
 }
 
-/// Has a ticket know which sinks its event goes to, and those that the ticket waits for know it.
+/// Gives a ticket the essential sinks that get its event, and each of those sinks the ticket.
 fn route_ticket(batch: &Batch, index: usize, ticket: &Arc<Ticket>, sinks: &[Arc<SinkHandle>], wanted: &mut [Wanted]) {
     let Some(id) = batch.get(index).map(|record| record.id()) else { return };
     let (mut pending, both) = (Vec::new(), sinks.iter().zip(wanted).enumerate());

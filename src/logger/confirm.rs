@@ -54,7 +54,7 @@ pub enum ConfirmError {
         /// The sinks that have not confirmed it; none if there was no room in the queue: then it was not accepted.
         pending: Vec<String>,
     },
-    /// The logger was shut down.
+    /// The logger was shut down, or this is a child that was forked from its process.
     Closed,
 }
 
@@ -138,10 +138,10 @@ impl Logger {
             return Err(ConfirmError::Closed);
         }
         let ticket = Arc::<Ticket>::default();
-        self.core.give_ticket(&mut event, &ticket);
         let mut accepted = None;
         race(
             async {
+                self.core.give_ticket(&mut event, &ticket).await;
                 accepted = Some(self.push_wait(event).await);
                 if matches!(accepted, Some(Ok(()))) {
                     self.core.queue.signal().raise();

@@ -47,18 +47,19 @@ impl LoggerCore {
         Arc::new(context)
     }
 
-    /// Gives an event a ticket, which is charged like a context. If there is no room, the event is refused.
-    pub(crate) fn give_ticket(&self, event: &mut Event, ticket: &Arc<Ticket>) {
+    /// Gives an event a ticket, once there is room for it: it is charged like a context. Cancel-safe.
+    pub(crate) async fn give_ticket(&self, event: &mut Event, ticket: &Arc<Ticket>) {
         let before = event.context().cloned();
         if before.as_ref().is_some_and(|context| !context.is_charged()) {
             return;
         }
-        let charge = self.queue.account().charge_context(TicketCharge::BYTES);
+        let charge = self.queue.charge_context_wait(TicketCharge::BYTES).await;
         let context = match charge {
             Some(charge) => {
                 let charge = TicketCharge::new(ticket.clone(), before.clone(), charge);
                 SharedFields::of_one_event(before.as_ref(), Box::new(charge))
             }
+            // It is refused.
             None => SharedFields::uncharged(),
         };
         event.set_context(Some(Arc::new(context)));

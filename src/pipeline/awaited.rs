@@ -53,10 +53,6 @@ impl AwaitedEvents {
         AwaitedEvents { sink, is_confirming, events, changed, appends: 0, ended_appends: 0, synced_appends: 0 }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.events.is_empty()
-    }
-
     /// Whether what the sink and its fallbacks have delivered is confirmed.
     pub(super) fn is_all_confirming(&self) -> bool {
         self.is_confirming.iter().all(|is_confirming| *is_confirming)

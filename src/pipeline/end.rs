@@ -65,7 +65,7 @@ impl SinkHandle {
     pub(crate) fn has_ended_safely(&self, before: &SinkLosses) -> bool {
         let state = self.state();
         let is_safe = state.spool.as_ref().is_some_and(|spool| spool.is_safe());
-        state.closed.is_some() || is_safe && state.ledger.losses() == before.0
+        (state.closed.is_some() || is_safe) && state.ledger.losses() == before.0
     }
 
     pub(crate) fn losses(&self) -> SinkLosses {

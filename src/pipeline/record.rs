@@ -15,7 +15,6 @@ use super::remainder::Run;
 use super::ruling::Ruling;
 use super::state::{Barrier, Drain, Reopen, SinkState};
 use crate::context::contain::contain;
-use crate::event::Batch;
 use crate::observe::diagnostics::Diagnostic;
 use crate::sink::SinkError;
 use crate::stats::DropReason;
@@ -124,22 +123,13 @@ impl SinkHandle {
             (ruling.delivered, Outcome::Delivered(destination)),
             (ruling.rejected_unnamed, Outcome::Dropped(DropReason::Rejected)),
         ];
-        // Only a spool and waiting callers want to know which.
-        let settled = match self.config.spool.is_some() || self.has_awaited_events() {
-            true => ruling.settled_of(&run.batch),
-            false => Batch::default(),
-        };
+        let settled = ruling.settled_of(&run.batch);
         self.update(|state| {
             state.settle(&settled, run.source, &outcomes);
             state.ledger.set_requested(0);
             state.ledger.set_uncertain(uncertain);
         });
         self.announce_progress();
-    }
-
-    /// Whether a caller waits for the end of an event here.
-    pub(super) fn has_awaited_events(&self) -> bool {
-        !self.state().awaited.is_empty()
     }
 
     /// The spool need not keep what is settled; what was offered from the memory may be in it too.

@@ -235,8 +235,7 @@ impl SinkState {
         }
     }
 
-    /// Settles events that the sink task has: so many with each outcome. If there is no spool and none is awaited, `events` may
-    /// be missing.
+    /// Settles events that the sink task has: so many with each outcome.
     pub(super) fn settle(&mut self, events: &Batch, source: BatchSource, outcomes: &[(usize, Outcome)]) {
         // Of several outcomes it is unknown which one is whose.
         let mut possible = outcomes.iter().filter(|(len, _)| *len > 0).map(|(_, outcome)| *outcome);

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use super::account::ContextCharge;
 use super::lane::{Chunk, Lane, LaneState};
 use super::sync::{AtomicUsize, MutexGuard, Ordering};
 use super::ticket::{Ticket, TicketEnd};
@@ -65,7 +66,7 @@ impl Evicted {
         self.others.extend(self.last.replace((event, reason)));
     }
 
-    /// Tells the callers that wait for them, once nothing is locked; to drop the events wakes those.
+    /// Ends their tickets, once nothing is locked. The callers wake as the events are dropped.
     fn end_tickets(&self) {
         for (event, reason) in self.last.iter().chain(&self.others) {
             if let Some(ticket) = event.context().and_then(|context| Ticket::of(context)) {
@@ -139,6 +140,21 @@ impl Queue {
         let lane = self.lane();
         let lack = contain_waker(self.wait(lane, event, None, &mut Lack::Place)).await;
         lack.map_err(|lack| self.refuse(lane, lack))
+    }
+
+    /// Charges a context, once there is room for it; `None`: the queue is closed.
+    ///
+    /// Cancel-safe: until the poll that returns, nothing is charged.
+    pub(crate) async fn charge_context_wait(&self, bytes: usize) -> Option<ContextCharge> {
+        let attempt = || {
+            let charge = self.account.charge_context(bytes);
+            if charge.is_none() && !self.lane().lock().is_closed() {
+                self.signal.raise();
+                return None;
+            }
+            Some(charge)
+        };
+        contain_waker(self.account.waiters().wait_for(attempt)).await
     }
 
     /// The one admission: puts the event into the lane, if that has a place and the account has the bytes, or if the

@@ -110,9 +110,13 @@ impl Ticket {
 
     /// Wakes the caller, if the ticket has ended. Its waker is foreign code: called with nothing locked.
     pub(crate) fn wake(&self) {
-        if self.end().is_some() {
+        if self.has_ended() {
             self.waker.wake();
         }
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(*self.state(), TicketState::Ended(_))
     }
 
     /// Returns how it has ended.
@@ -135,7 +139,7 @@ impl Ticket {
     pub(crate) async fn wait(&self) {
         poll_fn(|cx| {
             self.waker.register(cx.waker());
-            if self.end().is_some() { Poll::Ready(()) } else { Poll::Pending }
+            if self.has_ended() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }

@@ -120,7 +120,7 @@ impl<F: SpoolFs> Disk<F> {
                 folder.delete(&disk.fs).unwrap_or_default();
                 continue;
             }
-            let placed = Placed { from: folder.first(), folder, base };
+            let placed = Placed { from: folder.first_known(), folder, base };
             let settled = positions.settled().filter(|range| range.end > placed.from);
             disk.progress.settled.extend(settled.map(|range| placed.outside(range)));
             base = placed.positions().end;

@@ -99,8 +99,8 @@ impl<F: SpoolFs> Folder<F> {
         let first = self.first();
         let (frontier, found) = Frontier::open(fs, &self.dir)?;
         let progress = found.unwrap_or(SpoolProgress { frontier: first, settled: Vec::new() });
-        // It may be ahead of what the disk has: what was settled is not there any more.
-        self.progress = SpoolProgress { frontier: progress.frontier.clamp(first, self.next.max(first)), ..progress };
+        // It may be ahead of what the disk has: what was settled is not there any more. What is missing behind it was not settled.
+        self.progress = SpoolProgress { frontier: progress.frontier.min(self.next.max(first)), ..progress };
         self.frontier = frontier;
         Ok(())
     }
@@ -109,8 +109,13 @@ impl<F: SpoolFs> Folder<F> {
         &self.progress
     }
 
+    /// The position of the first event that is there, or that is missing.
+    pub(super) fn first_known(&self) -> u64 {
+        self.first().min(self.progress.frontier)
+    }
+
     /// The position of the first event that is there.
-    pub(super) fn first(&self) -> u64 {
+    fn first(&self) -> u64 {
         self.segments.front().map_or(self.next, |segment| segment.name.first)
     }
 

@@ -22,8 +22,8 @@ const OPEN_TRIES: u32 = 8;
 ///
 /// Nothing is locked and nothing is written, so it can be used while the process runs; it sees what was appended by the
 /// time it was opened. What the process deletes meanwhile is settled; what it has settled since it last wrote that down (at a
-/// synchronization, or before it deletes a file) is shown as if it were not. Events are read as they were appended: after the filters,
-/// limits and masks of that time.
+/// synchronization, or before it deletes a file) is shown as if it were not. Events are read as they were appended: after the
+/// filters, limits and masks of that time.
 pub struct SpoolReader {
     sink: String,
     folder: Folder<ReadOnly>,
@@ -69,6 +69,9 @@ impl SpoolReader {
     ///
     /// # Errors
     /// Returns an error if a directory or a file in it cannot be read.
+    ///
+    /// # Blocking
+    /// Reads the last file of each folder on this thread.
     pub fn open_all(dir: impl AsRef<Path>) -> io::Result<Vec<SpoolReader>> {
         let mut readers = Vec::new();
         for (sink, dir) in folders(dir.as_ref())? {
@@ -105,9 +108,9 @@ impl SpoolReader {
         self.folder.bytes()
     }
 
-    /// Returns the positions of the events that it has, settled ones included.
+    /// Returns the positions of the events that it has or should have, settled ones included.
     pub fn positions(&self) -> Range<u64> {
-        self.folder.first()..self.folder.next()
+        self.folder.first_known()..self.folder.next()
     }
 
     /// Returns what is settled.
@@ -133,10 +136,14 @@ impl SpoolReader {
         })
     }
 
-    /// Reads the next events that are not settled, oldest first; `None`: there is none. What is damaged is skipped.
+    /// Reads the next events that are not settled, oldest first, at most 65,536; `None`: there is none. What is damaged is
+    /// skipped.
     ///
     /// # Errors
     /// Returns an error if a file cannot be opened.
+    ///
+    /// # Blocking
+    /// Reads on this thread.
     pub fn next_batch(&mut self) -> io::Result<Option<Stored>> {
         let settled = self.settled();
         while let Some((positions, payload)) = self.next_record()? {
@@ -167,11 +174,14 @@ impl SpoolReader {
     ///
     /// # Errors
     /// Returns an error if a file cannot be opened.
+    ///
+    /// # Blocking
+    /// Reads all files on this thread.
     pub fn verify(mut self) -> io::Result<SpoolCheck> {
         let mut check = SpoolCheck::default();
         let mut readable = Vec::new();
         // A segment that cannot be read is no longer one of the folder's.
-        let first = self.folder.first();
+        let first = self.folder.first_known();
         self.at = first;
         while let Some((positions, payload)) = self.next_record()? {
             if restore(&payload).is_ok_and(|batch| batch.len() as u64 == positions.end - positions.start) {

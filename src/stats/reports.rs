@@ -35,7 +35,8 @@ pub struct ShutdownReport {
     pub sinks: Vec<SinkStats>,
     /// Shutdown hooks that failed, panicked or did not end in time.
     pub failed_hooks: u64,
-    /// Whether the deadline passed before everything was done.
+    /// Whether the deadline passed before everything was done. Not if each sink was closed, or was busy with a request of events
+    /// that its spool has, and the deadline cost no event.
     pub timed_out: bool,
     /// The time from the first request to the end.
     #[cfg_attr(feature = "serde", serde(rename = "elapsed_seconds", serialize_with = "super::serialize::seconds"))]

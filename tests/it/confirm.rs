@@ -13,7 +13,9 @@ use logweir::{
     Builder, Confirmation, DropReason, IntoPipeline, Level, LevelFilter, Logger, Overflow, Pipeline, Receipt,
 };
 
-use crate::support::{PATIENCE, Reply, ScriptedRequests, ScriptedSink, builder, emit_numbers, number, once, start};
+use crate::support::{
+    PATIENCE, Reply, ScriptedRequests, ScriptedSink, builder, emit_numbers, heavy, number, once, start, until,
+};
 
 /// Long enough for what never comes.
 const SOON: Duration = Duration::from_millis(20);
@@ -157,6 +159,28 @@ async fn before_there_is_room_the_event_is_not_accepted_and_not_counted() {
 }
 
 #[tokio::test]
+async fn without_memory_it_waits_for_some_like_any_event_that_waits() {
+    let sink = ScriptedRequests::new();
+    let logger = start(one(sink.clone()).memory_limit(4 << 20).overflow(Overflow::DropNewest)).await;
+    let mut n = 0;
+    while logger.stats().refused.get(DropReason::Memory) == 0 {
+        logger.emit(heavy(n, 2000));
+        n += 1;
+    }
+    // Nothing that is charged fits now.
+    while logger.try_emit(heavy(n, 100)).is_ok() {
+        n += 1;
+    }
+    let before = logger.stats();
+    let mut confirmed = Box::pin(logger.emit_confirmed(number(n), PATIENCE));
+    assert!((&mut confirmed).now_or_never().is_none());
+    let after = logger.stats();
+    assert_eq!((after.accepted, after.refused), (before.accepted, before.refused));
+    assert!(confirmed.await.is_ok());
+    end(&logger).await;
+}
+
+#[tokio::test]
 async fn a_caller_that_waits_no_more_leaves_its_event_to_the_logger() {
     let sink = ScriptedRequests::new();
     let logger = start(one(sink.clone())).await;
@@ -186,14 +210,10 @@ async fn at_the_deadline_what_waits_is_dropped_and_what_is_written_is_unconfirme
     let mut written = Box::pin(logger.emit_confirmed(number(1), PATIENCE));
     assert!((&mut written).now_or_never().is_none());
     tokio::task::yield_now().await;
-    while logger.stats().sinks[0].in_flight == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(&logger, |sink| sink.in_flight > 0).await;
     let mut waits = Box::pin(logger.emit_confirmed(number(2), PATIENCE));
     assert!((&mut waits).now_or_never().is_none());
-    while logger.stats().sinks[0].backlog == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(&logger, |sink| sink.backlog > 0).await;
     let mut queued = Box::pin(logger.emit_confirmed(number(3), PATIENCE));
     assert!((&mut queued).now_or_never().is_none());
     logger.shutdown(Duration::ZERO).await.check().unwrap();

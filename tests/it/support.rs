@@ -80,6 +80,18 @@ fn compare(sinks: &[SinkStats], seen: &[(&str, u64)]) {
     assert_eq!(booked, seen, "delivered by the books, and as the sinks saw it");
 }
 
+/// Waits until the first sink's counters are so.
+#[track_caller]
+pub(crate) fn until<'a>(logger: &'a Logger, is_so: impl Fn(&SinkStats) -> bool + 'a) -> impl Future<Output = ()> + 'a {
+    let (caller, began) = (std::panic::Location::caller(), std::time::Instant::now());
+    async move {
+        while !is_so(&logger.stats().sinks[0]) {
+            assert!(began.elapsed() < PATIENCE, "{caller}: {}", logger.stats().sinks[0]);
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 /// Shuts down with all the time in the world and balances both books. In an `Arc`, because few look at it again.
 pub(crate) async fn end(logger: &Logger, sinks: &[(&str, &ScriptedSink)]) -> Arc<ShutdownReport> {
     let report = logger.shutdown(PATIENCE).await;

@@ -11,7 +11,7 @@ use logweir::spool::{AppendError, Recovered, SpoolProgress, SpoolStore, Stored};
 use logweir::{Batch, Confirmation, Pipeline, SinkError, async_trait};
 
 use super::{SOON, end, sinks};
-use crate::support::{Answer, PATIENCE, ScriptedRequests, ScriptedSink, builder, number, once, settle, start};
+use crate::support::{Answer, PATIENCE, ScriptedRequests, ScriptedSink, builder, number, once, settle, start, until};
 
 /// A store in memory whose calls fail as scripted.
 #[derive(Clone, Default)]
@@ -116,9 +116,7 @@ async fn an_event_is_confirmed_in_an_outage_once_the_store_has_synchronized_it()
     let logger = start(spooled(ScriptedSink::always(Answer::Temporary), &store)).await;
     let mut confirmed = Box::pin(logger.emit_confirmed(number(1), PATIENCE));
     assert!((&mut confirmed).now_or_never().is_none());
-    while logger.stats().sinks[0].spooled == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(&logger, |sink| sink.spooled > 0).await;
     assert!((&mut confirmed).now_or_never().is_none(), "it is appended, and not synchronized");
     gate.close();
     let receipt = confirmed.await.unwrap();
@@ -136,18 +134,14 @@ async fn all_that_come_during_a_synchronization_share_the_next_one() {
         let logger = logger.clone();
         async move { logger.emit_confirmed(number(0), PATIENCE).await }
     });
-    while logger.stats().sinks[0].spooled == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(&logger, |sink| sink.spooled > 0).await;
     let others: Vec<_> = (1..100)
         .map(|n| {
             let logger = logger.clone();
             tokio::spawn(async move { logger.emit_confirmed(number(n), PATIENCE).await })
         })
         .collect();
-    while logger.stats().sinks[0].spooled < 100 {
-        tokio::task::yield_now().await;
-    }
+    until(&logger, |sink| sink.spooled >= 100).await;
     gate.close();
     assert!(first.await.unwrap().is_ok());
     for other in others {
@@ -177,9 +171,7 @@ async fn a_sink_that_is_quicker_than_the_disk_does_not_confirm_in_its_place() {
     let logger = start(spooled(ScriptedSink::new(), &store)).await;
     let mut confirmed = Box::pin(logger.emit_confirmed(number(1), PATIENCE));
     assert!((&mut confirmed).now_or_never().is_none());
-    while logger.stats().sinks[0].delivered == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(&logger, |sink| sink.delivered > 0).await;
     assert!((&mut confirmed).now_or_never().is_none(), "it is written, which confirms nothing");
     gate.close();
     assert_eq!(sinks(&confirmed.await.unwrap()), [("sink", Confirmation::Synced)]);

@@ -6,7 +6,7 @@ use logweir::sink::{Acknowledges, Answer, Batching, Encoded, Request, RequestSin
 use logweir::{Batch, Pipeline, SinkError, async_trait};
 
 use super::{Folder, builder, quick, start};
-use crate::support::{PATIENCE, ScriptedSink, emit_numbers};
+use crate::support::{PATIENCE, ScriptedSink, emit_numbers, until};
 
 /// Never answers.
 struct Silent {
@@ -54,9 +54,7 @@ async fn a_flush_is_complete_once_the_disk_has_the_events_though_a_request_hangs
     let folder = Folder::new("hung-flush");
     let logger = start(silent(&folder, Acknowledges::Accepted, false));
     emit_numbers(&logger, 0..10);
-    while logger.stats().sinks[0].in_flight == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(&logger, |sink| sink.in_flight > 0).await;
     emit_numbers(&logger, 10..20);
     let flushed = logger.flush(PATIENCE).await;
     assert!(flushed.complete, "{flushed:?}");
@@ -68,9 +66,7 @@ async fn a_flush_waits_for_a_sink_that_has_to_make_safe_what_it_has() {
     let folder = Folder::new("hung-written");
     let logger = start(silent(&folder, Acknowledges::Written, false));
     emit_numbers(&logger, 0..10);
-    while logger.stats().sinks[0].in_flight == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(&logger, |sink| sink.in_flight > 0).await;
     assert!(!logger.flush(Duration::from_millis(30)).await.complete);
     logger.shutdown(Duration::ZERO).await.check().unwrap();
 }
@@ -82,9 +78,7 @@ async fn a_flush_waits_for_a_fallback_that_has_to_make_safe_what_it_has() {
     let pipeline = quick(Pipeline::new(silent)).spool(folder.spool()).fallback(ScriptedSink::new());
     let logger = start(builder().sink("sink", pipeline.timeout(Duration::from_secs(3600))));
     emit_numbers(&logger, 0..10);
-    while logger.stats().sinks[0].in_flight == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(&logger, |sink| sink.in_flight > 0).await;
     assert!(!logger.flush(Duration::from_millis(30)).await.complete);
     let report = logger.shutdown(Duration::from_millis(100)).await;
     report.check().unwrap();
@@ -109,9 +103,7 @@ async fn an_end_with_a_hung_request_has_not_timed_out_if_the_spool_has_everythin
     let folder = Folder::new("hung-end");
     let logger = start(silent(&folder, Acknowledges::Accepted, false));
     emit_numbers(&logger, 0..30);
-    while logger.stats().sinks[0].in_flight == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(&logger, |sink| sink.in_flight > 0).await;
     let report = logger.shutdown(Duration::from_millis(300)).await;
     report.check().unwrap();
     assert!(!report.timed_out && report.sinks[0].spooled == 30, "{report}");

@@ -8,7 +8,7 @@ use logweir::DropReason;
 use logweir::spool::SpoolReader;
 
 use super::{Folder, Unavailable, end, spooled, start};
-use crate::support::{Answer, PATIENCE, ScriptedSink, emit_numbers, number};
+use crate::support::{Answer, PATIENCE, ScriptedSink, emit_numbers, number, until};
 
 fn files(folder: &Folder) -> BTreeMap<PathBuf, Vec<u8>> {
     let (mut files, mut folders) = (BTreeMap::new(), vec![folder.path().to_owned()]);
@@ -56,9 +56,7 @@ async fn what_is_settled_is_not_read() {
     let sink = ScriptedSink::always(Answer::Temporary).writes([Answer::Delivered(3)]);
     let logger = start(spooled(sink, folder.spool()));
     emit_numbers(&logger, 0..10);
-    while logger.stats().sinks[0].delivered < 3 {
-        tokio::task::yield_now().await;
-    }
+    until(&logger, |sink| sink.delivered >= 3).await;
     assert!(logger.flush(PATIENCE).await.complete);
     assert_eq!(numbers(&folder), (3..10).collect::<Vec<_>>());
     assert_eq!(end(&logger).await.spooled, 7);
