@@ -2,9 +2,9 @@
 //!
 //! cargo bench --bench spool --features spool
 //!
-//! Four threads log as fast as they can, with room for what they log (`Overflow::Block`), to a sink that drops its batches:
-//! without a spool, then with one of each durability, in turns. Printed are the medians of events a second, the share of the
-//! same without a spool, and the processor time of an event. Then a backlog is left by an unavailable sink, and the next logger
+//! Four threads log as fast as they can, with room for what they log (`Overflow::Block`), to a file of JSON lines, and to a
+//! sink that drops its batches: without a spool, then with one of each durability, in turns. Printed are the medians of events
+//! a second, the share of the same without a spool, and the processor time of an event. Then a backlog is left by an unavailable sink, and the next logger
 //! delivers it: how long its start takes, and the megabytes a second that it reads. `--backlog GIB` sets its size. Before that,
 //! 1, 16 and 256 tasks wait for a confirmation of each event, in turns with bare calls of `fdatasync` after a write of 64 bytes:
 //! the medians of both a second, and their ratio.
@@ -15,7 +15,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use logweir::sink::{Durability, NullSink};
+use logweir::format::Json;
+use logweir::sink::{Durability, FileSink, NullSink};
 use logweir::{
     Batch, Level, Logger, Overflow, Pipeline, Sink, SinkError, Spool, WhenFull, async_trait, info, new_event,
 };
@@ -32,14 +33,16 @@ fn main() {
         return;
     }
     let dir = std::env::temp_dir().join(format!("logweir-bench-spool-{}", std::process::id()));
-    throughput(&dir);
+    throughput(&dir, "JSON file", || Pipeline::new(FileSink::new(dir.with_extension("json")).format(Json::new())));
+    throughput(&dir, "null sink", || Pipeline::new(NullSink));
     confirmations(&dir);
     let gib = std::env::args().skip_while(|arg| arg != "--backlog").nth(1).and_then(|gib| gib.parse().ok());
     backlog(&dir, gib.unwrap_or(0.5));
     std::fs::remove_dir_all(&dir).unwrap_or_default();
+    std::fs::remove_file(dir.with_extension("json")).unwrap_or_default();
 }
 
-fn throughput(dir: &Path) {
+fn throughput(dir: &Path, sink: &str, pipeline: impl Fn() -> Pipeline) {
     let interval = Durability::SyncInterval(Duration::from_millis(500));
     let modes = [
         ("without a spool", None),
@@ -50,7 +53,7 @@ fn throughput(dir: &Path) {
     let mut measured = vec![Vec::new(); modes.len()];
     for _ in 0..ROUNDS {
         for (index, (_, durability)) in modes.iter().enumerate() {
-            measured[index].push(run(dir, *durability));
+            measured[index].push(run(dir, pipeline(), *durability));
         }
     }
     let median = |index: usize, of: fn(&(f64, f64)) -> f64| {
@@ -62,16 +65,17 @@ fn throughput(dir: &Path) {
     for (index, (name, _)) in modes.iter().enumerate() {
         let (rate, cpu) = (median(index, |(rate, _)| *rate), median(index, |(_, cpu)| *cpu));
         println!(
-            "{name:<22} {rate:>10.0} events/s, {:.2} of without, {cpu:.0} ns of processor an event",
+            "{sink}, {name:<22} {rate:>10.0} events/s, {:.2} of without, {cpu:.0} ns of processor an event",
             rate / without
         );
     }
 }
 
 /// Returns the events a second, and the processor time of one in nanoseconds.
-fn run(dir: &Path, durability: Option<Durability>) -> (f64, f64) {
+fn run(dir: &Path, pipeline: Pipeline, durability: Option<Durability>) -> (f64, f64) {
     std::fs::remove_dir_all(dir).unwrap_or_default();
-    let mut pipeline = Pipeline::new(NullSink).when_full(WhenFull::Block);
+    std::fs::remove_file(dir.with_extension("json")).unwrap_or_default();
+    let mut pipeline = pipeline.when_full(WhenFull::Block);
     if let Some(durability) = durability {
         pipeline = pipeline.spool(Spool::new(dir).durability(durability));
     }

@@ -8,10 +8,12 @@ use futures::FutureExt;
 use logweir::error::ConfirmError;
 use logweir::sink::NullSink;
 use logweir::spool::{AppendError, Recovered, SpoolProgress, SpoolStore, Stored};
-use logweir::{Batch, Confirmation, Pipeline, SinkError, async_trait};
+use logweir::{Batch, Confirmation, Overflow, Pipeline, SinkError, WhenFull, async_trait};
 
 use super::{SOON, end, sinks};
-use crate::support::{Answer, PATIENCE, ScriptedRequests, ScriptedSink, builder, number, once, settle, start, until};
+use crate::support::{
+    Answer, PATIENCE, ScriptedRequests, ScriptedSink, builder, emit_numbers, number, once, settle, start, until,
+};
 
 /// A store in memory whose calls fail as scripted.
 #[derive(Clone, Default)]
@@ -23,6 +25,7 @@ struct Shelf {
     next: u64,
     synced: u64,
     syncs: usize,
+    reads: usize,
     failing_appends: usize,
     failing_syncs: usize,
     /// Each holds one synchronization until it is closed.
@@ -79,7 +82,8 @@ impl SpoolStore for Kept {
     }
 
     async fn read(&self, positions: Range<u64>) -> Result<Option<Stored>, SinkError> {
-        let shelf = self.shelf();
+        let mut shelf = self.shelf();
+        shelf.reads += 1;
         let found = shelf.records.iter().find(|(first, batch)| first + batch.len() as u64 > positions.start);
         Ok(found.map(|(first, batch)| Stored { first: *first, batch: batch.clone() }))
     }
@@ -248,4 +252,34 @@ async fn an_event_that_the_sink_has_from_memory_is_not_confirmed_by_an_append_th
     sink.open_gate();
     assert_eq!(confirmed.await, Err(ConfirmError::Unconfirmed { sink: "sink".into() }));
     end(&logger).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_that_wait_for_the_disk_do_not_have_read_back_what_it_has() {
+    let store = Kept::default();
+    let sink = ScriptedSink::new().writes([Answer::Gate]);
+    let pipeline = once(sink.clone()).spool_store(store.clone()).when_full(WhenFull::Block).backlog_bytes(64 << 10);
+    let builder = builder().overflow(Overflow::Block(PATIENCE)).memory_limit(4 << 20).max_event_bytes(8 << 10);
+    let logger = start(builder.sink("sink", pipeline)).await;
+    for first in [0, 50, 100, 150] {
+        emit_numbers(&logger, first..first + 50);
+        logger.flush(std::time::Duration::ZERO).await;
+        settle().await;
+    }
+    until(&logger, |sink| sink.spooled + sink.in_flight == 200).await;
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    store.shelf().append_gate = Some(gate.clone());
+    // More than the memory has room for.
+    emit_numbers(&logger, 200..900);
+    logger.flush(std::time::Duration::ZERO).await;
+    settle().await;
+    let waiting = logger.stats().sinks[0].clone();
+    assert!(waiting.backlog > 200 && waiting.backlog < 700, "{waiting}");
+    sink.open_gate();
+    until(&logger, |sink| sink.delivered == 200).await;
+    let reads = store.shelf().reads;
+    gate.close();
+    end(&logger).await;
+    assert_eq!(reads, 0);
+    assert!(sink.numbers().into_iter().eq(0..900));
 }

@@ -161,7 +161,8 @@ impl SpoolAccount {
 impl SpoolAccount {
     /// Makes room in memory for so many bytes, if it can: the newest spooled batches leave it, and are read back later.
     pub(in crate::pipeline) fn make_room(&mut self, charge: usize, backlog: &mut BacklogQueue, gone: &mut Vec<Batch>) {
-        while !backlog.has_room_for(charge) {
+        let appending = self.appending.iter().map(|waiting| waiting.charge).sum();
+        while !backlog.has_room_for(charge) && !backlog.waits_for_appends(appending) {
             let spooled = |ready: &Ready| ready.place.is_spooled();
             let Some(newest) = self.ready.iter().rposition(spooled) else { return };
             // The next request's stay: they would be read back at once.
