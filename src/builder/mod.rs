@@ -4,8 +4,7 @@
 //! Out: a logger: its shared core, and the parts of its flush task and sink tasks.
 //!
 //! Invariants:
-//! * Nothing is checked or opened before `start`, except that `filter_from_env` reads the environment at once; `start`
-//!   reports what it skipped.
+//! * Nothing is checked or opened before `start`; but `filter_from_env` reads the environment, and `start` reports what it skipped.
 //! * If `start` fails, no logger runs and opened sinks are dropped.
 //! * `plan.rs` decides whether the options fit together; it opens nothing.
 //!
@@ -15,6 +14,7 @@
 //! and `config/example.toml`.
 
 mod error;
+mod open;
 mod plan;
 mod start;
 #[cfg(all(test, feature = "config"))]

@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Builder;
 use super::error::{BuildError, BuildErrorKind};
+use super::open::unclaimed_bytes;
 use super::plan::Plan;
 #[cfg(feature = "prometheus")]
 use crate::admin::Endpoint;
-use crate::context::contain::contain;
 use crate::context::scope::ScopeId;
 use crate::context::suppress;
 use crate::context::thread_flags::mark_logger_thread;
@@ -36,7 +36,7 @@ use crate::runtime::{
     self, Cancellation, DetachedRuntime, FlushTaskParts, Host, LoggerCore, ServiceThread, ShutdownHooks, ShutdownState,
     start_timers,
 };
-use crate::sink::{SinkError, of_one_logger};
+use crate::sink::of_one_logger;
 
 impl Logger {
     /// Returns a builder with the default options.
@@ -113,17 +113,18 @@ impl Builder<'_> {
         check_timers(runtime)?;
         #[cfg(feature = "prometheus")]
         let OwnMetrics { exporter, endpoint, unbound } = self.own_metrics()?;
-        of_one_logger(|| self.open_sinks())?;
+        let findings = of_one_logger(|| self.open_sinks())?;
 
         #[cfg(feature = "prometheus")]
         let own = exporter.as_ref().map(|exporter| exporter.recorder() as &dyn Recorder);
         #[cfg(not(feature = "prometheus"))]
         let own = None;
-        let (name, metrics, sink_histograms) = self.register_metrics(own, started_at)?;
+        let (name, metrics, sink_histograms) = self.register_metrics(own, unclaimed_bytes(&findings), started_at)?;
         let notifiers = Arc::new(Notifiers::default());
         let diagnostics = Arc::new(Diagnostics::new(name.clone(), self.on_error.take()));
         let skipped = self.skipped.into_iter().chain(self.skipped_of_sinks);
         skipped.for_each(|error| diagnostics.report(Diagnostic::FilterSkipped { error }));
+        findings.into_iter().for_each(|finding| diagnostics.report(finding.into()));
         let redactor = self.redacted.ok().filter(|patterns| !patterns.is_empty()).map(Redactor::new).map(Arc::new);
         let enrichment = self.enrichment.map(|enrichment| match &redactor {
             Some(redactor) => Arc::new(enrichment.redacted(redactor)),
@@ -230,6 +231,7 @@ impl Builder<'_> {
     fn register_metrics(
         &mut self,
         own: Option<&dyn Recorder>,
+        unclaimed_bytes: u64,
         started_at: &'static Location<'static>,
     ) -> Result<(String, LoggerMetrics, Vec<SinkHistograms>), BuildError> {
         let given = self.name.take();
@@ -238,7 +240,11 @@ impl Builder<'_> {
             has_spool: pipeline.spool.is_some(),
         };
         let sinks: Vec<SinkIdentity> = self.sinks.iter().map(identity).collect();
-        let limits = Limits { queue_capacity: self.queue_capacity * self.lanes, memory_bytes: self.memory_limit };
+        let limits = Limits {
+            queue_capacity: self.queue_capacity * self.lanes,
+            memory_bytes: self.memory_limit,
+            unclaimed_bytes,
+        };
         let register = |recorder: &dyn Recorder, (name, guard): (String, _)| {
             let (metrics, histograms) = LoggerMetrics::register(recorder, &name, &limits, &sinks, guard);
             (name, metrics, histograms)
@@ -254,27 +260,6 @@ impl Builder<'_> {
             })
         };
         self.recorder.map_or_else(|| metrics::with_recorder(shared), shared)
-    }
-
-    fn open_sinks(&mut self) -> Result<(), BuildError> {
-        for (sink, pipeline) in &mut self.sinks {
-            let (mut next, mut name) = (Some(pipeline), sink.clone());
-            for number in 1.. {
-                let Some(link) = next else { break };
-                let open = || {
-                    link.spool
-                        .iter_mut()
-                        .try_for_each(|spool| spool.store.open(sink).map(|found| spool.recovered = found))?;
-                    link.sink.open()
-                };
-                contain(open)
-                    .unwrap_or_else(|panicked| Err(SinkError::panicked(panicked)))
-                    .map_err(|error| BuildError(BuildErrorKind::Sink { name, source: error.into_source() }))?;
-                next = link.fallback.as_deref_mut();
-                name = format!("{sink}/{number}");
-            }
-        }
-        Ok(())
     }
 }
 

@@ -28,6 +28,8 @@ struct SpoolKeys {
     max_bytes: Option<HumanSize>,
     durability: Option<SyncMode>,
     also: Option<Vec<String>>,
+    #[serde(default)]
+    allow_network_file_system: bool,
 }
 
 /// When the disk is waited for.
@@ -71,7 +73,8 @@ impl From<&SpoolPolicy> for Spool {
     fn from(SpoolPolicy(keys): &SpoolPolicy) -> Self {
         let spool = set(Spool::new(&keys.path.0), keys.max_bytes, |spool, HumanSize(bytes)| spool.max_bytes(bytes));
         let spool = set(spool, keys.durability, |spool, mode| spool.durability(mode.into()));
-        keys.also.iter().flatten().fold(spool, |spool, sink| spool.also(sink))
+        let spool = keys.also.iter().flatten().fold(spool, |spool, sink| spool.also(sink));
+        if keys.allow_network_file_system { spool.allow_network_file_system() } else { spool }
     }
 }
 
@@ -98,9 +101,9 @@ mod tests {
             let policy: SpoolPolicy = serde_json::from_str(json).expect(json);
             format!("{:?}", Spool::from(&policy))
         };
-        let all = r#"{ "path": "s", "max_bytes": "64MiB", "durability": "2s", "also": ["a", "b"] }"#;
+        let all = r#"{ "path": "s", "max_bytes": "64MiB", "durability": "2s", "also": ["a", "b"], "allow_network_file_system": true }"#;
         let spool = Spool::new("s").max_bytes(64 << 20).durability(Durability::SyncInterval(Duration::from_secs(2)));
-        assert_eq!(read(all), format!("{:?}", spool.also("a").also("b")));
+        assert_eq!(read(all), format!("{:?}", spool.also("a").also("b").allow_network_file_system()));
         assert_eq!(read(r#"{ "path": "s" }"#), format!("{:?}", Spool::new("s")));
         for (word, durability) in [("buffered", Durability::Buffered), ("sync_every_batch", Durability::SyncEveryBatch)]
         {

@@ -84,7 +84,7 @@ fn describe(recorder: &dyn Recorder) {
     for (name, help) in counters {
         recorder.describe_counter(KeyName::from_const_str(name), None, help.into());
     }
-    let gauges: [(&'static str, &'static str); 13] = [
+    let gauges: [(&'static str, &'static str); 14] = [
         ("logweir_queue_depth", "Events in the queue."),
         ("logweir_queue_capacity", "Events the queue holds at most; 0 once the logger has ended."),
         ("logweir_queue_bytes", "Heap bytes of queued events and living contexts."),
@@ -95,6 +95,7 @@ fn describe(recorder: &dyn Recorder) {
         ("logweir_sink_spool_events", "Events in the spool that are not settled and in no request."),
         ("logweir_sink_spool_bytes", "Bytes of the spool's files."),
         ("logweir_sink_spool_oldest_seconds", "The age of the spool's oldest event, if it is in memory; else 0."),
+        ("logweir_spool_unclaimed_bytes", "Bytes in spools that no sink takes over, when the logger started."),
         ("logweir_sink_breaker_state", "The sink's circuit breaker: 0 closed, 1 half-open, 2 open."),
         ("logweir_shutdown_seconds", "How long the shutdown took; 0 before."),
         ("logweir_build_info", "1 while the logger runs; the label has its version."),
@@ -182,6 +183,8 @@ pub(crate) struct SinkIdentity {
 pub(crate) struct Limits {
     pub(crate) queue_capacity: usize,
     pub(crate) memory_bytes: usize,
+    /// In spools that no sink takes over, when the logger started.
+    pub(crate) unclaimed_bytes: u64,
 }
 
 impl LoggerMetrics {
@@ -206,6 +209,10 @@ impl LoggerMetrics {
             constant("logweir_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0),
         ];
         let by_reason = |name, reason: DropReason| on.counter(name, &[("reason", reason.as_str())]);
+        if sinks.iter().any(|sink| sink.has_spool) {
+            // What is there stays there when the logger ends.
+            drop(constant("logweir_spool_unclaimed_bytes", &[], limits.unclaimed_bytes as f64));
+        }
         let meters = LoggerMetrics {
             accepted: Level::ALL.map(|level| on.counter("logweir_events_accepted_total", &[("level", level.as_str())])),
             refused: DropReason::REFUSED.map(|reason| by_reason("logweir_events_refused_total", reason)),

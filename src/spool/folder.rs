@@ -14,7 +14,10 @@ use super::positions::Positions;
 use super::segment::{Found, Segment, WINDOW_BYTES, next_record, put_records, read_in};
 use super::store::SpoolProgress;
 
-const LOCK: &str = "lock";
+/// Locked by the process that has the folder.
+pub(super) const LOCK: &str = "lock";
+/// At most two to this power.
+const MAX_SKIPPED_SYNCS_BITS: u32 = 10;
 
 pub(super) struct Folder<F: SpoolFs> {
     dir: PathBuf,
@@ -26,6 +29,9 @@ pub(super) struct Folder<F: SpoolFs> {
     frontier: Frontier<F>,
     /// The disk may not have all of the last segment: its process has ended.
     is_unsynced: bool,
+    /// After a synchronization of it that failed, so many others come before the next one.
+    syncs_to_skip: u32,
+    failed_syncs: u32,
     /// A part of what was refused may be behind the last segment's end, or in another one: the next record is the first of a
     /// new one, which counts from there on.
     is_torn: bool,
@@ -50,6 +56,8 @@ impl<F: SpoolFs> Folder<F> {
             progress: SpoolProgress::default(),
             frontier: Frontier::default(),
             is_unsynced: false,
+            syncs_to_skip: 0,
+            failed_syncs: 0,
             is_torn: false,
             cursor: (0, 0, 0),
         }))
@@ -65,6 +73,8 @@ impl<F: SpoolFs> Folder<F> {
             progress: SpoolProgress::default(),
             frontier: Frontier::default(),
             is_unsynced: true,
+            syncs_to_skip: 0,
+            failed_syncs: 0,
             is_torn: false,
             cursor: (0, 0, 0),
             _lock: lock,
@@ -131,6 +141,11 @@ impl<F: SpoolFs> Folder<F> {
     /// Its segments, oldest first, but the one that is appended to.
     pub(super) fn sealed(&self, is_own: bool) -> impl Iterator<Item = &Segment<F>> {
         self.segments.iter().take(self.segments.len() - usize::from(is_own && !self.segments.is_empty()))
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_unsynced(&self) -> bool {
+        self.is_unsynced
     }
 
     pub(super) fn is_torn(&self) -> bool {
@@ -212,12 +227,24 @@ impl<F: SpoolFs> Folder<F> {
         Ok(())
     }
 
-    /// Waits until the disk has what an earlier process appended. It is written over with the same bytes: a synchronization of
-    /// that process may have failed, after which the system takes for written what the disk has not.
+    /// Waits until the disk has what an earlier process appended. If that fails, twice as many synchronizations pass before it
+    /// is tried again: it writes a whole file.
     pub(super) fn sync_adopted(&mut self, fs: &F) -> io::Result<()> {
-        if self.is_unsynced
-            && let Some(last) = self.segments.back()
-        {
+        if !self.is_unsynced || self.syncs_to_skip > 0 {
+            self.syncs_to_skip = self.syncs_to_skip.saturating_sub(1);
+            return Ok(());
+        }
+        let written = self.write_again(fs);
+        self.is_unsynced = written.is_err();
+        self.failed_syncs += u32::from(written.is_err());
+        self.syncs_to_skip = if written.is_err() { 1 << self.failed_syncs.min(MAX_SKIPPED_SYNCS_BITS) } else { 0 };
+        written
+    }
+
+    /// Writes the last segment over with the same bytes, and synchronizes it: a synchronization by its process may have failed,
+    /// after which the system takes for written what the disk has not.
+    fn write_again(&self, fs: &F) -> io::Result<()> {
+        if let Some(last) = self.segments.back() {
             let file = fs.open(&self.dir.join(last.name.file()), false)?;
             let (mut window, mut offset) = (vec![0; WINDOW_BYTES], 0);
             loop {
@@ -231,7 +258,6 @@ impl<F: SpoolFs> Folder<F> {
             fs.sync(&file)?;
             fs.sync_dir(&self.dir)?;
         }
-        self.is_unsynced = false;
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
 
-use crate::fs::sync_dir;
+use crate::fs::{FsKind, kind_of, sync_dir};
 
 /// The file system of a spool. [`Os`] is that of the operating system; a test's loses what was not synchronized, tears writes
 /// and runs out of space.
@@ -14,6 +14,8 @@ pub(crate) trait SpoolFs: Send + Sync + 'static {
     /// A locked file; dropping it releases the lock, and so does the end of the process.
     type Lock: Send;
 
+    /// Returns the kind of file system of a directory.
+    fn kind(&self, dir: &Path) -> io::Result<FsKind>;
     /// Creates a directory and those above it, for the user alone.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
     /// Returns the names in a directory.
@@ -52,6 +54,12 @@ fn options() -> OpenOptions {
 impl SpoolFs for Os {
     type File = File;
     type Lock = File;
+
+    fn kind(&self, dir: &Path) -> io::Result<FsKind> {
+        // It may have to be created.
+        let there = dir.ancestors().find(|dir| dir.exists()).filter(|dir| !dir.as_os_str().is_empty());
+        kind_of(there.unwrap_or(Path::new(".")))
+    }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         let mut builder = DirBuilder::new();

@@ -40,6 +40,8 @@ mod store;
 mod tests;
 #[cfg(feature = "spool")]
 mod thread;
+#[cfg(feature = "spool")]
+mod unclaimed;
 
 #[cfg(feature = "spool")]
 pub(crate) use fs::Os;
@@ -49,7 +51,7 @@ pub(crate) use positions::Positions;
 #[cfg(feature = "spool")]
 pub use reader::{SpoolCheck, SpoolReader, SpoolSegment};
 #[doc(hidden)]
-pub use store::{AppendError, Recovered, SpoolStore};
+pub use store::{AppendError, Recovered, SpoolFinding, SpoolStore};
 pub use store::{SpoolProgress, Stored};
 #[cfg(feature = "spool")]
 pub(crate) use thread::DiskStore;

@@ -29,8 +29,12 @@ const MAX_SEGMENT_BYTES: u64 = 64 << 20;
 ///
 /// # Files
 /// Below the directory each sink has one of its name, and each process one in that, which it has locked. A logger that starts
-/// takes over those of processes that have ended, of the sinks with the same names. Directories have the mode 0700, files
-/// 0600. The format is described in `src/spool/layout.rs`.
+/// takes over those of processes that have ended, of the sinks with the same names; what no sink takes over is reported
+/// ([`Diagnostic::SpoolUnclaimed`](crate::error::Diagnostic::SpoolUnclaimed)). Directories have the mode 0700, files 0600. The format is described in `src/spool/layout.rs`.
+///
+/// # Memory
+/// Beside the sink's share of [`Builder::memory_limit`](crate::Builder::memory_limit): at most 8 MiB that the disk may not have
+/// yet, the batches of one append (about 1 MiB), and one record that is read.
 #[derive(Clone, Debug)]
 #[must_use = "a spool does nothing until a pipeline has it"]
 pub struct Spool {
@@ -38,13 +42,14 @@ pub struct Spool {
     pub(crate) max_bytes: u64,
     pub(crate) durability: Durability,
     pub(crate) also: Vec<String>,
+    pub(crate) is_network_allowed: bool,
 }
 
 impl Spool {
     /// Creates a spool in this directory, which several pipelines and processes may share.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         let durability = Durability::SyncInterval(DEFAULT_INTERVAL);
-        Spool { dir: dir.into(), max_bytes: DEFAULT_BYTES, durability, also: Vec::new() }
+        Spool { dir: dir.into(), max_bytes: DEFAULT_BYTES, durability, also: Vec::new(), is_network_allowed: false }
     }
 
     /// Sets how many bytes the files may have. Default: 1 GiB. Range: 4 MiB or more. When they are full,
@@ -65,6 +70,14 @@ impl Spool {
     /// Also takes over what a sink of this name has left: the one this sink had before.
     pub fn also(mut self, sink: &str) -> Self {
         self.also.push(sink.to_owned());
+        self
+    }
+
+    /// Allows a directory on NFS or SMB. Default: the logger does not start with one, as far as the system tells (Linux and
+    /// macOS): there, what was synchronized may not be there after a crash of the other machine, and two processes may get one
+    /// lock.
+    pub fn allow_network_file_system(mut self) -> Self {
+        self.is_network_allowed = true;
         self
     }
 

@@ -14,6 +14,7 @@ use super::fs::{Os, SpoolFs};
 use super::positions::Positions;
 use super::store::{SpoolProgress, Stored};
 use crate::event::stored::restore;
+use crate::fs::FsKind;
 
 /// A folder whose process deletes files meanwhile is opened so many times.
 const OPEN_TRIES: u32 = 8;
@@ -257,6 +258,10 @@ fn refused<T>() -> io::Result<T> {
 impl SpoolFs for ReadOnly {
     type File = File;
     type Lock = ();
+
+    fn kind(&self, dir: &Path) -> io::Result<FsKind> {
+        Os.kind(dir)
+    }
 
     fn create_dir(&self, _: &Path) -> io::Result<()> {
         refused()

@@ -1,6 +1,7 @@
 //! Any thread: what a pipeline needs of the place where a spool keeps its events.
 
 use std::ops::Range;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 
@@ -17,6 +18,19 @@ pub trait SpoolStore: Send + Sync + 'static {
     /// # Errors
     /// Returns an error if the store cannot be used; the logger does not start.
     fn open(&self, sink: &str) -> Result<Recovered, SinkError>;
+
+    /// Returns the directories whose events it takes over for the sink of this name.
+    fn claimed(&self, _sink: &str) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    /// Returns what is to be known about it once all are open, which have claimed these directories.
+    ///
+    /// # Errors
+    /// Returns an error if it cannot find that out.
+    fn examine(&self, _claimed: &[PathBuf]) -> Result<Vec<SpoolFinding>, SinkError> {
+        Ok(Vec::new())
+    }
 
     /// Appends these batches, in this order, all or none. The first event gets the position behind the last one that was
     /// appended.
@@ -60,6 +74,25 @@ pub trait SpoolStore: Send + Sync + 'static {
     async fn close(&self) -> Result<(), SinkError> {
         self.sync().await
     }
+}
+
+/// What is to be known about a spool when a logger starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SpoolFinding {
+    /// It is on the file system of a container, which ends with it.
+    OnOverlay {
+        /// Its directory.
+        dir: PathBuf,
+    },
+    /// No sink takes over what is there.
+    Unclaimed {
+        /// The folder.
+        dir: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// Another version has written it; else the name of its sink is not configured.
+        is_other_version: bool,
+    },
 }
 
 /// What is settled of a spool.

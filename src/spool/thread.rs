@@ -17,11 +17,13 @@ use tokio::sync::oneshot;
 use super::disk::{Disk, Refused, SpoolLimits};
 use super::fs::SpoolFs;
 use super::options::Spool;
-use super::store::{AppendError, Recovered, SpoolProgress, SpoolStore, Stored};
+use super::store::{AppendError, Recovered, SpoolFinding, SpoolProgress, SpoolStore, Stored};
+use super::unclaimed::unclaimed;
 use crate::context::suppress;
 use crate::event::Batch;
 use crate::event::stored::{restore, store};
 use crate::format::plain::Foreign;
+use crate::fs::{FsKind, kind_of};
 use crate::sink::{Durability, SinkError};
 
 /// A record has at most this part of a segment.
@@ -113,8 +115,14 @@ impl<F: SpoolFs> SpoolStore for DiskStore<F> {
         let Some(fs) = self.fs.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return Err(self.error("opened twice", io::ErrorKind::AlreadyExists.into()));
         };
-        let names = [sink].into_iter().chain(self.spool.also.iter().map(String::as_str));
-        let dirs: Vec<PathBuf> = names.map(|name| self.spool.dir_of(name)).collect();
+        let kind = fs.kind(&self.spool.dir).map_err(|error| self.error("opened", error))?;
+        if let (FsKind::Network(name), false) = (kind, self.spool.is_network_allowed) {
+            let wrong = format!(
+                "it is on {name}, which may lose what it has synchronized and lock a file twice; `allow_network_file_system` allows it"
+            );
+            return Err(self.error("opened", io::Error::new(io::ErrorKind::Unsupported, wrong)));
+        }
+        let dirs = self.claimed(sink);
         let limits = SpoolLimits { max_bytes: self.spool.max_bytes, segment_bytes: self.spool.segment_bytes() };
         let disk = Disk::open(fs, &dirs, limits).map_err(|error| self.error("opened", error))?;
         let recovered = Recovered { progress: disk.progress().clone(), next: disk.next() };
@@ -135,6 +143,22 @@ impl<F: SpoolFs> SpoolStore for DiskStore<F> {
         spawned.map_err(|error| self.error("opened", error))?;
         *self.commands.lock().unwrap_or_else(PoisonError::into_inner) = Some(commands);
         Ok(recovered)
+    }
+
+    fn claimed(&self, sink: &str) -> Vec<PathBuf> {
+        let names = [sink].into_iter().chain(self.spool.also.iter().map(String::as_str));
+        names.map(|name| self.spool.dir_of(name)).collect()
+    }
+
+    fn examine(&self, claimed: &[PathBuf]) -> Result<Vec<SpoolFinding>, SinkError> {
+        let dir = &self.spool.dir;
+        let found = unclaimed(dir, claimed).and_then(|mut found| {
+            if kind_of(dir)? == FsKind::Overlay {
+                found.push(SpoolFinding::OnOverlay { dir: dir.clone() });
+            }
+            Ok(found)
+        });
+        found.map_err(|error| self.error("examined", error))
     }
 
     async fn append(&self, batches: &[Batch]) -> Result<(), AppendError> {

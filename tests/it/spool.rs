@@ -4,6 +4,7 @@
 
 mod confirm;
 mod damage;
+mod folders;
 mod hung;
 mod killed;
 mod outage;

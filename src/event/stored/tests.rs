@@ -91,6 +91,8 @@ fn context(text: &str) -> Arc<SharedFields> {
 fn written(batch: &Batch) -> Vec<Vec<u8>> {
     let mut formats: Vec<Box<dyn Format>> =
         vec![Box::new(Json::new()), Box::new(Clef::new()), Box::new(Logfmt::new()), Box::new(Text::new())];
+    #[cfg(feature = "pretty")]
+    formats.push(Box::new(crate::format::Pretty::new()));
     let mut all = Vec::new();
     for record in batch.iter() {
         for format in &mut formats {

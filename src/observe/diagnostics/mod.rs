@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -98,6 +99,23 @@ pub enum Diagnostic {
         /// The cause: an [`io::Error`](std::io::Error) if the address could not be bound, else the panic.
         error: Box<dyn Error + Send + Sync>,
     },
+    /// A spool is on an overlay file system, as in a container, which ends with the container. Reported once, when the logger
+    /// starts.
+    SpoolOnOverlay {
+        /// Its directory.
+        dir: PathBuf,
+    },
+    /// In the directory of a spool there is a folder that no sink of the logger and no other process takes over. Reported
+    /// once, when the logger starts.
+    SpoolUnclaimed {
+        /// The folder.
+        dir: PathBuf,
+        /// Its size in bytes.
+        bytes: u64,
+        /// Another version of logweir has written it; else no sink has its name, and
+        /// [`Spool::also`](crate::Spool::also) takes it over.
+        is_other_version: bool,
+    },
     /// More was reported than could be passed on.
     Suppressed {
         /// The number of missing reports.
@@ -138,6 +156,19 @@ impl fmt::Display for Diagnostic {
             Diagnostic::CallbackPanicked { callback } => write!(f, "the callback `{callback}` panicked"),
             Diagnostic::MetricsUnavailable { addr, error } => {
                 write!(f, "the metrics are not served at {addr}: {}", CauseChain(&**error))
+            }
+            Diagnostic::SpoolOnOverlay { dir } => write!(
+                f,
+                "the spool in `{}` is on an overlay file system, which ends with its container; use a volume",
+                Foreign(dir.display())
+            ),
+            Diagnostic::SpoolUnclaimed { dir, bytes, is_other_version } => {
+                let cause = if *is_other_version {
+                    "another version has written it"
+                } else {
+                    "no sink has its name; `also` takes it over"
+                };
+                write!(f, "the spool in `{}` is not delivered, {bytes} bytes: {cause}", Foreign(dir.display()))
             }
             Diagnostic::Suppressed { count } => write!(f, "{count} more reports are not shown"),
         }

@@ -12,6 +12,7 @@ use super::super::disk::{Disk, SpoolLimits};
 use super::super::fs::{Os, SpoolFs};
 use super::super::positions::Positions;
 use super::super::store::SpoolProgress;
+use crate::fs::FsKind;
 
 const DIR: &str = "LOGWEIR_TEST_CHILD_SPOOL";
 const CALL: &str = "LOGWEIR_TEST_CHILD_CALL";
@@ -46,6 +47,10 @@ impl Killing {
 impl SpoolFs for Killing {
     type File = <Os as SpoolFs>::File;
     type Lock = <Os as SpoolFs>::Lock;
+
+    fn kind(&self, dir: &Path) -> io::Result<FsKind> {
+        Os.kind(dir)
+    }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         self.call(false);

@@ -14,6 +14,8 @@ use proptest::prelude::*;
 
 use super::disk::{Disk, Refused, SpoolLimits};
 use super::positions::Positions;
+use super::{DiskStore, Spool, SpoolStore};
+use crate::fs::FsKind;
 use model::{Fault, ModelFs};
 
 const LIMITS: SpoolLimits = SpoolLimits { max_bytes: 16 << 10, segment_bytes: 4 << 10 };
@@ -190,8 +192,11 @@ impl Life {
 
     fn sync(&mut self, oracle: &mut Oracle) {
         if self.disk.sync().is_ok() {
-            oracle.confirmed.extend(self.events.values());
-            oracle.settled_for_good.clone_from(&oracle.settled);
+            oracle.confirmed.extend(self.events.range(self.disk.first_synced()..).map(|(_, event)| event));
+            // An error of a folder that was taken over is no error of the synchronization.
+            if self.disk.take_trouble().is_none() {
+                oracle.settled_for_good.clone_from(&oracle.settled);
+            }
         }
     }
 
@@ -258,7 +263,16 @@ fn run(ops: &[Op], faults: &[(u64, Fault)]) -> Result<(), String> {
     Ok(())
 }
 
+/// 1,000, or as many as `PROPTEST_CASES` says.
+fn cases() -> ProptestConfig {
+    let default = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { 1000 };
+    ProptestConfig { cases, ..default }
+}
+
 proptest! {
+    #![proptest_config(cases())]
+
     #[test]
     fn what_was_synchronized_is_found_again_whatever_fails(
         ops in prop::collection::vec(op(), 1..40),
@@ -321,4 +335,40 @@ fn a_segment_that_could_not_be_begun_hides_no_record_that_comes_later() {
     for call in 0..40 {
         (1..4).for_each(|later| holds(&ops, &[(call, FAILS), (call + later, FAILS)]));
     }
+}
+
+#[test]
+fn a_folder_of_another_process_that_cannot_be_synchronized_fails_no_synchronization() {
+    let (fs, mut oracle) = (ModelFs::new(), Oracle::default());
+    let mut life = begin(&fs, &mut oracle).unwrap();
+    life.append(&fs, (2, 1, 100), &mut oracle).unwrap();
+    drop(life);
+    fs.reboot(None);
+    let mut life = begin(&fs, &mut oracle).unwrap();
+    life.append(&fs, (1, 1, 10), &mut oracle).unwrap();
+    // The first call of a synchronization is that of its own segment.
+    fs.fail(&[(1, FAILS)]);
+    let before = fs.calls();
+    life.disk.sync().unwrap();
+    let tried = fs.calls() - before;
+    assert_eq!((life.disk.take_trouble().is_some(), life.disk.first_synced()), (true, 2));
+    let mut calls = Vec::new();
+    for _ in 0..3 {
+        let before = fs.calls();
+        life.disk.sync().unwrap();
+        calls.push(fs.calls() - before);
+    }
+    assert!(tried > 0 && life.disk.take_trouble().is_none());
+    assert_eq!(life.disk.first_synced(), 0, "it was tried again: {calls:?}");
+    assert!(calls[2] > calls[0] && calls[2] > calls[1], "not at once: {calls:?}");
+}
+
+#[test]
+fn a_spool_on_another_machine_is_refused_unless_that_is_allowed() {
+    let open = |spool: Spool| DiskStore::new(spool, ModelFs::of_kind(FsKind::Network("NFS"))).open("sink");
+    let error = open(Spool::new("spool")).unwrap_err().into_source();
+    let cause = error.source().unwrap().to_string();
+    assert_eq!(error.to_string(), "the spool in `spool` cannot be opened");
+    assert!(cause.contains("NFS") && cause.contains("`allow_network_file_system`"), "{cause}");
+    assert!(open(Spool::new("spool").allow_network_file_system()).is_ok());
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use fastrand::Rng;
 
+use crate::fs::FsKind;
 use crate::spool::fs::SpoolFs;
 
 /// What a power failure may tear a write into.
@@ -17,7 +18,6 @@ const BLOCK: usize = 512;
 #[derive(Clone)]
 pub(super) struct ModelFs(Arc<Mutex<State>>);
 
-#[derive(Default)]
 struct State {
     /// By number: a name may be removed while its file is open.
     files: Vec<Content>,
@@ -29,6 +29,7 @@ struct State {
     calls: u64,
     faults: Vec<(u64, Fault)>,
     is_dead: bool,
+    kind: FsKind,
 }
 
 #[derive(Default)]
@@ -59,7 +60,23 @@ impl Drop for ModelLock {
 
 impl ModelFs {
     pub(super) fn new() -> Self {
-        ModelFs(Arc::default())
+        ModelFs::of_kind(FsKind::Local)
+    }
+
+    /// One of this kind.
+    pub(super) fn of_kind(kind: FsKind) -> Self {
+        let state = State {
+            files: Vec::new(),
+            names: BTreeMap::new(),
+            durable_names: BTreeMap::new(),
+            dirs: BTreeSet::new(),
+            locked: BTreeSet::new(),
+            calls: 0,
+            faults: Vec::new(),
+            is_dead: false,
+            kind,
+        };
+        ModelFs(Arc::new(Mutex::new(state)))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -75,6 +92,11 @@ impl ModelFs {
 
     pub(super) fn is_dead(&self) -> bool {
         self.state().is_dead
+    }
+
+    /// So many calls have been made.
+    pub(super) fn calls(&self) -> u64 {
+        self.state().calls
     }
 
     /// The next process finds what this one has written; after a power failure, what the disk has, and parts of the rest.
@@ -138,6 +160,10 @@ impl ModelFs {
 impl SpoolFs for ModelFs {
     type File = usize;
     type Lock = ModelLock;
+
+    fn kind(&self, _: &Path) -> io::Result<FsKind> {
+        Ok(self.state().kind)
+    }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         self.whole()?.dirs.extend(dir.ancestors().map(Path::to_owned));

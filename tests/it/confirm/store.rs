@@ -263,7 +263,7 @@ async fn callers_that_wait_for_the_disk_do_not_have_read_back_what_it_has() {
     let logger = start(builder.sink("sink", pipeline)).await;
     for first in [0, 50, 100, 150] {
         emit_numbers(&logger, first..first + 50);
-        logger.flush(std::time::Duration::ZERO).await;
+        drop(logger.flush(std::time::Duration::ZERO).await);
         settle().await;
     }
     until(&logger, |sink| sink.spooled + sink.in_flight == 200).await;
@@ -271,7 +271,7 @@ async fn callers_that_wait_for_the_disk_do_not_have_read_back_what_it_has() {
     store.shelf().append_gate = Some(gate.clone());
     // More than the memory has room for.
     emit_numbers(&logger, 200..900);
-    logger.flush(std::time::Duration::ZERO).await;
+    drop(logger.flush(std::time::Duration::ZERO).await);
     settle().await;
     let waiting = logger.stats().sinks[0].clone();
     assert!(waiting.backlog > 200 && waiting.backlog < 700, "{waiting}");
