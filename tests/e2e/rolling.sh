@@ -132,9 +132,15 @@ rotate() {
     # It counts the lines of the one file that is at its path in the end, which are fewer.
     wait "$pipe_pid" || true
     grep -q "lines read $((ROTATIONS * CHUNK)), delivered to file $((ROTATIONS * CHUNK))," "$work/report" || fail "$1: pipe"
-    # The highest number is the oldest; the current one has none.
-    ls "$folder" | sed 's/^app.json//; s/^\.//' | sort -nr | sed "s|^..*|$folder/app.json.&|; s|^$|$folder/app.json|" >"$work/names"
+    # By their first lines. Where a file was created before logrotate did, that one moved it to `app.json-<hour>.backup`.
+    local file
+    for file in "$folder"/app.json*; do
+        [ ! -s "$file" ] || echo "$(head -n 1 "$file" | numbers) $file"
+    done | sort -n | cut -d ' ' -f 2 >"$work/names"
     [ "$(wc -l <"$work/names")" -gt 3 ] || fail "$1: only $(wc -l <"$work/names") files"
+    # The highest number is the oldest; the current one has none.
+    sed -n 's/.*app.json\.\([0-9]*\)$/\1/p' "$work/names" >"$work/order"
+    sort -nr "$work/order" | cmp -s - "$work/order" || fail "$1: the files are not in the order of their names"
     xargs cat <"$work/names" | numbers | cmp -s - <(seq $((ROTATIONS * CHUNK))) ||
         fail "$1: the lines are not 1, 2, 3, .. in the order of the files"
     echo "ok: $1: $((ROTATIONS * CHUNK)) lines in $(wc -l <"$work/names") files, each once, in their order"
