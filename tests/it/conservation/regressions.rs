@@ -130,3 +130,30 @@ fn while_a_sink_is_busy_no_more_is_read_back_than_its_next_request_has() {
     (program.config.flush_interval, program.config.flush_at) = (1000, LevelFilter::Error);
     run_spooled(&program).unwrap();
 }
+
+#[test]
+fn what_is_settled_before_the_synchronization_that_confirms_it_was_appended_before_that_one() {
+    let mut spooled = sink(vec![LinkPlan { timeout: 50, ..link(vec![now(Outcome::Rejected { delivered: 0 })]) }]);
+    spooled.retry = RetryPlan { initial: 50, cap: 400, max_age: 100, max_attempts: None, seed: 0 };
+    spooled.breaker = BreakerPlan { failures: None, probe_after: 50, cap: 400 };
+    let answer = |delay| StoreAnswer { delay, outcome: StoreOutcome::Ok };
+    spooled.spool = Some(SpoolPlan {
+        room: 5,
+        part: 3,
+        policy: WhenFull::DropOldest,
+        appends: Vec::new(),
+        reads: Vec::new(),
+        syncs: vec![answer(Delay::None), answer(Delay::InTime)],
+        crashes: false,
+    });
+    let what = What { level: Level::Trace, text: 0, handle: 0 };
+    let steps = vec![
+        Step::Flush(1),
+        Step::Emit { what: what.clone(), count: 6 },
+        Step::EmitConfirmed(what),
+        Step::Advance(75),
+    ];
+    let mut program = program(3, vec![spooled], steps, End::Shutdown(0));
+    (program.config.capacity, program.config.memory) = (7, 262_144);
+    run_spooled(&program).unwrap();
+}

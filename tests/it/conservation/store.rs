@@ -23,6 +23,8 @@ pub(super) struct Shelf {
     reads: VecDeque<StoreAnswer>,
     syncs: VecDeque<StoreAnswer>,
     records: BTreeMap<u64, Batch>,
+    /// The event at each position, also if it is settled and its record gone.
+    appended: BTreeMap<u64, u64>,
     next: u64,
     progress: SpoolProgress,
     /// The position up to which everything is durable, and the progress that is.
@@ -49,6 +51,7 @@ impl ScriptedStore {
             reads: plan.reads.clone().into(),
             syncs: plan.syncs.clone().into(),
             records: BTreeMap::new(),
+            appended: BTreeMap::new(),
             next: 0,
             progress: SpoolProgress::default(),
             durable: (0, SpoolProgress::default()),
@@ -136,6 +139,7 @@ impl Shelf {
         (self.next, self.progress) = self.durable.clone();
         let next = self.next;
         self.records.retain(|first, _| *first < next);
+        self.appended.retain(|position, _| *position < next);
     }
 }
 
@@ -167,6 +171,7 @@ impl SpoolStore for ScriptedStore {
         for batch in batches {
             let first = shelf.next;
             shelf.records.insert(first, batch.clone());
+            shelf.appended.extend((first..).zip(number(batch)));
             shelf.next += batch.len() as u64;
         }
         Ok(())
@@ -210,7 +215,7 @@ impl SpoolStore for ScriptedStore {
             return Err(SinkError::temporary("scripted"));
         }
         // What came after its begin may be there, and may not.
-        let covered: Vec<u64> = shelf.records.range(..before).flat_map(|(_, batch)| number(batch)).collect();
+        let covered: Vec<u64> = shelf.appended.range(..before).map(|(_, event)| *event).collect();
         shelf.synced.extend(covered);
         let durable = (shelf.next, shelf.progress.clone());
         // Only now is it certain that the next life does not want them.
