@@ -2,8 +2,8 @@
 //!
 //! A task that moves between threads emits into several lanes. A drain therefore takes only events up to its watermark,
 //! the time noted before it read the first lane: a newer event may have a predecessor in a lane that was already seen
-//! empty. Such an event is held for this drain and passes in the next, whatever the clock says then. Order within a
-//! lane never changes.
+//! empty. Such an event is held for this drain and passes in the next, whatever the clock says then; so does, in the drain of
+//! a flush, what its lane had accepted before the watermark was noted. Order within a lane never changes.
 
 use std::mem;
 use std::slice;
@@ -13,7 +13,7 @@ use crate::pipeline::pinned_bytes;
 use crate::queue::Chunk;
 use crate::time::clock;
 
-/// No watermark: a flush and the shutdown take every event.
+/// No watermark: once the lanes are closed, a drain takes every event.
 pub(crate) const NO_WATERMARK: u64 = u64::MAX;
 
 pub(super) struct Batcher {
@@ -39,8 +39,8 @@ pub(super) struct Assembly {
 #[derive(Default)]
 struct LaneBuffer {
     chunk: Chunk,
-    /// How many of them, from the front, were held by an earlier drain.
-    carried_over: usize,
+    /// Those before this position of the lane pass whatever their time.
+    pass_until: u64,
     /// The lane was seen empty, or past the watermark, in this drain.
     is_exhausted: bool,
 }
@@ -64,10 +64,11 @@ impl Batcher {
         self.buffers.iter().any(|buffer| buffer.chunk.events.front().is_some_and(|event| event.nanos() > nanos))
     }
 
-    /// Starts a drain.
-    pub(super) fn begin(&mut self) {
-        for buffer in &mut self.buffers {
-            buffer.carried_over = buffer.chunk.events.len();
+    /// Starts a drain, in which what is held passes, and what is before these positions of the lanes.
+    pub(super) fn begin(&mut self, goals: Option<&[u64]>) {
+        for (lane, buffer) in self.buffers.iter_mut().enumerate() {
+            let held = buffer.chunk.start + buffer.chunk.events.len() as u64;
+            buffer.pass_until = held.max(goals.map_or(0, |goals| goals[lane]));
             buffer.is_exhausted = false;
         }
     }
@@ -107,7 +108,8 @@ impl Batcher {
         let (mut run, mut is_full) = (0, false);
         let most = self.max_events - batch.events.len();
         for event in &buffer.chunk.events {
-            if run >= buffer.carried_over && event.nanos() > watermark || (event.nanos(), lane) >= next {
+            let must_pass = buffer.chunk.start + (run as u64) < buffer.pass_until;
+            if !must_pass && event.nanos() > watermark || (event.nanos(), lane) >= next {
                 break;
             }
             let weight = pinned_bytes(slice::from_ref(event));
@@ -119,7 +121,7 @@ impl Batcher {
             batch.spilled += event.spilled_bytes();
             run += 1;
         }
-        buffer.carried_over = buffer.carried_over.saturating_sub(run);
+        buffer.chunk.start += run as u64;
         let events = &mut buffer.chunk.events;
         if run == events.len() {
             // As vectors, all of them are one copy.
@@ -137,7 +139,8 @@ impl LaneBuffer {
     /// Returns the next event, if it may pass.
     fn head(&self, watermark: u64) -> Option<&Event> {
         let event = self.chunk.events.front()?;
-        (!self.is_exhausted && (self.carried_over > 0 || event.nanos() <= watermark)).then_some(event)
+        let must_pass = self.chunk.start < self.pass_until;
+        (!self.is_exhausted && (must_pass || event.nanos() <= watermark)).then_some(event)
     }
 }
 
@@ -164,7 +167,7 @@ mod tests {
 
     impl Lanes {
         fn drain(&mut self, batcher: &mut Batcher, watermark: u64) -> Vec<u64> {
-            batcher.begin();
+            batcher.begin(None);
             let mut times = Vec::new();
             loop {
                 let batch = batcher.next_batch(watermark, |lane, chunk| {
@@ -188,7 +191,7 @@ mod tests {
     fn events_of_one_time_come_in_the_order_of_their_lanes() {
         let mut lanes = Lanes(vec![[2, 2].into(), [1, 2].into(), [2, 3].into()]);
         let mut batcher = Batcher::new(3, 10, ANY);
-        batcher.begin();
+        batcher.begin(None);
         let batch = batcher.next_batch(100, |lane, chunk| {
             let named = |time: u64| event(time).with("lane", lane);
             chunk.events.extend(lanes.0[lane].drain(..).map(named));
@@ -214,6 +217,26 @@ mod tests {
     }
 
     #[test]
+    fn a_flush_takes_what_came_before_it_whatever_its_time_and_nothing_else_beyond_the_cut() {
+        let mut lanes = Lanes(vec![[1, 50, 60].into(), [2, 70].into(), [55].into()]);
+        let mut batcher = Batcher::new(3, 2, ANY);
+        batcher.begin(Some(&[2, 1, 1]));
+        let mut times = Vec::new();
+        loop {
+            let batch = batcher.next_batch(10, |lane, chunk| chunk.events.extend(lanes.0[lane].drain(..).map(event)));
+            if batch.events.is_empty() {
+                break;
+            }
+            times.extend(batch.events.iter().map(Event::nanos));
+            // Between two batches: one of a lane that was seen empty, and its successor in another one.
+            lanes.0[2].extend([56]);
+            batcher.buffers[0].chunk.events.push_back(event(61));
+        }
+        assert_eq!(times, [1, 2, 50, 55]);
+        assert_eq!(lanes.drain(&mut batcher, 100), [56, 56, 60, 61, 61, 70]);
+    }
+
+    #[test]
     fn order_within_a_lane_never_changes() {
         let mut lanes = Lanes(vec![[5, 1, 2].into(), [3].into()]);
         assert_eq!(lanes.drain(&mut Batcher::new(2, 10, ANY), NO_WATERMARK), [3, 5, 1, 2]);
@@ -224,7 +247,7 @@ mod tests {
         let sizes = |most_events, most_bytes, batches: usize| {
             let mut batcher = Batcher::new(1, most_events, most_bytes);
             let mut lane = vec![event(1), event(2), event(3)];
-            batcher.begin();
+            batcher.begin(None);
             let mut next =
                 || batcher.next_batch(NO_WATERMARK, |_, chunk| chunk.events.extend(lane.drain(..))).events.len();
             (0..batches).map(|_| next()).collect::<Vec<_>>()

@@ -127,8 +127,9 @@ impl Dispatcher {
         self.batcher.is_ahead_of(watermark_now())
     }
 
-    pub(crate) fn begin(&mut self) {
-        self.batcher.begin();
+    /// Starts a drain; `goals`: positions of the lanes before which every event is dispatched in it.
+    pub(crate) fn begin(&mut self, goals: Option<&[u64]>) {
+        self.batcher.begin(goals);
     }
 
     /// Dispatches one batch, if there is one and the sinks have room for it. The contexts that its events had in the queue
@@ -207,7 +208,7 @@ impl Dispatcher {
             leftovers.add(batch, charge);
         }
         loop {
-            self.batcher.begin();
+            self.batcher.begin(None);
             let Assembly { events, spilled, bytes } =
                 self.batcher.next_batch(NO_WATERMARK, |lane, chunk| queue.take(lane, u64::MAX, chunk));
             if events.is_empty() {

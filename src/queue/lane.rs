@@ -22,6 +22,8 @@ pub(super) const CHUNK: usize = 64;
 #[derive(Default)]
 pub(crate) struct Chunk {
     pub(crate) events: VecDeque<Event>,
+    /// How many events the lane accepted before the first of these.
+    pub(crate) start: u64,
     /// The heap bytes of those events.
     heap_bytes: usize,
 }
@@ -119,8 +121,8 @@ impl Lane {
     /// of its positions.
     pub(super) fn take(&self, goal: u64, chunk: &mut Chunk) {
         let mut state = self.lock();
-        let emptied = mem::take(chunk);
-        if state.len == 0 || state.position() - state.len as u64 >= goal {
+        let (emptied, start) = (mem::take(chunk), state.position() - state.len as u64);
+        if state.len == 0 || start >= goal {
             return state.recycle(emptied);
         }
         *chunk = if !state.oldest.events.is_empty() {
@@ -132,6 +134,7 @@ impl Lane {
             let next = state.spare.pop().unwrap_or(emptied);
             state.replace_open(next)
         };
+        chunk.start = start;
         state.len -= chunk.events.len();
         state.heap_bytes -= mem::take(&mut chunk.heap_bytes);
     }
@@ -173,7 +176,7 @@ fn half(open_places: usize) -> usize {
 
 impl Chunk {
     pub(super) fn with_capacity(events: usize) -> Self {
-        Chunk { events: VecDeque::with_capacity(events), heap_bytes: 0 }
+        Chunk { events: VecDeque::with_capacity(events), ..Chunk::default() }
     }
 }
 
@@ -300,7 +303,7 @@ impl LaneState {
 
     fn replace_open(&mut self, next: Chunk) -> Chunk {
         let open = mem::replace(&mut self.open, next.events.into());
-        Chunk { events: open.into(), heap_bytes: mem::take(&mut self.open_bytes) }
+        Chunk { events: open.into(), start: 0, heap_bytes: mem::take(&mut self.open_bytes) }
     }
 
     fn recycle(&mut self, emptied: Chunk) {

@@ -16,7 +16,7 @@ pub(super) async fn drain_after_close(core: &LoggerCore) {
     loop {
         let progress = {
             let mut dispatcher = core.dispatcher();
-            dispatcher.begin();
+            dispatcher.begin(None);
             let take = |lane, chunk: &mut _| queue.take(lane, u64::MAX, chunk);
             dispatcher.dispatch(queue, sinks, NO_WATERMARK, take, &mut departed)
         };

@@ -26,7 +26,7 @@ use super::service_thread::ServiceThread;
 use super::shutdown::StopReason;
 use super::tasks::{spawn, spawn_on};
 use crate::context::suppress::suppress;
-use crate::dispatch::{Departed, Dispatched, Enrichers, NO_WATERMARK, announce, watermark_now};
+use crate::dispatch::{Departed, Dispatched, Enrichers, announce, watermark_now};
 use crate::pipeline::{SinkTaskParts, run_sink_task, run_spool_task};
 use crate::queue::Chunk;
 
@@ -265,7 +265,7 @@ impl FlushTask<'_> {
         }
         let watermark = watermark_now();
         let end_offsets = self.core.queue.accepted_positions();
-        let progress = self.dispatch(watermark, Some(&end_offsets)).await;
+        let progress = self.dispatch(watermark, None, &end_offsets).await;
         if progress == Dispatched::Nothing && self.core.dispatcher().is_ahead_of_clock() {
             self.core.queue.signal().nudge();
         }
@@ -273,24 +273,20 @@ impl FlushTask<'_> {
         progress
     }
 
-    /// Dispatches batches up to `watermark` until no event is left or a sink has no room. Takes events out of each lane
-    /// up to its end offset; without `end_offsets`, only events that have already left the lanes. The end offsets bound
-    /// it: callers may log as fast as it dispatches, with timestamps before any watermark.
-    async fn dispatch(&mut self, watermark: u64, end_offsets: Option<&[u64]>) -> Dispatched {
+    /// Dispatches batches up to `watermark`, and what is before `goals`, until no event is left or a sink has no room. Takes
+    /// events out of each lane up to its end offset, which bounds it: callers may log as fast as it dispatches, with
+    /// timestamps before any watermark.
+    async fn dispatch(&mut self, watermark: u64, goals: Option<&[u64]>, end_offsets: &[u64]) -> Dispatched {
         let LoggerCore { queue, sinks, metrics, .. } = &**self.core;
         let was_blocked = self.is_blocked;
-        if end_offsets.is_some_and(|end_offsets| queue.before(end_offsets) > 0) {
+        if queue.before(end_offsets) > 0 {
             self.enrich();
         }
-        self.core.dispatcher().begin();
+        self.core.dispatcher().begin(goals);
         loop {
             // Before and after each batch: a level reached during one dispatch may be over after the next.
             self.check_pressure();
-            let take = |lane, chunk: &mut Chunk| {
-                if let Some(end_offsets) = end_offsets {
-                    queue.take(lane, end_offsets[lane], chunk);
-                }
-            };
+            let take = |lane, chunk: &mut Chunk| queue.take(lane, end_offsets[lane], chunk);
             let progress = self.core.dispatcher().dispatch(queue, sinks, watermark, take, &mut self.departed);
             announce(queue, sinks, &mut self.departed);
             self.is_blocked = progress == Dispatched::Blocked;
@@ -324,10 +320,11 @@ impl FlushTask<'_> {
     async fn advance_flushes(&mut self) {
         self.expire_flushes();
         while let Some(flush) = self.core.next_flush() {
+            // Noted in this order: what came before an event that must pass has an older time, and is taken.
+            let goals = self.core.queue.accepted_positions();
+            let watermark = watermark_now();
             let end_offsets = self.core.queue.accepted_positions();
-            if self.dispatch(NO_WATERMARK, Some(&end_offsets)).await == Dispatched::Blocked
-                || self.dispatch(NO_WATERMARK, None).await == Dispatched::Blocked
-            {
+            if self.dispatch(watermark, Some(&goals), &end_offsets).await == Dispatched::Blocked {
                 return;
             }
             self.core.push_barriers(&flush);

@@ -187,3 +187,52 @@ async fn an_event_ahead_of_the_clock_holds_up_no_urgent_one_behind_it() {
     assert_eq!((sink.numbers(), before.elapsed()), (vec![0, 1], Duration::ZERO), "no tick was needed");
     end(&logger, &[("sink", &sink)]).await;
 }
+
+#[tokio::test]
+async fn what_is_logged_while_a_flush_hands_out_keeps_its_order_across_lanes() {
+    for (first, second) in (0..12).flat_map(|first| (0..16).map(move |second| (first, second))) {
+        let sink = ScriptedSink::new();
+        let logger = start(builder().lanes(2).queue_capacity(256).batch_size(10).sink("sink", sink.clone())).await;
+        emit_numbers(&logger, 0..30);
+        let flushed = tokio::spawn({
+            let logger = logger.clone();
+            async move { logger.flush(PATIENCE).await }
+        });
+        yield_often(first).await;
+        // More than a chunk: the last ones are in one that more can be added to.
+        emit_numbers(&logger, 30..130);
+        yield_often(second).await;
+        // Two more threads, so that one of them has the other lane.
+        for n in [130, 131] {
+            thread::scope(|scope| scope.spawn(|| logger.emit(number(n))).join().unwrap());
+        }
+        emit_numbers(&logger, 132..140);
+        assert!(flushed.await.unwrap().complete);
+        end(&logger, &[("sink", &sink)]).await;
+        assert!(sink.numbers().into_iter().eq(0..140), "{first} {second}: {:?}", sink.numbers());
+    }
+}
+
+#[tokio::test]
+async fn a_flush_takes_what_came_before_it_also_if_its_time_is_to_come() {
+    for yields in 0..12 {
+        let sink = ScriptedSink::new();
+        let logger = start(builder().lanes(1).batch_size(10).sink("sink", sink.clone())).await;
+        emit_numbers(&logger, 0..30);
+        let first = tokio::spawn({
+            let logger = logger.clone();
+            async move { logger.flush(PATIENCE).await }
+        });
+        yield_often(yields).await;
+        logger.emit(number(30).with_timestamp(SystemTime::now() + Duration::from_secs(3600)));
+        assert!(logger.flush(PATIENCE).await.complete && first.await.unwrap().complete);
+        assert!(sink.numbers().into_iter().eq(0..31), "{yields}: {:?}", sink.numbers());
+        end(&logger, &[("sink", &sink)]).await;
+    }
+}
+
+async fn yield_often(times: u32) {
+    for _ in 0..times {
+        tokio::task::yield_now().await;
+    }
+}
