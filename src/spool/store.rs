@@ -51,7 +51,7 @@ pub trait SpoolStore: Send + Sync + 'static {
     /// Takes over what is settled: it need not be kept. Does not wait for a disk.
     fn advance(&self, progress: SpoolProgress);
 
-    /// Makes durable what was appended, and the progress.
+    /// Makes durable what was appended, also by an append that was called before and has not returned, and the progress.
     ///
     /// # Errors
     /// Returns an error if that is uncertain.

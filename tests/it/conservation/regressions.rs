@@ -147,13 +147,29 @@ fn what_is_settled_before_the_synchronization_that_confirms_it_was_appended_befo
         crashes: false,
     });
     let what = What { level: Level::Trace, text: 0, handle: 0 };
-    let steps = vec![
-        Step::Flush(1),
-        Step::Emit { what: what.clone(), count: 6 },
-        Step::EmitConfirmed(what),
-        Step::Advance(75),
-    ];
+    let steps =
+        vec![Step::Flush(1), Step::Emit { what: what.clone(), count: 6 }, Step::EmitConfirmed(what), Step::Advance(75)];
     let mut program = program(3, vec![spooled], steps, End::Shutdown(0));
     (program.config.capacity, program.config.memory) = (7, 262_144);
     run_spooled(&program).unwrap();
+}
+
+#[test]
+fn a_synchronization_comes_after_the_append_that_is_running() {
+    let in_time = StoreAnswer { delay: Delay::InTime, outcome: StoreOutcome::Ok };
+    let late = Answer { delay: Delay::Late, outcome: Outcome::Ok };
+    let mut spooled = sink(vec![LinkPlan { timeout: 1000, ..link(vec![late]) }, link(Vec::new())]);
+    spooled.spool = Some(SpoolPlan {
+        room: u64::MAX,
+        part: 1,
+        policy: WhenFull::DropOldest,
+        appends: vec![in_time.clone()],
+        reads: Vec::new(),
+        syncs: vec![in_time.clone(), in_time],
+        crashes: false,
+    });
+    let what = What { level: Level::Trace, text: 0, handle: 0 };
+    let steps =
+        vec![Step::EmitConfirmed(what.clone()), Step::Advance(500), Step::Emit { what, count: 1 }, Step::Flush(1)];
+    run_spooled(&program(3, vec![spooled], steps, End::RuntimeGone)).unwrap();
 }

@@ -13,7 +13,11 @@ use super::program::{Delay, SpoolPlan, StoreAnswer, StoreOutcome, ms};
 
 /// A store, which its owner keeps from one life to the next.
 #[derive(Clone)]
-pub(super) struct ScriptedStore(Arc<Mutex<Shelf>>);
+pub(super) struct ScriptedStore {
+    shelf: Arc<Mutex<Shelf>>,
+    /// Held by an append: a synchronization comes after those that were called before it.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
 
 pub(super) struct Shelf {
     plan: SpoolPlan,
@@ -44,7 +48,7 @@ pub(super) struct Shelf {
 
 impl ScriptedStore {
     pub(super) fn new(plan: &SpoolPlan, timeout: u64) -> Self {
-        ScriptedStore(Arc::new(Mutex::new(Shelf {
+        let shelf = Shelf {
             plan: plan.clone(),
             timeout: ms(timeout),
             appends: plan.appends.clone().into(),
@@ -62,11 +66,12 @@ impl ScriptedStore {
             found_full: 0,
             wrong: None,
             synced: HashSet::new(),
-        })))
+        };
+        ScriptedStore { shelf: Arc::new(Mutex::new(shelf)), turn: Arc::default() }
     }
 
     pub(super) fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn wait(&self, delay: Delay) {
@@ -151,6 +156,7 @@ impl SpoolStore for ScriptedStore {
     }
 
     async fn append(&self, batches: &[Batch]) -> Result<(), AppendError> {
+        let _turn = self.turn.lock().await;
         let events: u64 = batches.iter().map(|batch| batch.len() as u64).sum();
         let answer = {
             let mut shelf = self.shelf();
@@ -205,6 +211,7 @@ impl SpoolStore for ScriptedStore {
     }
 
     async fn sync(&self) -> Result<(), SinkError> {
+        drop(self.turn.lock().await);
         let (answer, before) = {
             let mut shelf = self.shelf();
             (shelf.next_answer(|shelf| &mut shelf.syncs), shelf.next)
