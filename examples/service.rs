@@ -14,8 +14,11 @@
 //! Ctrl-C or SIGTERM stops it: open requests finish, the logger delivers what is pending and reports. The file is
 //! lossless, so `requests served` is what the report says was delivered to it, and the lines it grew by.
 //!
-//! With `--spool DIR` (and the feature `spool`) the file's events are also in a spool until they are in the file: what a
-//! process that is killed leaves there, the next one delivers first.
+//! With `--otlp URL` (and the feature `otlp`) the request log also goes to a collector, such as
+//! `http://127.0.0.1:4318/v1/logs`.
+//!
+//! With `--spool DIR` (and the feature `spool`) the collector's events, or without a collector the file's, are also in a spool
+//! until they are there: what a process that is killed leaves, the next one delivers first.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "help, errors and the report are for the terminal")]
 
@@ -49,11 +52,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 const HELP: &str = "\
-Usage: service [--listen ADDR] [--metrics ADDR] [--file PATH] [--spool DIR]
+Usage: service [--listen ADDR] [--metrics ADDR] [--file PATH] [--otlp URL] [--spool DIR]
   --listen ADDR   where the service listens, default 127.0.0.1:3000 (port 0: a free one)
   --metrics ADDR  where Prometheus scrapes it, default 127.0.0.1:9464
   --file PATH     the request log, one JSON object a line, appended to; default logs/service.json
-  --spool DIR     keeps the file's events until they are in the file; needs the feature `spool`";
+  --otlp URL      a collector that gets the request log too; needs the feature `otlp`
+  --spool DIR     keeps the collector's events, or else the file's, until they are there; needs the feature `spool`";
 
 /// For requests that are open when the signal comes.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -87,19 +91,20 @@ async fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
     let stop = CancellationToken::new();
     // Requests begin at `Info`; the service's own lines are `Debug`, so the file is the request log and no more.
     let file = Pipeline::new(FileSink::new(&options.file).format(Json::new())).level(Level::Info);
-    #[cfg(feature = "spool")]
-    let file = match &options.spool {
-        Some(dir) => file.spool(logweir::Spool::new(dir)),
-        None => file,
-    };
-    let logger = Logger::builder()
+    let (file, collector) = options.spooled(file);
+    let builder = Logger::builder()
         .name("service")
         .filter("debug")
         // What `emit_wait` has accepted is not evicted by a later event, as it could be under `DropOldest`.
         .overflow(Overflow::DropNewest)
         // Nobody reading the terminal costs lines on the terminal alone.
         .sink("console", Pipeline::new(ConsoleSink::stdout()).when_full(WhenFull::DropOldest))
-        .sink("file", file.when_full(WhenFull::Block))
+        .sink("file", file.when_full(WhenFull::Block));
+    let builder = match collector {
+        Some(collector) => builder.sink("collector", collector),
+        None => builder,
+    };
+    let logger = builder
         .cancel_on(stop.clone())
         .prometheus(options.metrics)
         .start()
@@ -318,6 +323,8 @@ struct Options {
     listen: SocketAddr,
     metrics: SocketAddr,
     file: PathBuf,
+    #[cfg(feature = "otlp")]
+    otlp: Option<String>,
     #[cfg(feature = "spool")]
     spool: Option<PathBuf>,
 }
@@ -329,6 +336,8 @@ impl Options {
             listen: ([127, 0, 0, 1], 3000).into(),
             metrics: ([127, 0, 0, 1], 9464).into(),
             file: "logs/service.json".into(),
+            #[cfg(feature = "otlp")]
+            otlp: None,
             #[cfg(feature = "spool")]
             spool: None,
         };
@@ -340,19 +349,42 @@ impl Options {
             if name == "--spool" && !cfg!(feature = "spool") {
                 return Err("--spool needs the feature `spool`".into());
             }
-            if !matches!(&*name, "--listen" | "--metrics" | "--file" | "--spool") {
+            if name == "--otlp" && !cfg!(feature = "otlp") {
+                return Err("--otlp needs the feature `otlp`".into());
+            }
+            if !matches!(&*name, "--listen" | "--metrics" | "--file" | "--otlp" | "--spool") {
                 return Err(format!("unknown argument `{name}`"));
             }
             let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
             match &*name {
                 "--listen" => options.listen = address(&name, &value)?,
                 "--metrics" => options.metrics = address(&name, &value)?,
+                #[cfg(feature = "otlp")]
+                "--otlp" => options.otlp = Some(value.to_string_lossy().into_owned()),
                 #[cfg(feature = "spool")]
                 "--spool" => options.spool = Some(value.into()),
                 _ => options.file = value.into(),
             }
         }
         Ok(Some(options))
+    }
+
+    /// The collector's pipeline, if there is one. It has the spool, or the file's has it.
+    fn spooled(&self, file: Pipeline) -> (Pipeline, Option<Pipeline>) {
+        let spooled = |pipeline: Pipeline| match self {
+            #[cfg(feature = "spool")]
+            Options { spool: Some(dir), .. } => pipeline.spool(logweir::Spool::new(dir)),
+            _ => pipeline,
+        };
+        #[cfg(feature = "otlp")]
+        if let Some(url) = &self.otlp {
+            use logweir::IntoPipeline;
+            use logweir::http::{HttpSink, Otlp};
+
+            let collector = HttpSink::new(url, Otlp::new()).into_pipeline().level(Level::Info);
+            return (file, Some(spooled(collector)));
+        }
+        (spooled(file), None)
     }
 }
 

@@ -157,6 +157,7 @@
 //! * `config`: `config::Config`, everything the builder offers from a TOML or JSON file and the environment.
 //! * `gzip`: `Rolling::gzip`, compressed files.
 //! * `spool`: `Spool` and `Pipeline::spool`, events on disk until they are settled; `logweir::docs::spool` says what survives.
+//! * `http`: `http::HttpSink`, destinations over HTTP in the protocol of a vendor; `otlp`, `elastic`: two of these; `tls`: `https`.
 //! * `pretty`: `format::Pretty` and `ConsoleSink::pretty`, several lines an event for a developer's terminal.
 //! * `testing`: `testing::capture`, a logger whose events a test looks at, `testing::TestConsole`, which prints them where
 //!   `cargo test` captures them, and `testing::conformance`, which checks a sink of your own.
@@ -193,6 +194,8 @@ mod pipeline;
 pub mod spool;
 pub mod sink;
 pub mod format;
+#[cfg(feature = "http")]
+pub mod http;
 
 // What runs all this: the state that the parts of a logger share, its flush task, its shutdown.
 mod runtime;

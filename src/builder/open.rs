@@ -11,12 +11,13 @@ use crate::spool::SpoolFinding;
 impl Builder<'_> {
     /// Opens all sinks, each after its spool. Returns what is to be reported of the spools; empty if there is none.
     pub(super) fn open_sinks(&mut self) -> Result<Vec<SpoolFinding>, BuildError> {
-        let (mut findings, mut claimed) = (Vec::new(), Vec::new());
+        let (mut findings, mut claimed, logger) = (Vec::new(), Vec::new(), self.name.clone());
         self.for_each_link(|sink, link| {
             if let Some(spool) = &mut link.spool {
                 spool.recovered = spool.store.open(sink)?;
                 claimed.extend(spool.store.claimed(sink));
             }
+            logger.iter().for_each(|name| link.sink.set_logger(name));
             link.sink.open()
         })?;
         self.for_each_link(|_, link| {

@@ -109,4 +109,17 @@ impl<'a> Record<'a> {
     pub(crate) fn enrichment(&self) -> Option<&'a Arc<SharedFields>> {
         self.enrichment
     }
+
+    /// Returns the fields of the enrichment.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn enrichment_fields(&self) -> Fields<'a> {
+        let enrichment = self.enrichment.map(|enrichment| enrichment.layer()).unwrap_or_default();
+        Fields::new([Default::default(), Default::default(), enrichment])
+    }
+
+    /// Returns the record without what other events of its logger have too.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn without_enrichment(self) -> Self {
+        Record { enrichment: None, ..self }
+    }
 }

@@ -69,6 +69,8 @@ pub use json::{DottedKeys, Json, Key};
 pub use logfmt::Logfmt;
 #[cfg(feature = "pretty")]
 pub use pretty::Pretty;
+#[cfg(feature = "otlp")]
+pub(crate) use reserved::rename as rename_reserved;
 pub use text::Text;
 pub use timestamp::UtcOffset;
 

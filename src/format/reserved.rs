@@ -5,7 +5,7 @@ use crate::event::Record;
 /// Returns the name of a field with as many `_` appended as needed for a name that neither the format nor another field
 /// has.
 #[cold]
-pub(super) fn rename(name: &str, record: &Record<'_>, is_reserved: impl Fn(&str) -> bool) -> String {
+pub(crate) fn rename(name: &str, record: &Record<'_>, is_reserved: impl Fn(&str) -> bool) -> String {
     let base = |name: &str| name.trim_end_matches('_').len();
     let has_field = |name: &str| record.fields().any(|(other, _)| other == name);
     // Fields before this one may have got the name it would get.

@@ -121,6 +121,12 @@ impl Answer {
         self
     }
 
+    /// Sets why events were rejected, in the destination's words: the sink's last error.
+    pub fn because(mut self, reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.error = Some(SinkError::rejected(reason));
+        self
+    }
+
     /// Makes a rejection final for all of its events: the request is not bisected.
     pub fn whole(mut self) -> Self {
         self.is_whole = true;

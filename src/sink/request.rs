@@ -41,6 +41,10 @@ use crate::event::Batch;
 /// there delays no other sink. What a request sink logs, or spawns on that thread's runtime, is suppressed.
 #[async_trait]
 pub trait RequestSink: Send + Sync + 'static {
+    /// Tells the name of the logger, if the program has given it one ([`Builder::name`](crate::Builder::name)). Called at most
+    /// once, before [`open`](RequestSink::open).
+    fn set_logger(&self, _name: &str) {}
+
     /// Prepares the sink. Called once by `start()`, on the caller's thread and in the order the sinks were added.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ const ROWS: [&[&str]; 14] = [
     &["dispatch"],
     &["pipeline"],
     &["observe"],
-    &["spool"],
+    &["http", "spool"],
     &["queue", "sink"],
     &["stats"],
     &["context", "filter", "macros"],

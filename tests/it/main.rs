@@ -22,6 +22,8 @@ mod faults;
 mod filters;
 mod foreign_text;
 mod formats;
+#[cfg(feature = "http")]
+mod http;
 mod layout;
 mod lifecycle;
 mod limits;

@@ -1,0 +1,181 @@
+//! A service thread: host names as addresses, by look-ups on a thread that nothing waits for.
+//!
+//! The system's look-up blocks, for minutes if a server does not answer, and cannot be cancelled. On a pool of a runtime it
+//! would hold up the end of that runtime; a detached thread holds up nothing.
+
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::thread;
+use std::time::{Duration, Instant};
+use std::vec;
+
+use hyper_util::client::legacy::connect::dns::Name;
+use tokio::sync::oneshot;
+use tower_service::Service;
+
+use crate::context::suppress;
+
+/// So long addresses are used without another look-up.
+const FRESH: Duration = Duration::from_secs(30);
+
+/// Returns the addresses of a host.
+type LookUp = fn(&str) -> io::Result<Vec<SocketAddr>>;
+type Addresses = Result<Vec<SocketAddr>, Arc<io::Error>>;
+
+/// The addresses of the hosts of one sink: its destination's, or its proxy's.
+#[derive(Clone)]
+pub(super) struct Resolver {
+    hosts: Arc<Mutex<Vec<Host>>>,
+    look_up: LookUp,
+}
+
+struct Host {
+    name: String,
+    /// The last ones that were found, and when.
+    known: Option<(Vec<SocketAddr>, Instant)>,
+    is_running: bool,
+    waiting: Vec<oneshot::Sender<Addresses>>,
+}
+
+impl Resolver {
+    pub(super) fn new() -> Self {
+        // The port is that of the URL.
+        Resolver::with(|host| (host, 0).to_socket_addrs().map(Iterator::collect))
+    }
+
+    fn with(look_up: LookUp) -> Self {
+        Resolver { hosts: Arc::default(), look_up }
+    }
+
+    fn hosts(&self) -> MutexGuard<'_, Vec<Host>> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the addresses, or where they will come. At most one look-up of a host runs; meanwhile its last addresses serve.
+    fn resolve(&self, name: &str) -> Result<Vec<SocketAddr>, oneshot::Receiver<Addresses>> {
+        let mut hosts = self.hosts();
+        let index = hosts.iter().position(|host| host.name == name).unwrap_or_else(|| {
+            hosts.push(Host { name: name.to_owned(), known: None, is_running: false, waiting: Vec::new() });
+            hosts.len() - 1
+        });
+        let host = &mut hosts[index];
+        let is_fresh = host.known.as_ref().is_some_and(|(_, found)| found.elapsed() < FRESH);
+        if !is_fresh && !host.is_running {
+            host.is_running = self.start(name);
+        }
+        match &host.known {
+            Some((addresses, _)) => Ok(addresses.clone()),
+            None => {
+                let (found, addresses) = oneshot::channel();
+                match host.is_running {
+                    true => host.waiting.push(found),
+                    false => drop(found.send(Err(Arc::new(io::Error::other("no thread for the look-up"))))),
+                }
+                Err(addresses)
+            }
+        }
+    }
+
+    /// Starts a look-up; returns whether there is a thread for it.
+    fn start(&self, name: &str) -> bool {
+        let (resolver, name) = (self.clone(), name.to_owned());
+        let run = move || {
+            suppress::mark_thread();
+            let found = (resolver.look_up)(&name).and_then(|addresses| match addresses.is_empty() {
+                true => Err(io::Error::new(io::ErrorKind::NotFound, "it has no address")),
+                false => Ok(addresses),
+            });
+            resolver.end(&name, found.map_err(Arc::new));
+        };
+        thread::Builder::new().name("logweir-dns".into()).spawn(run).is_ok()
+    }
+
+    fn end(&self, name: &str, found: Addresses) {
+        let mut hosts = self.hosts();
+        let Some(host) = hosts.iter_mut().find(|host| host.name == name) else { return };
+        host.is_running = false;
+        if let Ok(addresses) = &found {
+            host.known = Some((addresses.clone(), Instant::now()));
+        }
+        let waiting = std::mem::take(&mut host.waiting);
+        drop(hosts);
+        waiting.into_iter().for_each(|waiting| drop(waiting.send(found.clone())));
+    }
+}
+
+impl Service<Name> for Resolver {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<vec::IntoIter<SocketAddr>>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let resolved = self.resolve(name.as_str());
+        let name = name.as_str().to_owned();
+        Box::pin(async move {
+            let addresses = match resolved {
+                Ok(addresses) => Ok(addresses),
+                Err(waiting) => waiting.await.unwrap_or_else(|_| Err(Arc::new(io::ErrorKind::Interrupted.into()))),
+            };
+            let failed =
+                |error: Arc<io::Error>| io::Error::new(error.kind(), format!("no address of `{name}`: {error}"));
+            addresses.map(Vec::into_iter).map_err(failed)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    fn address() -> SocketAddr {
+        ([127, 0, 0, 1], 0).into()
+    }
+
+    #[tokio::test]
+    async fn a_look_up_that_never_answers_is_the_only_one_and_the_last_addresses_serve() {
+        static CALLS: AtomicU32 = AtomicU32::new(0);
+        let resolver = Resolver::with(|_| match CALLS.fetch_add(1, Ordering::SeqCst) {
+            0 => Ok(vec![address()]),
+            _ => loop {
+                thread::park();
+            },
+        });
+        let first = resolver.resolve("host").unwrap_err().await.unwrap().unwrap();
+        assert_eq!(first, [address()]);
+        // As if they were old.
+        resolver.hosts()[0].known = Some((vec![address()], Instant::now() - FRESH));
+        for _ in 0..3 {
+            assert_eq!(resolver.resolve("host").unwrap(), [address()]);
+        }
+        while CALLS.load(Ordering::SeqCst) < 2 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(resolver.resolve("host").unwrap(), [address()]);
+        assert_eq!(CALLS.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_look_up_that_fails_is_made_again() {
+        static CALLS: AtomicU32 = AtomicU32::new(0);
+        let resolver = Resolver::with(|_| match CALLS.fetch_add(1, Ordering::SeqCst) {
+            0 => Err(io::Error::other("scripted")),
+            1 => Ok(Vec::new()),
+            _ => Ok(vec![address()]),
+        });
+        let mut errors = Vec::new();
+        for _ in 0..2 {
+            errors.push(resolver.resolve("host").unwrap_err().await.unwrap().unwrap_err().to_string());
+        }
+        assert_eq!(errors, ["scripted", "it has no address"]);
+        assert!(resolver.resolve("host").unwrap_err().await.unwrap().is_ok());
+    }
+}
