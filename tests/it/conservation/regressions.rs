@@ -163,9 +163,9 @@ fn a_synchronization_comes_after_the_append_that_is_running() {
         room: u64::MAX,
         part: 1,
         policy: WhenFull::DropOldest,
-        appends: vec![in_time.clone()],
+        appends: vec![in_time],
         reads: Vec::new(),
-        syncs: vec![in_time.clone(), in_time],
+        syncs: vec![in_time, in_time],
         crashes: false,
     });
     let what = What { level: Level::Trace, text: 0, handle: 0 };
