@@ -41,9 +41,9 @@ impl Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = Stream;
+    type Response = HttpStream;
     type Error = ConnectError;
-    type Future = Pin<Box<dyn Future<Output = Result<Stream, ConnectError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpStream, ConnectError>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         self.tcp.poll_ready(cx).map_err(Into::into)
@@ -53,44 +53,44 @@ impl Service<Uri> for Connector {
         let mut tcp = self.tcp.clone();
         let Some(Proxy { url: proxy, authorization }) = self.proxy.clone() else {
             let connecting = tcp.call(url);
-            return Box::pin(async move { Ok(Stream { tcp: connecting.await?, is_proxied: false }) });
+            return Box::pin(async move { Ok(HttpStream { tcp: connecting.await?, is_proxied: false }) });
         };
         if url.scheme_str() == Some("https") {
             let tunnel = Tunnel::new(proxy, tcp);
             let mut tunnel = authorization.into_iter().fold(tunnel, Tunnel::with_auth);
             let connecting = tunnel.call(url);
-            return Box::pin(async move { Ok(Stream { tcp: connecting.await?, is_proxied: false }) });
+            return Box::pin(async move { Ok(HttpStream { tcp: connecting.await?, is_proxied: false }) });
         }
         let connecting = tcp.call(proxy);
-        Box::pin(async move { Ok(Stream { tcp: connecting.await?, is_proxied: true }) })
+        Box::pin(async move { Ok(HttpStream { tcp: connecting.await?, is_proxied: true }) })
     }
 }
 
 /// A connection. Requests through a proxy that reads them have the whole URL.
-pub(super) struct Stream {
+pub(super) struct HttpStream {
     tcp: Tcp,
     is_proxied: bool,
 }
 
-impl Stream {
+impl HttpStream {
     fn tcp(self: Pin<&mut Self>) -> Pin<&mut Tcp> {
         Pin::new(&mut self.get_mut().tcp)
     }
 }
 
-impl Connection for Stream {
+impl Connection for HttpStream {
     fn connected(&self) -> Connected {
         self.tcp.connected().proxy(self.is_proxied)
     }
 }
 
-impl Read for Stream {
+impl Read for HttpStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         self.tcp().poll_read(cx, buffer)
     }
 }
 
-impl Write for Stream {
+impl Write for HttpStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.tcp().poll_write(cx, bytes)
     }

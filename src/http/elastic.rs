@@ -104,12 +104,12 @@ impl HttpProtocol for Elastic {
 struct Bulk {
     errors: bool,
     #[serde(default)]
-    items: Vec<Item>,
+    items: Vec<BulkItem>,
 }
 
 /// The one action of an item, by its name.
 #[derive(Deserialize)]
-struct Item {
+struct BulkItem {
     create: Created,
 }
 
@@ -127,7 +127,7 @@ struct ItemError {
     reason: String,
 }
 
-fn verdicts(items: Vec<Item>) -> Answer {
+fn verdicts(items: Vec<BulkItem>) -> Answer {
     items.into_iter().enumerate().fold(Answer::delivered(), |answer, (index, item)| match item.create.status {
         // There already: an earlier request with it has arrived.
         200..=299 | 409 => answer,

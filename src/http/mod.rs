@@ -18,10 +18,12 @@
 
 mod client;
 mod connect;
+mod connection;
 #[cfg(feature = "elastic")]
 mod elastic;
 mod error;
 mod lines;
+mod options;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod protocol;
@@ -35,9 +37,9 @@ mod tls;
 #[cfg(feature = "elastic")]
 pub use elastic::Elastic;
 pub use lines::{JsonArray, JsonLines};
+pub use options::HttpSink;
 #[cfg(feature = "otlp")]
 pub use otlp::{Otlp, OtlpBody};
 pub use protocol::{HttpHead, HttpLimits, HttpProtocol};
 pub use response::{HttpResponse, StatusClass};
 pub use secret::Secret;
-pub use sink::HttpSink;

@@ -29,11 +29,11 @@ type Addresses = Result<Vec<SocketAddr>, Arc<io::Error>>;
 /// The addresses of the hosts of one sink: its destination's, or its proxy's.
 #[derive(Clone)]
 pub(super) struct Resolver {
-    hosts: Arc<Mutex<Vec<Host>>>,
+    hosts: Arc<Mutex<Vec<KnownHost>>>,
     look_up: LookUp,
 }
 
-struct Host {
+struct KnownHost {
     name: String,
     /// The last ones that were found, and when.
     known: Option<(Vec<SocketAddr>, Instant)>,
@@ -51,7 +51,7 @@ impl Resolver {
         Resolver { hosts: Arc::default(), look_up }
     }
 
-    fn hosts(&self) -> MutexGuard<'_, Vec<Host>> {
+    fn hosts(&self) -> MutexGuard<'_, Vec<KnownHost>> {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -59,7 +59,7 @@ impl Resolver {
     fn resolve(&self, name: &str) -> Result<Vec<SocketAddr>, oneshot::Receiver<Addresses>> {
         let mut hosts = self.hosts();
         let index = hosts.iter().position(|host| host.name == name).unwrap_or_else(|| {
-            hosts.push(Host { name: name.to_owned(), known: None, is_running: false, waiting: Vec::new() });
+            hosts.push(KnownHost { name: name.to_owned(), known: None, is_running: false, waiting: Vec::new() });
             hosts.len() - 1
         });
         let host = &mut hosts[index];

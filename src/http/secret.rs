@@ -11,10 +11,10 @@ use std::{env, fs, io};
 /// One in a variable or a file is read when the logger starts, when the destination answers 401 or 403, and when the logger
 /// [reopens](crate::Logger::reopen): it can be rotated while the program runs.
 #[derive(Clone)]
-pub struct Secret(Source);
+pub struct Secret(SecretSource);
 
 #[derive(Clone)]
-enum Source {
+enum SecretSource {
     Text(Arc<str>),
     Variable(String),
     File(PathBuf),
@@ -23,24 +23,24 @@ enum Source {
 impl Secret {
     /// Creates a secret of this text.
     pub fn new(text: impl Into<String>) -> Self {
-        Secret(Source::Text(text.into().into()))
+        Secret(SecretSource::Text(text.into().into()))
     }
 
     /// Reads it from an environment variable, which must be set when the logger starts.
     pub fn variable(name: impl Into<String>) -> Self {
-        Secret(Source::Variable(name.into()))
+        Secret(SecretSource::Variable(name.into()))
     }
 
     /// Reads it from a file, without the blanks and line ends around it. The file must exist when the logger starts.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Secret(Source::File(path.into()))
+        Secret(SecretSource::File(path.into()))
     }
 
     /// Returns the text.
     pub(super) fn read(&self) -> Result<String, SecretError> {
         match &self.0 {
-            Source::Text(text) => Ok(text.to_string()),
-            Source::Variable(name) => env::var(name).map_err(|error| {
+            SecretSource::Text(text) => Ok(text.to_string()),
+            SecretSource::Variable(name) => env::var(name).map_err(|error| {
                 let source: Box<dyn Error + Send + Sync> = match error {
                     env::VarError::NotPresent => "it is not set".into(),
                     // The error itself shows the value.
@@ -48,7 +48,7 @@ impl Secret {
                 };
                 SecretError { place: format!("the variable `{name}`"), source }
             }),
-            Source::File(path) => fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(|error| {
+            SecretSource::File(path) => fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(|error| {
                 let source =
                     if error.kind() == io::ErrorKind::InvalidData { "it is not UTF-8".into() } else { error.into() };
                 SecretError { place: format!("the file `{}`", path.display()), source }
@@ -60,9 +60,9 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Source::Text(_) => f.write_str("Secret(..)"),
-            Source::Variable(name) => write!(f, "Secret(variable {name:?})"),
-            Source::File(path) => write!(f, "Secret(file {path:?})"),
+            SecretSource::Text(_) => f.write_str("Secret(..)"),
+            SecretSource::Variable(name) => write!(f, "Secret(variable {name:?})"),
+            SecretSource::File(path) => write!(f, "Secret(file {path:?})"),
         }
     }
 }

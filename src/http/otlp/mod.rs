@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use self::encode::{put_attribute, put_record};
-use self::wire::{FieldValue, Message, begin_large, end_large, put_bytes, put_small};
+use self::wire::{EncodedMessage, FieldValue, begin_large, end_large, put_bytes, put_small};
 use super::protocol::{HttpHead, HttpLimits, HttpProtocol};
 use super::response::{HttpResponse, StatusClass};
 use crate::event::{Record, Value};
@@ -95,7 +95,7 @@ impl Otlp {
     }
 
     /// Sets an attribute of the resource, such as `service.name`, `service.version` or `deployment.environment.name`. Of two
-    /// with one name, the last one counts; a field of the enrichment has precedence.
+    /// with one name, the last one has effect; a field of the enrichment has precedence.
     #[must_use = "returns the protocol with the attribute"]
     pub fn resource(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let name = name.into();
@@ -207,9 +207,9 @@ fn partial_success(body: &[u8]) -> Answer {
     const REJECTED_LOG_RECORDS: u64 = 1;
     const ERROR_MESSAGE: u64 = 2;
     let (mut rejected, mut message) = (0, String::new());
-    for part in Message(body).flatten() {
+    for part in EncodedMessage(body).flatten() {
         let (PARTIAL_SUCCESS, FieldValue::Bytes(partial)) = part else { continue };
-        for field in Message(partial).flatten() {
+        for field in EncodedMessage(partial).flatten() {
             match field {
                 (REJECTED_LOG_RECORDS, FieldValue::Number(count)) => rejected = count,
                 (ERROR_MESSAGE, FieldValue::Bytes(text)) => message = String::from_utf8_lossy(text).into_owned(),

@@ -259,7 +259,7 @@ proptest! {
             prop_assert_eq!(body, string(message));
             let mut values = BTreeMap::new();
             for ((_, value), name) in fields {
-                // Of equal names the last one counts.
+                // Of equal names the last one has effect.
                 values.insert(name.clone(), value.clone());
             }
             prop_assert_eq!(attributes(&record.attributes), values);

@@ -80,14 +80,14 @@ fn fill(places: &mut [u8], mut value: usize) {
 }
 
 /// The fields of a message, in their order; it ends where it is malformed.
-pub(super) struct Message<'a>(pub(super) &'a [u8]);
+pub(super) struct EncodedMessage<'a>(pub(super) &'a [u8]);
 
 pub(super) enum FieldValue<'a> {
     Number(u64),
     Bytes(&'a [u8]),
 }
 
-impl Message<'_> {
+impl EncodedMessage<'_> {
     fn varint(&mut self) -> Option<u64> {
         let mut value = 0;
         for index in 0..10 {
@@ -102,7 +102,7 @@ impl Message<'_> {
     }
 }
 
-impl<'a> Iterator for Message<'a> {
+impl<'a> Iterator for EncodedMessage<'a> {
     type Item = Option<(u64, FieldValue<'a>)>;
 
     /// `Some(None)`: it is malformed.
