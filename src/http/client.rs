@@ -14,7 +14,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Client as HyperClient};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::connect::{Connector, Proxy};
+use super::connect::{Connector, Proxy, Within};
 use super::resolver::Resolver;
 use super::response::HttpResponse;
 use crate::sink::Answer;
@@ -39,7 +39,7 @@ pub(super) struct Tls;
 /// The connections to a destination.
 #[derive(Clone)]
 pub(super) struct Client {
-    hyper: HyperClient<Secured, Full<Bytes>>,
+    hyper: HyperClient<Within<Secured>, Full<Bytes>>,
 }
 
 /// A response that was read.
@@ -82,13 +82,13 @@ impl ReadResponse {
 }
 
 impl Client {
-    /// `tls`: for URLs with `https`.
-    pub(super) fn new(proxy: Option<Proxy>, tls: &Tls) -> Self {
+    /// `tls`: for URLs with `https`; `timeout`: of a request.
+    pub(super) fn new(proxy: Option<Proxy>, tls: &Tls, timeout: Duration) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(Resolver::new());
         tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT));
         tcp.enforce_http(false);
-        let connector = secured(Connector::new(tcp, proxy), tls);
+        // Before the request's own timeout: until then nothing was sent.
+        let connector = Within::new(secured(Connector::new(tcp, proxy), tls), CONNECT.min(timeout / 2));
         let mut builder = HyperClient::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).pool_max_idle_per_host(1);
         Client { hyper: builder.build(connector) }
@@ -111,9 +111,12 @@ impl Client {
             if is_unsent { answer } else { answer.maybe_arrived() }
         })?;
         let (head, body) = response.into_parts();
-        let body = read(body, response_bytes).await.map_err(|error| {
-            Answer::again(RequestError { what: "no whole response from", url, source: error.into() }).maybe_arrived()
-        })?;
+        let (body, ended) = read(body, response_bytes).await;
+        // Another status is known, whatever follows it.
+        if let (true, Err(error)) = (head.status.is_success(), ended) {
+            let error = RequestError { what: "no whole response from", url, source: error.into() };
+            return Err(Answer::again(error).maybe_arrived());
+        }
         let is_gzip = head.headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip");
         let body = if is_gzip { unzipped(&body, response_bytes) } else { body };
         Ok(ReadResponse { status: head.status.as_u16(), headers: head.headers, body })
@@ -123,8 +126,9 @@ impl Client {
 #[cfg(feature = "tls")]
 fn secured(connector: Connector, tls: &Tls) -> Secured {
     // HTTP/1.1 is what it offers (ALPN).
-    let builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls.clone());
-    builder.https_or_http().enable_http1().wrap_connector(connector)
+    let mut tls = tls.clone();
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    hyper_rustls::HttpsConnector::from((connector, tls))
 }
 
 #[cfg(not(feature = "tls"))]
@@ -138,23 +142,26 @@ pub(super) fn shown(url: &Uri) -> String {
     text.split(['?', '#']).next().unwrap_or_default().to_owned()
 }
 
-/// Whether the request was given back before anything of it was sent.
+/// Whether the request was given back before anything of it was sent, or the connection had ended before.
 fn is_handed_back(error: &legacy::Error) -> bool {
     let source = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
-    source.is_some_and(hyper::Error::is_canceled)
+    source.is_some_and(|error| error.is_canceled() || error.is_closed())
 }
 
-/// Reads a body, up to so many bytes; what follows is not waited for.
-async fn read(mut body: Incoming, most: usize) -> Result<Vec<u8>, hyper::Error> {
+/// Reads a body, up to so many bytes; what follows is not waited for. Returns what there is, and whether it ended well.
+async fn read(mut body: Incoming, most: usize) -> (Vec<u8>, Result<(), hyper::Error>) {
     let mut read = Vec::new();
     while read.len() < most
         && let Some(frame) = body.frame().await
     {
-        if let Ok(data) = frame?.into_data() {
-            read.extend_from_slice(&data[..data.len().min(most - read.len())]);
+        match frame.map(|frame| frame.into_data()) {
+            Ok(Ok(data)) => read.extend_from_slice(&data[..data.len().min(most - read.len())]),
+            // Trailers.
+            Ok(Err(_)) => {}
+            Err(error) => return (read, Err(error)),
         }
     }
-    Ok(read)
+    (read, Ok(()))
 }
 
 /// Decompresses as much as can be; what is damaged is left out.

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::Uri;
 use hyper::header::HeaderValue;
@@ -13,6 +14,7 @@ use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tower_service::Service;
 
 use super::resolver::Resolver;
@@ -63,6 +65,41 @@ impl Service<Uri> for Connector {
         }
         let connecting = tcp.call(proxy);
         Box::pin(async move { Ok(HttpStream { tcp: connecting.await?, is_proxied: true }) })
+    }
+}
+
+/// A connector whose connections are there within a time, or not at all: look-up, proxy and TLS included.
+#[derive(Clone)]
+pub(super) struct Within<C> {
+    connector: C,
+    limit: Duration,
+}
+
+impl<C> Within<C> {
+    pub(super) fn new(connector: C, limit: Duration) -> Self {
+        Within { connector, limit }
+    }
+}
+
+impl<C> Service<Uri> for Within<C>
+where
+    C: Service<Uri, Error = ConnectError>,
+    C::Future: Send + 'static,
+{
+    type Response = C::Response;
+    type Error = ConnectError;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, ConnectError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        self.connector.poll_ready(cx)
+    }
+
+    fn call(&mut self, url: Uri) -> Self::Future {
+        let (connecting, limit) = (self.connector.call(url), self.limit);
+        Box::pin(async move {
+            let late = |_| ConnectError::from(format!("it is not there within {limit:?}"));
+            timeout(limit, connecting).await.map_err(late)?
+        })
     }
 }
 

@@ -10,7 +10,8 @@ use hyper::header::{
 };
 use hyper_util::client::proxy::matcher::Matcher;
 
-use super::client::{Client, Tls};
+use super::client::Client;
+use super::client::Tls;
 use super::connect::Proxy;
 use super::error::HttpOptionError;
 use super::options::{Authorization, HttpSink, ProxyChoice};
@@ -18,12 +19,14 @@ use super::protocol::{HttpHead, HttpProtocol};
 use super::secret::Secret;
 use crate::sink::SinkError;
 
+/// Shorter ones are no secrets, and are part of many words.
+const SHORTEST_SECRET: usize = 4;
+
 /// A destination that requests can be sent to.
 #[derive(Clone)]
 pub(super) struct HttpConnection {
     pub(super) client: Client,
     pub(super) proxy: Option<Proxy>,
-    pub(super) tls: Tls,
     pub(super) url: Uri,
     pub(super) headers: Arc<Headers>,
 }
@@ -43,7 +46,12 @@ impl<P: HttpProtocol> HttpSink<P> {
         let proxy = self.proxy_to(&url).map_err(SinkError::permanent)?;
         let tls = self.tls_to(&url).map_err(SinkError::permanent)?;
         let headers = Arc::new(self.read_headers(&url, proxy.as_ref())?);
-        self.set_connection(HttpConnection { client: Client::new(proxy.clone(), &tls), proxy, tls, url, headers });
+        self.set_connection(HttpConnection {
+            client: Client::new(proxy.clone(), &tls, self.timeout),
+            proxy,
+            url,
+            headers,
+        });
         Ok(())
     }
 
@@ -51,7 +59,8 @@ impl<P: HttpProtocol> HttpSink<P> {
     pub(super) fn reconnect(&self) -> Result<(), SinkError> {
         let Some(connection) = self.connection() else { return Ok(()) };
         let headers = Arc::new(self.read_headers(&connection.url, connection.proxy.as_ref())?);
-        let client = Client::new(connection.proxy.clone(), &connection.tls);
+        let tls = self.tls_to(&connection.url).map_err(SinkError::permanent)?;
+        let client = Client::new(connection.proxy.clone(), &tls, self.timeout);
         self.set_connection(HttpConnection { client, headers, ..connection });
         Ok(())
     }
@@ -59,8 +68,8 @@ impl<P: HttpProtocol> HttpSink<P> {
     fn checked_url(&self) -> Result<Uri, HttpOptionError> {
         let wrong = |why: &str| HttpOptionError::new("url", without_secrets(&self.url), why);
         let url: Uri = self.url.parse().map_err(|error| wrong(&format!("it is no URL: {error}")))?;
-        let authority = url.authority().ok_or_else(|| wrong("it has no host"))?;
-        if authority.as_str().contains('@') {
+        check_authority(&url).map_err(wrong)?;
+        if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err(wrong("it has a name or a password; `basic_auth` sets them"));
         }
         let mut head = HttpHead::default();
@@ -90,14 +99,20 @@ impl<P: HttpProtocol> HttpSink<P> {
             ProxyChoice::Url(proxy) => {
                 let wrong = |why: &str| HttpOptionError::new("proxy", without_secrets(proxy), why);
                 let parsed: Uri = proxy.parse().map_err(|error| wrong(&format!("it is no URL: {error}")))?;
+                check_authority(&parsed).map_err(wrong)?;
                 if parsed.scheme_str() != Some("http") {
                     return Err(wrong("allowed is `http`"));
                 }
                 Matcher::builder().all(proxy.clone()).build()
             }
         };
-        let found = matcher.intercept(url);
-        Ok(found.map(|found| Proxy { url: found.uri().clone(), authorization: found.basic_auth().cloned() }))
+        let Some(found) = matcher.intercept(url) else { return Ok(None) };
+        if found.uri().scheme_str() != Some("http") {
+            let value = found.uri().scheme_str().unwrap_or_default().to_owned();
+            let why = "the scheme of a proxy; allowed is `http`, and `no_proxy` goes without one";
+            return Err(HttpOptionError::new("HTTP_PROXY, HTTPS_PROXY or ALL_PROXY", value, why));
+        }
+        Ok(Some(Proxy { url: found.uri().clone(), authorization: found.basic_auth().cloned() }))
     }
 
     #[cfg(feature = "tls")]
@@ -117,7 +132,7 @@ impl<P: HttpProtocol> HttpSink<P> {
         let (mut headers, mut secrets) = (HeaderMap::new(), Vec::new());
         let mut read = |secret: &Secret| {
             let text = secret.read().map_err(SinkError::permanent)?;
-            secrets.extend(Some(text.clone()).filter(|text| !text.is_empty()));
+            secrets.push(text.clone());
             Ok::<_, SinkError>(text)
         };
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("logweir/", env!("CARGO_PKG_VERSION"))));
@@ -135,6 +150,12 @@ impl<P: HttpProtocol> HttpSink<P> {
                 Some(format!("Basic {encoded}"))
             }
         };
+        // As they are sent too.
+        secrets.extend(authorization.iter().filter_map(|value| Some(value.split_once(' ')?.1.to_owned())));
+        let of_proxy = proxy.and_then(|proxy| proxy.authorization.as_ref()?.to_str().ok());
+        secrets.extend(of_proxy.and_then(|value| Some(value.split_once(' ')?.1.to_owned())));
+        secrets.retain(|secret| secret.len() >= SHORTEST_SECRET);
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         if let Some(value) = authorization {
             set_header(&mut headers, AUTHORIZATION.as_str(), &value, true)?;
         }
@@ -168,15 +189,30 @@ impl<P: HttpProtocol> HttpSink<P> {
     }
 }
 
+/// Whether the part between `//` and the path is a host, and perhaps a port: a password with `#` or `?` ends it elsewhere.
+fn check_authority(url: &Uri) -> Result<(), &'static str> {
+    let authority = url.authority().ok_or("it has no host")?.as_str();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let behind_ipv6 = host.rsplit_once(']').map_or(host, |(_, rest)| rest);
+    match behind_ipv6.rsplit_once(':') {
+        Some((_, port)) if port.parse::<u16>().is_err() => Err("its port is no number from 0 to 65535"),
+        _ => Ok(()),
+    }
+}
+
 /// A URL as a message may show it.
 pub(super) fn without_secrets(url: &str) -> String {
-    let url = url.split(['?', '#']).next().unwrap_or_default();
-    match url.rsplit_once('@') {
+    let cut = |url: &str| url.split(['?', '#']).next().unwrap_or_default().to_owned();
+    match url.rsplit_once('@').map(|(before, host)| (before, cut(host))) {
         Some((before, host)) => format!(
             "{}***@{host}",
             before.split_inclusive("//").next().filter(|it| it.ends_with("//")).unwrap_or_default()
         ),
-        None => url.to_owned(),
+        // What is behind a `:` that is no port may be a password too.
+        None => match url.parse::<Uri>() {
+            Ok(parsed) if check_authority(&parsed).is_err() => "***".to_owned(),
+            _ => cut(url),
+        },
     }
 }
 

@@ -35,8 +35,9 @@ const RESPONSE_BYTES: usize = 4 << 20;
 /// `log.origin.file.name`, `log.origin.file.line`, `message`, and the fields under their own names.
 ///
 /// # Answers
-/// Each document has its own: with 201 it is stored, with 429 or from 500 on it is sent again, with another status it is rejected
-/// with the reason that came.
+/// Each document has its own: with 201 it is stored; with 408, 429 or from 500 on it is sent again; with 401, 403 or 404, as of a
+/// missing index or one that is closed to writes, it waits and the breaker opens; with another status it is rejected with the
+/// reason that came.
 ///
 /// # Duplicates
 /// The id of an event is that of its document, which is created (`create`), not replaced: what comes again is refused with 409,
@@ -86,7 +87,7 @@ impl HttpProtocol for Elastic {
         }
         match serde_json::from_slice::<Bulk>(response.body()) {
             Ok(Bulk { errors: false, .. }) => Answer::delivered(),
-            Ok(Bulk { items, .. }) if items.len() == events => verdicts(items),
+            Ok(Bulk { items, .. }) if items.len() == events => verdicts(items, response),
             Ok(Bulk { items, .. }) => {
                 let why = format!("the destination answered for {} of {events} events", items.len());
                 Answer::again(why).maybe_arrived()
@@ -121,23 +122,37 @@ struct Created {
 
 #[derive(Deserialize)]
 struct ItemError {
-    #[serde(default)]
-    r#type: String,
-    #[serde(default)]
-    reason: String,
+    /// Null for an exception without a message, as the other one may be.
+    r#type: Option<String>,
+    reason: Option<String>,
 }
 
-fn verdicts(items: Vec<BulkItem>) -> Answer {
-    items.into_iter().enumerate().fold(Answer::delivered(), |answer, (index, item)| match item.create.status {
+/// The documents that no request will have until someone changes something: a missing index, one that is closed to writes.
+fn is_unusable(status: u16) -> bool {
+    matches!(status, 401 | 403 | 404)
+}
+
+fn verdicts(items: Vec<BulkItem>, response: &HttpResponse<'_>) -> Answer {
+    let why = |created: &Created| {
+        let part = |text: fn(&ItemError) -> &Option<String>| {
+            created.error.as_ref().and_then(|error| text(error).as_deref()).unwrap_or("no reason")
+        };
+        let text = format!("{} {}: {}", created.status, part(|error| &error.r#type), part(|error| &error.reason));
+        response.masked(&text)
+    };
+    let unusable = items.iter().find(|item| is_unusable(item.create.status)).map(|item| why(&item.create));
+    let doubt = items.iter().any(|item| matches!(item.create.status, 500 | 502 | 504));
+    let answer = unusable.map_or_else(Answer::delivered, Answer::unusable);
+    let has_rest = items.iter().any(|item| is_unusable(item.create.status));
+    let answer = items.into_iter().enumerate().fold(answer, |answer, (index, item)| match item.create.status {
         // There already: an earlier request with it has arrived.
+        200..=299 | 409 if has_rest => answer.except(index, Verdict::Delivered),
         200..=299 | 409 => answer,
-        429 | 500.. => answer.except(index, Verdict::Again),
-        status => {
-            let error = item.create.error;
-            let why = error.map_or_else(String::new, |error| format!("{}: {}", error.r#type, error.reason));
-            answer.except(index, Verdict::Rejected(format!("{status} {why}").into()))
-        }
-    })
+        status if is_unusable(status) => answer,
+        408 | 429 | 500.. => answer.except(index, Verdict::Again),
+        _ => answer.except(index, Verdict::Rejected(why(&item.create).into())),
+    });
+    if doubt { answer.maybe_arrived() } else { answer }
 }
 
 #[cfg(test)]
@@ -186,6 +201,18 @@ mod tests {
         let rejected = Verdict::Rejected("400 mapper_parsing_exception: no number".into());
         assert_eq!(answer.exceptions, [(2, Verdict::Again), (3, rejected), (4, Verdict::Again)]);
         assert_eq!(answer.rest, RestVerdict::Delivered);
+    }
+
+    #[test]
+    fn an_index_that_is_closed_to_writes_costs_no_document() {
+        let body = r#"{"errors":true,"items":[{"create":{"status":201}},
+            {"create":{"status":403,"error":{"type":"cluster_block_exception","reason":null}}},
+            {"create":{"status":400,"error":null}},{"create":{"status":502}}]}"#;
+        let answer = answer(200, body, 4);
+        assert_eq!((answer.rest, answer.maybe_arrived), (RestVerdict::Unusable, true));
+        let rejected = Verdict::Rejected("400 no reason: no reason".into());
+        assert_eq!(answer.exceptions, [(0, Verdict::Delivered), (2, rejected), (3, Verdict::Again)]);
+        assert!(answer.error.unwrap().into_source().to_string().contains("403 cluster_block_exception"));
     }
 
     #[test]

@@ -111,10 +111,11 @@ impl<P: HttpProtocol> HttpSink<P> {
         self
     }
 
-    /// Sets the limits of a request, in the place of the protocol's.
+    /// Sets the limits of a request, in the place of the protocol's; how much is read of a response only if that is set.
     #[must_use = "returns the sink with the limits"]
     pub fn limits(mut self, limits: HttpLimits) -> Self {
-        self.limits = limits;
+        let response_bytes = limits.response_bytes.or(self.limits.response_bytes);
+        self.limits = HttpLimits { response_bytes, ..limits };
         self
     }
 

@@ -11,6 +11,7 @@ use crate::sink::{Acknowledges, Answer, Duplicates};
 const RESPONSE_BYTES: usize = 64 << 10;
 const REQUEST_BYTES: usize = 1 << 20;
 const REQUEST_EVENTS: usize = 2048;
+const MAX_REQUEST_BYTES: usize = 128 << 20;
 
 /// A vendor's protocol: how events become the body of a request, and what a response says about each of them.
 ///
@@ -115,7 +116,7 @@ pub struct HttpLimits {
     pub(super) request_events: usize,
     pub(super) request_bytes: usize,
     pub(super) event_bytes: usize,
-    pub(super) response_bytes: usize,
+    pub(super) response_bytes: Option<usize>,
     pub(super) oldest: Option<Duration>,
 }
 
@@ -125,21 +126,26 @@ impl Default for HttpLimits {
             request_events: REQUEST_EVENTS,
             request_bytes: REQUEST_BYTES,
             event_bytes: usize::MAX,
-            response_bytes: RESPONSE_BYTES,
+            response_bytes: None,
             oldest: None,
         }
     }
 }
 
 impl HttpLimits {
+    pub(super) fn most_of_a_response(self) -> usize {
+        self.response_bytes.unwrap_or(RESPONSE_BYTES)
+    }
+
     /// A request has at most so many events. Default: 2,048.
     pub fn request_events(self, events: usize) -> Self {
         HttpLimits { request_events: events.max(1), ..self }
     }
 
-    /// A body has at most so many bytes, before it is compressed. Default: 1 MiB. An event that is longer alone is rejected.
+    /// A body has at most so many bytes, before it is compressed; no more than 128 MiB. Default: 1 MiB. An event that is longer
+    /// alone is rejected.
     pub fn request_bytes(self, bytes: usize) -> Self {
-        HttpLimits { request_bytes: bytes, ..self }
+        HttpLimits { request_bytes: bytes.min(MAX_REQUEST_BYTES), ..self }
     }
 
     /// An event has at most so many bytes in a body; a longer one is rejected. Default: as many as a body has.
@@ -147,9 +153,9 @@ impl HttpLimits {
         HttpLimits { event_bytes: bytes, ..self }
     }
 
-    /// So many bytes of a response are read, after decompression. Default: 64 KiB.
+    /// So many bytes of a response are read, after decompression. Default: as many as the protocol says, or 64 KiB.
     pub fn response_bytes(self, bytes: usize) -> Self {
-        HttpLimits { response_bytes: bytes, ..self }
+        HttpLimits { response_bytes: Some(bytes), ..self }
     }
 
     /// Older events are rejected before a request is spent on them. Default: none are.

@@ -21,6 +21,8 @@ use crate::context::suppress;
 
 /// So long addresses are used without another look-up.
 const FRESH: Duration = Duration::from_secs(30);
+/// A look-up that takes longer is not waited for: another one is made.
+const HOPELESS: Duration = Duration::from_secs(60);
 
 /// Returns the addresses of a host.
 type LookUp = fn(&str) -> io::Result<Vec<SocketAddr>>;
@@ -37,7 +39,8 @@ struct KnownHost {
     name: String,
     /// The last ones that were found, and when.
     known: Option<(Vec<SocketAddr>, Instant)>,
-    is_running: bool,
+    /// Since when a look-up runs.
+    running: Option<Instant>,
     waiting: Vec<oneshot::Sender<Addresses>>,
 }
 
@@ -59,21 +62,23 @@ impl Resolver {
     fn resolve(&self, name: &str) -> Result<Vec<SocketAddr>, oneshot::Receiver<Addresses>> {
         let mut hosts = self.hosts();
         let index = hosts.iter().position(|host| host.name == name).unwrap_or_else(|| {
-            hosts.push(KnownHost { name: name.to_owned(), known: None, is_running: false, waiting: Vec::new() });
+            hosts.push(KnownHost { name: name.to_owned(), known: None, running: None, waiting: Vec::new() });
             hosts.len() - 1
         });
         let host = &mut hosts[index];
         let is_fresh = host.known.as_ref().is_some_and(|(_, found)| found.elapsed() < FRESH);
-        if !is_fresh && !host.is_running {
-            host.is_running = self.start(name);
+        let is_running = host.running.is_some_and(|since| since.elapsed() < HOPELESS);
+        if !is_fresh && !is_running {
+            host.running = self.start(name).then(Instant::now);
         }
         match &host.known {
             Some((addresses, _)) => Ok(addresses.clone()),
             None => {
                 let (found, addresses) = oneshot::channel();
-                match host.is_running {
-                    true => host.waiting.push(found),
-                    false => drop(found.send(Err(Arc::new(io::Error::other("no thread for the look-up"))))),
+                host.waiting.retain(|waiting| !waiting.is_closed());
+                match host.running {
+                    Some(_) => host.waiting.push(found),
+                    None => drop(found.send(Err(Arc::new(io::Error::other("no thread for the look-up"))))),
                 }
                 Err(addresses)
             }
@@ -97,9 +102,11 @@ impl Resolver {
     fn end(&self, name: &str, found: Addresses) {
         let mut hosts = self.hosts();
         let Some(host) = hosts.iter_mut().find(|host| host.name == name) else { return };
-        host.is_running = false;
-        if let Ok(addresses) = &found {
-            host.known = Some((addresses.clone(), Instant::now()));
+        host.running = None;
+        match &found {
+            Ok(addresses) => host.known = Some((addresses.clone(), Instant::now())),
+            // They have served long enough.
+            Err(_) => drop(host.known.take_if(|(_, found)| found.elapsed() >= FRESH)),
         }
         let waiting = std::mem::take(&mut host.waiting);
         drop(hosts);
@@ -177,5 +184,33 @@ mod tests {
         }
         assert_eq!(errors, ["scripted", "it has no address"]);
         assert!(resolver.resolve("host").unwrap_err().await.unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn addresses_end_with_a_look_up_that_fails_and_callers_that_have_left_take_no_memory() {
+        static CALLS: AtomicU32 = AtomicU32::new(0);
+        let resolver = Resolver::with(|_| match CALLS.fetch_add(1, Ordering::SeqCst) {
+            0 => Err(io::Error::other("gone")),
+            _ => loop {
+                thread::park();
+            },
+        });
+        let old = Some((vec![address()], Instant::now() - FRESH));
+        let host = KnownHost { name: "host".into(), known: old, running: None, waiting: Vec::new() };
+        resolver.hosts().push(host);
+        assert_eq!(resolver.resolve("host").unwrap(), [address()], "they serve meanwhile");
+        while resolver.hosts()[0].known.is_some() {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..100 {
+            drop(resolver.resolve("host").unwrap_err());
+        }
+        assert!(resolver.hosts()[0].waiting.len() <= 1);
+        // As if it had taken too long.
+        resolver.hosts()[0].running = Some(Instant::now() - HOPELESS);
+        drop(resolver.resolve("host").unwrap_err());
+        while CALLS.load(Ordering::SeqCst) < 3 {
+            tokio::task::yield_now().await;
+        }
     }
 }

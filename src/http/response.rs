@@ -12,7 +12,8 @@ use crate::sink::Answer;
 /// How long a destination that has too much to do is left in peace, if it does not say how long (429).
 const TOO_MANY: Duration = Duration::from_secs(1);
 /// Of a body that explains an error.
-const SHOWN_BYTES: usize = 256;
+const SHOWN_CHARS: usize = 256;
+const READ_BYTES: usize = 4 << 10;
 
 /// A response: its status, headers and body.
 #[derive(Clone, Copy)]
@@ -101,13 +102,16 @@ impl<'a> HttpResponse<'a> {
     pub fn error(&self) -> Box<dyn std::error::Error + Send + Sync> {
         let location = (300..400).contains(&self.status).then(|| self.header("location")).flatten();
         let location = location.map(|location| location.split(['?', '#']).next().unwrap_or_default().to_owned());
-        let text = String::from_utf8_lossy(&self.body[..self.body.len().min(SHOWN_BYTES)]);
-        let explanation = self.without_secrets(text.trim_end_matches('\u{fffd}').trim());
-        let location = location.map(|location| self.without_secrets(&location));
+        // Masked first: a secret may be where it is cut.
+        let text = self.masked(&String::from_utf8_lossy(&self.body[..self.body.len().min(READ_BYTES)]));
+        let explanation = text.trim().chars().take(SHOWN_CHARS).collect::<String>();
+        let explanation = explanation.trim_end_matches('\u{fffd}').to_owned();
+        let location = location.map(|location| self.masked(&location));
         Box::new(StatusError { status: self.status, location, explanation })
     }
 
-    fn without_secrets(&self, text: &str) -> String {
+    /// Returns a text of the response as a message may show it: without the secrets of the request.
+    pub fn masked(&self, text: &str) -> String {
         self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(&**secret, "***"))
     }
 

@@ -31,17 +31,18 @@ impl<P: HttpProtocol> HttpSink<P> {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = connection.url.clone();
         *request.headers_mut() = connection.headers.map.clone();
-        let response = connection.client.send(request, self.limits.response_bytes).await?;
+        let response = connection.client.send(request, self.limits.most_of_a_response()).await?;
         self.sent_bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
         Ok(response)
     }
 
-    /// Appends an event; `Err`: no request can have it, `Ok(false)`: this one has no room for it.
+    /// Appends an event; `Err`: no request can have it, `Ok(false)`: this one has no room for it. What is beside events in a
+    /// body may be counted with one: it is too long only if it is that as the first.
     fn append(
         &self,
         open: &mut P::Body,
         record: &Record<'_>,
-        oldest: Option<SystemTime>,
+        (oldest, is_first): (Option<SystemTime>, bool),
         body: &mut Vec<u8>,
     ) -> Result<bool, Cow<'static, str>> {
         let (start, before, room) = (body.len(), *open, self.limits.request_bytes.saturating_sub(END_BYTES));
@@ -52,6 +53,7 @@ impl<P: HttpProtocol> HttpSink<P> {
         };
         let len = body.len() - start;
         let result = match appended {
+            Ok(()) if len > self.limits.event_bytes.min(room) && !is_first => Ok(false),
             Ok(()) if len > self.limits.event_bytes.min(room) => {
                 Err(format!("it has {len} bytes, more than the {} of an event", self.limits.event_bytes.min(room))
                     .into())
@@ -100,7 +102,7 @@ impl<P: HttpProtocol> RequestSink for HttpSink<P> {
         let mut open = self.protocol.begin(body);
         let (mut encoded, mut appended) = (Encoded::first(0), 0);
         for (index, record) in batch.iter().enumerate() {
-            match self.append(&mut open, &record, oldest, body) {
+            match self.append(&mut open, &record, (oldest, appended == 0), body) {
                 Ok(true) => appended += 1,
                 Ok(false) if appended > 0 => break,
                 // Alone it has no room either.

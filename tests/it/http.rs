@@ -104,7 +104,8 @@ async fn every_failure_says_whether_the_events_may_have_arrived() {
         (status(504), true),
         (status(507), true),
         (Reply::Reset, true),
-        (Reply::Cut, true),
+        (Reply::Cut(200), true),
+        (Reply::Cut(503), false),
         (Reply::Garbage, true),
         (Reply::Informational, true),
         (status(401), false),
@@ -148,13 +149,16 @@ async fn a_rejected_event_is_found_and_the_others_are_delivered() {
 
 #[tokio::test]
 async fn a_request_that_is_too_large_is_halved() {
-    let server = Server::start([status(413)]).await;
-    let logger = start(quick(to(&server)));
-    emit_numbers(&logger, 0..10);
-    let ended = end(&logger).await;
-    assert_eq!((ended.delivered, ended.dropped.total()), (10, 0), "{ended}");
-    let sizes: Vec<usize> = server.received().iter().map(|received| received.messages().len()).collect();
-    assert_eq!((sizes[0], sizes[1]), (10, 5), "{sizes:?}");
+    // Also by a server that does not end its answer.
+    for too_large in [status(413), Reply::Cut(413)] {
+        let server = Server::start([too_large]).await;
+        let logger = start(quick(to(&server)));
+        emit_numbers(&logger, 0..10);
+        let ended = end(&logger).await;
+        assert_eq!((ended.delivered, ended.dropped.total()), (10, 0), "{ended}");
+        let sizes: Vec<usize> = server.received().iter().map(|received| received.messages().len()).collect();
+        assert_eq!((sizes[0], sizes[1]), (10, 5), "{sizes:?}");
+    }
 }
 
 #[tokio::test]
@@ -261,6 +265,10 @@ fn what_cannot_be_is_an_error_of_the_start_that_names_the_option_and_shows_no_se
         (sink("localhost:4318"), "`url`"),
         (sink("ftp://localhost/"), "`url` is `ftp://localhost/`"),
         (sink("http://ada:hunter2@localhost/"), "`basic_auth`"),
+        (sink("http://ada:hunter2#1@localhost/"), "its port is no number"),
+        (sink("http://ada:hunter2?1@localhost/"), "its port is no number"),
+        (sink("http://ada:hunter2"), "its port is no number"),
+        (sink(here).proxy("http://ada:hunter2#1@localhost"), "its port is no number"),
         (sink("http://localhost/?key=hunter2 x"), "`url`"),
         (sink(here).header("a b", "hunter2"), "`header` is `a b`"),
         (sink(here).header("host", "hunter2"), "`header` is `host`"),
@@ -286,14 +294,20 @@ fn what_cannot_be_is_an_error_of_the_start_that_names_the_option_and_shows_no_se
 
 #[tokio::test]
 async fn an_answer_that_repeats_a_secret_does_not_have_it_shown() {
-    let echo = Reply::Status(401, "", b"the token hunter2 is not valid".to_vec());
-    let server = Server::start([echo.clone(), echo]).await;
-    let logger = start(quick(to(&server).bearer_auth("hunter2")));
-    emit_numbers(&logger, 0..1);
-    until(&logger, |sink| sink.errors > 0).await;
-    let error = logger.stats().sinks[0].last_error.clone().unwrap().message;
-    assert!(error.contains("is not valid") && !error.contains("hunter2"), "{error}");
-    end(&logger).await;
+    // As it is, as it is sent, and where the text is cut.
+    let long = format!("{}hunter2", "x".repeat(250));
+    for (body, shown) in
+        [("hunter2 is not valid", "is not valid"), ("not valid: Basic YWRhOmh1bnRlcjI=", "not valid"), (&*long, "xxx")]
+    {
+        let echo = Reply::Status(401, "", body.as_bytes().to_vec());
+        let server = Server::start([echo.clone(), echo]).await;
+        let logger = start(quick(to(&server).basic_auth("ada", "hunter2")));
+        emit_numbers(&logger, 0..1);
+        until(&logger, |sink| sink.errors > 0).await;
+        let error = logger.stats().sinks[0].last_error.clone().unwrap().message;
+        assert!(error.contains(shown) && !error.contains("hunt") && !error.contains("YWRh"), "{error}");
+        end(&logger).await;
+    }
 }
 
 #[tokio::test]

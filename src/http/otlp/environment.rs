@@ -5,10 +5,12 @@
 use std::env;
 use std::time::Duration;
 
+use hyper::header::HeaderName;
 use percent_encoding::percent_decode_str;
 
 use super::{Otlp, SERVICE_NAME};
 use crate::http::HttpSink;
+use crate::http::connection::without_secrets;
 use crate::http::error::HttpOptionError;
 
 const DEFAULT_ENDPOINT: &str = "http://localhost:4318";
@@ -69,6 +71,11 @@ fn read(variable: Lookup<'_>) -> Result<HttpSink<Otlp>, HttpOptionError> {
     }
     let url = match (variable("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT")?, variable("OTEL_EXPORTER_OTLP_ENDPOINT")?) {
         (Some(url), _) => url.trim().to_owned(),
+        (None, Some(base)) if base.contains(['?', '#']) => {
+            let why =
+                "it has a query, and the path of logs is appended; `OTEL_EXPORTER_OTLP_LOGS_ENDPOINT` is used as it is";
+            return Err(HttpOptionError::new("OTEL_EXPORTER_OTLP_ENDPOINT", without_secrets(&base), why));
+        }
         (None, base) => format!("{}/{PATH}", base.as_deref().unwrap_or(DEFAULT_ENDPOINT).trim().trim_end_matches('/')),
     };
     let mut otlp = Otlp::new();
@@ -85,7 +92,12 @@ fn read(variable: Lookup<'_>) -> Result<HttpSink<Otlp>, HttpOptionError> {
     let mut sink = HttpSink::new(url, otlp);
     if let Some((variable, pairs)) = of_logs("HEADERS")? {
         for pair in parse_pairs(&pairs) {
-            let (name, value) = pair.map_err(|why| HttpOptionError::new(variable.clone(), "***".into(), &why))?;
+            let wrong = |why: &str| HttpOptionError::new(variable.clone(), "***".into(), why);
+            let (name, value) = pair.map_err(|why| wrong(&why))?;
+            // A name that is none may have the value in it: `authorization: Bearer ...`.
+            if HeaderName::try_from(&*name).is_err() {
+                return Err(wrong("a part of it has no name of a header before its `=`"));
+            }
             sink = sink.header(name, value);
         }
     }
@@ -176,6 +188,8 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", "allowed are `gzip` and `none`"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "key=hunter2,hunter3", "part 2 is not `name=value`"),
             ("OTEL_RESOURCE_ATTRIBUTES", "a", "part 1"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization: Basic hunter2==", "no name of a header"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://h/?key=hunter2", "it has a query"),
             #[cfg(not(feature = "tls"))]
             ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/ca.pem", "`https` needs the feature `tls`"),
             #[cfg(feature = "tls")]

@@ -191,7 +191,7 @@ impl HttpProtocol for Otlp {
 
     fn answer(&self, response: &HttpResponse<'_>, _: usize) -> Answer {
         match response.class() {
-            StatusClass::Success => partial_success(response.body()),
+            StatusClass::Success => partial_success(response),
             StatusClass::Rejected => response.answer().whole(),
             StatusClass::Temporary if !matches!(response.status(), 429 | 502 | 503 | 504) => {
                 Answer::rejected(response.error()).whole()
@@ -202,21 +202,26 @@ impl HttpProtocol for Otlp {
 }
 
 /// Reads an `ExportLogsServiceResponse`. What is none says nothing about the events, which were accepted.
-fn partial_success(body: &[u8]) -> Answer {
+fn partial_success(response: &HttpResponse<'_>) -> Answer {
     const PARTIAL_SUCCESS: u64 = 1;
     const REJECTED_LOG_RECORDS: u64 = 1;
     const ERROR_MESSAGE: u64 = 2;
     let (mut rejected, mut message) = (0, String::new());
-    for part in EncodedMessage(body).flatten() {
+    for part in EncodedMessage(response.body()).flatten() {
         let (PARTIAL_SUCCESS, FieldValue::Bytes(partial)) = part else { continue };
         for field in EncodedMessage(partial).flatten() {
             match field {
-                (REJECTED_LOG_RECORDS, FieldValue::Number(count)) => rejected = count,
+                // Of the type `int64`.
+                (REJECTED_LOG_RECORDS, FieldValue::Number(count)) => rejected = i64::max(count as i64, 0),
                 (ERROR_MESSAGE, FieldValue::Bytes(text)) => message = String::from_utf8_lossy(text).into_owned(),
                 _ => {}
             }
         }
     }
     let answer = Answer::delivered().rejected_unnamed(usize::try_from(rejected).unwrap_or(usize::MAX));
-    if rejected > 0 { answer.because(format!("{rejected} events rejected: {message}")) } else { answer }
+    // Without a number it is a warning.
+    match (rejected, message.is_empty()) {
+        (0, true) => answer,
+        _ => answer.because(format!("{rejected} events rejected: {}", response.masked(&message))),
+    }
 }

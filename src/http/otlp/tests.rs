@@ -163,10 +163,21 @@ fn a_partial_success_rejects_so_many_with_the_words_of_the_receiver() {
         let partial = ExportLogsPartialSuccess { rejected_log_records, error_message: error_message.into() };
         ExportLogsServiceResponse { partial_success: Some(partial) }.encode_to_vec()
     };
+    let partial_success = |body: &[u8]| {
+        partial_success(&HttpResponse {
+            status: 200,
+            headers: &hyper::HeaderMap::new(),
+            body,
+            secrets: &["old".into()],
+        })
+    };
     let answer = partial_success(&response(3, "too old"));
     assert_eq!(answer.rejected_unnamed, 3);
-    assert_eq!(answer.error.unwrap().into_source().to_string(), "3 events rejected: too old");
-    for body in [&[][..], &response(0, "a warning"), b"garbage", &[0x0a, 0xff], &[0x0a, 0x7f, 1]] {
+    assert_eq!(answer.error.unwrap().into_source().to_string(), "3 events rejected: too ***");
+    let warning = partial_success(&response(0, "a warning"));
+    assert_eq!(warning.rejected_unnamed, 0);
+    assert_eq!(warning.error.unwrap().into_source().to_string(), "0 events rejected: a warning");
+    for body in [&[][..], &response(-1, ""), b"garbage", &[0x0a, 0xff], &[0x0a, 0x7f, 1]] {
         let answer = partial_success(body);
         assert_eq!((answer.rejected_unnamed, answer.error.is_none()), (0, true), "{body:?}");
     }

@@ -16,8 +16,8 @@ pub(super) enum Reply {
     Status(u16, &'static str, Vec<u8>),
     /// The connection ends before a byte of a response.
     Reset,
-    /// It ends in the middle of the body of a 200.
-    Cut,
+    /// It ends in the middle of the body of this status.
+    Cut(u16),
     /// Bytes that are no response.
     Garbage,
     /// A 200 that comes byte by byte.
@@ -176,7 +176,7 @@ async fn serve(mut stream: TcpStream, log: &Mutex<Log>) {
                 bytes
             }
             Reply::Reset => Vec::new(),
-            Reply::Cut => b"HTTP/1.1 200 x\r\ncontent-length: 10\r\n\r\nhalf".to_vec(),
+            Reply::Cut(status) => format!("HTTP/1.1 {status} x\r\ncontent-length: 10\r\n\r\nhalf").into_bytes(),
             Reply::Garbage => b"\x16\x03\x01 this is no HTTP\r\n\r\n".to_vec(),
             Reply::Slow => b"HTTP/1.1 200 x\r\ncontent-length: 2\r\n\r\nok".to_vec(),
             Reply::Informational => b"HTTP/1.1 103 x\r\nlink: a\r\n\r\n".to_vec(),
